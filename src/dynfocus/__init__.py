@@ -1,0 +1,1 @@
+"""Answer questions about long videos with few tokens (DynFocus and SlowFocus)."""

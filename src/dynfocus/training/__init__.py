@@ -1,0 +1,35 @@
+"""Training: recipes in YAML, one loop, the stages of the paper and what nano needs before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dynfocus.training.loop import train
+from dynfocus.training.recipe import Recipe, Schedule, load_recipe
+from dynfocus.training.vision import make_vision_job
+
+TASKS = {"vision": make_vision_job}
+
+__all__ = ["TASKS", "Recipe", "Schedule", "load_recipe", "run_recipe"]
+
+
+def run_recipe(
+    path: str | Path, overrides: Sequence[str] = (), *, resume: bool = True
+) -> Path:
+    """Run the recipe in a YAML file and return its output folder.
+
+    Args:
+        path: The recipe.
+        overrides: Changes such as ``schedule.num_steps=2``.
+        resume: Continue from the last checkpoint in the output folder, if there is one.
+
+    Raises:
+        ValueError: If the recipe holds something wrong.
+    """
+    recipe = load_recipe(path, overrides)
+    if recipe.task not in TASKS:
+        raise ValueError(
+            f"recipe {path}: task must be one of {', '.join(sorted(TASKS))}, got {recipe.task!r}"
+        )
+    return train(recipe, TASKS[recipe.task], resume=resume)

@@ -1,0 +1,101 @@
+"""The one training loop: ``transformers.Trainer`` set up from a recipe."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainingArguments, default_data_collator, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from dynfocus.training.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a task hands to the loop.
+
+    ``finish`` is called with the trained model and the output folder and writes what
+    the next stage starts from.
+    """
+
+    model: nn.Module
+    dataset: Dataset[Any]
+    finish: Callable[[nn.Module, Path], None]
+    collator: Callable[[list[Any]], dict[str, Any]] = default_data_collator
+
+
+def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) -> Path:
+    """Run a recipe to its end and return the folder that holds the result.
+
+    A run that was stopped continues from its last checkpoint when ``resume`` is true:
+    model, optimizer, schedule, random state and the place in the data are restored, so
+    the losses are those of an undisturbed run.
+    """
+    output = Path(recipe.output)
+    output.mkdir(parents=True, exist_ok=True)
+    set_seed(recipe.seed)
+    job = make_job(recipe)
+    checkpoint = get_last_checkpoint(str(output)) if resume else None
+    (output / "recipe.yaml").write_text(
+        f"# commit: {_commit()}\n{recipe.to_yaml()}", encoding="utf-8"
+    )
+    set_seed(recipe.seed)
+    trainer = Trainer(
+        model=job.model,
+        args=_arguments(recipe, output),
+        train_dataset=job.dataset,
+        data_collator=job.collator,
+    )
+    if checkpoint:
+        logger.warning("continuing from %s", checkpoint)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.state.save_to_json(str(output / "trainer_state.json"))
+    job.finish(job.model, output)
+    return output
+
+
+def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
+    plan = recipe.schedule
+    return TrainingArguments(
+        output_dir=str(output),
+        max_steps=plan.num_steps,
+        per_device_train_batch_size=plan.batch_size,
+        gradient_accumulation_steps=plan.gradient_accumulation,
+        learning_rate=plan.learning_rate,
+        lr_scheduler_type=plan.schedule,
+        warmup_steps=round(plan.warmup_ratio * plan.num_steps),
+        weight_decay=plan.weight_decay,
+        max_grad_norm=plan.max_grad_norm,
+        bf16=plan.precision == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),
+        save_steps=plan.save_every,
+        save_total_limit=2,
+        logging_steps=plan.log_every,
+        seed=recipe.seed,
+        dataloader_num_workers=plan.num_workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        report_to="none",
+        disable_tqdm=not sys.stderr.isatty(),
+    )
+
+
+def _commit() -> str:
+    """Return the commit of the source tree, or ``unknown`` outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()

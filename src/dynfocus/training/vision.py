@@ -1,0 +1,177 @@
+"""Teach the nano vision tower to see FocusWorld: dense labels on rendered pictures.
+
+The paper starts from EVA-CLIP, which exists already. Nano has no such ancestor, so its
+tower learns from scratch to say what each patch shows; afterwards it stays frozen, as
+in the paper.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+from transformers import InstructBlipVisionConfig, InstructBlipVisionModel
+
+from dynfocus.training.loop import Job
+from dynfocus.training.recipe import Recipe
+from dynfocus.world.snapshots import IGNORED, NUM_CLASSES, make_snapshot
+from dynfocus.world.vocabulary import BASE_PIXELS
+
+PIXEL_MEAN = (0.5, 0.5, 0.5)
+PIXEL_STD = (0.25, 0.25, 0.25)
+
+
+class SnapshotDataset(Dataset[dict[str, Tensor]]):
+    """Labelled pictures drawn on demand, the same for the same seed and number.
+
+    Args:
+        seed: Start of the random stream.
+        num_samples: Pictures in one pass.
+        patch_pixels: Side of a patch.
+        allow_held_out: Whether combinations kept out of training may occur.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        num_samples: int,
+        patch_pixels: int = 14,
+        *,
+        allow_held_out: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.num_samples = num_samples
+        self.patch_pixels = patch_pixels
+        self.allow_held_out = allow_held_out
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([7, self.seed, number])
+        snapshot = make_snapshot(
+            rng, self.patch_pixels, allow_held_out=self.allow_held_out
+        )
+        sample = {k: torch.from_numpy(v) for k, v in snapshot.labels.items()}
+        sample["pixel_values"] = torch.from_numpy(snapshot.picture)
+        return sample
+
+
+def normalise_pixels(pictures: Tensor) -> Tensor:
+    """Turn uint8 ``[..., H, W, 3]`` into the tower's input ``[..., 3, H, W]``."""
+    values = pictures.movedim(-1, -3).float() / 255.0
+    mean = torch.tensor(PIXEL_MEAN).view(3, 1, 1)
+    std = torch.tensor(PIXEL_STD).view(3, 1, 1)
+    return (values - mean.to(values.device)) / std.to(values.device)
+
+
+class DenseVisionModel(nn.Module):
+    """A vision tower with one linear read-out a task on every patch.
+
+    The read-outs see the patches before the final norm through a norm of their own,
+    because that is where the rest of the system takes them.
+    """
+
+    def __init__(self, config: InstructBlipVisionConfig) -> None:
+        super().__init__()
+        self.vision_tower = InstructBlipVisionModel(config)
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(config.hidden_size, n) for name, n in NUM_CLASSES.items()}
+        )
+        self.place = nn.Linear(config.hidden_size, 2)
+        side = config.image_size // config.patch_size
+        axis = torch.linspace(-1, 1, side)
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
+        self.register_buffer("grid", grid.reshape(-1, 2), persistent=False)
+
+    def forward(self, pixel_values: Tensor, **labels: Tensor) -> dict[str, Any]:
+        """Predict the labels of every patch.
+
+        Args:
+            pixel_values: Pictures, uint8, shape ``[B, H, W, 3]``.
+            **labels: Classes per task, shape ``[B, N]``.
+
+        Returns:
+            ``loss`` and ``logits``, one tensor ``[B, N, classes]`` a task.
+        """
+        hidden = self.vision_tower(
+            normalise_pixels(pixel_values), output_hidden_states=True
+        ).hidden_states[-1]
+        patches = self.norm(hidden[:, 1:])  # [B, N, D_v]
+        logits = {name: head(patches) for name, head in self.heads.items()}
+        loss = 0.1 * (self.place(patches).float() - self.grid).square().mean()
+        for name, target in labels.items():
+            loss = loss + functional.cross_entropy(
+                logits[name].float().flatten(0, 1),
+                target.flatten(),
+                ignore_index=IGNORED,
+            )
+        return {"loss": loss, "logits": logits}
+
+
+def measure_vision(
+    model: DenseVisionModel, num_samples: int = 2048, seed: int = 999_983
+) -> dict[str, float]:
+    """Return the share of patches labelled right, per task, on unseen pictures.
+
+    Held-out combinations occur here as everywhere else in the test split.
+    """
+    data = SnapshotDataset(seed, num_samples, allow_held_out=True)
+    right = dict.fromkeys(NUM_CLASSES, 0)
+    total = dict.fromkeys(NUM_CLASSES, 0)
+    model.eval()
+    for start in range(0, num_samples, 64):
+        samples = [data[i] for i in range(start, min(start + 64, num_samples))]
+        batch = {k: torch.stack([s[k] for s in samples]) for k in samples[0]}
+        with torch.inference_mode():
+            logits = model(**batch)["logits"]
+        for name in NUM_CLASSES:
+            asked = batch[name] != IGNORED
+            if name in ("shape", "colour"):
+                asked &= batch["shape"] > 0
+            right[name] += int((logits[name].argmax(-1) == batch[name])[asked].sum())
+            total[name] += int(asked.sum())
+    return {name: right[name] / max(1, total[name]) for name in NUM_CLASSES}
+
+
+def default_vision_config() -> InstructBlipVisionConfig:
+    """Return the shape of the nano vision tower."""
+    return InstructBlipVisionConfig(
+        hidden_size=160,
+        intermediate_size=640,
+        num_hidden_layers=5,
+        num_attention_heads=5,
+        image_size=BASE_PIXELS,
+        patch_size=14,
+    )
+
+
+def make_vision_job(recipe: Recipe) -> Job:
+    """Build the job of task ``vision``: a tower from scratch on labelled pictures."""
+    unknown = set(recipe.model) | (set(recipe.data) - {"num_samples"})
+    if unknown or recipe.start:
+        raise ValueError(
+            "task vision takes no start and no model, and data.num_samples only, "
+            f"got {sorted(unknown) or dict(recipe.start)}"
+        )
+    model = DenseVisionModel(default_vision_config())
+    plan = recipe.schedule
+    samples = plan.num_steps * plan.batch_size * plan.gradient_accumulation
+    dataset = SnapshotDataset(recipe.seed, int(recipe.data.get("num_samples", samples)))
+    return Job(model=model, dataset=dataset, finish=_finish)
+
+
+def _finish(model: nn.Module, output: Path) -> None:
+    """Write the tower as a Hugging Face folder, and how well it sees."""
+    assert isinstance(model, DenseVisionModel)
+    model = model.float().cpu()
+    model.vision_tower.save_pretrained(output / "vision_tower")
+    figures = measure_vision(model)
+    (output / "accuracy.json").write_text(json.dumps(figures, indent=1) + "\n")

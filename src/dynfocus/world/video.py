@@ -1,0 +1,104 @@
+"""A scene becomes an MP4 file with its questions, answers and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from dynfocus.video import VideoWriter
+from dynfocus.world.questions import WorldQuestion, make_questions
+from dynfocus.world.render import check_size, render
+from dynfocus.world.scene import Scene, Split, make_scene
+
+SIGNATURE = "dynfocus FocusWorld"
+"""Start of the ``comment`` field of every FocusWorld video."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldVideo:
+    """A FocusWorld video on disk and everything that is true of it."""
+
+    path: Path
+    scene: Scene
+    questions: tuple[WorldQuestion, ...]
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.scene.duration
+
+    @property
+    def seed(self) -> int:
+        """The seed that the video was made from."""
+        return self.scene.seed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: file name, scene and questions."""
+        return {
+            "video": self.path.name,
+            "scene": asdict(self.scene),
+            "questions": [asdict(question) for question in self.questions],
+        }
+
+
+def make_video(
+    path: str | Path,
+    duration: float,
+    seed: int,
+    *,
+    split: Split = "test",
+    fps: float = 8.0,
+    size: int = 224,
+    max_per_kind: int | None = None,
+    progress: Progress | None = None,
+) -> WorldVideo:
+    """Write a FocusWorld video as H.264 in an MP4 file.
+
+    Args:
+        path: Where the file will stand; it appears when it is complete.
+        duration: Length in seconds, from 5 up to hours.
+        seed: The same seed, split and duration give the same video.
+        split: ``train``, ``validation`` or ``test``: disjoint random streams.
+        fps: Frames a second.
+        size: Width and height in pixels, a multiple of 112.
+        max_per_kind: Ask at most so many questions of each kind.
+        progress: Called with frames done and frames in all.
+
+    Returns:
+        The video's path, scene, and questions with answers and evidence intervals.
+
+    Raises:
+        ValueError: If a setting is out of range.
+        OSError: If the file cannot be written.
+    """
+    check_size(size)
+    scene = make_scene(seed, duration, split)
+    num_frames = max(1, round(duration * fps))
+    times = np.arange(num_frames) / fps
+    comment = f"{SIGNATURE} split={split} seed={seed}"
+    with VideoWriter(path, fps=fps, size=(size, size), comment=comment) as writer:
+        for number, picture in enumerate(render(scene, times.tolist(), size), 1):
+            writer.write(picture)
+            if progress is not None:
+                progress(number, num_frames)
+    return WorldVideo(
+        path=Path(path),
+        scene=scene,
+        questions=tuple(make_questions(scene, max_per_kind)),
+    )
+
+
+def is_world_video(path: str | Path) -> bool:
+    """Tell whether a readable file says of itself that it is a FocusWorld video."""
+    try:
+        with av.open(str(path)) as container:
+            return container.metadata.get("comment", "").startswith(SIGNATURE)
+    except (av.error.FFmpegError, OSError):
+        return False
