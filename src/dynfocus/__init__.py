@@ -1,1 +1,86 @@
 """Answer questions about long videos with few tokens (DynFocus and SlowFocus)."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from dynfocus.models import Answer, FocusedModel
+
+__all__ = ["ask", "load"]
+__version__ = "0.1.0"
+
+
+def load(
+    name: str | Path = "nano",
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> FocusedModel:
+    """Load a model that answers questions about videos.
+
+    Args:
+        name: ``"nano"``, a folder that ``save_pretrained`` wrote, or a hub id.
+        device: Where the model goes; the first GPU if there is one, by default.
+        dtype: Precision; float32 on a CPU and the checkpoint's elsewhere by default.
+
+    Returns:
+        The model, ready to answer.
+    """
+    from dynfocus.models import load_model
+
+    return load_model(name, device=device, dtype=dtype)
+
+
+def ask(
+    video: Any,
+    question: str,
+    *,
+    model: str | Path = "nano",
+    fps: float = 1.0,
+    max_frames: int | None = None,
+    max_video_tokens: int | None = None,
+    method: str | None = None,
+    max_new_tokens: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+    on_text: Callable[[str], None] | None = None,
+) -> Answer:
+    """Answer one question about a video; the model is loaded once and kept.
+
+    Args:
+        video: A file, frames, or what ``FocusedModel.index`` gave.
+        question: The question.
+        model: ``"nano"``, a folder, or a hub id.
+        fps: Frames per second to sample.
+        max_frames: At most so many frames, taken evenly.
+        max_video_tokens: At most so many video tokens.
+        method: ``"dynfocus"``, which is also the default.
+        max_new_tokens: At most so many tokens in the answer.
+        progress: Called with the steps done and the steps in all.
+        on_text: Called with each finished piece of the answer.
+
+    Returns:
+        The answer, its cost and what became of each frame.
+    """
+    return _load_once(str(model)).ask(
+        video,
+        question,
+        fps=fps,
+        max_frames=max_frames,
+        max_video_tokens=max_video_tokens,
+        method=method,
+        max_new_tokens=max_new_tokens,
+        progress=progress,
+        on_text=on_text,
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _load_once(name: str) -> FocusedModel:
+    return load(name)

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dynfocus.training.language import make_language_job
 from dynfocus.training.loop import train
 from dynfocus.training.recipe import Recipe, Schedule, load_recipe
+from dynfocus.training.stages import make_stage_1_job, make_stage_2_job
 from dynfocus.training.vision import make_vision_job
 
-TASKS = {"vision": make_vision_job}
+TASKS = {
+    "vision": make_vision_job,
+    "language": make_language_job,
+    "stage1": make_stage_1_job,
+    "stage2": make_stage_2_job,
+}
 
 __all__ = ["TASKS", "Recipe", "Schedule", "load_recipe", "run_recipe"]
 

@@ -41,6 +41,27 @@ def encode_conversation(
     return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
 
 
+def encode_caption(
+    tokenizer: PreTrainedTokenizerFast, room: str, caption: str
+) -> dict[str, Tensor]:
+    """Encode a caption after its video, without roles (``plain_guided``).
+
+    The human text does not enter the language model; it guides the text encoder alone.
+
+    Args:
+        tokenizer: The language model's.
+        room: The video's placeholders.
+        caption: What to say; the loss is on it and on a newline after it.
+    """
+    front = [int(tokenizer.bos_token_id)]
+    front += tokenizer.encode(room, add_special_tokens=False)
+    said = tokenizer.encode(f"{caption}\n", add_special_tokens=False)
+    return {
+        "input_ids": torch.tensor(front + said),
+        "labels": torch.tensor([IGNORED] * len(front) + said),
+    }
+
+
 def pad_samples(samples: Sequence[dict[str, Tensor]], pad_id: int) -> dict[str, Tensor]:
     """Pad samples on the right into one batch with its attention mask."""
     lengths = torch.tensor([len(s["input_ids"]) for s in samples])

@@ -11,11 +11,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from dynfocus.training.conversation import encode_conversation, pad_samples
 from dynfocus.training.loop import Job
@@ -95,7 +106,9 @@ class LogDataset(Dataset[dict[str, Tensor]]):
         return encode_conversation(self.tokenizer, turns)
 
 
-def train_tokenizer(num_scenes: int = 400, vocab_size: int = 640) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    num_scenes: int = 400, vocab_size: int = 640
+) -> PreTrainedTokenizerFast:
     """Learn a byte-level BPE from FocusWorld's texts: any text can be read.
 
     Digits stay single tokens, so times and counts are read digit by digit.
@@ -121,6 +134,10 @@ def train_tokenizer(num_scenes: int = 400, vocab_size: int = 640) -> PreTrainedT
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    bos = tokenizer.token_to_id("<s>")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", bos)]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",

@@ -116,6 +116,31 @@ class DenseVisionModel(nn.Module):
         return {"loss": loss, "logits": logits}
 
 
+@torch.no_grad()
+def whiten_patch_embedding(
+    tower: InstructBlipVisionModel, seed: int, num_pictures: int = 512
+) -> None:
+    """Start the patch embedding as the whitened principal components of patches.
+
+    Raw patches are mostly their mean colour; strokes of a letter are faint in them. The
+    whitened start gives each component unit variance, so learning does not have to.
+    """
+    embedding = tower.embeddings.patch_embedding
+    width, _, side, _ = embedding.weight.shape
+    data = SnapshotDataset(seed + 1_000_003, num_pictures, side)
+    pictures = torch.stack([data[i]["pixel_values"] for i in range(num_pictures)])
+    pixels = normalise_pixels(pictures)
+    patches = functional.unfold(pixels, side, stride=side)  # [B, 3 side^2, N]
+    patches = patches.movedim(1, 2).flatten(0, 1).double()
+    mean = patches.mean(0)
+    covariance = torch.cov(patches.T)
+    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = values[-width:], vectors[:, -width:]
+    filters = (vectors / (values + 1e-3 * values.mean()).sqrt()).T  # [D_v, 3 side^2]
+    embedding.weight.copy_(filters.view_as(embedding.weight))
+    embedding.bias.copy_(-filters @ mean)
+
+
 def measure_vision(
     model: DenseVisionModel, num_samples: int = 2048, seed: int = 999_983
 ) -> dict[str, float]:
@@ -150,6 +175,7 @@ def default_vision_config() -> InstructBlipVisionConfig:
         num_attention_heads=5,
         image_size=BASE_PIXELS,
         patch_size=14,
+        initializer_range=0.02,  # the class default, 1e-10, expects loaded weights
     )
 
 
@@ -162,6 +188,7 @@ def make_vision_job(recipe: Recipe) -> Job:
             f"got {sorted(unknown) or dict(recipe.start)}"
         )
     model = DenseVisionModel(default_vision_config())
+    whiten_patch_embedding(model.vision_tower, recipe.seed)
     plan = recipe.schedule
     samples = plan.num_steps * plan.batch_size * plan.gradient_accumulation
     dataset = SnapshotDataset(recipe.seed, int(recipe.data.get("num_samples", samples)))

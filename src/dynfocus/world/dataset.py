@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from dynfocus.world.conversations import PLACEHOLDER
 from dynfocus.world.questions import WorldQuestion, make_questions
 from dynfocus.world.scene import SPLITS, Split, make_scene
 from dynfocus.world.video import Progress, WorldVideo, make_video
-
-PLACEHOLDER = "<image>"
-"""Marks the place of the video in a human turn, as LLaVA's data does for both kinds."""
 
 
 def make_dataset(

@@ -20,6 +20,7 @@ from dynfocus.world.vocabulary import (
     LETTERS,
     ROOMS,
     SHAPES,
+    SIZE_PIXELS,
     SIZES,
     is_held_out,
 )
@@ -60,7 +61,10 @@ NUM_CLASSES: dict[str, int] = {
 def make_snapshot(
     rng: np.random.Generator, patch_pixels: int = 14, *, allow_held_out: bool = False
 ) -> Snapshot:
-    """Draw a random picture with zero to two objects and label its patches."""
+    """Draw a random picture with zero to four objects and label its patches.
+
+    A lane may hold two objects here, one more than in a video: more to learn from.
+    """
     room = int(rng.integers(len(ROOMS)))
     seed = int(rng.integers(_BACKGROUNDS_PER_ROOM))
     picture = _wall(room, seed).copy()
@@ -69,8 +73,10 @@ def make_snapshot(
     picture = np.roll(picture, shift, (0, 1))
     labels = _blank_labels(side, room)
     for lane in LANES:
-        if rng.random() < 0.7:
-            placed = _random_object(rng, lane, allow_held_out=allow_held_out)
+        for x in _places(rng):
+            y = lane + float(rng.integers(-1, 2))
+            thing = _random_object(rng, allow_held_out=allow_held_out)
+            placed = Placed(thing=thing, x=x, y=y)
             paste(picture, placed)
             _label(labels, placed, side)
     if rng.random() < 0.2:
@@ -102,9 +108,19 @@ def _blank_labels(side: int, room: int) -> dict[str, NDArray[np.int64]]:
     return labels
 
 
-def _random_object(
-    rng: np.random.Generator, lane: float, *, allow_held_out: bool
-) -> Placed:
+def _places(rng: np.random.Generator) -> list[float]:
+    """Draw the horizontal centres of the objects in one lane."""
+    largest = max(SIZE_PIXELS.values())
+    if rng.random() < 0.15:
+        return []
+    x = float(rng.uniform(-4, BASE_PIXELS + 4))
+    if rng.random() < 0.3:
+        return [x]
+    other = x + (1 if x < BASE_PIXELS / 2 else -1) * float(rng.uniform(largest, 66))
+    return [x, other]
+
+
+def _random_object(rng: np.random.Generator, *, allow_held_out: bool) -> WorldObject:
     while True:
         shape = SHAPES[int(rng.integers(len(SHAPES)))]
         colour = COLOURS[int(rng.integers(len(COLOURS)))]
@@ -112,9 +128,7 @@ def _random_object(
         if allow_held_out or not is_held_out(shape, colour, letter):
             break
     size = SIZES[int(rng.integers(len(SIZES)))]
-    thing = WorldObject(shape=shape, colour=colour, size=size, letter=letter)
-    x = float(rng.uniform(-4, BASE_PIXELS + 4))
-    return Placed(thing=thing, x=x, y=lane + float(rng.uniform(-3, 3)))
+    return WorldObject(shape=shape, colour=colour, size=size, letter=letter)
 
 
 def _label(labels: dict[str, NDArray[np.int64]], placed: Placed, side: int) -> None:
@@ -162,7 +176,7 @@ def disturb(pictures: Picture, rng: np.random.Generator) -> Picture:
         small = (small + chroma[..., ::2, 1::2, :] + chroma[..., 1::2, 1::2, :]) / 4
         values = grey + small.repeat(2, -3).repeat(2, -2)
     values *= float(rng.uniform(0.93, 1.07))
-    values += rng.normal(0, float(rng.uniform(0, 5)), (values.shape[-3], 1, 3))
+    values += rng.normal(0, float(rng.uniform(0, 2)), (values.shape[-3], 1, 3))
     noise = rng.integers(-8, 9, values.shape[-3:], dtype=np.int8)
     values += noise * float(rng.uniform(0, 0.7))
     return np.clip(values + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,65 @@
+"""The commands put together, in the order of the help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dynfocus.cli import ask, chat, demo, doctor, storyboard, train, world
+from dynfocus.cli.options import examples
+
+app = typer.Typer(
+    name="dynfocus",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"dynfocus {version('dynfocus')}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        "dynfocus demo", 'dynfocus ask clip.mp4 "What letter is on the red square?"'
+    )
+)
+def dynfocus(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Show the whole traceback of an error; so does DYNFOCUS_DEBUG=1.",
+        ),
+    ] = False,
+) -> None:
+    """Answer questions about long videos with few tokens.
+
+    Answers go to standard output, everything else to standard error. Exit code 0: done;
+    1: the work failed; 2: the call was wrong.
+    """
+
+
+demo.register(app)
+ask.register(app)
+chat.register(app)
+storyboard.register(app)
+world.register(app)
+train.register(app)
+doctor.register(app)

@@ -1,0 +1,139 @@
+"""``dynfocus ask``: one question about one video."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynfocus.cli.console import load_model, plural, print_json, progress_bar, say, warn
+from dynfocus.cli.options import (
+    Fps,
+    Json,
+    MaxFrames,
+    MaxNewTokens,
+    MaxVideoTokens,
+    Method,
+    Model,
+    Video,
+    examples,
+)
+
+if TYPE_CHECKING:
+    from dynfocus.models import Answer, FocusedModel
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=examples(
+            'dynfocus ask clip.mp4 "What letter is on the red square?"',
+            "echo 'What happens?' | dynfocus ask clip.mp4 - --json --report r.html",
+        )
+    )(ask)
+
+
+def ask(
+    video: Video,
+    question: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUESTION", help='What to ask; "-" reads it from standard input.'
+        ),
+    ],
+    model: Model = "nano",
+    fps: Fps = 1.0,
+    max_frames: MaxFrames = None,
+    max_video_tokens: MaxVideoTokens = None,
+    method: Method = None,
+    max_new_tokens: MaxNewTokens = 64,
+    json: Json = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Also write a page: scores over time, the Cones, token counts.",
+        ),
+    ] = None,
+) -> None:
+    """Answer a question about a video.
+
+    The answer goes to standard output, one line on what it cost to standard error.
+    """
+    question = read_question(question)
+    if report is not None:
+        from dynfocus.report import check_writable
+
+        check_writable(report)
+    check_video(video)
+    focused = load_model(model)
+    warn_if_meaningless(focused, video)
+    started = time.perf_counter()
+    with progress_bar("Reading the video") as progress:
+        index = focused.index(video, fps=fps, max_frames=max_frames, progress=progress)
+    index_seconds = time.perf_counter() - started
+    answer = focused.ask(
+        index,
+        question,
+        max_video_tokens=max_video_tokens,
+        method=method,
+        max_new_tokens=max_new_tokens,
+    )
+    if json:
+        print_json(
+            {
+                "video": str(video),
+                "model": model,
+                "index_seconds": round(index_seconds, 3),
+                **answer.to_dict(),
+            }
+        )
+    else:
+        print(answer.text)
+    say(f"{describe_cost(answer)} after {index_seconds:.2f} s for reading the video")
+    if report is not None:
+        from dynfocus.report import write_report
+
+        write_report(report, index, [answer], title=question)
+        say(f"Report: {report}")
+
+
+def read_question(question: str) -> str:
+    """Take the question from the call or from standard input; refuse an empty one."""
+    text = sys.stdin.read() if question == "-" else question
+    if not text.strip():
+        raise typer.BadParameter("the question is empty: say what to look for")
+    return text.strip()
+
+
+def check_video(video: Path) -> None:
+    """Fail on a file that is no video before a model is loaded."""
+    from dynfocus.video import VideoReader
+
+    VideoReader(video)
+
+
+def warn_if_meaningless(focused: FocusedModel, video: Path) -> None:
+    """Say so when the shipped model is asked about a world that it does not know."""
+    from dynfocus.world import is_world_video
+
+    if focused.is_nano and not is_world_video(video):
+        warn(
+            "the shipped nano model only knows FocusWorld videos, so its answer means "
+            "nothing for this one; name a model that knows the real world with --model"
+        )
+
+
+def describe_cost(answer: Answer) -> str:
+    """Say in one line what an answer cost."""
+    num_cones = sum(frame.kind == "cone" for frame in answer.frames)
+    num_frames = len(answer.frames)
+    return (
+        f"{plural(answer.tokens, 'video token')}, {plural(num_frames, 'frame')} "
+        f"({plural(num_cones, 'Cone')}, {plural(num_frames - num_cones, 'Rod')}), "
+        f"{answer.seconds:.2f} s"
+    )

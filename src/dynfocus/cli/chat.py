@@ -1,0 +1,95 @@
+"""``dynfocus chat``: several questions about one video, which is encoded once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import typer
+
+from dynfocus.cli.ask import check_video, describe_cost, warn_if_meaningless
+from dynfocus.cli.console import load_model, progress_bar, say
+from dynfocus.cli.options import (
+    Fps,
+    MaxFrames,
+    MaxNewTokens,
+    MaxVideoTokens,
+    Model,
+    Video,
+    examples,
+)
+
+if TYPE_CHECKING:
+    from dynfocus.models import ChatSession
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=examples(
+            "dynfocus chat clip.mp4", "dynfocus chat clip.mp4 < questions.txt"
+        )
+    )(chat)
+
+
+def chat(
+    video: Video,
+    model: Model = "nano",
+    fps: Fps = 1.0,
+    max_frames: MaxFrames = None,
+    max_video_tokens: MaxVideoTokens = None,
+    max_new_tokens: MaxNewTokens = 64,
+) -> None:
+    """Talk about a video: one question a line, until "exit" or the end of input."""
+    check_video(video)
+    focused = load_model(model)
+    warn_if_meaningless(focused, video)
+    with progress_bar("Reading the video") as progress:
+        session = focused.chat(
+            video,
+            fps=fps,
+            max_frames=max_frames,
+            max_video_tokens=max_video_tokens,
+            progress=progress,
+        )
+    failures = sum(
+        not _answer(session, question, max_new_tokens) for question in _questions()
+    )
+    if failures:
+        raise typer.Exit(1)
+
+
+def _questions() -> Iterator[str]:
+    """Yield what the user asks; a prompt is shown on a terminal only."""
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        say('Ask about the video, one question a line; "exit" ends.')
+        import readline  # noqa: F401 gives input() its line editing
+    while True:
+        if is_terminal:
+            print("> ", end="", file=sys.stderr, flush=True)
+        try:
+            line = input().strip()
+        except EOFError:
+            return
+        if line.casefold() == "exit":
+            return
+        if line:
+            yield line
+
+
+def _answer(session: ChatSession, question: str, max_new_tokens: int) -> bool:
+    """Answer one question while it is generated; report a user error and go on."""
+    try:
+        answer = session.ask(
+            question,
+            max_new_tokens=max_new_tokens,
+            on_text=lambda text: print(text, end="", flush=True),
+        )
+    except ValueError as error:
+        say(f"dynfocus: {' '.join(str(error).split())}")
+        return False
+    print(flush=True)
+    say(describe_cost(answer))
+    return True

@@ -1,0 +1,77 @@
+"""What every command shares: the standard streams, progress bars, loading a model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynfocus.models import FocusedModel
+
+Progress = Callable[[int, int], None]
+
+
+def say(text: str) -> None:
+    """Write a line for people on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """Write a warning in one line on standard error."""
+    say(f"dynfocus: warning: {' '.join(text.split())}")
+
+
+def print_json(document: Any) -> None:
+    """Write one JSON document on standard output."""
+    print(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Progress | None]:
+    """Show a progress bar on standard error if that is a terminal.
+
+    Args:
+        description: What is going on, in a few words.
+
+    Yields:
+        What to call with the work done and the work in all, or None.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Remaining(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(description, total=None)
+
+        def advance(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def load_model(name: str) -> FocusedModel:
+    """Load a model without the notes that libraries write meanwhile."""
+    from transformers.utils import logging
+
+    import dynfocus
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return dynfocus.load(name)
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun: ``1 frame``, ``2 frames``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

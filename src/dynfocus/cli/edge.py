@@ -1,0 +1,122 @@
+"""The edge of the program, where every failure becomes one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import typer
+from typer.main import get_command
+
+from dynfocus.cli.console import say, warn
+
+DONE, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+
+_USAGE_ERROR = typer.BadParameter.__mro__[1]  # click's, which typer carries inside
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What follows the program's name; by default that of this process.
+
+    Returns:
+        The exit code: 0 done, 1 the work failed, 2 the call was wrong, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    is_debug = _take_debug(words)
+    with _own_warnings(show_all=is_debug):
+        try:
+            return _run(words)
+        except BrokenPipeError:
+            # Python would complain again when it flushes the closed pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except (KeyboardInterrupt, typer.Abort):
+            return INTERRUPTED
+        except Exception as error:  # noqa: BLE001 the edge turns all of them into a line
+            return _report(error, is_debug=is_debug)
+
+
+def _run(words: list[str]) -> int:
+    from dynfocus.cli.application import app
+
+    code = get_command(app).main(words, prog_name="dynfocus", standalone_mode=False)
+    sys.stdout.flush()
+    return code if isinstance(code, int) else DONE
+
+
+def _take_debug(words: list[str]) -> bool:
+    """Take ``--debug`` out, wherever it stands before a ``--``."""
+    end = words.index("--") if "--" in words else len(words)
+    given = "--debug" in words[:end]
+    words[:end] = [word for word in words[:end] if word != "--debug"]
+    return given or os.environ.get("DYNFOCUS_DEBUG", "") not in ("", "0")
+
+
+def _report(error: Exception, *, is_debug: bool) -> int:
+    if isinstance(error, _USAGE_ERROR):
+        return _report_usage(error)
+    if is_debug:
+        traceback.print_exc()
+        return FAILED
+    if isinstance(error, (ValueError, OSError, ImportError)):
+        say(f"dynfocus: {_sentence(error)}")
+    else:
+        text = " ".join(str(error).split())[:200]
+        say(
+            f"dynfocus: unexpected {type(error).__name__}: {text}; run the command "
+            "again with --debug to see where, and please report it"
+        )
+    return FAILED
+
+
+def _report_usage(error: Exception) -> int:
+    """Say what is wrong with the call; without any arguments, the help is shown."""
+    context = getattr(error, "ctx", None)
+    message = getattr(error, "message", "")
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message or (context.get_help() if context else ""))
+        return WRONG_CALL
+    format_message = getattr(error, "format_message", lambda: message)
+    text = " ".join(str(format_message()).split()).rstrip(".")
+    command = context.command_path if context else "dynfocus"
+    say(f"dynfocus: {text}; see '{command} --help'")
+    return WRONG_CALL
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _own_warnings(*, show_all: bool) -> Iterator[None]:
+    """Show our own warnings as one line each, and nobody else's."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        is_ours = category.__module__.startswith("dynfocus.")
+        if is_ours or show_all or filename.startswith(_PACKAGE):
+            warn(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,65 @@
+"""Options that several commands have, and checks of their values."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def positive(value: float | None) -> float | None:
+    """Refuse numbers that are not above zero, as a wrong call."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"{value:g} is not a number above 0")
+    return value
+
+
+def examples(*commands: str) -> str:
+    """Write the end of a help text: commands that a user can run as they stand."""
+    lines = "".join(f"\n  {command}" for command in commands)
+    return f"\b\nExamples:{lines}"
+
+
+Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help='"nano", a folder with a model, or a name on the hub.'
+    ),
+]
+Fps = Annotated[
+    float,
+    typer.Option("--fps", callback=positive, help="Frames sampled a second."),
+]
+MaxFrames = Annotated[
+    int | None,
+    typer.Option(
+        "--max-frames", min=1, help="Sample at most so many frames, spread evenly."
+    ),
+]
+MaxVideoTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-video-tokens", min=1, help="Never spend more video tokens than this."
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method", help="The system that chooses the tokens; by default the model's."
+    ),
+]
+MaxNewTokens = Annotated[
+    int,
+    typer.Option("--max-new-tokens", min=1, help="Longest answer, in text tokens."),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on standard output."),
+]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", min=0, help="The same seed gives the same video."),
+]

@@ -1,0 +1,46 @@
+"""``dynfocus train``: run a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynfocus.cli.options import examples
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=examples(
+            "dynfocus train recipes/nano-stage1.yaml",
+            "dynfocus train recipes/nano-stage1.yaml --set schedule.num_steps=2",
+        )
+    )(train)
+
+
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE.yaml", help="Every number of the run.")
+    ],
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume", help="Continue from the last checkpoint, if any."
+        ),
+    ] = True,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Train what a recipe describes, and print the folder that holds the result."""
+    for change in changes or ():
+        if not change.partition("=")[0] or "=" not in change:
+            raise typer.BadParameter(f"--set takes KEY=VALUE, got {change!r}")
+    from dynfocus.training import run_recipe
+
+    print(run_recipe(recipe, changes or (), resume=resume))

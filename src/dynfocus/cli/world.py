@@ -1,0 +1,79 @@
+"""``dynfocus world``: FocusWorld videos with their questions."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynfocus.cli.console import print_json, progress_bar
+from dynfocus.cli.options import Json, Seed, examples, positive
+
+
+class SplitName(StrEnum):
+    """The disjoint streams that videos are drawn from."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to the program."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Make FocusWorld: videos whose every answer is known.",
+        epilog=examples(
+            "dynfocus world make videos --num-videos 3",
+            "dynfocus world make videos --num-videos 3 --duration 60 --json",
+        ),
+    )
+
+    @group.callback()
+    def world() -> None:
+        """Make FocusWorld: videos whose every answer is known."""
+
+    group.command(
+        epilog=examples(
+            "dynfocus world make videos --num-videos 3 --duration 120",
+            "dynfocus world make more --split train --seed 100 --json",
+        )
+    )(make)
+    app.add_typer(group, name="world")
+
+
+def make(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to write; made if missing.")
+    ],
+    num_videos: Annotated[
+        int, typer.Option("--num-videos", min=1, help="How many videos.")
+    ] = 10,
+    duration: Annotated[
+        float,
+        typer.Option("--duration", callback=positive, help="Seconds of each video."),
+    ] = 120.0,
+    seed: Seed = 0,
+    split: Annotated[
+        SplitName, typer.Option("--split", help="Draw from this disjoint stream.")
+    ] = SplitName.test,
+    json: Json = False,
+) -> None:
+    """Write videos with questions, answers and evidence.
+
+    The folder gets the videos, train.json (conversations) and benchmark.jsonl (one
+    question a line); a run that was stopped continues.
+    """
+    from dynfocus.world import make_dataset
+
+    with progress_bar("Making videos") as progress:
+        made = make_dataset(folder, num_videos, duration, seed, split.value, progress)
+    if json:
+        print_json(
+            {"folder": str(made), "num_videos": num_videos, "split": split.value}
+        )
+    else:
+        print(made)

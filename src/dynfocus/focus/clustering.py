@@ -1,0 +1,248 @@
+"""Density-peaks clustering with k nearest neighbours, and merging (Eq. 1, 4, 5).
+
+Letters beyond the shared ones: ``N`` points of an entry, ``C`` their width and
+``K`` clusters. A point is a whole pooled frame (T-DPC) or a patch (S-DPC).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dynfocus.focus.distances import (
+    TILE,
+    Points,
+    row_tiles,
+    shifted_points,
+    squared_distances,
+)
+from dynfocus.focus.settings import MergeWeight
+
+_LEAST_LOG = -1e300
+"""Stands for the logarithm of 0, above the one of a masked point."""
+
+
+@dataclass(frozen=True)
+class ClusterResult:
+    """Clusters of a batch of point sets."""
+
+    centers: Tensor
+    """Index of the point at each centre, shape ``[B, K]``, -1 in surplus slots."""
+    assignment: Tensor
+    """Cluster of each point, shape ``[B, N]``, -1 for masked points."""
+    density: Tensor
+    """Density of each point, shape ``[B, N]``; ``rho`` in the paper."""
+    distance: Tensor
+    """Distance to the nearest denser point, ``[B, N]``; ``delta`` in the paper."""
+    score: Tensor
+    """Density times distance, shape ``[B, N]``; the importance of a point."""
+
+    def in_point_order(self) -> "ClusterResult":
+        """Number the clusters by increasing index of their centre point."""
+        last = torch.iinfo(self.centers.dtype).max
+        by_index = self.centers.masked_fill(self.centers < 0, last)
+        order = by_index.sort(dim=1, stable=True).indices  # [B, K]
+        new_number = order.argsort(dim=1)
+        assignment = new_number.gather(1, self.assignment.clamp(min=0))
+        return ClusterResult(
+            centers=self.centers.gather(1, order),
+            assignment=assignment.masked_fill(self.assignment < 0, -1),
+            density=self.density,
+            distance=self.distance,
+            score=self.score,
+        )
+
+
+@torch.no_grad()
+def dpc_knn(
+    x: Tensor, num_clusters: int, num_neighbors: int, mask: Tensor | None = None
+) -> ClusterResult:
+    r"""Cluster points around density peaks (Eq. 1 and 4).
+
+    .. math::
+        \rho_i = \exp\Big(-\frac1k \sum_{j \in \mathcal N(i)} d_{ij}^2\Big)
+        \qquad
+        \delta_i = \min_{j : \rho_j > \rho_i} d_{ij}
+        \qquad
+        d_{ij} = \lVert x_i - x_j \rVert / \sqrt{C}
+
+    The densest point takes the largest distance of its entry for ``delta``.
+    Centres are the points with the largest ``rho delta``; every other point joins
+    its nearest centre. Symbols: ``rho`` is ``.density``, ``delta`` is
+    ``.distance``, ``rho delta`` is ``.score``, ``N(i)`` the ``num_neighbors``
+    nearest points, the point itself among them (``C`` of them in the paper).
+
+    Differs from the paper:
+        ``delta`` is a distance, not its square, and distances are divided by the
+        square root of the width, as in the published code; so scores do not
+        depend on the width. The code's random tie-break is replaced: of equally
+        dense points the lower index counts as denser, of equal scores the lower
+        index is the better centre. Comparisons use logarithms, so densities that
+        underflow to 0 still have an order.
+
+    Args:
+        x: Points, shape ``[B, N, C]``.
+        num_clusters: Centres of each entry, from 1 to ``N``.
+        num_neighbors: Points in a neighbourhood, clipped to the valid points.
+        mask: True at valid points, shape ``[B, N]``. The others are neither
+            centres nor neighbours, and what they hold has no influence.
+
+    Returns:
+        The clusters, centres by falling score. Gradients do not flow.
+    """
+    valid = check_points(x, num_clusters, mask)
+    if num_neighbors < 1:
+        raise ValueError(
+            f"num_neighbors must be at least 1, got {num_neighbors}; "
+            "a point is its own first neighbour"
+        )
+    num_entries = max(1, TILE // x.shape[1] ** 2)
+    parts = [
+        _cluster_by_density(points, keep, num_clusters, num_neighbors)
+        for points, keep in zip(
+            torch.split(x, num_entries), torch.split(valid, num_entries), strict=True
+        )
+    ]
+    centers, assignment, *numbers = map(torch.cat, zip(*parts, strict=True))
+    dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+    density, distance, score = (number.to(dtype) for number in numbers)
+    return ClusterResult(centers, assignment, density, distance, score)
+
+
+def merge_clusters(
+    x: Tensor, result: ClusterResult, weight: MergeWeight = "importance"
+) -> Tensor:
+    r"""Merge the points of each cluster into one (Eq. 5).
+
+    .. math::
+        m_l = \frac{\sum_{i \in \mathcal C_l} w_i x_i}{\sum_{i \in \mathcal C_l} w_i}
+
+    Symbols: ``m_l`` is row ``l`` of the result, ``C_l`` the points assigned to
+    cluster ``l``; ``w`` is 1 for ``uniform``, ``result.score`` (``rho delta``) for
+    ``importance`` and its exponential for ``exponential``.
+
+    Differs from the paper:
+        The paper leaves the weighting open. A cluster whose weights are all 0 is
+        merged uniformly.
+
+    Args:
+        x: Points, shape ``[B, N, C]``, those that were clustered.
+        result: The clusters.
+        weight: The weighting. Gradients flow to ``x``, not to the weights.
+
+    Returns:
+        Merged points, shape ``[B, K, C]``, zeros in surplus slots.
+    """
+    member = cluster_membership(result.assignment, result.centers.shape[1])  # [B, K, N]
+    dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+    equal = member.to(dtype)
+    score = result.score.detach().to(dtype)[:, None]  # [B, 1, N]
+    if weight == "uniform":
+        weights = equal
+    elif weight == "importance":
+        weights = equal * score
+        weights = weights.where(weights.sum(2, keepdim=True) > 0, equal)
+    elif weight == "exponential":
+        logits = score.masked_fill(~member, -torch.inf)
+        weights = torch.exp(logits - logits.amax(2, keepdim=True).clamp(min=0))
+    else:
+        raise ValueError(
+            "weight must be 'uniform', 'importance' or 'exponential', "
+            f"got {weight!r}; choose one of these"
+        )
+    tiny = torch.finfo(dtype).tiny
+    weights = weights / weights.sum(2, keepdim=True).clamp(min=tiny)
+    masked = result.assignment < 0
+    points = x.masked_fill(masked[..., None], 0) if bool(masked.any()) else x
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.bmm(weights, points.to(dtype)).to(x.dtype)
+
+
+def check_points(x: Tensor, num_clusters: int, mask: Tensor | None) -> Tensor:
+    """Refuse what cannot be clustered; return the mask of valid points."""
+    if x.ndim != 3 or not x.is_floating_point():
+        raise ValueError(
+            "x must be a floating-point tensor of shape [B, N, C], got "
+            f"{x.dtype} of shape {tuple(x.shape)}; add a batch dimension or convert it"
+        )
+    if not 1 <= num_clusters <= x.shape[1]:
+        raise ValueError(
+            f"num_clusters must be in [1, {x.shape[1]}], the number of points, "
+            f"got {num_clusters}; ask for fewer clusters"
+        )
+    if mask is None:
+        return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
+        raise ValueError(
+            f"mask must be a bool tensor of shape {tuple(x.shape[:2])}, got "
+            f"{mask.dtype} of shape {tuple(mask.shape)}; mark each point of x"
+        )
+    return mask
+
+
+def cluster_membership(assignment: Tensor, num_clusters: int) -> Tensor:
+    """Return whether each point is in each cluster, shape ``[B, K, N]``."""
+    clusters = torch.arange(num_clusters, device=assignment.device)
+    return assignment[:, None] == clusters[:, None]
+
+
+def with_own_centers(assignment: Tensor, valid: Tensor, centers: Tensor) -> Tensor:
+    """Put every centre into its own cluster and masked points into none."""
+    num_points = assignment.shape[1]
+    target = centers.where(centers >= 0, num_points)  # surplus slots: a spare column
+    clusters = torch.arange(centers.shape[1], device=centers.device)
+    spare = torch.nn.functional.pad(assignment, (0, 1))
+    own = spare.scatter(1, target, clusters.expand_as(centers))
+    return own[:, :num_points].where(valid, -1)
+
+
+def _cluster_by_density(
+    x: Tensor, valid: Tensor, num_clusters: int, num_neighbors: int
+) -> tuple[Tensor, ...]:
+    """Cluster a few entries: centres, assignment, density, distance, score."""
+    points = shifted_points(x, valid)
+    tiles = row_tiles(points, valid)
+    log_density = torch.cat(
+        [_log_density(squared, valid, num_neighbors) for _, squared in tiles()], dim=1
+    ).masked_fill(~valid, -torch.inf)
+    # rank: 0 for the densest point; of equals the lower index is denser
+    order = log_density.sort(dim=1, descending=True, stable=True).indices
+    rank = order.argsort(dim=1)  # [B, N]
+    to_denser, largest = [], []
+    for rows, squared in tiles():
+        denser = rank[:, None] < rank[:, rows, None]
+        to_denser.append(squared.where(denser, torch.inf).amin(2))
+        reached = squared.where(valid[:, None] & valid[:, rows, None], 0)
+        largest.append(reached.amax(2))
+    farthest = torch.cat(largest, dim=1).amax(1, keepdim=True)
+    distance = torch.cat(to_denser, dim=1).where(rank > 0, farthest)
+    distance = distance.where(valid, 0).sqrt()
+    log_score = (log_density + distance.log()).clamp(min=_LEAST_LOG)
+    log_score = log_score.masked_fill(~valid, -torch.inf)
+    best = log_score.sort(dim=1, descending=True, stable=True).indices
+    centers = best[:, :num_clusters]
+    centers = centers.where(valid.gather(1, centers), -1)
+    assignment = _assign_to_centers(points, valid, centers)
+    density = log_density.exp()
+    return centers, assignment, density, distance, density * distance
+
+
+def _log_density(squared: Tensor, valid: Tensor, num_neighbors: int) -> Tensor:
+    """Return minus the mean squared distance to the nearest points (Eq. 1)."""
+    k = min(num_neighbors, squared.shape[2])
+    nearest = squared.topk(k, dim=2, largest=False).values  # [B, rows, k]
+    count = valid.sum(1).clamp(min=1, max=k)[:, None]
+    within = torch.arange(k, device=squared.device) < count[..., None]
+    return -nearest.where(within, 0).sum(2) / count
+
+
+def _assign_to_centers(points: Points, valid: Tensor, centers: Tensor) -> Tensor:
+    """Return the cluster of the nearest centre, of equals the better centre's."""
+    chosen = points.at(centers.clamp(min=0))
+    num_rows = max(1, TILE // max(1, centers.numel()))
+    nearest = []
+    for start in range(0, valid.shape[1], num_rows):
+        part = points.rows(slice(start, start + num_rows))
+        squared = squared_distances(part, chosen)
+        nearest.append(squared.masked_fill_(centers[:, None] < 0, torch.inf).argmin(2))
+    return with_own_centers(torch.cat(nearest, dim=1), valid, centers)

@@ -1,0 +1,164 @@
+"""Differentiable selection of the best-scored prototypes (Eq. 7-9).
+
+Letters beyond the shared ones: ``L`` prototypes, ``n`` noise samples.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from dynfocus.focus.settings import TopkGradient
+
+
+def hard_topk(scores: Tensor, k: int) -> Tensor:
+    """Keep the ``k`` best-scored entries in index order (Eq. 7).
+
+    Args:
+        scores: Scores, shape ``[B, L]``; ``s`` in the paper.
+        k: Entries to keep, from 1 to ``L``; ``K`` in the paper.
+
+    Returns:
+        Increasing indices, shape ``[B, k]``, int64; of equal scores the lower
+        index is kept.
+    """
+    _check_topk(scores, k)
+    order = scores.detach().sort(dim=1, descending=True, stable=True).indices
+    return order[:, :k].sort(dim=1).values
+
+
+def perturbed_topk(
+    scores: Tensor,
+    k: int,
+    num_samples: int,
+    sigma: float,
+    generator: torch.Generator | None = None,
+    gradient: TopkGradient = "exact",
+) -> Tensor:
+    r"""Average the top-k selection over noisy scores (Eq. 8), with a gradient.
+
+    .. math::
+        P_\sigma = \frac1n \sum_{i=1}^n
+            \mathrm{onehot}(\mathrm{sort}(\mathrm{topK}(s + \sigma z^{(i)})))
+        \qquad
+        \frac{\partial \ell}{\partial s_j} = \frac1{n\sigma} \sum_{i=1}^n
+            \langle g, P^{(i)} \rangle\, z^{(i)}_j
+
+    The right side is the Monte Carlo vector-Jacobian product of Eq. 9 for the
+    gradient ``g`` that comes from above. Symbols: ``s`` is ``scores``, ``K`` is
+    ``k``, ``n`` is ``num_samples``, ``P_sigma`` the result (transposed).
+
+    Differs from the paper:
+        ``exact`` subtracts the mean of ``<g, P>`` over the samples and divides by
+        ``n - 1``: the same expectation with less variance. ``diagonal`` is the
+        published code, which keeps only the term of ``P`` in row ``j``; it is
+        biased and there for parity.
+
+    Args:
+        scores: Scores, shape ``[B, L]``.
+        k: Entries to keep, from 1 to ``L``.
+        num_samples: Noise samples for each row; one sample serves all ``k`` slots.
+        sigma: Scale of the noise, above 0.
+        generator: Source of the noise; its device may differ from the scores'.
+        gradient: ``exact`` or ``diagonal``.
+
+    Returns:
+        Soft indicator, shape ``[B, k, L]``; each of the ``k`` rows sums to 1.
+    """
+    _check_topk(scores, k)
+    if num_samples < 1 or not sigma > 0:
+        raise ValueError(
+            "num_samples must be at least 1 and sigma above 0, got "
+            f"{num_samples} and {sigma}; the paper's code uses 500 and 0.1"
+        )
+    if gradient not in ("exact", "diagonal"):
+        raise ValueError(
+            f"gradient must be 'exact' or 'diagonal', got {gradient!r}; "
+            "choose one of these"
+        )
+    if scores.dtype not in (torch.float32, torch.float64):
+        scores = scores.float()
+    source = scores.device if generator is None else generator.device
+    shape = (scores.shape[0], num_samples, scores.shape[1])
+    noise = torch.randn(shape, generator=generator, device=source, dtype=scores.dtype)
+    noise = noise.to(scores.device)  # [B, n, L]
+    function = _ExactTopK if gradient == "exact" else _DiagonalTopK
+    return function.apply(scores, noise, k, sigma)  # type: ignore[no-untyped-call]
+
+
+def _sample_slots(scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tensor:
+    """Return the index in each slot of each sample, shape ``[B, n, k]``."""
+    noisy = torch.add(scores[:, None], noise, alpha=sigma)
+    return noisy.topk(k, dim=2).indices.sort(dim=2).values
+
+
+def _sum_by_slot(slots: Tensor, values: Tensor, num_scores: int) -> Tensor:
+    """Add ``values`` ``[B, n, k]`` up by slot and index, shape ``[B, k, L]``."""
+    num_rows, _, k = slots.shape
+    offsets = torch.arange(k, device=slots.device) * num_scores
+    sums = values.new_zeros(num_rows, k * num_scores)
+    sums.scatter_add_(1, (slots + offsets).flatten(1), values.flatten(1))
+    return sums.view(num_rows, k, num_scores)
+
+
+def _mean_indicator(slots: Tensor, scores: Tensor) -> Tensor:
+    ones = scores.new_ones(()).expand(slots.shape)  # counts stay exact in floats
+    return _sum_by_slot(slots, ones, scores.shape[1]) / slots.shape[1]
+
+
+class _ExactTopK(Function):
+    """Eq. 8 forward, Eq. 9 backward; keeps indices, not one-hot rows."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float
+    ) -> Tensor:
+        slots = _sample_slots(scores, noise, k, sigma)
+        ctx.save_for_backward(slots, noise)
+        ctx.sigma = sigma
+        return _mean_indicator(slots, scores)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        slots, noise = ctx.saved_tensors
+        inner = grad.gather(2, slots.transpose(1, 2)).sum(1)  # <g, P>: [B, n]
+        num_samples = noise.shape[1]
+        if num_samples > 1:
+            inner = (inner - inner.mean(1, keepdim=True)) / (num_samples - 1)
+        grad_scores = torch.einsum("bn,bnl->bl", inner, noise) / ctx.sigma
+        return grad_scores, None, None, None
+
+
+class _DiagonalTopK(Function):
+    """Eq. 8 forward; backward with the terms the published code keeps."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float
+    ) -> Tensor:
+        slots = _sample_slots(scores, noise, k, sigma)
+        products = _sum_by_slot(slots, noise.gather(2, slots), scores.shape[1])
+        ctx.save_for_backward(products / (noise.shape[1] * sigma))
+        return _mean_indicator(slots, scores)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (diagonal,) = ctx.saved_tensors
+        return (grad * diagonal).sum(1), None, None, None
+
+
+def _check_topk(scores: Tensor, k: int) -> None:
+    if scores.ndim != 2:
+        raise ValueError(
+            f"scores must have shape [B, L], got {tuple(scores.shape)}; "
+            "add a batch dimension"
+        )
+    if not 1 <= k <= scores.shape[1]:
+        raise ValueError(
+            f"k must be in [1, {scores.shape[1]}], the number of scores, got {k}; "
+            "keep fewer entries"
+        )

@@ -1,0 +1,44 @@
+"""A video encoded once: its features, where they came from, small pictures.
+
+Letters: T frames, H and W of a thumbnail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynfocus.index.features import VideoFeatures
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VideoIndex:
+    """Hold an encoded video; it takes the place of a path in every question."""
+
+    features: VideoFeatures
+    """The question-independent half."""
+    source: str | None
+    """The file it was read from."""
+    duration: float
+    """Length of the video in seconds."""
+    fps: float
+    """Frames sampled per second."""
+    thumbnails: NDArray[np.uint8] | None = None
+    """The sampled frames in small, ``[T, H, W, 3]``."""
+
+    def __post_init__(self) -> None:
+        if self.thumbnails is None:
+            return
+        shape = self.thumbnails.shape
+        if len(shape) != 4 or shape[0] != self.features.num_frames or shape[3] != 3:
+            raise ValueError(
+                "thumbnails must have shape [T, H, W, 3] with one entry a frame "
+                f"({self.features.num_frames}), got {shape}"
+            )
+
+    @property
+    def num_frames(self) -> int:
+        """Count the sampled frames."""
+        return self.features.num_frames

@@ -1,0 +1,14 @@
+"""Models of transformers' kind, and what answers questions with them."""
+
+from dynfocus.models.answering import ChatSession, FocusedModel, load_model
+from dynfocus.models.answers import Answer, FrameReport
+from dynfocus.models.generation import NonFiniteLogitsError
+
+__all__ = [
+    "Answer",
+    "ChatSession",
+    "FocusedModel",
+    "FrameReport",
+    "NonFiniteLogitsError",
+    "load_model",
+]

@@ -1,0 +1,355 @@
+"""Ask questions about videos: what `dynfocus.load` gives.
+
+Letters: T frames, L prompt tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dynfocus.focus import plan_budget
+from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.models.answers import Answer, FrameReport, report_frames
+from dynfocus.models.chat import (
+    ChatSession,
+    Turn,
+    build_conversation,
+    check_count,
+    check_question,
+)
+from dynfocus.models.dynfocus import (
+    DynFocusForConditionalGeneration,
+    DynFocusProcessor,
+    VideoInputs,
+)
+from dynfocus.models.dynfocus.blocks import join_frames
+from dynfocus.models.dynfocus.frames import Video
+from dynfocus.models.dynfocus.media import take_evenly
+from dynfocus.models.generation import CallbackStreamer, FiniteLogits
+from dynfocus.models.loading import NANO, load_parts
+from dynfocus.models.sources import OpenedVideo, make_thumbnails, open_video
+from dynfocus.video import SampledFrames
+
+__all__ = [
+    "METHODS",
+    "Answer",
+    "ChatSession",
+    "FocusedModel",
+    "FrameReport",
+    "Turn",
+    "load_model",
+]
+
+METHODS = ("dynfocus",)
+_WINDOW = 64
+
+Progress = Callable[[int, int], None]
+
+
+class FocusedModel:
+    """Answer questions about videos with a DynFocus model.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        name: What it was loaded as.
+    """
+
+    def __init__(
+        self,
+        model: DynFocusForConditionalGeneration,
+        processor: DynFocusProcessor,
+        name: str,
+    ) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.name = name
+
+    @property
+    def is_nano(self) -> bool:
+        """Tell whether this is the model that the package ships."""
+        return self.name == NANO
+
+    def ask(
+        self,
+        video: Video,
+        question: str,
+        *,
+        fps: float = 1.0,
+        max_frames: int | None = None,
+        max_video_tokens: int | None = None,
+        method: str | None = None,
+        max_new_tokens: int = 64,
+        progress: Progress | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """Answer a question about a video.
+
+        Args:
+            video: A file, frames, or what `index` gave.
+            question: The question.
+            fps: Frames per second to sample; an index keeps its own.
+            max_frames: At most so many frames, taken evenly.
+            max_video_tokens: At most so many video tokens.
+            method: ``"dynfocus"``, which is also the default.
+            max_new_tokens: At most so many tokens in the answer.
+            progress: Called with the steps done and the steps in all while frames
+                are decoded and encoded.
+            on_text: Called with each finished piece of the answer.
+
+        Returns:
+            The answer, its cost and what became of each frame.
+        """
+        started = time.perf_counter()
+        check_question(question)
+        _check_method(method)
+        check_count("max_new_tokens", max_new_tokens)
+        features = self._features(video, fps, max_frames, max_video_tokens, progress)
+        return self.answer_turn(
+            features,
+            question,
+            max_video_tokens=max_video_tokens,
+            max_new_tokens=max_new_tokens,
+            on_text=on_text,
+            started=started,
+        )
+
+    def index(
+        self,
+        video: Video,
+        *,
+        fps: float = 1.0,
+        max_frames: int | None = None,
+        progress: Progress | None = None,
+    ) -> VideoIndex:
+        """Encode a video once, for any number of questions.
+
+        Args:
+            video: A file or frames.
+            fps: Frames per second to sample.
+            max_frames: At most so many frames, taken evenly.
+            progress: Called with the steps done and the steps in all.
+
+        Returns:
+            What takes the place of the file in `ask` and `chat`.
+        """
+        if isinstance(video, VideoIndex):
+            return video
+        opened = self._open(video, fps, max_frames, progress)
+        return VideoIndex(
+            features=self._encode(opened.sampled, progress),
+            source=opened.source,
+            duration=opened.duration,
+            fps=fps,
+            thumbnails=make_thumbnails(opened.sampled.frames, opened.size),
+        )
+
+    def chat(
+        self,
+        video: Video,
+        *,
+        fps: float = 1.0,
+        max_frames: int | None = None,
+        max_video_tokens: int | None = None,
+        progress: Progress | None = None,
+    ) -> ChatSession:
+        """Start a conversation about a video, which is encoded once.
+
+        Args:
+            video: A file, frames, or what `index` gave.
+            fps: Frames per second to sample; an index keeps its own.
+            max_frames: At most so many frames, taken evenly.
+            max_video_tokens: At most so many video tokens a question.
+            progress: Called with the steps done and the steps in all.
+
+        Returns:
+            The conversation.
+        """
+        features = self._features(video, fps, max_frames, max_video_tokens, progress)
+        return ChatSession(self, features, max_video_tokens)
+
+    def answer_turn(
+        self,
+        features: VideoFeatures,
+        question: str,
+        *,
+        history: Sequence[Turn] = (),
+        max_video_tokens: int | None = None,
+        max_new_tokens: int = 64,
+        on_text: Callable[[str], None] | None = None,
+        started: float | None = None,
+    ) -> Answer:
+        """Answer a question about an encoded video, after earlier turns.
+
+        Args:
+            features: The question-independent half of the video.
+            question: The question.
+            history: Earlier turns, as text; the video stands in the last turn alone.
+            max_video_tokens: At most so many video tokens.
+            max_new_tokens: At most so many tokens in the answer.
+            on_text: Called with each finished piece of the answer.
+            started: When the work began, on the clock of ``time.perf_counter``.
+
+        Returns:
+            The answer, its cost and what became of each frame.
+        """
+        started = time.perf_counter() if started is None else started
+        check_question(question)
+        check_count("max_new_tokens", max_new_tokens)
+        prompt = self.processor.apply_chat_template(
+            build_conversation(history, question), add_generation_prompt=True
+        )
+        inputs = self.processor(
+            text=prompt,
+            videos=[features],
+            questions=[question],
+            max_video_tokens=max_video_tokens,
+        ).to(self.model.device)
+        self._check_context(inputs["input_ids"].shape[1], max_new_tokens)
+        with torch.inference_mode():
+            embeds, (tokens,) = self.model.embed_prompt(
+                inputs["input_ids"], VideoInputs.of(inputs)
+            )
+            text = self._generate(
+                embeds, inputs["attention_mask"], max_new_tokens, on_text
+            )
+        return Answer(
+            text=text,
+            question=question,
+            tokens=len(tokens.embeds),
+            frames=report_frames(tokens),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _generate(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        max_new_tokens: int,
+        on_text: Callable[[str], None] | None,
+    ) -> str:
+        tokenizer = self.processor.tokenizer
+        eos = tokenizer.eos_token_id
+        pad = eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        output = self.model.generate(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=eos,
+            pad_token_id=pad,
+            suppress_tokens=[self.processor.video_token_id],
+            logits_processor=[FiniteLogits()],
+            streamer=None if on_text is None else CallbackStreamer(tokenizer, on_text),
+        )
+        text: str = tokenizer.decode(output[0], skip_special_tokens=True)
+        return text.strip()
+
+    def _features(
+        self,
+        video: Video,
+        fps: float,
+        max_frames: int | None,
+        max_video_tokens: int | None,
+        progress: Progress | None,
+    ) -> VideoFeatures:
+        """Encode a video unless it is encoded, no more frames than the budget holds."""
+        content: SampledFrames | VideoFeatures
+        if isinstance(video, VideoIndex | VideoFeatures):
+            content = video.features if isinstance(video, VideoIndex) else video
+            num_frames = content.num_frames
+            if max_frames is not None:
+                check_count("max_frames", max_frames)
+                num_frames = min(num_frames, max_frames)
+        else:
+            content = self._open(video, fps, max_frames, progress).sampled
+            num_frames = len(content.frames)
+        if max_video_tokens is not None:
+            settings = self.model.settings
+            num_frames = plan_budget(num_frames, settings, max_video_tokens).num_frames
+        content = take_evenly(content, num_frames)
+        if isinstance(content, VideoFeatures):
+            return content
+        return self._encode(content, progress)
+
+    def _open(
+        self,
+        video: Any,
+        fps: float,
+        max_frames: int | None,
+        progress: Progress | None,
+    ) -> OpenedVideo:
+        return open_video(
+            video,
+            fps=fps,
+            max_frames=max_frames,
+            frame_size=self.processor.frame_size,
+            progress=None if progress is None else _first_half(progress),
+        )
+
+    def _encode(
+        self, sampled: SampledFrames, progress: Progress | None
+    ) -> VideoFeatures:
+        num_frames = len(sampled.frames)
+        parts = []
+        with torch.no_grad():
+            for start in range(0, num_frames, _WINDOW):
+                window = sampled.frames[start : start + _WINDOW]
+                parts.append(
+                    self.model.encode_frames(self.processor.pixel_values(window))
+                )
+                if progress is not None:
+                    done = min(start + _WINDOW, num_frames)
+                    progress(num_frames + done, 2 * num_frames)
+            features = join_frames(parts, torch.from_numpy(sampled.times))
+            return self.model.add_prototypes(features)
+
+    def _check_context(self, prompt_length: int, max_new_tokens: int) -> None:
+        limit = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        if limit is not None and prompt_length + max_new_tokens > limit:
+            raise ValueError(
+                f"the prompt has {prompt_length} tokens and the answer may have "
+                f"{max_new_tokens}, more than the {limit} that {self.name!r} can read; "
+                "use fewer frames (max_frames), a lower fps, a max_video_tokens, or a "
+                "shorter conversation"
+            )
+
+
+def load_model(
+    name: str | Path = NANO,
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> FocusedModel:
+    """Load a model that answers questions about videos.
+
+    Args:
+        name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
+        device: Where the model goes; the first GPU if there is one, by default.
+        dtype: Precision; float32 on a CPU and the checkpoint's elsewhere by default.
+
+    Returns:
+        The model, ready to answer.
+    """
+    model, processor = load_parts(name, device=device, dtype=dtype)
+    return FocusedModel(model, processor, str(name))
+
+
+def _first_half(progress: Progress) -> Progress:
+    """Let decoding fill the first half of the steps; encoding fills the second."""
+    return lambda done, total: progress(done, 2 * total)
+
+
+def _check_method(method: str | None) -> None:
+    if method is not None and method not in METHODS:
+        raise ValueError(
+            f"method must be one of {', '.join(METHODS)}, got {method!r}; leave it out "
+            "for the model's own"
+        )

@@ -1,0 +1,81 @@
+"""The text side of the published code: image-conditioned queries of every frame.
+
+Letters: B blocks, V videos, T frames of the longest, N patches, n query tokens, D_q
+width of the Q-Former.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from dynfocus.index import VideoFeatures
+
+
+def ask_frames(
+    text_encoder: Any,
+    query_tokens: Tensor,
+    videos: Sequence[VideoFeatures],
+    owners: Sequence[int],
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    window: int,
+) -> Tensor:
+    """Ask the Q-Former about every frame of every block.
+
+    Args:
+        text_encoder: The Q-Former.
+        query_tokens: Its learned queries, shape ``[1, n, D_q]``.
+        videos: The videos, with their patches.
+        owners: The video of each block.
+        input_ids: The question of each block, shape ``[B, L]``.
+        attention_mask: True at the questions' tokens, shape ``[B, L]``.
+        window: Frames that go through the Q-Former together.
+
+    Returns:
+        The answers of the queries, shape ``[B, T, n, D_q]``, zero after a block's end.
+    """
+    if any(video.patches is None for video in videos):
+        raise ValueError(
+            'text_side "frame_queries" needs the patches of every frame, but the video '
+            "features hold none; encode the video again with this model"
+        )
+    patches = torch.cat([v.patches for v in videos if v.patches is not None])
+    num_frames = [video.num_frames for video in videos]
+    pairs = _pairs(owners, num_frames).to(input_ids.device)
+    num_queries = query_tokens.shape[1]
+    answers = []
+    for block, frame in (part.unbind(1) for part in torch.split(pairs, window)):
+        mask = attention_mask[block]
+        outputs = text_encoder(
+            input_ids=input_ids[block],
+            attention_mask=torch.cat(
+                [mask.new_ones(len(mask), num_queries), mask], dim=1
+            ),
+            query_embeds=query_tokens.expand(len(mask), -1, -1),
+            encoder_hidden_states=patches[frame],
+        )
+        answers.append(outputs.last_hidden_state[:, :num_queries])
+    counts = [num_frames[owner] for owner in owners]
+    per_block = torch.split(torch.cat(answers), counts)
+    return pad_sequence(list(per_block), batch_first=True)
+
+
+def _pairs(owners: Sequence[int], num_frames: Sequence[int]) -> Tensor:
+    """List (block, place of the frame among the packed frames of all videos)."""
+    starts = torch.tensor([0, *num_frames]).cumsum(0).tolist()
+    rows = [
+        torch.stack(
+            [
+                torch.full((num_frames[owner],), block),
+                torch.arange(starts[owner], starts[owner + 1]),
+            ],
+            dim=1,
+        )
+        for block, owner in enumerate(owners)
+    ]
+    return torch.cat(rows)

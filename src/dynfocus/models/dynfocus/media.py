@@ -1,0 +1,256 @@
+"""Which video each block of a prompt shows, and what of it fits the token budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from dynfocus.focus import FocusSettings, num_video_tokens, plan_budget
+from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.models.dynfocus.frames import (
+    is_image,
+    is_video,
+    read_image,
+    read_video,
+    uniform_indices,
+)
+from dynfocus.models.dynfocus.prompts import find_blocks
+from dynfocus.video import SampledFrames
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A video or an image as the caller gave it."""
+
+    kind: Literal["video", "image"]
+    value: Any
+
+
+@dataclass(frozen=True)
+class Block:
+    """One placeholder of a batch of prompts."""
+
+    row: int
+    """The prompt."""
+    medium: int
+    """Which of the media it shows."""
+    question: str
+
+
+@dataclass(frozen=True)
+class ReadMedium:
+    """A video or an image ready for the model, with the tokens a block of it takes."""
+
+    content: SampledFrames | VideoFeatures
+    max_cones: int
+    num_tokens: int
+
+
+def assign_media(
+    texts: Sequence[str], images: Any, videos: Any, questions: Any
+) -> tuple[list[Block], list[Medium]]:
+    """Give every placeholder its medium and its question.
+
+    Args:
+        texts: The prompts.
+        images: Images, one or several, flat or by prompt.
+        videos: Videos, one or several, flat or by prompt.
+        questions: Questions of the blocks, flat or by prompt, or None.
+
+    Returns:
+        The blocks in reading order, and the media, each of them once.
+    """
+    marks = [find_blocks(text) for text in texts]
+    counts = {
+        kind: [sum(mark.kind == kind for mark in row) for row in marks]
+        for kind in ("video", "image")
+    }
+    queues = {
+        "video": iter(_flatten(videos, "video", is_video, counts["video"])),
+        "image": iter(_flatten(images, "image", is_image, counts["image"])),
+    }
+    asked = iter(_questions(questions, [len(row) for row in marks]))
+    blocks: list[Block] = []
+    media: list[Medium] = []
+    numbers: dict[tuple[str, object], int] = {}
+    for row, row_marks in enumerate(marks):
+        for mark in row_marks:
+            value = next(queues[mark.kind])
+            key = (mark.kind, str(value) if _is_path(value) else id(value))
+            if key not in numbers:
+                numbers[key] = len(media)
+                media.append(Medium(mark.kind, value))
+            question = next(asked) or mark.question
+            if not question.strip():
+                raise ValueError(
+                    f"the question of prompt {row} is empty; write what to look for in "
+                    f"the {mark.kind}"
+                )
+            blocks.append(Block(row, numbers[key], question.strip()))
+    return blocks, media
+
+
+def read_media(
+    blocks: Sequence[Block],
+    media: Sequence[Medium],
+    *,
+    settings: FocusSettings,
+    fps: float,
+    max_frames: int | None,
+    max_video_tokens: int | None,
+    frame_size: int,
+) -> list[ReadMedium]:
+    """Read every video and image once and fit it into the token budget.
+
+    Args:
+        blocks: The blocks in reading order.
+        media: The media that they show.
+        settings: The settings that tell how many tokens a block takes.
+        fps: Frames per second that are sampled from a file.
+        max_frames: At most so many frames a video.
+        max_video_tokens: At most so many tokens a prompt, shared evenly by its blocks.
+        frame_size: Side of the frames that the model reads.
+
+    Returns:
+        One entry a medium.
+    """
+    per_row = Counter(block.row for block in blocks)
+    most_blocks = [1] * len(media)
+    for block in blocks:
+        most_blocks[block.medium] = max(most_blocks[block.medium], per_row[block.row])
+    results = []
+    for medium, num_blocks in zip(media, most_blocks, strict=True):
+        content: SampledFrames | VideoFeatures
+        if isinstance(medium.value, VideoIndex):
+            content = medium.value.features
+        elif isinstance(medium.value, VideoFeatures):
+            content = medium.value
+        elif medium.kind == "image":
+            content = read_image(medium.value)
+        else:
+            content = read_video(
+                medium.value, fps=fps, max_frames=max_frames, frame_size=frame_size
+            )
+        if isinstance(content, VideoFeatures) and max_frames is not None:
+            content = take_evenly(content, min(max_frames, content.num_frames))
+        budget = None if max_video_tokens is None else max_video_tokens // num_blocks
+        results.append(_fit(content, settings, budget))
+    return results
+
+
+def _fit(
+    content: SampledFrames | VideoFeatures, settings: FocusSettings, budget: int | None
+) -> ReadMedium:
+    num_frames = _count_frames(content)
+    if budget is None:
+        num_cones = settings.num_cones_for(num_frames)
+        return ReadMedium(content, num_cones, num_video_tokens(num_frames, settings))
+    plan = plan_budget(num_frames, settings, budget)
+    return ReadMedium(
+        take_evenly(content, plan.num_frames), plan.num_cones, plan.num_tokens
+    )
+
+
+def take_evenly(
+    content: SampledFrames | VideoFeatures, num_keep: int
+) -> SampledFrames | VideoFeatures:
+    """Keep frames evenly, or the content itself when it has no more than that.
+
+    Args:
+        content: Frames or the features of frames.
+        num_keep: Frames to keep, at most those there are.
+
+    Returns:
+        The same kind of content with ``num_keep`` frames.
+    """
+    num_frames = _count_frames(content)
+    if num_frames == num_keep:
+        return content
+    keep = uniform_indices(num_frames, num_keep)
+    if isinstance(content, VideoFeatures):
+        return content.take(torch.from_numpy(keep))
+    return SampledFrames(content.frames[keep], content.times[keep])
+
+
+def _count_frames(content: SampledFrames | VideoFeatures) -> int:
+    if isinstance(content, VideoFeatures):
+        return content.num_frames
+    return len(content.frames)
+
+
+def _flatten(
+    values: Any, kind: str, is_one: Callable[[object], bool], counts: Sequence[int]
+) -> list[Any]:
+    """List the media in reading order after matching them with the placeholders."""
+    if values is None:
+        flat: list[Any] = []
+    elif is_one(values):
+        flat = [values]
+    elif not isinstance(values, list | tuple):
+        raise ValueError(
+            f"{kind}s must be a {kind}, a list of them or a list of lists of them, got "
+            f"{type(values).__name__}"
+        )
+    elif values and not any(is_one(value) for value in values):
+        flat = _flatten_rows(values, kind, is_one, counts)
+    else:
+        flat = list(values)
+    for value in flat:
+        if not is_one(value):
+            shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
+            raise ValueError(
+                f"{type(value).__name__}{shape} is not a {kind}; give a file, "
+                f"{'frames [T, H, W, 3]' if kind == 'video' else 'an array [H, W, 3]'} "
+                "of uint8 or Pillow images"
+            )
+    if len(flat) != sum(counts):
+        raise ValueError(
+            f"the prompts hold {sum(counts)} <{kind}> placeholders but {len(flat)} "
+            f"{kind}s are given; write one placeholder for each {kind}"
+        )
+    return flat
+
+
+def _flatten_rows(
+    rows: Sequence[Any],
+    kind: str,
+    is_one: Callable[[object], bool],
+    counts: Sequence[int],
+) -> list[Any]:
+    lists = [list(row) if isinstance(row, list | tuple) else [row] for row in rows]
+    if len(lists) != len(counts):
+        raise ValueError(
+            f"{kind}s by prompt must be {len(counts)} lists, one a prompt, got "
+            f"{len(lists)}"
+        )
+    for row, (values, count) in enumerate(zip(lists, counts, strict=True)):
+        if len(values) != count:
+            raise ValueError(
+                f"prompt {row} holds {count} <{kind}> placeholders but {len(values)} "
+                f"{kind}s are given for it; write one placeholder for each {kind}"
+            )
+    return [value for values in lists for value in values]
+
+
+def _questions(questions: Any, counts: Sequence[int]) -> list[str | None]:
+    if questions is None:
+        return [None] * sum(counts)
+    rows = [questions] if isinstance(questions, str) else list(questions)
+    flat = [q for row in rows for q in ([row] if isinstance(row, str) else row)]
+    if len(flat) != sum(counts):
+        raise ValueError(
+            f"the prompts hold {sum(counts)} placeholders but {len(flat)} questions are "
+            "given; give one question for each placeholder, or none at all"
+        )
+    if not all(question.strip() for question in flat):
+        raise ValueError("a question is empty; write what to look for in the video")
+    return flat
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | Path)

@@ -1,0 +1,404 @@
+"""The DynFocus model: vision tower, dynamic cooperative network, language model.
+
+Letters: V videos, T frames, F frames in a window, N patches, P event tokens, M spatial
+prototypes, D width of the vision tower, B prompts, L text tokens, n question tokens,
+D_q width of the text encoder, H width of the language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationMixin,
+    InstructBlipQFormerModel,
+    PreTrainedModel,
+)
+from transformers import initialization as init
+
+from dynfocus.focus import (
+    CooperativeEncoding,
+    EventPrototypes,
+    SpatialPrototypes,
+    VideoTokens,
+)
+from dynfocus.index import VideoFeatures
+from dynfocus.models.dynfocus.blocks import (
+    EncodedFrames,
+    block_prototypes,
+    join_frames,
+    pad_videos,
+    split_videos,
+)
+from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
+from dynfocus.models.dynfocus.frame_queries import ask_frames
+from dynfocus.models.dynfocus.inputs import VideoInputs, check_question_length
+from dynfocus.models.dynfocus.outputs import DynFocusCausalLMOutputWithPast
+from dynfocus.models.dynfocus.placement import place_video_tokens
+from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
+
+_WINDOW = 64
+
+
+class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """Answer questions about videos with few tokens.
+
+    The vision tower and the prototypes of a video do not depend on the question;
+    `encode_video` computes them once. The text encoder, the selection of events and
+    the cooperative encoding turn them into video tokens, which take the places of
+    the placeholders in the prompt.
+    """
+
+    config_class = DynFocusConfig
+    base_model_prefix = "dynfocus"
+    main_input_name = "input_ids"
+    input_modalities = ("video", "text")
+    supports_gradient_checkpointing = True
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
+    _no_split_modules: ClassVar[list[str]] = [
+        "InstructBlipEncoderLayer",
+        "InstructBlipQFormerLayer",
+        "EventPrototypes",
+        "SpatialPrototypes",
+        "CooperativeEncoding",
+    ]
+
+    def __init__(self, config: DynFocusConfig) -> None:
+        super().__init__(config)
+        settings = config.focus_settings
+        dim = config.vision_config.hidden_size
+        text_dim = config.qformer_config.hidden_size
+        self.settings = settings
+        self.vision_tower = build_vision_tower(config.vision_config)
+        self.text_encoder = InstructBlipQFormerModel(config.qformer_config)
+        self.query_tokens: nn.Parameter | None = None
+        if config.text_side == "frame_queries":
+            queries = torch.zeros(1, config.num_query_tokens, text_dim)
+            self.query_tokens = nn.Parameter(queries)
+        self.event_prototypes = EventPrototypes(settings, dim, text_dim)
+        self.spatial_prototypes = SpatialPrototypes(settings)
+        self.cooperative_encoding = CooperativeEncoding(
+            settings, dim, text_dim, config.text_config.hidden_size
+        )
+        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.post_init()
+        if config.video_token_id is not None:
+            self.generation_config.suppress_tokens = [config.video_token_id]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self and self.query_tokens is not None:
+            init.normal_(self.query_tokens, std=self.config.initializer_range)
+
+    def get_input_embeddings(self) -> Any:
+        """Give the word embeddings of the language model."""
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the word embeddings of the language model."""
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> Any:
+        """Give the language model's head."""
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the language model's head."""
+        self.language_model.set_output_embeddings(new_embeddings)
+
+    def encode_frames(self, pixel_values: Tensor) -> EncodedFrames:
+        """Encode some frames, each by itself.
+
+        Args:
+            pixel_values: Normalised frames, shape ``[F, 3, H, W]``.
+
+        Returns:
+            Pooled patches ``[F, P, D]``, spatial prototypes ``[F, M, D]`` and, for
+            ``text_side="frame_queries"`` only, normalised patches ``[F, N + 1, D]``.
+        """
+        patches = encode_pixels(self.vision_tower, pixel_values)
+        pooled = self.event_prototypes.pool(patches.content)
+        spatial = self.spatial_prototypes(patches.content)
+        keeps_patches = self.config.text_side == "frame_queries"
+        return pooled, spatial, patches.normalised if keeps_patches else None
+
+    @torch.no_grad()
+    def encode_video(
+        self,
+        pixel_values: Tensor,
+        pts_seconds: Tensor | Sequence[float],
+        window: int = _WINDOW,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> VideoFeatures:
+        """Encode a video once, for any number of questions.
+
+        Args:
+            pixel_values: Normalised frames, shape ``[T, 3, H, W]``.
+            pts_seconds: Presentation time of every frame, shape ``[T]``.
+            window: Frames that go through the vision tower together.
+            progress: Called with the frames done and the frames in all.
+
+        Returns:
+            The question-independent half.
+        """
+        parts = []
+        for start in range(0, len(pixel_values), window):
+            parts.append(self.encode_frames(pixel_values[start : start + window]))
+            if progress is not None:
+                progress(min(start + window, len(pixel_values)), len(pixel_values))
+        return self.add_prototypes(join_frames(parts, pts_seconds))
+
+    def add_prototypes(self, features: VideoFeatures) -> VideoFeatures:
+        """Estimate the event prototypes once, for any number of questions."""
+        batch = pad_videos([features])
+        prototypes = self.event_prototypes.estimate(batch.pooled, batch.mask)
+        return replace(features, prototypes=prototypes)
+
+    def encode_question(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Read the question of each block with the text half of the Q-Former.
+
+        Args:
+            input_ids: The questions, shape ``[B, n]``.
+            attention_mask: True at their tokens, shape ``[B, n]``.
+
+        Returns:
+            Text features, shape ``[B, n, D_q]``.
+        """
+        limit = self.config.qformer_config.max_position_embeddings
+        check_question_length(input_ids, limit)
+        outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask)
+        return outputs.last_hidden_state
+
+    def build_video_tokens(self, inputs: VideoInputs) -> list[VideoTokens]:
+        """Turn videos and questions into video tokens.
+
+        Args:
+            inputs: The video inputs of a pass.
+
+        Returns:
+            The video tokens of each block, in reading order.
+        """
+        if not inputs.has_video:
+            return []
+        input_ids, attention_mask = inputs.questions()
+        owners = inputs.owners()
+        videos = [video.to(self.device, self.dtype) for video in self._videos(inputs)]
+        question: Tensor | None = None
+        if self.query_tokens is None or self.settings.score_conditioning == "question":
+            question = self.encode_question(input_ids, attention_mask)
+        text_mask: Tensor | None = attention_mask.bool()
+        videos_padded = pad_videos(videos)
+        prototypes = block_prototypes(
+            self.event_prototypes, videos_padded, videos, owners
+        )
+        batch = videos_padded.take(owners)
+        selection = self.event_prototypes(
+            prototypes,
+            num_frames=batch.num_frames,
+            spatial=prototypes.at_centers(batch.spatial),
+            text=question,
+            text_mask=text_mask,
+            max_cones=inputs.block_max_cones,
+        )
+        if self.query_tokens is not None:
+            text_mask = None
+            question = ask_frames(
+                self.text_encoder,
+                self.query_tokens,
+                videos,
+                owners,
+                input_ids,
+                attention_mask,
+                _WINDOW,
+            )
+        tokens: list[VideoTokens] = self.cooperative_encoding(
+            batch.spatial,
+            batch.mask,
+            selection,
+            question,
+            text_mask,
+            batch.pts_seconds,
+        )
+        return tokens
+
+    def _videos(self, inputs: VideoInputs) -> list[VideoFeatures]:
+        counts = inputs.frame_counts()
+        if inputs.video_features is not None:
+            return list(inputs.video_features)
+        pixels, times = inputs.pixel_values_videos, inputs.video_pts_seconds
+        assert pixels is not None  # frame_counts has checked both
+        assert times is not None
+        windows = torch.split(pixels, _WINDOW)
+        packed = join_frames([self.encode_frames(w) for w in windows], times)
+        return split_videos(packed, counts)
+
+    def embed_prompt(
+        self, input_ids: Tensor, inputs: VideoInputs
+    ) -> tuple[Tensor, list[VideoTokens]]:
+        """Embed prompts and put their video tokens in place.
+
+        Args:
+            input_ids: The prompts with their placeholders, shape ``[B, L]``.
+            inputs: The video inputs of the pass.
+
+        Returns:
+            Embedded prompts ``[B, L, H]`` and the video tokens of each block.
+        """
+        tokens = self.build_video_tokens(inputs)
+        placeholders = self._placeholders(input_ids)
+        words = input_ids.masked_fill(placeholders, 0)
+        embeds = self.get_input_embeddings()(words)
+        blocks = [block.embeds for block in tokens]
+        return place_video_tokens(embeds, placeholders, blocks), tokens
+
+    def _placeholders(self, input_ids: Tensor) -> Tensor:
+        token = self.config.video_token_id
+        return input_ids == (-1 if token is None else token)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        video_num_frames: Tensor | None = None,
+        video_pts_seconds: Tensor | None = None,
+        video_features: Sequence[VideoFeatures] | None = None,
+        block_videos: Tensor | None = None,
+        qformer_input_ids: Tensor | None = None,
+        qformer_attention_mask: Tensor | None = None,
+        block_max_cones: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> DynFocusCausalLMOutputWithPast:
+        """Predict the next tokens; `VideoInputs` explains the video inputs.
+
+        Args:
+            input_ids: The prompts, shape ``[B, L]``.
+            attention_mask: True at real tokens, shape ``[B, L]``.
+            pixel_values_videos: Frames of all videos.
+            video_num_frames: Frames of each video.
+            video_pts_seconds: Times of all frames.
+            video_features: Videos encoded before, in place of pixels.
+            block_videos: The video of each block.
+            qformer_input_ids: The question of each block.
+            qformer_attention_mask: True at the questions' tokens.
+            block_max_cones: At most so many cones in each block.
+            position_ids: Positions of the tokens, shape ``[B, L]``.
+            past_key_values: Cache of earlier passes.
+            inputs_embeds: Prompts embedded before, in place of ``input_ids``.
+            labels: Tokens to predict, -100 where none counts, shape ``[B, L]``.
+            use_cache: Give the cache back.
+            logits_to_keep: Compute the logits of so many last tokens; 0 means all.
+            **kwargs: What the language model takes besides.
+
+        Returns:
+            Loss, logits, cache, and the video tokens that this pass placed.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("exactly one of input_ids and inputs_embeds must be given")
+        inputs = VideoInputs(
+            pixel_values_videos=pixel_values_videos,
+            video_num_frames=video_num_frames,
+            video_pts_seconds=video_pts_seconds,
+            video_features=video_features,
+            block_videos=block_videos,
+            qformer_input_ids=qformer_input_ids,
+            qformer_attention_mask=qformer_attention_mask,
+            block_max_cones=block_max_cones,
+        )
+        tokens: list[VideoTokens] = []
+        if input_ids is not None:
+            is_prefill = not past_key_values or past_key_values.get_seq_length() == 0
+            if inputs.has_video or is_prefill:
+                inputs_embeds, tokens = self.embed_prompt(input_ids, inputs)
+            else:
+                inputs_embeds = self.get_input_embeddings()(input_ids)
+        outputs = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            labels=labels,
+            use_cache=use_cache,
+            logits_to_keep=logits_to_keep,
+            **{**kwargs, "return_dict": True},
+        )
+        return DynFocusCausalLMOutputWithPast(
+            loss=outputs.loss,
+            logits=outputs.logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            video_tokens=tokens or None,
+        )
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Choose the inputs of one generation step; video is read in the first only.
+
+        Args:
+            input_ids: The tokens so far, shape ``[B, L]``.
+            past_key_values: Cache of earlier steps.
+            inputs_embeds: Prompts embedded before.
+            attention_mask: True at real tokens, shape ``[B, L]``.
+            is_first_iteration: Whether this step reads the prompt.
+            **kwargs: The other inputs.
+
+        Returns:
+            The arguments of `forward`.
+        """
+        model_inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+            input_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            for name in VideoInputs.names():
+                model_inputs.pop(name, None)
+        return model_inputs
+
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: Tensor | None = None,
+        **model_kwargs: Any,
+    ) -> tuple[Tensor | None, dict[str, Any]]:
+        """Repeat the prompts for beams; videos stay single, blocks follow prompts."""
+        video = {n: model_kwargs.pop(n, None) for n in VideoInputs.names()}
+        if expand_size > 1 and input_ids is not None:
+            video = VideoInputs(**video).repeat_blocks(
+                self._placeholders(input_ids), expand_size, self.settings
+            )
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(
+            expand_size=expand_size,
+            is_encoder_decoder=is_encoder_decoder,
+            input_ids=input_ids,
+            **model_kwargs,
+        )
+        given = {name: value for name, value in video.items() if value is not None}
+        return input_ids, {**model_kwargs, **given}

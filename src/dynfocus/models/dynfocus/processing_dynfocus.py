@@ -1,0 +1,328 @@
+"""The DynFocus processor: prompts with room for video tokens, frames for the model.
+
+Letters: V videos, T frames, B prompts, L text tokens, n question tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
+
+from dynfocus.focus import FocusSettings, num_video_tokens
+from dynfocus.index import VideoFeatures
+from dynfocus.models.dynfocus.frames import to_pixel_values
+from dynfocus.models.dynfocus.inputs import VideoInputs
+from dynfocus.models.dynfocus.media import Block, ReadMedium, assign_media, read_media
+from dynfocus.models.dynfocus.prompts import (
+    CHAT_TEMPLATE,
+    IMAGE_MARK,
+    VIDEO_TOKEN,
+    pad_ids,
+    pad_lists,
+    repeat_items,
+)
+from dynfocus.video import SampledFrames
+
+_QUESTION_FOLDER = "qformer_tokenizer"
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
+    """Prepare prompts, questions and videos for the DynFocus model.
+
+    The number of video tokens depends on the number of frames and the settings
+    alone, so the prompt holds their room before the model runs.
+
+    Args:
+        tokenizer: The language model's tokenizer; it must know ``<video>``.
+        focus: The settings of the dynamic cooperative network, as in the model's
+            configuration; the paper's by default.
+        frame_size: Side of the frames that the vision tower reads, in pixels.
+        image_mean: Mean of each colour, from 0 to 1.
+        image_std: Standard deviation of each colour.
+        fps: Frames per second that are sampled from a file.
+        max_frames: At most so many frames a video, taken evenly.
+        use_question_vocabulary: Whether questions have a tokenizer of their own, as
+            the Q-Former of InstructBLIP does; `set_qformer_tokenizer` sets it, and
+            it lives in the folder ``qformer_tokenizer``.
+        chat_template: The jinja template of conversations.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any = None,
+        focus: FocusSettings | dict[str, Any] | None = None,
+        frame_size: int = 224,
+        image_mean: Sequence[float] = _CLIP_MEAN,
+        image_std: Sequence[float] = _CLIP_STD,
+        fps: float = 1.0,
+        max_frames: int | None = None,
+        use_question_vocabulary: bool = False,
+        chat_template: str | None = None,
+    ) -> None:
+        if VIDEO_TOKEN not in tokenizer.get_vocab():
+            raise ValueError(
+                f"the tokenizer does not know {VIDEO_TOKEN}; add it with "
+                f"tokenizer.add_tokens('{VIDEO_TOKEN}', special_tokens=True) and resize "
+                "the model's embeddings"
+            )
+        if not isinstance(focus, FocusSettings):
+            focus = FocusSettings.from_dict(focus or {})
+        self.focus = focus.to_dict()
+        self.frame_size = frame_size
+        self.image_mean = list(image_mean)
+        self.image_std = list(image_std)
+        self.fps = fps
+        self.max_frames = max_frames
+        self.use_question_vocabulary = use_question_vocabulary
+        self.video_token = VIDEO_TOKEN
+        self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
+        self._qformer_tokenizer: Any = None
+        super().__init__(tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+
+    @property
+    def settings(self) -> FocusSettings:
+        """Give the settings of the dynamic cooperative network."""
+        return FocusSettings.from_dict(self.focus)
+
+    @property
+    def qformer_tokenizer(self) -> Any:
+        """Give the tokenizer of the questions."""
+        if not self.use_question_vocabulary:
+            return self.tokenizer
+        if self._qformer_tokenizer is None:
+            raise ValueError(
+                "use_question_vocabulary is on but there is no tokenizer for questions; "
+                "call set_qformer_tokenizer first"
+            )
+        return self._qformer_tokenizer
+
+    def set_qformer_tokenizer(self, tokenizer: Any) -> None:
+        """Give the questions a tokenizer of their own; None takes it away again."""
+        self._qformer_tokenizer = tokenizer
+        self.use_question_vocabulary = tokenizer is not None
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """List what a call can give."""
+        return ["input_ids", "attention_mask", *VideoInputs.names()]
+
+    def num_video_tokens(self, num_frames: int, max_cones: int | None = None) -> int:
+        """Count the tokens of a block before anything is encoded."""
+        return num_video_tokens(num_frames, self.settings, max_cones)
+
+    def pixel_values(self, frames: NDArray[np.uint8]) -> Tensor:
+        """Resize and normalise frames.
+
+        Args:
+            frames: Frames of uint8, shape ``[T, H, W, 3]``.
+
+        Returns:
+            Pixel values, shape ``[T, 3, frame_size, frame_size]``.
+        """
+        return to_pixel_values(
+            frames,
+            frame_size=self.frame_size,
+            mean=self.image_mean,
+            std=self.image_std,
+        )
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
+        videos: Any = None,
+        audio: None = None,
+        *,
+        questions: Sequence[Sequence[str]] | Sequence[str] | None = None,
+        fps: float | None = None,
+        max_frames: int | None = None,
+        max_video_tokens: int | None = None,
+        padding: bool | str = True,
+        padding_side: str | None = None,
+        add_special_tokens: bool = True,
+        return_tensors: str | None = "pt",
+        return_offsets_mapping: bool = False,
+        return_text_replacement_offsets: bool = False,
+        do_sample_frames: bool | None = None,
+    ) -> BatchFeature:
+        """Prepare a batch of prompts.
+
+        Each ``<video>`` or ``<image>`` of a prompt is one block; the k-th ``<video>``
+        shows the k-th video. The same file or object given twice is encoded once.
+
+        Args:
+            images: Files, Pillow images or arrays ``[H, W, 3]``; flat or by prompt.
+            text: One prompt or several.
+            videos: Files, arrays ``[T, H, W, 3]``, lists of frames, `SampledFrames`,
+                `VideoFeatures` or `VideoIndex`; flat or by prompt.
+            audio: Not supported.
+            questions: The question of each block, flat or by prompt; by default the
+                words of the human turn that holds the placeholder.
+            fps: Frames per second that are sampled from a file.
+            max_frames: At most so many frames a video.
+            max_video_tokens: At most so many video tokens a prompt, shared evenly by
+                its blocks.
+            padding: Kept for transformers; prompts of one batch are always padded.
+            padding_side: ``"left"`` or ``"right"``; the tokenizer's by default.
+            add_special_tokens: Let the tokenizer add its own special tokens.
+            return_tensors: ``"pt"`` or None; tensors are given in both cases.
+            return_offsets_mapping: Also give the characters of each token.
+            return_text_replacement_offsets: Kept for transformers.
+            do_sample_frames: Kept for transformers; files are always sampled.
+
+        Returns:
+            The model's inputs.
+        """
+        if audio is not None:
+            raise ValueError("audio is not supported; leave it out")
+        if return_tensors not in ("pt", None):
+            raise ValueError(f"return_tensors must be 'pt', got {return_tensors!r}")
+        texts = _texts(text)
+        blocks, media = assign_media(texts, images, videos, questions)
+        contents = read_media(
+            blocks,
+            media,
+            settings=self.settings,
+            fps=self.fps if fps is None else fps,
+            max_frames=self.max_frames if max_frames is None else max_frames,
+            max_video_tokens=max_video_tokens,
+            frame_size=self.frame_size,
+        )
+        side = padding_side or self.tokenizer.padding_side
+        data = self._prompt_inputs(
+            texts,
+            [contents[block.medium].num_tokens for block in blocks],
+            side,
+            add_special_tokens,
+            return_offsets_mapping,
+        )
+        if blocks:
+            data |= self._question_inputs(blocks) | self._media_inputs(contents)
+            if max_video_tokens is not None:
+                caps = [contents[block.medium].max_cones for block in blocks]
+                data["block_max_cones"] = torch.tensor(caps)
+        return BatchFeature(data)
+
+    def _prompt_inputs(
+        self,
+        texts: Sequence[str],
+        counts: Sequence[int],
+        side: str,
+        add_special_tokens: bool,
+        return_offsets_mapping: bool,
+    ) -> dict[str, Any]:
+        """Tokenise the prompts and make room for their video tokens."""
+        encoded = self.tokenizer(
+            [text.replace(IMAGE_MARK, VIDEO_TOKEN) for text in texts],
+            add_special_tokens=add_special_tokens,
+            return_offsets_mapping=return_offsets_mapping,
+        )
+        room = iter(counts)
+        marker = self.video_token_id
+        rows, offsets = [], []
+        for row, ids in enumerate(encoded["input_ids"]):
+            copies = [next(room) if token == marker else 1 for token in ids]
+            rows.append(repeat_items(ids, copies))
+            if return_offsets_mapping:
+                offsets.append(repeat_items(encoded["offset_mapping"][row], copies))
+        data: dict[str, Any] = pad_ids(rows, self._pad_token_id(self.tokenizer), side)
+        if return_offsets_mapping:
+            data["offset_mapping"] = pad_lists(offsets, (0, 0), side)
+        return data
+
+    def _question_inputs(self, blocks: Sequence[Block]) -> dict[str, Tensor]:
+        tokenizer = self.qformer_tokenizer
+        rows = tokenizer([block.question for block in blocks])["input_ids"]
+        padded = pad_ids(rows, self._pad_token_id(tokenizer), "right")
+        return {
+            "qformer_input_ids": padded["input_ids"],
+            "qformer_attention_mask": padded["attention_mask"],
+            "block_videos": torch.tensor([block.medium for block in blocks]),
+        }
+
+    def _media_inputs(self, contents: Sequence[ReadMedium]) -> dict[str, Any]:
+        features = [
+            item.content for item in contents if isinstance(item.content, VideoFeatures)
+        ]
+        sampled = [
+            item.content for item in contents if isinstance(item.content, SampledFrames)
+        ]
+        if features and sampled:
+            raise ValueError(
+                "videos that are encoded and videos that are not cannot be mixed in "
+                f"one call, got {len(features)} and {len(sampled)}; index the others"
+            )
+        if features:
+            return {"video_features": features}
+        pixels = [self.pixel_values(item.frames) for item in sampled]
+        times = [torch.from_numpy(np.asarray(item.times)) for item in sampled]
+        return {
+            "pixel_values_videos": pixels[0] if len(pixels) == 1 else torch.cat(pixels),
+            "video_num_frames": torch.tensor([len(item.frames) for item in sampled]),
+            "video_pts_seconds": torch.cat(times).double(),
+        }
+
+    @staticmethod
+    def _pad_token_id(tokenizer: Any) -> int:
+        """Choose a token for padding, which the attention mask hides anyway."""
+        for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+            if token is not None:
+                return int(token)
+        return 0
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> list[str]:
+        """Save the processor and its tokenizers to a folder.
+
+        Args:
+            save_directory: The folder, made if it is not there.
+            **kwargs: What transformers takes besides.
+
+        Returns:
+            The files that transformers names.
+        """
+        files: list[str] = super().save_pretrained(save_directory, **kwargs)
+        if self.use_question_vocabulary:
+            folder = Path(save_directory) / _QUESTION_FOLDER
+            self.qformer_tokenizer.save_pretrained(folder)
+        return files
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
+    ) -> DynFocusProcessor:
+        """Load a processor from a folder or the hub.
+
+        Args:
+            pretrained_model_name_or_path: The folder or hub id.
+            **kwargs: What transformers takes besides.
+
+        Returns:
+            The processor with its tokenizers.
+        """
+        processor: DynFocusProcessor = super().from_pretrained(
+            pretrained_model_name_or_path, **kwargs
+        )
+        if processor.use_question_vocabulary:
+            names = ("cache_dir", "force_download", "local_files_only", "revision")
+            known = {name: kwargs[name] for name in names if name in kwargs}
+            tokenizer = AutoTokenizer.from_pretrained(
+                pretrained_model_name_or_path, subfolder=_QUESTION_FOLDER, **known
+            )
+            processor.set_qformer_tokenizer(tokenizer)
+        return processor
+
+
+def _texts(text: str | Sequence[str] | None) -> list[str]:
+    texts = [text] if isinstance(text, str) else list(text or [])
+    if not texts or not all(isinstance(item, str) for item in texts):
+        raise ValueError(f"text must be a prompt or a list of prompts, got {text!r}")
+    return texts

@@ -1,0 +1,179 @@
+"""A model from a name, a folder or the hub: whole and of the right kind, or refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from dynfocus.models.dynfocus import (
+    DynFocusConfig,
+    DynFocusForConditionalGeneration,
+    DynFocusProcessor,
+)
+
+NANO = "nano"
+_ASSETS = Path(__file__).parent.parent / "assets"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SHOWN_KEYS = 3
+_LOADING_ERRORS = (
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+
+
+def load_parts(
+    name: str | Path, *, device: str | None = None, dtype: torch.dtype | None = None
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+    """Load a model and its processor, strictly.
+
+    Args:
+        name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
+        device: Where the model goes; the first GPU if there is one, by default.
+        dtype: Precision; float32 on a CPU and the checkpoint's elsewhere by default.
+
+    Returns:
+        The model, ready to answer, and its processor.
+
+    Raises:
+        ValueError: The model is not there, not whole or of another kind.
+    """
+    source = _locate(name)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype is None and device == "cpu":
+        dtype = torch.float32
+    try:
+        model, info = DynFocusForConditionalGeneration.from_pretrained(
+            source,
+            dtype=dtype or "auto",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported by _check_keys, all of them
+        )
+        processor = DynFocusProcessor.from_pretrained(source)
+    except _LOADING_ERRORS as error:
+        raise ValueError(
+            f"{source} cannot be loaded ({_first_line(error)}); give a folder that "
+            "save_pretrained wrote, whole"
+        ) from error
+    _check_keys(source, info)
+    _check_vocabulary(source, model, processor)
+    return model.to(device).eval(), processor
+
+
+def _locate(name: str | Path) -> str:
+    """Find the folder of a model, or leave a hub id as it is."""
+    if str(name) == NANO:
+        folder = _ASSETS / NANO
+        if not (folder / "config.json").is_file():
+            raise ValueError(
+                "the nano model is not part of this installation; reinstall dynfocus, "
+                "or load a folder or a hub id"
+            )
+    else:
+        folder = Path(name)
+    if folder.is_dir():
+        _check_folder(folder)
+        return str(folder)
+    if isinstance(name, str) and _HUB_ID.fullmatch(name):
+        return name
+    raise ValueError(
+        f"{str(name)!r} is neither 'nano', nor a folder, nor a hub id of the form "
+        "owner/name; check the spelling"
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder} has no config.json; give a folder that save_pretrained wrote"
+        )
+    try:
+        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{folder / 'config.json'} is not valid JSON ({error}); save the model anew"
+        ) from error
+    model_type = fields.get("model_type") if isinstance(fields, dict) else None
+    if model_type != DynFocusConfig.model_type:
+        raise ValueError(
+            f"{folder} holds a model of type {model_type!r}, accepted is "
+            f"{DynFocusConfig.model_type!r}; give the folder of a DynFocus model"
+        )
+    if not any((folder / weights).is_file() for weights in _WEIGHTS):
+        raise ValueError(
+            f"{folder} has no weights ({' or '.join(_WEIGHTS)}); give a folder that "
+            "save_pretrained wrote, whole"
+        )
+    if not (folder / "processor_config.json").is_file():
+        raise ValueError(
+            f"{folder} has no processor_config.json; save the processor into it with "
+            "DynFocusProcessor.save_pretrained"
+        )
+
+
+def _check_keys(source: str, info: dict[str, Any]) -> None:
+    """Refuse weights that do not fill the model exactly."""
+    problems = {
+        "missing": sorted(info["missing_keys"]),
+        "unexpected": sorted(info["unexpected_keys"]),
+        "of another shape": sorted(key for key, *_ in info["mismatched_keys"]),
+    }
+    found = [
+        f"{len(keys)} {problem} ({', '.join(keys[:_SHOWN_KEYS])}"
+        f"{', ..' if len(keys) > _SHOWN_KEYS else ''})"
+        for problem, keys in problems.items()
+        if keys
+    ]
+    if found:
+        raise ValueError(
+            f"the weights in {source} do not fit its config.json: {'; '.join(found)}; "
+            "use the config.json that was saved with them"
+        )
+
+
+def _check_vocabulary(
+    source: str,
+    model: DynFocusForConditionalGeneration,
+    processor: DynFocusProcessor,
+) -> None:
+    config = model.config
+    pairs = (
+        ("text_config", len(processor.tokenizer), config.text_config.vocab_size),
+        (
+            "qformer_config",
+            len(processor.qformer_tokenizer),
+            config.qformer_config.vocab_size,
+        ),
+    )
+    for part, num_entries, vocab_size in pairs:
+        if num_entries > vocab_size:
+            raise ValueError(
+                f"the tokenizer in {source} has {num_entries} entries, {part} only "
+                f"{vocab_size}; save the tokenizer that belongs to the model"
+            )
+    if config.video_token_id != processor.video_token_id:
+        raise ValueError(
+            f"video_token_id is {config.video_token_id} in {source}, but its tokenizer "
+            f"has <video> at {processor.video_token_id}; save both from one model"
+        )
+    if config.focus_settings != processor.settings:
+        raise ValueError(
+            f"config.json and processor_config.json in {source} differ in their focus "
+            "settings; save both from one model"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(" .:") if text else type(error).__name__

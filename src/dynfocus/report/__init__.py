@@ -1,0 +1,33 @@
+"""Pictures: timelines, storyboards, and reports as one self-contained HTML page."""
+
+from dynfocus.report.answers import is_same_answer, write_report
+from dynfocus.report.contact_sheet import (
+    check_storyboard_path,
+    draw_storyboard,
+    write_storyboard,
+)
+from dynfocus.report.image_features import image_features
+from dynfocus.report.output import (
+    UnwritableFileError,
+    check_writable,
+    write_atomically,
+)
+from dynfocus.report.storyboard import Storyboard, StoryboardTile, make_storyboard
+from dynfocus.report.timeline import TimelineFrame, draw_timeline
+
+__all__ = [
+    "Storyboard",
+    "StoryboardTile",
+    "TimelineFrame",
+    "UnwritableFileError",
+    "check_storyboard_path",
+    "check_writable",
+    "draw_storyboard",
+    "draw_timeline",
+    "image_features",
+    "is_same_answer",
+    "make_storyboard",
+    "write_atomically",
+    "write_report",
+    "write_storyboard",
+]

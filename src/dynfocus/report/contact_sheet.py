@@ -1,0 +1,220 @@
+"""A storyboard as one picture: tiles with their times over a strip of the whole video."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont
+
+from dynfocus.report.clock import choose_ticks, format_time
+from dynfocus.report.output import check_writable, write_atomically
+from dynfocus.report.pages import data_uri, escape, page
+from dynfocus.report.storyboard import Storyboard, StoryboardTile
+
+Colour = tuple[int, int, int]
+
+SUFFIXES = (".png", ".html")
+"""Endings that a storyboard file may have."""
+
+_MARGIN = 20
+_GAP = 12
+_HEADER = 64
+_STRIP = 34
+_CAPTION = 46
+_BAND = 6
+_SHEET_WIDTH = 1356
+_PAPER: Colour = (250, 250, 248)
+_INK: Colour = (28, 30, 34)
+_FAINT: Colour = (105, 110, 118)
+_MINUTE = 60.0
+_MAX_LISTED = 2
+
+
+def check_storyboard_path(path: str | Path) -> None:
+    """Fail now if a storyboard could not be written there later.
+
+    Raises:
+        ValueError: The ending is neither ``.png`` nor ``.html``.
+        UnwritableFileError: The folder is missing or refuses new files.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(
+            f"a storyboard file must end in {' or '.join(SUFFIXES)}, got {path}"
+        )
+    check_writable(path, what="the storyboard")
+
+
+def write_storyboard(path: str | Path, board: Storyboard) -> None:
+    """Write a storyboard as a picture or as one self-contained page.
+
+    Args:
+        path: The file; its ending, ``.png`` or ``.html``, decides.
+        board: What to draw.
+    """
+    check_storyboard_path(path)
+    if Path(path).suffix.lower() == ".html":
+        write_atomically(path, _storyboard_page(board).encode())
+        return
+    buffer = io.BytesIO()
+    draw_storyboard(board).save(buffer, format="PNG", optimize=True)
+    write_atomically(path, buffer.getvalue())
+
+
+def draw_storyboard(board: Storyboard) -> Image.Image:
+    """Draw a storyboard as a contact sheet."""
+    tile_height, tile_width = board.tiles[0].picture.shape[:2]
+    inner = _SHEET_WIDTH - 2 * _MARGIN
+    num_columns = max(1, (inner + _GAP) // (tile_width + _GAP))
+    num_rows = -(-len(board.tiles) // num_columns)
+    cell_height = tile_height + _BAND + _CAPTION
+    top = _MARGIN + _HEADER + _STRIP + 34
+    height = top + num_rows * (cell_height + _GAP) - _GAP + _MARGIN
+    sheet = Image.new("RGB", (_SHEET_WIDTH, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _draw_header(draw, board, inner)
+    colours = tile_colours(len(board.tiles))
+    _draw_strip(draw, board, colours, inner)
+    for number, tile in enumerate(board.tiles):
+        row, column = divmod(number, num_columns)
+        x = _MARGIN + column * (tile_width + _GAP)
+        y = top + row * (cell_height + _GAP)
+        sheet.paste(Image.fromarray(tile.picture), (x, y))
+        _draw_caption(draw, tile, (x, y), colours[number], board.duration)
+    return sheet
+
+
+def tile_colours(count: int) -> list[Colour]:
+    """Choose a colour for each tile; neighbours in time look different."""
+    colours = []
+    for number in range(count):
+        hue = (0.58 + number * 0.381966) % 1  # the golden angle
+        value = (0.86, 0.66)[number % 2]
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.62, value)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return colours
+
+
+def describe_stretches(tile: StoryboardTile, duration: float) -> str:
+    """Say in a few words which stretches a tile covers: the longest, in time order."""
+    tenths = duration < _MINUTE
+    longest = sorted(tile.stretches, key=lambda s: (s[0] - s[1], s[0]))[:_MAX_LISTED]
+    named = [
+        f"{format_time(start, with_tenths=tenths)}-{format_time(end, with_tenths=tenths)}"
+        for start, end in sorted(longest)
+    ]
+    more = len(tile.stretches) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _summary(board: Storyboard) -> str:
+    noun = "event prototype" if len(board.tiles) == 1 else "event prototypes"
+    tenths = board.duration < _MINUTE
+    return (
+        f"{len(board.tiles)} {noun}, {format_time(board.duration, with_tenths=tenths)} "
+        f"long, {board.num_frames} frames looked at"
+    )
+
+
+@cache
+def _font(pixels: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(
+        str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), pixels
+    )
+
+
+def _draw_header(draw: ImageDraw.ImageDraw, board: Storyboard, inner: int) -> None:
+    title = _shorten(board.name, _font(26, bold=True), inner)
+    draw.text((_MARGIN, _MARGIN - 4), title, _INK, _font(26, bold=True))
+    draw.text((_MARGIN, _MARGIN + 32), _summary(board), _FAINT, _font(16))
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """Cut text in the middle until it fits."""
+    if font.getlength(text) <= width:
+        return text
+    keep = len(text) - 1
+    while keep > 2 and font.getlength(_without_middle(text, keep)) > width:
+        keep -= 1
+    return _without_middle(text, keep)
+
+
+def _without_middle(text: str, keep: int) -> str:
+    return f"{text[: keep - keep // 2]}...{text[len(text) - keep // 2 :]}"
+
+
+def _draw_strip(
+    draw: ImageDraw.ImageDraw, board: Storyboard, colours: Sequence[Colour], inner: int
+) -> None:
+    """Show over time which prototype stands for what; a white dot marks its frame."""
+    top = _MARGIN + _HEADER
+    per_second = inner / board.duration
+    for tile, colour in zip(board.tiles, colours, strict=True):
+        for start, end in tile.stretches:
+            x0 = _MARGIN + start * per_second
+            x1 = _MARGIN + end * per_second
+            draw.rectangle((x0, top, x1, top + _STRIP), fill=colour)
+    for tile in board.tiles:
+        x, y = _MARGIN + tile.pts_seconds * per_second, top + _STRIP / 2
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), (255, 255, 255), _INK)
+    for seconds in choose_ticks(board.duration):
+        x = _MARGIN + seconds * per_second
+        draw.line((x, top + _STRIP + 2, x, top + _STRIP + 7), _FAINT)
+        text = format_time(seconds, with_tenths=board.duration < 5)
+        anchor = "la" if seconds == 0 else "ma"
+        draw.text((x, top + _STRIP + 9), text, _FAINT, _font(13), anchor=anchor)
+
+
+def _draw_caption(
+    draw: ImageDraw.ImageDraw,
+    tile: StoryboardTile,
+    corner: tuple[int, int],
+    colour: Colour,
+    duration: float,
+) -> None:
+    x, y = corner
+    height, width = tile.picture.shape[:2]
+    draw.rectangle((x, y + height, x + width - 1, y + height + _BAND - 1), fill=colour)
+    time = format_time(tile.pts_seconds, with_tenths=duration < _MINUTE)
+    font = _font(15, bold=True)
+    box = draw.textbbox((x + 8, y + 7), time, font)
+    draw.rectangle((box[0] - 5, box[1] - 4, box[2] + 5, box[3] + 4), fill=(0, 0, 0))
+    draw.text((x + 8, y + 7), time, (255, 255, 255), font)
+    share = f"{tile.covered_seconds:.1f} s, {tile.covered_seconds / duration:.0%}"
+    draw.text((x, y + height + _BAND + 4), share, _INK, _font(15, bold=True))
+    stretches = describe_stretches(tile, duration)
+    where = _shorten(stretches, _font(14), width)
+    draw.text((x, y + height + _BAND + 24), where, _FAINT, _font(14))
+
+
+def _storyboard_page(board: Storyboard) -> str:
+    colours = [f"rgb{colour}" for colour in tile_colours(len(board.tiles))]
+    tenths = board.duration < _MINUTE
+    bars = "".join(
+        f'<rect x="{1000 * start / board.duration:.2f}" y="0" height="30" '
+        f'width="{1000 * (end - start) / board.duration:.2f}" fill="{colour}"/>'
+        for tile, colour in zip(board.tiles, colours, strict=True)
+        for start, end in tile.stretches
+    )
+    figures = "".join(
+        f'<figure style="border-color:{colour}"><img src="{data_uri(tile.picture)}" '
+        f'alt="frame at {format_time(tile.pts_seconds, with_tenths=tenths)}">'
+        f"<figcaption><b>{format_time(tile.pts_seconds, with_tenths=tenths)}</b> "
+        f"stands for {tile.covered_seconds:.1f} s "
+        f"({tile.covered_seconds / board.duration:.0%}): "
+        f"{describe_stretches(tile, board.duration)}</figcaption></figure>"
+        for tile, colour in zip(board.tiles, colours, strict=True)
+    )
+    body = (
+        f"<h1>{escape(board.name)}</h1><p class=faint>{_summary(board)}</p>"
+        f'<svg class=strip viewBox="0 0 1000 30" preserveAspectRatio="none" '
+        f'role="img" aria-label="prototypes over time">{bars}</svg>'
+        f"<div class=tiles>{figures}</div>"
+    )
+    return page(f"Storyboard of {board.name}", body)

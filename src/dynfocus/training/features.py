@@ -1,0 +1,145 @@
+"""The frozen half of a training sample: encoded once, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from dynfocus.index import VideoFeatures, load_features, save_features
+from dynfocus.models.dynfocus import (
+    DynFocusForConditionalGeneration,
+    DynFocusProcessor,
+)
+from dynfocus.models.dynfocus.frames import read_image, read_video
+from dynfocus.training.sources import Sample
+from dynfocus.video import SampledFrames
+from dynfocus.world.conversations import parse_address, render_address
+
+logger = logging.getLogger(__name__)
+
+
+class FeatureCache:
+    """Encode videos and images with a frozen vision tower, each at most once.
+
+    Files are keyed by the medium, the sampling, and the weights and settings that made
+    them, so a cache may be shared by runs and is never stale.
+
+    Args:
+        folder: Where the files stand.
+        model: The model whose frozen half encodes.
+        processor: Its processor.
+        fps: Frames a second of videos.
+        max_frames: At most so many frames a video.
+
+    Raises:
+        ValueError: If the settings make the spatial prototypes trainable.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        model: DynFocusForConditionalGeneration,
+        processor: DynFocusProcessor,
+        fps: float = 1.0,
+        max_frames: int | None = None,
+    ) -> None:
+        if model.settings.spatial_gate or model.config.text_side == "frame_queries":
+            raise ValueError(
+                "data.cache needs a frozen encoder: settings with spatial_gate or "
+                "text_side 'frame_queries' train it, so leave data.cache out"
+            )
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.model = model
+        self.processor = processor
+        self.fps = fps
+        self.max_frames = max_frames
+        self._fingerprint = _fingerprint(model)
+
+    def path(self, medium: str) -> Path:
+        """Return the file of a medium, whether or not it is there."""
+        stamp = f"{medium}|{self.fps}|{self.max_frames}|{self._fingerprint}"
+        if parse_address(medium) is None:
+            facts = Path(medium).stat()
+            stamp += f"|{facts.st_size}|{facts.st_mtime_ns}"
+        name = hashlib.sha256(stamp.encode()).hexdigest()[:24]
+        return self.folder / name[:2] / f"{name}.safetensors"
+
+    def fill(self, samples: Sequence[Sample]) -> None:
+        """Encode what is missing, with a progress bar; what is there is kept."""
+        media = {m: kind for s in samples for kind, m in [medium_of(s)] if m}
+        missing = [(m, kind) for m, kind in media.items() if not self.path(m).is_file()]
+        if not missing:
+            return
+        logger.info("encoding %d of %d videos and images", len(missing), len(media))
+        console = Console(stderr=True)
+        for medium, kind in track(
+            missing, "Encoding", console=console, disable=not console.is_terminal
+        ):
+            self._encode(medium, kind)
+
+    def load(self, medium: str) -> VideoFeatures:
+        """Return the features of a medium in float32."""
+        return load_features(self.path(medium)).to(dtype=torch.float32)
+
+    @torch.inference_mode()
+    def _encode(self, medium: str, kind: str) -> None:
+        frames = load_frames(
+            medium,
+            kind,
+            fps=self.fps,
+            max_frames=self.max_frames,
+            frame_size=self.processor.frame_size,
+        )
+        features = self.model.encode_video(
+            self.processor.pixel_values(frames.frames), torch.from_numpy(frames.times)
+        )
+        path = self.path(medium)
+        path.parent.mkdir(exist_ok=True)
+        save_features(features.to(dtype=torch.float16), path)
+
+
+def medium_of(sample: Sample) -> tuple[str, str]:
+    """Return the kind and the name of a sample's medium, both empty for text alone."""
+    for kind in ("video", "image"):
+        if kind in sample:
+            return kind, str(sample[kind])
+    return "", ""
+
+
+def load_frames(
+    medium: str, kind: str, *, fps: float, max_frames: int | None, frame_size: int
+) -> SampledFrames:
+    """Read or draw the frames of a video or an image."""
+    address = parse_address(medium)
+    if address is not None:
+        return render_address(address, fps)
+    if kind == "image":
+        return read_image(medium)
+    return read_video(medium, fps=fps, max_frames=max_frames, frame_size=frame_size)
+
+
+def _fingerprint(model: DynFocusForConditionalGeneration) -> str:
+    """Hash the weights and the settings that features depend on."""
+    digest = hashlib.sha256()
+    settings = model.settings
+    digest.update(
+        repr(
+            (
+                settings.num_event_tokens,
+                settings.num_spatial_prototypes,
+                settings.num_spatial_neighbors,
+                settings.spatial_merge,
+            )
+        ).encode()
+    )
+    for name, tensor in sorted(model.vision_tower.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,148 @@
+"""Where training conversations come from: LLaVA JSON files and FocusWorld itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dynfocus.training.language import log_conversation
+from dynfocus.world.conversations import (
+    WorldAddress,
+    picture_sample,
+    video_samples,
+)
+
+Sample = dict[str, Any]
+_MEDIA = ("video", "image")
+
+
+def load_samples(sources: Sequence[Mapping[str, Any]]) -> list[Sample]:
+    """Collect the samples of all sources, in order.
+
+    A source is one of ``{json: FILE, root: FOLDER}``, ``{world_videos: {...}}``,
+    ``{world_pictures: {...}}`` and ``{world_logs: {...}}``.
+
+    Raises:
+        ValueError: If a source is of another kind, or a sample is malformed.
+    """
+    samples: list[Sample] = []
+    for source in sources:
+        kind = next((k for k in _READERS if k in source), None)
+        if kind is None or not isinstance(source, Mapping):
+            raise ValueError(
+                f"data.sources: each must have one of {', '.join(_READERS)}, got {dict(source)}"
+            )
+        samples += _READERS[kind](source)
+    if not samples:
+        raise ValueError("data.sources: no sample found; name at least one source")
+    return samples
+
+
+def _read_json(source: Mapping[str, Any]) -> list[Sample]:
+    path = Path(source["json"])
+    root = Path(source.get("root", path.parent))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"training data {path} does not exist: make some with 'dynfocus world make'"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".jsonl":
+            raw = [json.loads(line) for line in text.splitlines() if line.strip()]
+        else:
+            raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"training data {path} is not valid JSON: {error}") from error
+    if not isinstance(raw, list):
+        raise ValueError(f"training data {path} must be a list of samples")
+    return [_check(sample, root, path) for sample in raw]
+
+
+def _check(sample: Any, root: Path, path: Path) -> Sample:
+    """Refuse a malformed sample and make its file's path absolute."""
+    name = sample.get("id", "?") if isinstance(sample, dict) else "?"
+    where = f"training data {path}, sample {name}"
+    if not isinstance(sample, dict) or not isinstance(
+        sample.get("conversations"), list
+    ):
+        raise ValueError(f"{where}: 'conversations' must be a list of turns")
+    turns = sample["conversations"]
+    roles = [t.get("from") if isinstance(t, dict) else None for t in turns]
+    if not turns or len(turns) % 2 or roles != ["human", "gpt"] * (len(turns) // 2):
+        raise ValueError(
+            f"{where}: turns must alternate human, gpt, human, gpt, got {roles}"
+        )
+    if any(not isinstance(t.get("value"), str) for t in turns):
+        raise ValueError(f"{where}: every turn needs a text under 'value'")
+    media = [m for m in _MEDIA if m in sample]
+    if len(media) > 1:
+        raise ValueError(f"{where}: has both a video and an image; give one")
+    return {**sample, **{m: str(root / sample[m]) for m in media}}
+
+
+def _world_videos(source: Mapping[str, Any]) -> list[Sample]:
+    settings = dict(source["world_videos"])
+    samples = []
+    for address in world_addresses(
+        settings.pop("num_videos"),
+        settings.pop("seconds"),
+        settings.pop("seed", 0),
+        settings.pop("split", "train"),
+    ):
+        kinds = settings.get("kinds")
+        samples += video_samples(
+            address, **{**settings, "kinds": tuple(kinds) if kinds else None}
+        )
+    return samples
+
+
+def world_addresses(
+    num_videos: int, seconds: Sequence[float], seed: int, split: Any
+) -> list[WorldAddress]:
+    """Name FocusWorld videos whose lengths are log-uniform between two bounds."""
+    low, high = seconds
+    addresses = []
+    for number in range(seed, seed + num_videos):
+        rng = np.random.default_rng([53, number])
+        length = float(round(np.exp(rng.uniform(np.log(low), np.log(high)))))
+        addresses.append(WorldAddress(split=split, seed=number, seconds=length))
+    return addresses
+
+
+def _world_pictures(source: Mapping[str, Any]) -> list[Sample]:
+    settings = source["world_pictures"]
+    samples: list[Sample] = []
+    number = int(settings.get("seed", 0))
+    while len(samples) < settings["num_pictures"]:
+        at = float(np.random.default_rng([59, number]).integers(60))
+        sample = picture_sample(
+            WorldAddress(split="train", seed=number, seconds=60.0, at=at)
+        )
+        samples += [sample] if sample else []
+        number += 1
+    return samples
+
+
+def _world_logs(source: Mapping[str, Any]) -> list[Sample]:
+    settings = source["world_logs"]
+    first = int(settings.get("seed", 900_000_000))
+    samples = []
+    for seed in range(first, first + settings["num_logs"]):
+        turns = []
+        for question, answer in log_conversation(seed, 32, 4):
+            turns.append({"from": "human", "value": question})
+            turns.append({"from": "gpt", "value": answer})
+        samples.append({"id": f"log-{seed}", "conversations": turns})
+    return samples
+
+
+_READERS = {
+    "json": _read_json,
+    "world_videos": _world_videos,
+    "world_pictures": _world_pictures,
+    "world_logs": _world_logs,
+}

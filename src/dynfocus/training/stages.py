@@ -1,0 +1,243 @@
+"""The paper's two stages, in what is frozen and what learns (spec: section 3.4).
+
+Stage 1 aligns: the projectors alone learn, from captions. Stage 2 tunes: everything but
+the vision tower learns, from conversations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import (
+    AutoConfig,
+    InstructBlipQFormerConfig,
+    InstructBlipVisionModel,
+    LlamaForCausalLM,
+)
+
+from dynfocus.focus import FocusSettings, num_video_tokens
+from dynfocus.models.dynfocus import (
+    DynFocusConfig,
+    DynFocusForConditionalGeneration,
+    DynFocusProcessor,
+)
+from dynfocus.training.conversation import (
+    encode_caption,
+    encode_conversation,
+    pad_samples,
+)
+from dynfocus.training.features import FeatureCache, medium_of
+from dynfocus.training.language import VIDEO_TOKEN, load_tokenizer
+from dynfocus.training.loop import Job
+from dynfocus.training.recipe import Recipe
+from dynfocus.training.sources import Sample, load_samples
+from dynfocus.training.vision import PIXEL_MEAN, PIXEL_STD
+from dynfocus.world.conversations import PLACEHOLDER
+
+STAGE_1_MODULES = (
+    "cooperative_encoding.multi_modal_projector",
+    "cooperative_encoding.query_projector",
+    "cooperative_encoding.key_projector",
+    "cooperative_encoding.context_projector",
+    "cooperative_encoding.time_encoding",
+)
+"""What stage 1 trains. The clock is ours; it belongs to the projectors."""
+
+FROZEN_IN_STAGE_2 = ("vision_tower",)
+_DATA_KEYS = {"sources", "cache", "fps", "max_frames"}
+
+
+def set_trainable(model: nn.Module, stage: int) -> list[str]:
+    """Freeze and free parameters as a stage of the paper does.
+
+    Returns:
+        Names of the parameters that learn.
+    """
+    names = []
+    for name, parameter in model.named_parameters():
+        if stage == 1:
+            learns = name.startswith(tuple(f"{m}." for m in STAGE_1_MODULES))
+        else:
+            learns = not name.startswith(tuple(f"{m}." for m in FROZEN_IN_STAGE_2))
+        parameter.requires_grad_(learns)
+        if learns:
+            names.append(name)
+    return names
+
+
+class ConversationDataset(Dataset[dict[str, Any]]):
+    """Samples with their cached features, encoded for one stage."""
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        cache: FeatureCache,
+        tokenizer: Any,
+        settings: FocusSettings,
+        stage: int,
+    ) -> None:
+        self.samples = samples
+        self.cache = cache
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self.stage = stage
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        sample = self.samples[number]
+        turns = conversation_turns(sample)
+        _, medium = medium_of(sample)
+        if not medium:
+            return encode_conversation(self.tokenizer, turns)
+        features = self.cache.load(medium)
+        room = VIDEO_TOKEN * num_video_tokens(features.num_frames, self.settings)
+        question, answer = turns[0]
+        if self.stage == 1:
+            encoded: dict[str, Any] = encode_caption(self.tokenizer, room, answer)
+        else:
+            first = (f"{room}\n{question}", answer)
+            encoded = encode_conversation(self.tokenizer, [first, *turns[1:]])
+        encoded["features"] = features
+        encoded["question"] = torch.tensor(self.tokenizer(question)["input_ids"])
+        return encoded
+
+
+def conversation_turns(sample: Sample) -> list[tuple[str, str]]:
+    """Return question and answer pairs without the placeholder."""
+    texts = [turn["value"] for turn in sample["conversations"]]
+    asked = [text.replace(PLACEHOLDER, "").strip() for text in texts[::2]]
+    return list(zip(asked, texts[1::2], strict=True))
+
+
+def collate(samples: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
+    """Pad a batch on the right and gather its videos and questions."""
+    batch: dict[str, Any] = pad_samples(samples, pad_id)
+    shown = [sample for sample in samples if "features" in sample]
+    if shown:
+        lengths = torch.tensor([len(s["question"]) for s in shown])
+        mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+        ids = torch.full(mask.shape, pad_id)
+        ids[mask] = torch.cat([s["question"] for s in shown])
+        batch["video_features"] = [s["features"] for s in shown]
+        batch["qformer_input_ids"] = ids
+        batch["qformer_attention_mask"] = mask.long()
+    return batch
+
+
+def make_stage_job(recipe: Recipe, stage: int) -> Job:
+    """Build the job of a stage from a recipe."""
+    model, processor = _start(recipe)
+    set_trainable(model, stage)
+    unknown = sorted(set(recipe.data) - _DATA_KEYS)
+    if unknown:
+        raise ValueError(
+            f"data: unknown setting {unknown[0]!r}; known are {', '.join(sorted(_DATA_KEYS))}"
+        )
+    samples = load_samples(recipe.data.get("sources", ()))
+    cache = FeatureCache(
+        recipe.data.get("cache", Path(recipe.output) / "features"),
+        model.eval(),
+        processor,
+        float(recipe.data.get("fps", 1.0)),
+        recipe.data.get("max_frames"),
+    )
+    cache.fill(samples)
+    dataset = ConversationDataset(
+        samples, cache, processor.tokenizer, model.settings, stage
+    )
+    pad_id = int(processor.tokenizer.pad_token_id)
+
+    def finish(trained: nn.Module, output: Path) -> None:
+        assert isinstance(trained, DynFocusForConditionalGeneration)
+        trained.float().cpu().eval().save_pretrained(output / "model")
+        processor.save_pretrained(output / "model")
+
+    return Job(
+        model=model,
+        dataset=dataset,
+        finish=finish,
+        collator=lambda batch: collate(batch, pad_id),
+    )
+
+
+def make_stage_1_job(recipe: Recipe) -> Job:
+    """Build the job of task ``stage1``."""
+    return make_stage_job(recipe, 1)
+
+
+def make_stage_2_job(recipe: Recipe) -> Job:
+    """Build the job of task ``stage2``."""
+    return make_stage_job(recipe, 2)
+
+
+def _start(
+    recipe: Recipe,
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+    """Load a whole model, or put one together from its parts."""
+    start = dict(recipe.start)
+    for name, folder in start.items():
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(
+                f"start.{name}: folder {folder} does not exist; run the recipe that "
+                "makes it first"
+            )
+    if set(start) == {"model"}:
+        model = DynFocusForConditionalGeneration.from_pretrained(start["model"])
+        return model, DynFocusProcessor.from_pretrained(start["model"])
+    if set(start) == {"vision_tower", "language_model"}:
+        return assemble(start["vision_tower"], start["language_model"], recipe.model)
+    raise ValueError(
+        "start must name either model, or vision_tower and language_model, "
+        f"got {sorted(start)}"
+    )
+
+
+def assemble(
+    vision_tower: str, language_model: str, settings: Mapping[str, Any]
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+    """Put a trainable model together from a vision tower and a language model.
+
+    Args:
+        vision_tower: Folder of an ``InstructBlipVisionModel``.
+        language_model: Folder of a causal language model with its tokenizer.
+        settings: ``focus`` (changes to the paper's settings) and ``qformer``.
+    """
+    unknown = sorted(set(settings) - {"focus", "qformer"})
+    if unknown:
+        raise ValueError(f"model: unknown group {unknown[0]!r}; known: focus, qformer")
+    tokenizer = load_tokenizer(language_model)
+    tower = InstructBlipVisionModel.from_pretrained(vision_tower)
+    reader = LlamaForCausalLM.from_pretrained(language_model)
+    focus = FocusSettings.from_dict(dict(settings.get("focus", {})))
+    qformer = InstructBlipQFormerConfig(
+        vocab_size=len(tokenizer), **dict(settings.get("qformer", {}))
+    )
+    config = DynFocusConfig(
+        vision_config=tower.config,
+        qformer_config=qformer,
+        text_config=AutoConfig.from_pretrained(language_model),
+        focus=focus,
+        video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
+    )
+    model = DynFocusForConditionalGeneration(config)
+    _copy(tower.state_dict(), model.vision_tower)
+    _copy(reader.state_dict(), model.language_model)
+    processor = DynFocusProcessor(
+        tokenizer,
+        focus=focus,
+        frame_size=config.frame_size,
+        image_mean=PIXEL_MEAN,
+        image_std=PIXEL_STD,
+    )
+    return model, processor
+
+
+def _copy(weights: dict[str, Tensor], module: nn.Module) -> None:
+    module.load_state_dict(weights, strict=True)

@@ -1,0 +1,13 @@
+"""A video file becomes frames with their true times, and frames become a file."""
+
+from dynfocus.video.errors import DamagedVideoWarning, UnreadableVideoError
+from dynfocus.video.reader import SampledFrames, VideoReader
+from dynfocus.video.writer import VideoWriter
+
+__all__ = [
+    "DamagedVideoWarning",
+    "SampledFrames",
+    "UnreadableVideoError",
+    "VideoReader",
+    "VideoWriter",
+]

@@ -1,0 +1,164 @@
+"""Open a file with FFmpeg and read the packets of its video stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+
+from dynfocus.video.errors import UnreadableVideoError
+
+# Demuxers that take a text for a film.
+_TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is not a readable, non-empty file, each with its own sentence."""
+    if path.is_dir():
+        raise UnreadableVideoError(
+            f"{path}: this is a folder; give the path of a video file."
+        )
+    try:
+        with path.open("rb") as stream:
+            is_empty = not stream.read(1)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: there is no such file; check the path."
+        ) from error
+    except OSError as error:
+        raise UnreadableVideoError(
+            f"{path}: the file cannot be read: {error.strerror}."
+        ) from error
+    if is_empty:
+        raise UnreadableVideoError(f"{path}: the file is empty; copy it again.")
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[Any]:
+    """Open a file for reading, or say in one sentence that it is no video."""
+    try:
+        # The prefix keeps a colon in the name from being read as a protocol.
+        container = av.open(f"file:{path}")
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        raise UnreadableVideoError(
+            f"{path}: this is not a video that FFmpeg can open, or its index is "
+            f"missing because the file is cut off ({_reason(error)})."
+        ) from error
+    with container:
+        yield container
+
+
+def best_stream(container: Any, path: Path) -> Any:
+    """Choose the video stream that a player would show, never a cover picture."""
+    if container.format.name in _TEXT_FORMATS:
+        raise UnreadableVideoError(f"{path}: this is a text file, not a video.")
+    attached_picture = av.stream.Disposition.attached_pic
+    films = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & attached_picture
+    ]
+    if not films:
+        kinds = sorted({stream.type for stream in container.streams})
+        raise UnreadableVideoError(
+            f"{path}: the file holds no video stream, only {', '.join(kinds)}."
+            if kinds
+            else f"{path}: the file holds no video stream."
+        )
+    best = container.streams.best("video")
+    stream = best if best in films else films[0]
+    if stream.codec_context is None:
+        raise UnreadableVideoError(
+            f"{path}: this build of FFmpeg has no decoder for the file's video; "
+            "convert it to H.264."
+        )
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def read_packets(container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
+    """Yield the stream's packets in file order, each with its number from 0.
+
+    Reading is repeatable: the same packet has the same number in every pass. A
+    reading error ends the packets, as the end of a cut file does.
+    """
+    number = 0
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.FFmpegError):
+            return
+        if packet.size:
+            yield number, packet
+            number += 1
+
+
+def decode(context: Any, packet: Any | None) -> tuple[list[Any], bool]:
+    """Decode one packet, or drain the decoder, and tell whether it succeeded."""
+    try:
+        return context.decode(packet), True
+    except av.error.FFmpegError:
+        return [], False
+
+
+class FileStructure(NamedTuple):
+    """What the outer structure of a file tells about its length."""
+
+    is_broken_off: bool = False
+    """Whether the end of the file is missing or unreadable."""
+    is_streamed: bool = False
+    """Whether the file was written piece by piece, so nothing declares its length."""
+
+
+def read_structure(path: Path, format_name: str) -> FileStructure:
+    """Read the structure of a transport stream or an MP4 file."""
+    size = path.stat().st_size
+    if format_name == "mpegts":
+        return FileStructure(not _ends_on_packet(path, size), is_streamed=True)
+    if "mp4" in format_name.split(","):
+        return _follow_boxes(path, size)
+    return FileStructure()
+
+
+def _ends_on_packet(path: Path, size: int) -> bool:
+    """Tell whether the last two packets of a transport stream are whole."""
+    with path.open("rb") as file:
+        file.seek(max(0, size - 2 * 204))
+        tail = file.read()
+    # Packets have 188 bytes; disks put 4 before them, broadcasters 16 behind.
+    for length, start in ((188, 0), (192, 4), (204, 0)):
+        marks = tail[-2 * length :][start::length]
+        if len(tail) >= 2 * length and marks == b"GG":
+            return True
+    return False
+
+
+def _follow_boxes(path: Path, size: int) -> FileStructure:
+    """Follow the chain of top-level boxes of an MP4 file (ISO 14496-12, 4.2)."""
+    position = 0
+    is_streamed = False
+    with path.open("rb") as file:
+        while position + 8 <= size:
+            file.seek(position)
+            header = file.read(16)
+            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            is_streamed |= kind == b"moof"
+            if length == 1:
+                length = int.from_bytes(header[8:16], "big")
+            elif length == 0 and kind == b"mdat":
+                length = size - position
+            if length < 8:
+                break
+            position += length
+    return FileStructure(position != size, is_streamed)
+
+
+def _reason(error: Exception) -> str:
+    """Give FFmpeg's own words for an error."""
+    if isinstance(error, av.error.FFmpegError) and error.strerror:
+        return error.strerror
+    return str(error)

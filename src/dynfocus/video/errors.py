@@ -1,0 +1,9 @@
+"""What can go wrong with a video file."""
+
+
+class UnreadableVideoError(ValueError):
+    """The file holds no video that can be decoded."""
+
+
+class DamagedVideoWarning(UserWarning):
+    """Some wanted frames of a video could not be decoded, the others were kept."""

@@ -1,0 +1,390 @@
+"""The timeline of a video: when each frame is shown and which packets make it.
+
+It comes from reading every packet of the stream without decoding it, so it does
+not depend on what headers claim. Files whose packets carry no usable presentation
+time (raw H.264, some AVI files, joined transport streams) are decoded once instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynfocus.video.container import (
+    best_stream,
+    check_file,
+    decode,
+    open_container,
+    read_packets,
+    read_structure,
+)
+from dynfocus.video.errors import UnreadableVideoError
+from dynfocus.video.orientation import Orientation, read_orientation
+
+# A declared length that exceeds the frames by more than this shows a cut file.
+_CUT_SECONDS = 1.0
+# A decoding clock that falls back by more than this was joined from two files.
+_CLOCK_JUMP_SECONDS = 1.0
+
+
+class Packet(NamedTuple):
+    """What the scan keeps of a packet."""
+
+    pts: int | None
+    dts: int | None
+    duration: int
+    is_key: bool
+    is_shown: bool
+    is_corrupt: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """Presentation times of a stream and the packets behind them."""
+
+    stream_index: int
+    """Which stream of the file."""
+    pts_seconds: NDArray[np.float64]
+    """When each frame is first shown, increasing from 0, shape ``[F]``."""
+    pts: NDArray[np.int64]
+    """The same in ticks of the stream; counting from 0 if ``is_counted``. ``[F]``."""
+    packets: NDArray[np.int64]
+    """Number of the packet that completes each frame, shape ``[F]``."""
+    key_packets: NDArray[np.int64]
+    """Numbers of the packets where decoding can begin, increasing."""
+    starts: NDArray[np.int64]
+    """Number of the last packet from which each frame can be decoded, ``[F]``."""
+    is_intact: NDArray[np.bool_]
+    """Whether all packets that lead to a frame are there and whole, ``[F]``."""
+    shown_until: NDArray[np.float64]
+    """Seconds up to which each frame is known to be on display, ``[F]``."""
+    is_counted: bool
+    """Whether frames are told apart by their number, for want of times."""
+    decoded_seconds: float
+    """Where the last frame that the file holds ends."""
+    duration: float
+    """Length of the video: ``decoded_seconds``, or what a cut file declares."""
+    is_cut: bool
+    """Whether the file ends early."""
+    num_frames: int
+    """Frames that the file holds and shows."""
+    size: tuple[int, int]
+    """Height and width as displayed."""
+    orientation: Orientation
+    """How stored pictures are turned to be displayed."""
+
+
+class _Scan(NamedTuple):
+    """One reading of the file."""
+
+    packets: list[Packet]
+    first_frame: Any
+    has_errors: bool
+    is_broken_off: bool
+    declared_seconds: float
+    stream_index: int
+    time_base: Fraction
+    rate: Fraction
+    has_invented_times: bool
+
+
+def read_timeline(path: Path) -> Timeline:
+    """Read the timeline of the best video stream of a file."""
+    check_file(path)
+    scan = _scan_file(path)
+    if scan.first_frame is None:
+        raise UnreadableVideoError(
+            f"{path}: the file has a video stream but no frame of it can be decoded."
+        )
+    if _has_usable_times(scan):
+        return _timeline_of_packets(scan)
+    return _timeline_of_frames(path, scan)
+
+
+def _scan_file(path: Path) -> _Scan:
+    """Read all packets and decode up to the first frame."""
+    packets: list[Packet] = []
+    first_frame = None
+    has_errors = False
+    with open_container(path) as container:
+        stream = best_stream(container, path)
+        context = stream.codec_context
+        is_vp8 = context.name == "vp8"
+        for _, packet in read_packets(container, stream):
+            packets.append(_describe(packet, is_vp8=is_vp8))
+            if first_frame is None:
+                frames, succeeded = decode(context, packet)
+                has_errors |= not succeeded
+                first_frame = frames[0] if frames else None
+        if first_frame is None:
+            frames, succeeded = decode(context, None)
+            has_errors |= not succeeded
+            first_frame = frames[0] if frames else None
+        structure = read_structure(path, container.format.name)
+        return _Scan(
+            packets,
+            first_frame,
+            has_errors,
+            structure.is_broken_off,
+            0.0 if structure.is_streamed else _declared_seconds(stream),
+            stream.index,
+            stream.time_base,
+            _nominal_rate(stream),
+            # AVI stores no presentation times; FFmpeg guesses them from the order
+            # of decoding, which is wrong where the two orders differ.
+            container.format.name == "avi" and bool(context.has_b_frames),
+        )
+
+
+def _describe(packet: Any, *, is_vp8: bool) -> Packet:
+    """Keep what the timeline needs of a packet."""
+    # A VP8 packet whose fifth bit is clear only feeds later frames (RFC 6386, 9.1).
+    is_hidden = is_vp8 and not memoryview(packet)[0] & 0x10
+    return Packet(
+        packet.pts,
+        packet.dts,
+        packet.duration or 0,
+        packet.is_keyframe,
+        not packet.is_discard and not is_hidden,
+        packet.is_corrupt,
+    )
+
+
+def _declared_seconds(stream: Any) -> float:
+    """Read the length that the stream, not the file, declares; 0 if it does not."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return 0.0
+
+
+def _nominal_rate(stream: Any) -> Fraction:
+    """Choose a frame rate for where the file gives no times: the codec's own first."""
+    rate: Fraction | None = stream.codec_context.framerate
+    if rate and 1 <= rate <= 240:
+        return rate
+    return stream.average_rate or stream.guessed_rate or Fraction(25)
+
+
+def _has_usable_times(scan: _Scan) -> bool:
+    """Tell whether every packet has a time and the clock never jumps back."""
+    if scan.has_invented_times:
+        return False
+    if scan.first_frame.pts is None or any(p.pts is None for p in scan.packets):
+        return False
+    decoding_times = [p.dts for p in scan.packets if p.dts is not None]
+    steps = np.diff(np.array(decoding_times, dtype=np.int64))
+    return float(steps.min(initial=0) * scan.time_base) >= -_CLOCK_JUMP_SECONDS
+
+
+def _timeline_of_packets(scan: _Scan) -> Timeline:
+    """Build the timeline from the times of the packets."""
+    pts = np.array([p.pts for p in scan.packets], dtype=np.int64)
+    is_key = np.array([p.is_key for p in scan.packets], dtype=bool)
+    is_shown = np.array([p.is_shown for p in scan.packets], dtype=bool)
+    key_packets = np.flatnonzero(is_key)
+    origin = _first_shown(scan, pts, is_shown, key_packets)
+    shown = np.flatnonzero(is_shown & (pts >= origin))
+    shown = shown[np.argsort(pts[shown], kind="stable")]
+    # Of packets with one time, the last completes the frame.
+    is_last = np.append(np.diff(pts[shown]) > 0, True)
+    frames = shown[is_last]
+    seconds = (pts[frames] - origin) * float(scan.time_base)
+    durations = np.array([p.duration for p in scan.packets], dtype=np.int64)[frames]
+    is_before_hole = _find_holes(seconds, durations * float(scan.time_base))
+    starts = _start_packets(pts[frames], frames, key_packets, pts[key_packets])
+    is_broken = np.array([p.is_corrupt for p in scan.packets], dtype=bool)
+    after_holes = frames[1:][is_before_hole[:-1]]
+    is_broken[after_holes[~is_key[after_holes]]] = True
+    num_broken = np.concatenate([[0], np.cumsum(is_broken)])
+    return _build(
+        scan,
+        pts_seconds=seconds,
+        pts=pts[frames],
+        packets=frames,
+        key_packets=key_packets,
+        starts=starts,
+        is_intact=num_broken[frames + 1] == num_broken[starts],
+        is_before_hole=is_before_hole,
+        is_counted=False,
+        last_duration=_last_duration(scan, seconds, int(durations[-1])),
+    )
+
+
+def _find_holes(
+    seconds: NDArray[np.float64], durations: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Mark the frames after which others are missing, as in a damaged file.
+
+    In a stream of constant rate, a step of more than five frames that the container
+    does not declare is a hole. With a variable rate nothing can be told.
+    """
+    steps = np.diff(seconds)
+    is_hole = np.zeros(len(seconds), dtype=bool)
+    if len(steps) < 10:
+        return is_hole
+    typical = float(np.median(steps))
+    is_typical = np.abs(steps - typical) <= max(0.1 * typical, 0.0015)
+    if is_typical.mean() >= 0.95:
+        is_hole[:-1] = (steps > 5 * typical) & (durations[:-1] < 0.5 * steps)
+    return is_hole
+
+
+def _start_packets(
+    pts: NDArray[np.int64],
+    packets: NDArray[np.int64],
+    key_packets: NDArray[np.int64],
+    key_pts: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Find the last key packet from which each frame can be decoded.
+
+    A picture shown before a key packet that it follows in the file leans on the key
+    packet before, so the key packet must precede the frame in both orders.
+    """
+    if not len(key_packets):
+        return np.zeros(len(pts), dtype=np.int64)
+    keys = np.searchsorted(key_packets, packets, "right") - 1
+    while (is_late := (keys >= 0) & (key_pts[keys] > pts)).any():
+        keys = keys - is_late
+    return np.where(keys >= 0, key_packets[keys], 0)
+
+
+def _first_shown(
+    scan: _Scan,
+    pts: NDArray[np.int64],
+    is_shown: NDArray[np.bool_],
+    key_packets: NDArray[np.int64],
+) -> int:
+    """Find the time of the first frame that a player would show.
+
+    It is the first one that decodes: packets before the first key packet, and
+    pictures that lean on them, cannot be shown. If decoding failed on the way,
+    it is the first one that should have been shown.
+    """
+    first_decoded: int = scan.first_frame.pts
+    if not scan.has_errors or not len(key_packets):
+        return first_decoded
+    first_key = int(key_packets[0])
+    after_key = is_shown & (np.arange(len(pts)) >= first_key) & (pts >= pts[first_key])
+    expected = pts[after_key].min(initial=first_decoded)
+    return int(expected)
+
+
+def _timeline_of_frames(path: Path, scan: _Scan) -> Timeline:
+    """Build the timeline by decoding the whole file once."""
+    times: list[int | None] = []
+    last_packets: list[int] = []
+    number = 0
+    with open_container(path) as container:
+        stream = best_stream(container, path)
+        for number, packet in read_packets(container, stream):
+            for frame in decode(stream.codec_context, packet)[0]:
+                times.append(frame.pts)
+                last_packets.append(number)
+        for frame in decode(stream.codec_context, None)[0]:
+            times.append(frame.pts)
+            last_packets.append(number)
+    seconds = _frame_seconds(times, scan)
+    return _build(
+        scan,
+        pts_seconds=seconds,
+        pts=np.arange(len(times), dtype=np.int64),
+        packets=np.array(last_packets, dtype=np.int64),
+        key_packets=np.zeros(1, dtype=np.int64),
+        starts=np.zeros(len(times), dtype=np.int64),
+        is_intact=np.ones(len(times), dtype=bool),
+        is_before_hole=np.zeros(len(times), dtype=bool),
+        is_counted=True,
+        last_duration=_last_duration(scan, seconds, 0),
+    )
+
+
+def _frame_seconds(times: Sequence[int | None], scan: _Scan) -> NDArray[np.float64]:
+    """Give decoded frames the best times that the file allows.
+
+    These are their own if they increase; else those at which their packets are
+    decoded, which increase in AVI files; else their own, continued over places where
+    the clock was set back; else multiples of the nominal frame duration.
+    """
+    unit = float(scan.time_base)
+    own = _without_gaps(times)
+    if own is not None and (np.diff(own) > 0).all():
+        return (own - own[0]) * unit
+    decoding = _without_gaps([packet.dts for packet in scan.packets])
+    if decoding is not None and (np.diff(decoding) > 0).all():
+        if len(decoding) == len(times):
+            return (decoding - decoding[0]) * unit
+    elif own is not None and (np.diff(own) > 0).any():
+        steps = np.diff(own)
+        steps = np.where(steps > 0, steps, np.median(steps[steps > 0]))
+        return np.concatenate([[0.0], np.cumsum(steps)]) * unit
+    return np.arange(len(times), dtype=np.float64) / float(scan.rate)
+
+
+def _without_gaps(ticks: Sequence[int | None]) -> NDArray[np.int64] | None:
+    """Make an array of ticks, or nothing if some are unknown."""
+    if any(tick is None for tick in ticks):
+        return None
+    return np.array(ticks, dtype=np.int64)
+
+
+def _last_duration(
+    scan: _Scan, seconds: NDArray[np.float64], declared_ticks: int
+) -> float:
+    """Find how long the last frame stays: declared, else typical, else nominal."""
+    if declared_ticks > 0:
+        return float(declared_ticks * scan.time_base)
+    if len(seconds) > 1:
+        return float(np.median(np.diff(seconds)))
+    return float(1 / scan.rate)
+
+
+def _build(
+    scan: _Scan,
+    *,
+    pts_seconds: NDArray[np.float64],
+    is_before_hole: NDArray[np.bool_],
+    last_duration: float,
+    **fields: Any,
+) -> Timeline:
+    """Complete the timeline with what does not depend on how it was read."""
+    frame = scan.first_frame
+    orientation = read_orientation(frame)
+    height, width = frame.height, frame.width
+    end = float(pts_seconds[-1]) + last_duration
+    is_cut = _is_cut(scan, end, last_duration)
+    shown_until = np.append(pts_seconds[1:], end if is_cut else np.inf)
+    typical = np.median(np.diff(pts_seconds)) if is_before_hole.any() else 0.0
+    shown_until[is_before_hole] = pts_seconds[is_before_hole] + typical
+    return Timeline(
+        stream_index=scan.stream_index,
+        pts_seconds=pts_seconds,
+        shown_until=shown_until,
+        decoded_seconds=end,
+        duration=max(end, scan.declared_seconds) if is_cut else end,
+        is_cut=is_cut,
+        num_frames=len(pts_seconds),
+        size=(width, height) if orientation.swaps_sides else (height, width),
+        orientation=orientation,
+        **fields,
+    )
+
+
+def _is_cut(scan: _Scan, end: float, last_duration: float) -> bool:
+    """Tell whether the file ends before its video does."""
+    if scan.declared_seconds > end + _CUT_SECONDS:
+        return True
+    is_shorter = scan.declared_seconds > end + 0.5 * last_duration
+    is_unknown = scan.declared_seconds <= 0
+    is_suspect = scan.is_broken_off or scan.packets[-1].is_corrupt
+    return is_suspect and (is_shorter or is_unknown)

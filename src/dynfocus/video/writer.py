@@ -1,0 +1,176 @@
+"""Frames become a video file."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+
+class VideoWriter:
+    """Write frames at a constant rate as H.264 in an MP4 file.
+
+    The file appears under its name only when it is complete: it is written beside
+    it and renamed on leaving the ``with`` block, and removed if the block fails.
+
+    Example:
+        >>> with VideoWriter("out.mp4", fps=8, size=(224, 224)) as writer:
+        ...     for frame in frames:
+        ...         writer.write(frame)
+
+    Args:
+        path: Where the file will stand; its folder must exist.
+        fps: Frames a second.
+        size: Height and width in pixels, both even.
+        preset: Speed of the encoder, one of the names of x264.
+        crf: Quality of the encoder, from 0 (lossless) to 51 (worst).
+        comment: Text for the file's own ``comment`` field, none if empty.
+    """
+
+    PRESETS = (
+        "ultrafast",
+        "superfast",
+        "veryfast",
+        "faster",
+        "fast",
+        "medium",
+        "slow",
+        "slower",
+        "veryslow",
+    )
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        fps: float,
+        size: tuple[int, int],
+        preset: str = "veryfast",
+        crf: int = 20,
+        comment: str = "",
+    ) -> None:
+        self.path = Path(path)
+        _check_arguments(fps, size, preset, crf)
+        self.fps = fps
+        self.size = size
+        self.comment = comment
+        self.num_frames = 0
+        self._temporary = self.path.with_name(
+            f".{self.path.name[-60:]}.{uuid.uuid4().hex}.tmp"
+        )
+        self._options = {"preset": preset, "crf": str(crf)}
+        self._container: Any = None
+        self._stream: Any = None
+
+    def __enter__(self) -> Self:
+        if self.path.is_dir():
+            raise IsADirectoryError(
+                f"{self.path}: cannot write a video here, this is a folder."
+            )
+        try:
+            self._temporary.touch(exist_ok=False)
+        except OSError as error:
+            raise type(error)(
+                f"{self.path}: cannot write a video here: {error.strerror}."
+            ) from error
+        try:
+            self._open()
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """Append one picture, ``[H, W, 3]`` uint8 in red, green, blue."""
+        if self._stream is None:
+            raise ValueError(
+                "This VideoWriter is not open; write inside its `with` block."
+            )
+        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
+            raise ValueError(
+                f"frame must be uint8 of shape {[*self.size, 3]}, "
+                f"got {frame.dtype} of shape {list(frame.shape)}."
+            )
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
+        picture = picture.reformat(format="yuv420p", interpolation="AREA")
+        picture.pts = self.num_frames
+        picture.time_base = 1 / self._stream.average_rate
+        self._container.mux(self._stream.encode(picture))
+        self.num_frames += 1
+
+    def _open(self) -> None:
+        """Open the temporary file and the encoder."""
+        self._container = av.open(
+            f"file:{self._temporary}",
+            "w",
+            format="mp4",
+            options={"movflags": "faststart"},
+        )
+        if self.comment:
+            self._container.metadata["comment"] = self.comment
+        rate = Fraction(self.fps).limit_denominator(10_000)
+        stream = self._container.add_stream("libx264", rate=rate, options=self._options)
+        stream.height, stream.width = self.size
+        stream.pix_fmt = "yuv420p"
+        # One thread: the same frames give the same bytes on every machine.
+        stream.codec_context.thread_count = 1
+        self._stream = stream
+
+    def _finish(self) -> None:
+        """Flush the encoder and give the file its name."""
+        if self.num_frames == 0:
+            raise ValueError(f"{self.path}: a video needs at least one frame, got 0.")
+        self._container.mux(self._stream.encode(None))
+        self._stream = None
+        self._container.close()
+        self._temporary.replace(self.path)
+
+    def _abandon(self) -> None:
+        """Close everything and remove the unfinished file."""
+        self._stream = None
+        try:
+            if self._container is not None:
+                self._container.close()
+        except av.error.FFmpegError:
+            pass  # The file is thrown away; an error of its trailer says nothing.
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _check_arguments(fps: float, size: tuple[int, int], preset: str, crf: int) -> None:
+    """Refuse settings that the encoder would misread."""
+    if not 0 < fps <= 1000 or not math.isfinite(fps):
+        raise ValueError(f"fps must be above 0 and at most 1000, got {fps}.")
+    if len(size) != 2 or any(side < 2 or side % 2 for side in size):
+        raise ValueError(
+            "size must be an even height and an even width of at least 2 pixels, "
+            f"got {tuple(size)}."
+        )
+    if preset not in VideoWriter.PRESETS:
+        raise ValueError(
+            f"preset must be one of {', '.join(VideoWriter.PRESETS)}, got {preset!r}."
+        )
+    if not 0 <= crf <= 51:
+        raise ValueError(f"crf must be between 0 and 51, got {crf}.")

@@ -1,0 +1,176 @@
+"""A short clip, a stand-in for a model, and a way to run the program in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import dynfocus
+from dynfocus.cli import main
+from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.models import Answer, FrameReport
+from dynfocus.video import VideoReader, VideoWriter
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def err_lines(self) -> list[str]:
+        return self.err.splitlines()
+
+
+Run = Callable[..., Outcome]
+
+
+class FakeSession:
+    def __init__(self, focused: FakeModel, index: VideoIndex) -> None:
+        self.focused = focused
+        self.index = index
+
+    def ask(
+        self,
+        question: str,
+        *,
+        max_new_tokens: int = 64,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        if "too long" in question:
+            raise ValueError("the prompt has too many tokens; ask for less")
+        answer = self.focused.ask(self.index, question)
+        if on_text is not None:
+            for word in answer.text.split(" "):
+                on_text(word + " ")
+        return answer
+
+
+class FakeModel:
+    """Answers with the length of the question; every third frame is a Cone."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.num_indexed = 0
+
+    @property
+    def is_nano(self) -> bool:
+        return self.name == "nano"
+
+    def index(
+        self,
+        video: Path,
+        *,
+        fps: float = 1.0,
+        max_frames: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> VideoIndex:
+        self.num_indexed += 1
+        reader = VideoReader(video)
+        sampled = reader.sample(fps=fps, max_frames=max_frames, size=(36, 48))
+        num_frames = len(sampled.times)
+        return VideoIndex(
+            features=VideoFeatures(
+                pooled=torch.zeros(num_frames, 4, 8),
+                spatial=torch.zeros(num_frames, 6, 8),
+                pts_seconds=torch.from_numpy(sampled.times),
+            ),
+            source=str(video),
+            duration=reader.duration,
+            fps=fps,
+            thumbnails=sampled.frames,
+        )
+
+    def ask(
+        self,
+        video: VideoIndex,
+        question: str,
+        *,
+        max_video_tokens: int | None = None,
+        method: str | None = None,
+        max_new_tokens: int = 64,
+    ) -> Answer:
+        if method not in (None, "dynfocus"):
+            raise ValueError(f"method must be one of dynfocus, got {method!r}")
+        times = video.features.pts_seconds.tolist()
+        frames = [
+            FrameReport(
+                index=i,
+                time=time,
+                score=1 / (1 + i),
+                kind="rod" if i % 3 else "cone",
+                tokens=2 if i % 3 else 40,
+            )
+            for i, time in enumerate(times)
+        ]
+        return Answer(
+            text=f"words: {len(question.split())}",
+            question=question,
+            tokens=sum(frame.tokens for frame in frames),
+            frames=frames,
+            seconds=0.25,
+        )
+
+    def chat(self, video: Path, **options: Any) -> FakeSession:
+        options.pop("max_video_tokens")
+        return FakeSession(self, self.index(video, **options))
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds: red, then green, then blue, each with a white bar elsewhere."""
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    colours = ((200, 30, 30), (30, 160, 40), (30, 40, 200))
+    with VideoWriter(path, fps=8, size=(72, 96)) as writer:
+        for number, colour in enumerate(colours):
+            picture = np.full((72, 96, 3), colour, np.uint8)
+            picture[:, 20 + 25 * number : 30 + 25 * number] = 255
+            for _ in range(16):
+                writer.write(picture)
+    return path
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> list[FakeModel]:
+    """Let every model loaded be a stand-in, and collect them."""
+    loaded: list[FakeModel] = []
+
+    def load(name: str) -> FakeModel:
+        loaded.append(FakeModel(name))
+        return loaded[-1]
+
+    monkeypatch.setattr(dynfocus, "load", load)
+    return loaded
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Run:
+    """Run the program in an empty folder and give its exit code and both streams."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DYNFOCUS_DEBUG", raising=False)
+
+    def call(*arguments: object, stdin: str = "") -> Outcome:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dynfocus.world import make_video
+
+
+def test_the_answer_alone_is_on_standard_output(run, models, clip):
+    outcome = run("ask", clip, "What is this?", "-m", "other")
+    assert outcome.code == 0
+    assert outcome.out == "words: 3\n"
+    (line,) = outcome.err_lines
+    assert line.startswith("88 video tokens, 6 frames (2 Cones, 4 Rods), 0.25 s after ")
+    assert models[0].name == "other"
+
+
+def test_json_is_one_document(run, models, clip):
+    outcome = run("ask", clip, "What is this?", "--json", "--fps", 2)
+    document = outcome.document
+    assert document["text"] == "words: 3"
+    assert document["question"] == "What is this?"
+    assert document["model"] == "nano"
+    assert document["tokens"] == sum(frame["tokens"] for frame in document["frames"])
+    assert len(document["frames"]) == 12
+    assert outcome.code == 0
+
+
+def test_the_question_may_come_from_standard_input(run, models, clip):
+    outcome = run("ask", clip, "-", stdin="  How many\nbars are there?\n")
+    assert outcome.out == "words: 5\n"
+
+
+def test_max_frames_is_passed_on(run, models, clip):
+    document = run("ask", clip, "What?", "--json", "--max-frames", 4).document
+    assert len(document["frames"]) == 4
+
+
+def test_nano_says_that_it_does_not_know_this_world(run, models, clip):
+    outcome = run("ask", clip, "What?")
+    assert outcome.err_lines[0].startswith("dynfocus: warning: the shipped nano model ")
+    assert "--model" in outcome.err_lines[0]
+    assert outcome.code == 0
+
+
+def test_nano_says_nothing_about_its_own_world(run, models, tmp_path):
+    made = make_video(tmp_path / "world.mp4", 5, seed=3)
+    outcome = run("ask", made.path, "What?")
+    assert "warning" not in outcome.err
+
+
+def test_report_is_written(run, models, clip):
+    outcome = run("ask", clip, "Which <bar>?", "--report", "r.html")
+    assert outcome.code == 0
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == 2
+    assert "Which &lt;bar&gt;?" in page
+    assert outcome.err_lines[-1] == "Report: r.html"
+
+
+@pytest.mark.parametrize("path", ["missing/r.html", "."])
+def test_unwritable_report_fails_before_the_model_is_loaded(run, models, clip, path):
+    outcome = run("ask", clip, "What?", "--report", path)
+    assert outcome.code == 1
+    (line,) = outcome.err_lines
+    assert line.startswith("dynfocus: the report cannot be written to ")
+    assert models == []
+
+
+def test_paths_with_spaces_and_other_scripts(run, models, clip, tmp_path):
+    folder = tmp_path / "Ein Ordner - 日本語"
+    folder.mkdir()
+    video = shutil.copy(clip, folder / "Straße né 1.mp4")
+    outcome = run(
+        "ask", video, "Wo ist der große Balken?", "--json", "--report", "ü.html"
+    )
+    assert outcome.code == 0
+    assert outcome.document["video"] == str(video)
+    assert "Straße né 1.mp4" in Path("ü.html").read_text(encoding="utf-8")
+
+
+def test_unknown_method_names_what_is_accepted(run, models, clip):
+    outcome = run("ask", clip, "What?", "-m", "other", "--method", "magic")
+    assert outcome.code == 1
+    assert outcome.err == "dynfocus: method must be one of dynfocus, got 'magic'\n"
+
+
+@pytest.mark.parametrize("name", ["no/such/folder/here", "empty"])
+def test_a_model_folder_that_holds_no_model_is_one_sentence(run, clip, tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    outcome = run("ask", clip, "What?", "--model", tmp_path / name)
+    assert outcome.code == 1
+    assert outcome.out == ""
+    (line,) = outcome.err_lines
+    assert line.startswith("dynfocus: ")
+    assert name in line
+
+
+def test_chat_encodes_once_and_answers_each_line(run, models, clip):
+    outcome = run(
+        "chat", clip, "-m", "other", stdin="One two three\n\nFour\nexit\nnever asked\n"
+    )
+    assert outcome.code == 0
+    assert outcome.out.split("\n") == ["words: 3 ", "words: 1 ", ""]
+    assert [line.split(",")[0] for line in outcome.err_lines] == ["88 video tokens"] * 2
+    assert models[0].num_indexed == 1
+
+
+def test_chat_goes_on_after_a_failed_turn_and_says_so_at_the_end(run, models, clip):
+    outcome = run("chat", clip, "-m", "other", stdin="this is too long\nOne\n")
+    assert outcome.code == 1
+    assert outcome.out == "words: 1 \n"
+    assert outcome.err_lines[0] == (
+        "dynfocus: the prompt has too many tokens; ask for less"
+    )

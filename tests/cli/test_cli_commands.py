@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import dynfocus.training
+from dynfocus.cli import doctor as doctor_module
+from dynfocus.cli.demo import choose_questions
+from dynfocus.world import WorldQuestion
+
+
+def test_storyboard_needs_no_model(run, clip, monkeypatch):
+    outcome = run("storyboard", clip)
+    assert outcome.code == 0
+    assert outcome.out == "clip-storyboard.png\n"
+    assert Path("clip-storyboard.png").read_bytes().startswith(b"\x89PNG")
+    assert outcome.err == "3 event prototypes from 48 frames\n"
+
+
+def test_storyboard_as_json_and_page(run, clip):
+    outcome = run("storyboard", clip, "--out", "s.html", "--json")
+    prototypes = outcome.document["prototypes"]
+    assert outcome.document["file"] == "s.html"
+    assert [p["stretches"] for p in prototypes] == [[[0, 2]], [[2, 4]], [[4, 6]]]
+    assert Path("s.html").read_text().count("<img ") == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--out", "s.pdf"), "a storyboard file must end in .png or .html, got s.pdf"),
+        (("--out", "no/s.png"), "the storyboard cannot be written to no/s.png"),
+        (("--num-prototypes", 99), "num_prototypes must be from 1 to the 48 frames"),
+    ],
+)
+def test_storyboard_that_cannot_be_made(run, clip, options, message):
+    outcome = run("storyboard", clip, *options)
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert message in outcome.err
+    assert not list(Path().iterdir())
+
+
+def test_world_make_writes_videos_and_questions(run):
+    outcome = run(
+        "world",
+        "make",
+        "w",
+        "--num-videos",
+        2,
+        "--duration",
+        6,
+        "--split",
+        "train",
+        "--json",
+    )
+    assert outcome.code == 0
+    assert outcome.document == {"folder": "w", "num_videos": 2, "split": "train"}
+    assert len(list(Path("w", "videos").glob("*.mp4"))) == 2
+    assert Path("w", "benchmark.jsonl").is_file()
+
+
+def test_train_passes_recipe_changes_and_resume(run, monkeypatch):
+    calls = []
+
+    def run_recipe(path, overrides=(), *, resume=True):
+        calls.append((path, list(overrides), resume))
+        return Path("runs/x")
+
+    monkeypatch.setattr(dynfocus.training, "run_recipe", run_recipe)
+    outcome = run("train", "r.yaml", "--no-resume", "--set", "a.b=1", "--set", "c=x")
+    assert outcome.out == "runs/x\n"
+    assert calls == [(Path("r.yaml"), ["a.b=1", "c=x"], False)]
+
+
+def test_train_without_a_recipe_is_one_sentence(run):
+    outcome = run("train", "none.yaml")
+    assert outcome.code == 1
+    assert "none.yaml" in outcome.err
+    assert len(outcome.err_lines) == 1
+
+
+def test_demo_shows_answers_beside_the_truth_and_leaves_a_report(run, models):
+    outcome = run("demo", "--duration", 40, "--out", "d", "--seed", 2)
+    assert outcome.code == 0
+    for word in ("kind", "truth", "right?", "video tokens", "seconds", "presence"):
+        assert word in outcome.out
+    assert outcome.out.splitlines()[-1] == "Report: d/report.html"
+    assert "answers right" in outcome.out
+    names = sorted(path.name for path in Path("d").iterdir())
+    assert names == ["questions.json", "report.html", "video.mp4"]
+    assert "http" not in Path("d/report.html").read_text()
+    assert models[0].num_indexed == 1
+
+
+def test_demo_as_json_asks_many_kinds(run, models):
+    document = run("demo", "--duration", 60, "--json").document
+    questions = document["questions"]
+    kinds = [question["kind"] for question in questions]
+    assert len(questions) >= 8
+    assert len(set(kinds)) >= 7
+    assert max(kinds.count(kind) for kind in kinds) <= 2
+    assert document["num_right"] == sum(question["right"] for question in questions)
+
+
+def test_demo_into_a_file_is_one_sentence(run, models):
+    Path("d").write_text("a file")
+    outcome = run("demo", "--out", "d")
+    assert outcome.code == 1
+    assert len(outcome.err_lines) == 1
+    assert models == []
+
+
+def test_questions_are_chosen_one_of_each_kind_first():
+    questions = [
+        WorldQuestion(kind=kind, question=f"{kind}{number}", answer="")
+        for kind, count in (("a", 4), ("b", 1), ("c", 3))
+        for number in range(count)
+    ]
+    names = [question.question for question in choose_questions(questions, 4)]
+    assert names == ["a0", "a1", "b0", "c0"]
+    assert len(choose_questions(questions, 99)) == 5
+
+
+def fine() -> str:
+    return "good"
+
+
+def broken() -> str:
+    raise RuntimeError("it is\nbroken")
+
+
+def test_doctor_is_content(run, monkeypatch):
+    monkeypatch.setattr(doctor_module, "CHECKS", (("thing", fine, "mend it"),))
+    outcome = run("doctor")
+    assert outcome.code == 0
+    assert outcome.out == "ok      thing: good\n"
+
+
+def test_doctor_names_a_remedy_and_goes_on(run, monkeypatch):
+    checks = (("bad", broken, "mend it"), ("thing", fine, "mend it"))
+    monkeypatch.setattr(doctor_module, "CHECKS", checks)
+    outcome = run("doctor")
+    assert outcome.code == 1
+    assert outcome.out.splitlines() == [
+        "FAILED  bad: it is broken",
+        "        to do: mend it",
+        "ok      thing: good",
+    ]
+    document = run("doctor", "--json").document
+    assert document["ok"] is False
+    assert [check["ok"] for check in document["checks"]] == [False, True]
+
+
+def test_every_check_but_those_of_the_model_passes_here():
+    checks = [c for c in doctor_module.CHECKS if c[0] not in ("weights", "question")]
+    assert len(checks) == 6
+    assert all(check() for _, check, _ in checks)
+
+
+def test_the_last_check_asks_a_question(models, monkeypatch):
+    name, check, _ = doctor_module.CHECKS[-1]
+    monkeypatch.setattr("dynfocus.cli.doctor.load_model", lambda name: _Answering())
+    assert name == "question"
+    assert "3 video tokens" in check()
+
+
+class _Answering:
+    def ask(self, path, question):
+        assert Path(path).is_file()
+        from dynfocus.models import Answer
+
+        return Answer(text="A", question=question, tokens=3, frames=[], seconds=0.1)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from dynfocus.cli import ask as ask_module
+from dynfocus.video import DamagedVideoWarning
+
+COMMANDS = (
+    "demo",
+    "ask",
+    "chat",
+    "storyboard",
+    "world",
+    "world make",
+    "train",
+    "doctor",
+)
+HEAVY = ("torch", "transformers", "av", "numpy", "matplotlib", "PIL", "rich.console")
+
+
+def test_no_help_imports_anything_heavy():
+    program = f"""
+import json, sys
+from dynfocus.cli import main
+for words in {[["--version"], ["--help"], *[[*c.split(), "--help"] for c in COMMANDS]]!r}:
+    assert main(words) == 0, words
+print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_two_examples_of_its_own_command(run, command):
+    outcome = run(*command.split(), "--help")
+    examples = outcome.out.split("Examples:")[1].strip().splitlines()
+    assert outcome.code == 0
+    assert len(examples) == 2
+    assert all(f"dynfocus {command}" in example for example in examples)
+
+
+def test_version_is_one_line(run):
+    outcome = run("--version")
+    assert outcome.code == 0
+    assert outcome.out.startswith("dynfocus ")
+    assert len(outcome.out.splitlines()) == 1
+
+
+def test_no_arguments_show_the_help_as_a_wrong_call(run):
+    outcome = run()
+    assert outcome.code == 2
+    assert "Commands:" in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nonsense",), "No such command 'nonsense'"),
+        (("ask", "clip.mp4"), "Missing argument 'QUESTION'"),
+        (("ask", "clip.mp4", ""), "the question is empty"),
+        (("ask", "clip.mp4", "  \n"), "the question is empty"),
+        (("ask", "clip.mp4", "-"), "the question is empty"),
+        (("ask", "clip.mp4", "What?", "--fps", "0"), "0 is not a number above 0"),
+        (("ask", "clip.mp4", "What?", "--fps", "-1"), "-1 is not a number above 0"),
+        (("ask", "clip.mp4", "What?", "--fps", "nan"), "nan is not a number above 0"),
+        (("ask", "clip.mp4", "What?", "--fps", "inf"), "inf is not a number above 0"),
+        (("ask", "clip.mp4", "What?", "--fps", "fast"), "'fast'"),
+        (("ask", "clip.mp4", "What?", "--max-frames", "-3"), "-3 is not in the range"),
+        (("ask", "clip.mp4", "What?", "--max-frames", "0"), "0 is not in the range"),
+        (("ask", "clip.mp4", "What?", "--max-video-tokens", "0"), "0 is not in the"),
+        (("storyboard", "clip.mp4", "--num-prototypes", "0"), "0 is not in the range"),
+        (("demo", "--duration", "3"), "--duration must be 30 seconds or more"),
+        (("train", "r.yaml", "--set", "steps"), "--set takes KEY=VALUE, got 'steps'"),
+        (("world", "make", "f", "--split", "all"), "'all'"),
+    ],
+)
+def test_wrong_calls_are_one_sentence_and_exit_2(run, words, message):
+    outcome = run(*words)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    (line,) = outcome.err_lines
+    assert line.startswith("dynfocus: ")
+    assert message in line
+    assert "--help'" in line
+
+
+def test_missing_video_is_one_sentence_and_exit_1(run):
+    outcome = run("ask", "no such.mp4", "What?")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    (line,) = outcome.err_lines
+    assert line.startswith("dynfocus: ")
+    assert "no such.mp4" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no video"])
+def test_what_is_no_video_is_one_sentence(run, tmp_path, content):
+    Path("notes.mp4").write_bytes(content)
+    outcome = run("storyboard", "notes.mp4")
+    assert outcome.code == 1
+    assert "notes.mp4" in outcome.err
+    assert len(outcome.err_lines) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.mp4"]
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def check_video(video: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(ask_module, "check_video", check_video)
+
+
+def test_unexpected_errors_ask_for_debug(run, monkeypatch):
+    fail_with(monkeypatch, RuntimeError("a\nlong story"))
+    outcome = run("ask", "clip.mp4", "What?")
+    assert outcome.code == 1
+    (line,) = outcome.err_lines
+    assert line.startswith("dynfocus: unexpected RuntimeError: a long story;")
+    assert "--debug" in line
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_debug_shows_the_traceback_wherever_it_stands(run, monkeypatch, place):
+    fail_with(monkeypatch, ValueError("the reason"))
+    words = ["ask", "clip.mp4", "What?"]
+    words.insert(place, "--debug")
+    outcome = run(*words)
+    assert outcome.code == 1
+    assert "Traceback" in outcome.err
+    assert "ValueError: the reason" in outcome.err
+
+
+def test_the_environment_switches_debug_on(run, monkeypatch):
+    fail_with(monkeypatch, ValueError("the reason"))
+    monkeypatch.setenv("DYNFOCUS_DEBUG", "1")
+    assert "Traceback" in run("ask", "clip.mp4", "What?").err
+
+
+def test_errors_of_the_system_name_the_file(run, monkeypatch):
+    fail_with(monkeypatch, PermissionError(13, "Permission denied", "clip.mp4"))
+    outcome = run("ask", "clip.mp4", "What?")
+    assert outcome.err == "dynfocus: clip.mp4: Permission denied\n"
+
+
+def test_interrupting_exits_130_without_a_word(run, monkeypatch):
+    fail_with(monkeypatch, KeyboardInterrupt())
+    outcome = run("ask", "clip.mp4", "What?")
+    assert outcome.code == 130
+    assert outcome.err == ""
+
+
+def test_own_warnings_are_one_line_and_others_are_not_shown(run, monkeypatch):
+    def check_video(video: Path) -> None:
+        warnings.warn_explicit("3 frames\nare missing", DamagedVideoWarning, "x.py", 1)
+        warnings.warn_explicit("will change", FutureWarning, "torch.py", 1)
+        raise ValueError("the end")
+
+    monkeypatch.setattr(ask_module, "check_video", check_video)
+    outcome = run("ask", "clip.mp4", "What?")
+    assert outcome.err_lines == [
+        "dynfocus: warning: 3 frames are missing",
+        "dynfocus: the end",
+    ]

@@ -1,0 +1,306 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dynfocus.focus import ClusterResult, clustering, distances, dpc_knn, merge_clusters
+
+
+def loop_dpc(
+    x: list[list[float]], num_clusters: int, num_neighbors: int, valid: list[bool]
+) -> dict[str, list[float]]:
+    """Follow Eq. 1 and 4 literally for one entry in Python floats."""
+    points = [i for i in range(len(x)) if valid[i]]
+    squared = {
+        (i, j): sum((a - b) ** 2 for a, b in zip(x[i], x[j], strict=True)) / len(x[i])
+        for i in points
+        for j in points
+    }
+    k = min(num_neighbors, len(points))
+    log_density = {
+        i: -sum(sorted(squared[i, j] for j in points)[:k]) / k for i in points
+    }
+    distance = {}
+    for i in points:
+        denser = [
+            squared[i, j]
+            for j in points
+            if log_density[j] > log_density[i]
+            or (log_density[j] == log_density[i] and j < i)
+        ]
+        distance[i] = math.sqrt(min(denser) if denser else max(squared.values()))
+    log_score = {
+        i: log_density[i] + (math.log(distance[i]) if distance[i] else -math.inf)
+        for i in points
+    }
+    centers = sorted(points, key=lambda i: (-log_score[i], i))[:num_clusters]
+    assignment = []
+    for i in range(len(x)):
+        if not valid[i]:
+            assignment.append(-1)
+        elif i in centers:
+            assignment.append(centers.index(i))
+        else:
+            assignment.append(
+                min(range(len(centers)), key=lambda c: (squared[i, centers[c]], c))
+            )
+    density = {i: math.exp(log_density[i]) for i in points}
+    row = range(len(x))
+    return {
+        "centers": centers + [-1] * (num_clusters - len(centers)),
+        "assignment": assignment,
+        "density": [density.get(i, 0) for i in row],
+        "distance": [distance.get(i, 0) for i in row],
+        "score": [density.get(i, 0) * distance.get(i, 0) for i in row],
+    }
+
+
+def assert_like_loop(
+    x: Tensor, num_clusters: int, num_neighbors: int, mask: Tensor | None = None
+) -> ClusterResult:
+    result = dpc_knn(x, num_clusters, num_neighbors, mask)
+    for entry in range(x.shape[0]):
+        valid = [True] * x.shape[1] if mask is None else mask[entry].tolist()
+        wanted = loop_dpc(x[entry].tolist(), num_clusters, num_neighbors, valid)
+        for name, numbers in wanted.items():
+            value = getattr(result, name)[entry]
+            torch.testing.assert_close(
+                value, torch.tensor(numbers, dtype=value.dtype), rtol=1e-8, atol=1e-12
+            )
+    return result
+
+
+def loop_merge(x: Tensor, result: ClusterResult, weight: str) -> Tensor:
+    """Follow Eq. 5 literally."""
+    merged = torch.zeros(x.shape[0], result.centers.shape[1], x.shape[2], dtype=x.dtype)
+    for entry in range(x.shape[0]):
+        for cluster in range(result.centers.shape[1]):
+            members = [
+                i
+                for i in range(x.shape[1])
+                if int(result.assignment[entry, i]) == cluster
+            ]
+            weights = {
+                "uniform": [1.0 for _ in members],
+                "importance": [float(result.score[entry, i]) for i in members],
+                "exponential": [math.exp(result.score[entry, i]) for i in members],
+            }[weight]
+            for i, w in zip(members, weights, strict=True):
+                merged[entry, cluster] += w / sum(weights) * x[entry, i]
+    return merged
+
+
+def test_clusters_equal_the_literal_loop() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 20, 7, dtype=torch.float64)
+    assert_like_loop(x, 6, 4)
+
+
+@pytest.mark.parametrize("num_neighbors", [1, 3, 50])
+@pytest.mark.parametrize("num_clusters", [1, 4, 9])
+def test_masked_clusters_equal_the_literal_loop(
+    num_clusters: int, num_neighbors: int
+) -> None:
+    torch.manual_seed(1)
+    x = torch.randn(4, 9, 5, dtype=torch.float64)
+    mask = torch.rand(4, 9) > 0.4
+    mask[:, 2] = True
+    assert_like_loop(x, num_clusters, num_neighbors, mask)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_ties_break_by_index(data: st.DataObject) -> None:
+    num_points = data.draw(st.integers(1, 9))
+    row = st.lists(st.integers(-3, 3), min_size=2, max_size=2)
+    rows = data.draw(st.lists(row, min_size=num_points, max_size=num_points))
+    offset = data.draw(st.sampled_from([0, 1000]))
+    x = torch.tensor([rows], dtype=torch.float64) + offset
+    num_clusters = data.draw(st.integers(1, num_points))
+    num_neighbors = data.draw(st.integers(1, num_points + 1))
+    result = dpc_knn(x, num_clusters, num_neighbors)
+    wanted = loop_dpc(x[0].tolist(), num_clusters, num_neighbors, [True] * num_points)
+    torch.testing.assert_close(
+        result.distance[0], torch.tensor(wanted["distance"], dtype=torch.float64)
+    )
+    single = dpc_knn(x.float(), num_clusters, num_neighbors)
+    assert torch.equal(single.centers, result.centers)
+    assert torch.equal(single.assignment, result.assignment)
+
+
+def test_duplicates_of_random_points_tie_exactly() -> None:
+    torch.manual_seed(2)
+    x = torch.randn(1, 8, 33).repeat(1, 3, 1)
+    result = dpc_knn(x, 8, 6)
+    assert set(result.centers[0].tolist()) == set(range(8))
+    for copy in (8, 16):
+        part = slice(copy, copy + 8)
+        assert torch.equal(result.assignment[:, part], result.assignment[:, :8])
+        assert torch.equal(result.density[:, part], result.density[:, :8])
+        assert not result.distance[:, part].any()
+
+
+def test_equal_points_give_the_first_as_centers() -> None:
+    result = dpc_knn(torch.full((1, 6, 3), 0.1), 3, 2)
+    assert result.centers.tolist() == [[0, 1, 2]]
+    assert result.assignment.tolist() == [[0, 1, 2, 0, 0, 0]]
+    assert not result.score.any()
+
+
+def test_a_single_point_is_its_own_cluster() -> None:
+    result = dpc_knn(torch.randn(2, 1, 4), 1, 5)
+    assert result.centers.tolist() == [[0], [0]]
+    assert result.assignment.tolist() == [[0], [0]]
+    assert result.density.tolist() == [[1], [1]]
+    assert result.distance.tolist() == [[0], [0]]
+
+
+def test_as_many_clusters_as_points_give_every_point_its_own() -> None:
+    torch.manual_seed(3)
+    x = torch.randn(2, 12, 4)
+    x[:, 5] = x[:, 2]
+    result = dpc_knn(x, 12, 3)
+    assert torch.equal(result.centers.sort().values, torch.arange(12).expand(2, -1))
+    own = result.assignment.gather(1, result.centers)
+    assert torch.equal(own, torch.arange(12).expand(2, -1))
+
+
+def test_underflowing_densities_still_have_an_order() -> None:
+    torch.manual_seed(4)
+    x = torch.randn(1, 30, 4, dtype=torch.float64)
+    near, far = dpc_knn(x, 5, 3), dpc_knn(x * 1e4, 5, 3)
+    assert not far.score.any()
+    log_density = near.density.log() * 1e8
+    order = (log_density + near.distance.log()).argsort(dim=1, descending=True)
+    assert torch.equal(far.centers, order[:, :5])
+    assert merge_clusters(x, far).isfinite().all()
+
+
+def test_surplus_slots_are_marked_and_merge_to_zeros() -> None:
+    mask = torch.tensor([[True, False, True, False], [False] * 4])
+    x = torch.randn(2, 4, 3)
+    x[~mask] = torch.nan
+    result = dpc_knn(x, 3, 2, mask)
+    assert result.centers.tolist() == [[0, 2, -1], [-1, -1, -1]]
+    assert result.assignment.tolist() == [[0, -1, 1, -1], [-1] * 4]
+    merged = merge_clusters(x, result)
+    torch.testing.assert_close(merged[0, :2], x[0, [0, 2]])
+    assert not merged[0, 2].any()
+    assert not merged[1].any()
+
+
+def test_masked_points_have_no_influence() -> None:
+    torch.manual_seed(5)
+    x = torch.randn(1, 10, 6)
+    padded = torch.cat([x, torch.full((1, 5, 6), 1e3)], dim=1)
+    mask = torch.arange(15)[None] < 10
+    alone, masked = dpc_knn(x, 4, 3), dpc_knn(padded, 4, 3, mask)
+    assert torch.equal(alone.centers, masked.centers)
+    assert torch.equal(alone.score, masked.score[:, :10])
+    for weight in ("uniform", "importance", "exponential"):
+        torch.testing.assert_close(
+            merge_clusters(x, alone, weight), merge_clusters(padded, masked, weight)
+        )
+
+
+@pytest.mark.parametrize("tile", [1, 50, 333])
+def test_tiles_equal_the_whole(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
+    torch.manual_seed(6)
+    x = torch.randn(5, 23, 6, dtype=torch.float64)
+    mask = torch.rand(5, 23) > 0.3
+    whole = dpc_knn(x, 4, 3, mask)
+    monkeypatch.setattr(distances, "TILE", tile)
+    monkeypatch.setattr(clustering, "TILE", tile)
+    tiled = dpc_knn(x, 4, 3, mask)
+    assert torch.equal(whole.centers, tiled.centers)
+    assert torch.equal(whole.assignment, tiled.assignment)
+    torch.testing.assert_close(whole.score, tiled.score, rtol=1e-9, atol=0)
+
+
+def test_no_distance_matrix_is_whole_for_many_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = []
+    inner = distances.squared_distances
+
+    def recorded(a: distances.Points, b: distances.Points) -> Tensor:
+        squared = inner(a, b)
+        sizes.append(squared.numel())
+        return squared
+
+    monkeypatch.setattr(distances, "squared_distances", recorded)
+    dpc_knn(torch.randn(1, 1500, 2), 10, 5)
+    assert max(sizes) <= distances.TILE < 1500**2
+
+
+def test_an_empty_batch_has_no_clusters() -> None:
+    result = dpc_knn(torch.zeros(0, 5, 3), 2, 2)
+    assert result.centers.shape == (0, 2)
+    assert merge_clusters(torch.zeros(0, 5, 3), result).shape == (0, 2, 3)
+
+
+def test_half_precision_points_give_single_precision_numbers() -> None:
+    x = torch.randn(2, 9, 4).bfloat16()
+    half, single = dpc_knn(x, 3, 3), dpc_knn(x.float(), 3, 3)
+    assert half.score.dtype == torch.float32
+    assert torch.equal(half.score, single.score)
+    assert merge_clusters(x, half).dtype == torch.bfloat16
+
+
+def test_single_precision_agrees_with_double() -> None:
+    torch.manual_seed(7)
+    x = torch.randn(3, 40, 16) + 100
+    single, double = dpc_knn(x, 8, 5), dpc_knn(x.double(), 8, 5)
+    assert torch.equal(single.centers, double.centers)
+    torch.testing.assert_close(single.score, double.score.float())
+
+
+@pytest.mark.parametrize("weight", ["uniform", "importance", "exponential"])
+def test_merging_equals_the_literal_loop(weight: str) -> None:
+    torch.manual_seed(8)
+    x = torch.randn(2, 15, 4, dtype=torch.float64)
+    result = dpc_knn(x, 4, 3)
+    merged = merge_clusters(x, result, weight)  # type: ignore[arg-type]
+    torch.testing.assert_close(merged, loop_merge(x, result, weight))
+
+
+def test_merging_passes_gradients_to_the_points() -> None:
+    torch.manual_seed(9)
+    x = torch.randn(1, 8, 3, dtype=torch.float64, requires_grad=True)
+    result = dpc_knn(x, 2, 3)
+    assert not result.score.requires_grad
+    assert torch.autograd.gradcheck(lambda v: merge_clusters(v, result), (x,))
+
+
+def test_clusters_in_point_order_keep_their_members() -> None:
+    torch.manual_seed(10)
+    x = torch.randn(3, 12, 4)
+    mask = torch.arange(12) < torch.tensor([[12], [3], [1]])
+    result = dpc_knn(x, 5, 3, mask)
+    ordered = result.in_point_order()
+    for entry, count in enumerate((5, 3, 1)):
+        centers = ordered.centers[entry].tolist()
+        assert centers[:count] == sorted(centers[:count])
+        assert centers[count:] == [-1] * (5 - count)
+    before = result.centers.gather(1, result.assignment.clamp(min=0))
+    after = ordered.centers.gather(1, ordered.assignment.clamp(min=0))
+    assert torch.equal(before[mask], after[mask])
+
+
+def test_wrong_arguments_are_refused() -> None:
+    x = torch.randn(1, 4, 2)
+    with pytest.raises(ValueError, match=r"num_clusters must be in \[1, 4\].* got 5"):
+        dpc_knn(x, 5, 2)
+    with pytest.raises(ValueError, match=r"num_clusters must be in \[1, 4\].* got 0"):
+        dpc_knn(x, 0, 2)
+    with pytest.raises(ValueError, match="num_neighbors must be at least 1, got 0"):
+        dpc_knn(x, 2, 0)
+    with pytest.raises(ValueError, match=r"shape \[B, N, C\], got .* \(4, 2\)"):
+        dpc_knn(x[0], 2, 2)
+    with pytest.raises(ValueError, match=r"mask must be a bool tensor .*\(1, 4\)"):
+        dpc_knn(x, 2, 2, torch.ones(1, 4))
+    with pytest.raises(ValueError, match="weight must be .* got 'mean'"):
+        merge_clusters(x, dpc_knn(x, 2, 2), "mean")  # type: ignore[arg-type]

@@ -1,0 +1,377 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dynfocus.focus import (
+    CooperativeEncoding,
+    EventPrototypes,
+    FocusSettings,
+    SpatialPrototypes,
+    VideoTokens,
+    cooperative,
+    dpc_knn,
+    merge_clusters,
+    num_video_tokens,
+)
+
+DIM, TEXT_DIM, HIDDEN, NUM_PATCHES = 6, 5, 7, 16
+SMALL: dict[str, Any] = {
+    "num_event_tokens": 4,
+    "num_spatial_prototypes": (5, 2),
+    "num_spatial_neighbors": (3, 2),
+}
+
+
+class Network:
+    """The whole network at a small size."""
+
+    def __init__(self, preset: str = "paper", **changes: Any) -> None:
+        torch.manual_seed(0)
+        self.settings = getattr(FocusSettings, preset)(**{**SMALL, **changes})
+        self.events = EventPrototypes(self.settings, DIM, TEXT_DIM).eval()
+        self.spatial = SpatialPrototypes(self.settings)
+        self.encoding = CooperativeEncoding(self.settings, DIM, TEXT_DIM, HIDDEN)
+        for module in (self.events, self.spatial, self.encoding):
+            for parameter in module.parameters():
+                torch.nn.init.normal_(parameter, std=0.5)
+
+    def __call__(
+        self, patches: Tensor, lengths: list[int], text: Tensor, **extra: Any
+    ) -> list[VideoTokens]:
+        self.num_frames = torch.tensor(lengths)
+        mask = torch.arange(max(lengths)) < self.num_frames[:, None]
+        self.pooled = self.padded(self.events.pool(patches), mask)
+        self.grid = self.padded(self.spatial(patches), mask)
+        prototypes = self.events.estimate(self.pooled, mask)
+        self.selection = self.events(
+            prototypes,
+            num_frames=self.num_frames,
+            spatial=prototypes.at_centers(self.grid),
+            text=text if text.ndim == 3 else None,
+            text_mask=extra.get("text_mask"),
+            max_cones=extra.pop("max_cones", None),
+        )
+        return self.encoding(self.grid, mask, self.selection, text, **extra)
+
+    @staticmethod
+    def padded(rows: Tensor, mask: Tensor) -> Tensor:
+        full = rows.new_full((*mask.shape, *rows.shape[1:]), 9.0)
+        full[mask] = rows
+        return full
+
+
+def draw(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def loop_mean(tokens: Tensor) -> Tensor:
+    return sum(tokens[1:], start=tokens[0]) / len(tokens)
+
+
+def loop_video(
+    network: Network, entry: int, length: int, text: Tensor
+) -> tuple[Tensor, list[int]]:
+    """Follow Eq. 10-13 literally for one video, with the paper's settings."""
+    encoding = network.encoding
+    slots = {int(f): k for k, f in enumerate(network.selection.frames[entry])}
+    tokens, lengths = [], []
+    for t in range(length):
+        grid = network.grid[entry, t]
+        attended = []
+        for q in text:
+            query = encoding.query_projector(q)
+            logits = torch.stack([query @ encoding.key_projector(g) for g in grid])
+            weights = (logits / math.sqrt(DIM)).exp()
+            weights = weights / weights.sum()
+            attended.append(sum(w * g for w, g in zip(weights, grid, strict=True)))
+        context = encoding.context_projector(loop_mean(torch.stack(attended)))
+        content = encoding.multi_modal_projector(loop_mean(grid))
+        frame = []
+        if t in slots:
+            event = network.selection.events[entry, slots[t]]
+            frame += [encoding.multi_modal_projector(x) for x in (*event, *grid)]
+        frame += [context, content]
+        tokens += frame
+        lengths.append(len(frame))
+    return torch.stack(tokens), lengths
+
+
+def test_video_tokens_equal_the_literal_equations() -> None:
+    lengths = [9, 4]
+    network = Network(num_prototypes=5, selection_ratio=0.6)
+    text = draw(2, 3, TEXT_DIM, seed=2)
+    videos = network(draw(13, NUM_PATCHES, DIM), lengths, text)
+    for entry, video in enumerate(videos):
+        wanted, sizes = loop_video(network, entry, lengths[entry], text[entry])
+        torch.testing.assert_close(video.embeds, wanted, rtol=1e-4, atol=1e-5)
+        assert video.lengths.tolist() == sizes
+
+
+@pytest.mark.parametrize("preset", ["paper", "official"])
+def test_tokens_are_counted_for_every_length(preset: str) -> None:
+    lengths = list(range(1, 201))
+    network = Network(preset, num_spatial_prototypes=(16, 6), num_event_tokens=16)
+    settings = network.settings
+    num_frames = torch.tensor(lengths)
+    mask = torch.arange(200) < num_frames[:, None]
+    spatial = network.spatial(draw(200, 25, DIM)).detach()
+    pooled = network.events.pool(draw(200, 16, DIM))
+    for part in torch.arange(200).split(50):
+        prototypes = network.events.estimate(pooled.expand(50, -1, -1, -1), mask[part])
+        selection = network.events(prototypes, num_frames=num_frames[part])
+        videos = network.encoding(
+            spatial.expand(50, -1, -1, -1), mask[part], selection, draw(50, 2, TEXT_DIM)
+        )
+        for length, video in zip(num_frames[part].tolist(), videos, strict=True):
+            kept = settings.num_cones_for(length)
+            rods = 2 * (length if preset == "paper" else length - kept)
+            wanted = 40 if length == 1 else 38 * kept + rods
+            assert video.embeds.shape == (wanted, HIDDEN)
+            assert num_video_tokens(length, settings) == wanted
+            assert int(video.is_cone.sum()) == kept
+
+
+@pytest.mark.parametrize("preset", ["paper", "official"])
+def test_spans_cover_the_tokens_in_time_order(preset: str) -> None:
+    lengths = [12, 1, 7]
+    network = Network(preset, num_prototypes=6)
+    times = torch.arange(12).expand(3, -1) * 0.5
+    videos = network(
+        draw(20, NUM_PATCHES, DIM), lengths, draw(3, 2, TEXT_DIM), pts_seconds=times
+    )
+    for entry, video in enumerate(videos):
+        position = 0
+        for index, span in enumerate(video.spans):
+            assert (span.frame, span.time, span.start) == (index, index / 2, position)
+            is_cone = bool(network.selection.cone_mask[entry, index])
+            assert span.kind == ("cone" if is_cone else "rod")
+            position += span.length
+        assert position == video.embeds.shape[0]
+        wanted = network.selection.frame_scores[entry, : lengths[entry]]
+        assert torch.equal(video.scores, wanted)
+
+
+def test_official_frames_are_cones_or_content_before_context() -> None:
+    network = Network("official", num_prototypes=4)
+    text = draw(1, 3, TEXT_DIM)
+    (video,) = network(draw(9, NUM_PATCHES, DIM), [9], text)
+    encoding = network.encoding
+    context = encoding.context_projector(encoding.attend(network.grid, text, None))
+    content = encoding.multi_modal_projector(network.grid.mean(2))
+    slot = 0
+    for span in video.spans:
+        tokens = video.embeds[span.start : span.start + span.length]
+        grid = network.grid[0, span.frame]
+        if span.kind == "rod":
+            wanted = torch.stack([content[0, span.frame], context[0, span.frame]])
+        else:
+            cone = torch.cat([network.selection.events[0, slot], grid])
+            wanted = encoding.multi_modal_projector(cone)
+            slot += 1
+        torch.testing.assert_close(tokens, wanted)
+    assert slot == 2
+
+
+def test_an_official_image_has_its_rods_first() -> None:
+    network = Network("official")
+    text = draw(1, 3, TEXT_DIM)
+    (video,) = network(draw(1, NUM_PATCHES, DIM), [1], text)
+    grid = network.grid[0, 0]
+    cone = torch.cat([network.selection.events[0, 0], grid])
+    projector = network.encoding.multi_modal_projector
+    torch.testing.assert_close(video.embeds[0], projector(grid.mean(0)))
+    torch.testing.assert_close(video.embeds[2:], projector(cone))
+
+
+def test_cones_of_every_frame_leave_no_rods() -> None:
+    network = Network(cones_with_rods=False, selection_ratio=1.0)
+    (video,) = network(draw(3, NUM_PATCHES, DIM), [3], draw(1, 2, TEXT_DIM))
+    assert video.lengths.tolist() == [11, 11, 11]
+    assert num_video_tokens(3, network.settings) == 33
+
+
+@pytest.mark.parametrize("preset", ["paper", "official"])
+def test_a_batch_equals_its_videos(preset: str) -> None:
+    lengths = [11, 1, 6]
+    network = Network(preset, num_prototypes=5, score_conditioning="question")
+    patches, text = draw(18, NUM_PATCHES, DIM), draw(3, 4, TEXT_DIM)
+    text_mask = torch.arange(4) < torch.tensor([[4], [1], [3]])
+    videos = network(patches, lengths, text, text_mask=text_mask)
+    for entry, part in enumerate(patches.split(lengths)):
+        own = text[entry : entry + 1, : int(text_mask[entry].sum())]
+        (alone,) = network(part, [lengths[entry]], own)
+        torch.testing.assert_close(videos[entry].embeds, alone.embeds)
+        assert torch.equal(videos[entry].is_cone, alone.is_cone)
+
+
+def test_padded_text_has_no_influence() -> None:
+    network = Network(score_conditioning="question")
+    patches, text = draw(6, NUM_PATCHES, DIM), draw(1, 2, TEXT_DIM)
+    padded = torch.cat([text, torch.full((1, 3, TEXT_DIM), torch.nan)], dim=1)
+    text_mask = torch.tensor([[1, 1, 0, 0, 0]])
+    (plain,) = network(patches, [6], text)
+    (masked,) = network(patches, [6], padded, text_mask=text_mask)
+    torch.testing.assert_close(plain.embeds, masked.embeds)
+
+
+def test_text_of_each_frame_equals_shared_text_when_it_repeats() -> None:
+    network = Network()
+    patches, text = draw(6, NUM_PATCHES, DIM), draw(1, 4, TEXT_DIM)
+    (shared,) = network(patches, [6], text)
+    (framed,) = network(patches, [6], text[:, None].expand(-1, 6, -1, -1))
+    torch.testing.assert_close(shared.embeds, framed.embeds)
+
+
+def test_limits_on_cones_match_the_count() -> None:
+    network = Network()
+    text = draw(2, 2, TEXT_DIM)
+    limits = torch.tensor([2, 1])
+    videos = network(draw(14, NUM_PATCHES, DIM), [9, 5], text, max_cones=limits)
+    sizes = [video.embeds.shape[0] for video in videos]
+    counts = zip([9, 5], limits.tolist(), strict=True)
+    assert sizes == [num_video_tokens(t, network.settings, k) for t, k in counts]
+
+
+def test_inference_is_deterministic() -> None:
+    runs = []
+    for _ in range(2):
+        network = Network()
+        runs.append(network(draw(20, NUM_PATCHES, DIM), [20], draw(1, 2, TEXT_DIM))[0])
+    assert torch.equal(runs[0].embeds, runs[1].embeds)
+
+
+@pytest.mark.parametrize("preset", ["paper", "official"])
+def test_gradients_reach_every_parameter(preset: str) -> None:
+    changes: dict[str, Any] = {"time_encoding": "clock", "num_prototypes": 5}
+    network = Network(preset, score_conditioning="question", **changes)
+    network.events.train()
+    times = torch.arange(9)[None] * 700.0
+    text = draw(1, 3, TEXT_DIM)
+    (video,) = network(draw(9, NUM_PATCHES, DIM), [9], text, pts_seconds=times)
+    (video.embeds * torch.randn_like(video.embeds)).sum().backward()
+    silent = ("key_projector.bias", "out_conv.4.bias", "layers.4.bias")
+    for module in (network.events, network.spatial, network.encoding):
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None, name
+            if not name.endswith(silent):  # shifts that softmax and min-max cancel
+                assert parameter.grad.any(), name
+
+
+def test_parameters_are_those_of_the_paper() -> None:
+    with torch.device("meta"):
+        module = CooperativeEncoding(FocusSettings(), 1408, 768, 4096)
+    parts = (
+        module.multi_modal_projector,
+        module.key_projector,
+        module.context_projector,
+    )
+    count = sum(p.numel() for part in parts for p in part.parameters())
+    assert round(count / 1e6, 2) == 30.31
+    assert [
+        name for name, _ in SpatialPrototypes(FocusSettings()).named_parameters()
+    ] == []
+
+
+@pytest.mark.parametrize("sizes", [(9,), (5, 2), (6, 4, 3)])
+def test_spatial_layers_cluster_each_other_in_patch_order(
+    sizes: tuple[int, ...],
+) -> None:
+    settings = FocusSettings(
+        num_spatial_prototypes=sizes, num_spatial_neighbors=(3,) * len(sizes)
+    )
+    patches = draw(4, NUM_PATCHES, DIM)
+    tokens, wanted = patches, []
+    for size in sizes:
+        clusters = dpc_knn(tokens, size, 3)
+        merged = merge_clusters(tokens, clusters)
+        order = clusters.centers.argsort(dim=1)
+        tokens = torch.stack([m[o] for m, o in zip(merged, order, strict=True)])
+        wanted.append(tokens)
+    result = SpatialPrototypes(settings)(patches)
+    torch.testing.assert_close(result, torch.cat(wanted, dim=1))
+
+
+def test_gated_groups_equal_the_literal_loop() -> None:
+    network = Network("official")
+    patches = draw(3, NUM_PATCHES, DIM)
+    result = network.spatial(patches)
+    for frame in range(3):
+        one = patches[frame : frame + 1]
+        first = dpc_knn(one, 5, 3)
+        fine = merge_clusters(one, first, "uniform")
+        second = dpc_knn(fine, 2, 2)
+        coarse = merge_clusters(fine, second, "uniform")
+        assert network.spatial.gate is not None
+        weights = network.spatial.gate(coarse[0].mean(1)).softmax(0)
+        wanted = []
+        for cluster in range(2):
+            wanted.append(weights[cluster] * coarse[0, cluster])
+            for member in range(5):
+                if int(second.assignment[0, member]) == cluster:
+                    wanted.append(weights[cluster] * fine[0, member])
+        torch.testing.assert_close(result[frame], torch.stack(wanted))
+
+
+@pytest.mark.parametrize("sizes", [(4,), (6, 4, 2)])
+def test_gated_groups_of_any_depth_nest(sizes: tuple[int, ...]) -> None:
+    torch.manual_seed(3)
+    assignments = [
+        torch.randint(0, sizes[layer], (2, sizes[layer - 1] if layer else 9))
+        for layer in range(len(sizes))
+    ]
+    ancestors = cooperative._ancestors(assignments, sizes)
+    order = cooperative._group_order(ancestors, sizes)
+    firsts = [sum(sizes[:layer]) for layer in range(len(sizes))]
+
+    def visit(frame: int, layer: int, cluster: int) -> list[int]:
+        tokens = [firsts[layer] + cluster]
+        for member in range(sizes[layer - 1] if layer else 0):
+            if int(assignments[layer][frame, member]) == cluster:
+                tokens += visit(frame, layer - 1, member)
+        return tokens
+
+    for frame in range(2):
+        last = len(sizes) - 1
+        wanted = [t for c in range(sizes[-1]) for t in visit(frame, last, c)]
+        assert order[frame].tolist() == wanted
+
+
+def test_too_few_patches_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 16, .* got 9 a frame"):
+        SpatialPrototypes(FocusSettings())(torch.zeros(2, 9, DIM))
+
+
+def test_clock_adds_the_digits_of_the_time() -> None:
+    clock = cooperative.ClockEncoding(3)
+    time = 123 * 60 + 45.4
+    rows = clock.tables.weight[[1, 10 + 2, 20 + 3, 30 + 4, 36 + 5]]
+    torch.testing.assert_close(clock(torch.tensor([time])), rows.sum(0, keepdim=True))
+    zero = clock.tables.weight[[0, 10, 20, 30, 36]].sum(0, keepdim=True)
+    torch.testing.assert_close(clock(torch.tensor([-0.2])), zero)
+    with pytest.raises(ValueError, match=r"0 to 999:59 minutes .* got 60000\.0"):
+        clock(torch.tensor([1.0, 60000.0]))
+    with pytest.raises(ValueError, match="got nan"):
+        clock(torch.tensor([torch.nan]))
+
+
+def test_clock_is_added_to_every_token_of_a_frame() -> None:
+    plain, timed = Network(), Network(time_encoding="clock")
+    patches, text = draw(3, NUM_PATCHES, DIM), draw(1, 2, TEXT_DIM)
+    timed.encoding.load_state_dict(plain.encoding.state_dict(), strict=False)
+    times = torch.tensor([[0.0, 61.0, 3000.0]])
+    (before,) = plain(patches, [3], text, pts_seconds=times)
+    (after,) = timed(patches, [3], text, pts_seconds=times)
+    assert timed.encoding.time_encoding is not None
+    clock = timed.encoding.time_encoding(times[0])
+    wanted = before.embeds + clock.repeat_interleave(before.lengths, dim=0)
+    torch.testing.assert_close(after.embeds, wanted)
+    with pytest.raises(ValueError, match="pts_seconds must be given .* got None"):
+        timed(patches, [3], text)
+
+
+def test_unknown_times_are_not_a_number() -> None:
+    (video,) = Network()(draw(2, NUM_PATCHES, DIM), [2], draw(1, 2, TEXT_DIM))
+    assert video.pts_seconds.isnan().all()

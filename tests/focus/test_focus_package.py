@@ -1,0 +1,20 @@
+import subprocess
+import sys
+
+from dynfocus import focus
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    assert list(focus.__all__) == sorted(focus.__all__)
+    assert all(getattr(focus, name).__doc__ for name in focus.__all__)
+
+
+def test_the_network_imports_nothing_but_torch_and_einops() -> None:
+    code = (
+        "import sys, dynfocus.focus; "
+        "print(*(n for n in sys.modules if n.startswith(('dynfocus.', 'transformers', 'av'))))"
+    )
+    output = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert all(name.startswith("dynfocus.focus") for name in output)

@@ -1,0 +1,123 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynfocus.focus import (
+    FocusSettings,
+    TokenPlan,
+    VideoTokens,
+    num_video_tokens,
+    plan_budget,
+)
+
+PAPER, OFFICIAL = FocusSettings.paper(), FocusSettings.official()
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "num_tokens"),
+    [(1, 40), (2, 80), (32, 824), (80, 920), (200, 1160), (1000, 2760)],
+)
+def test_paper_counts(num_frames: int, num_tokens: int) -> None:
+    assert num_video_tokens(num_frames, PAPER) == num_tokens
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "num_tokens"),
+    [(1, 40), (2, 40), (8, 160), (16, 320), (32, 604), (80, 1456), (200, 1696)]
+    + [(1000, 3296)],
+)
+def test_official_counts(num_frames: int, num_tokens: int) -> None:
+    assert num_video_tokens(num_frames, OFFICIAL) == num_tokens
+
+
+def test_a_limit_on_cones_lowers_the_count() -> None:
+    assert num_video_tokens(200, PAPER, 1) == 438
+    assert num_video_tokens(200, PAPER, 99) == 1160
+    assert num_video_tokens(200, OFFICIAL, 2) == 2 * 38 + 198 * 2
+    with pytest.raises(ValueError, match="max_cones must be at least 1, got 0"):
+        num_video_tokens(200, PAPER, 0)
+
+
+def test_no_frame_has_no_tokens() -> None:
+    with pytest.raises(ValueError, match="num_frames must be at least 1, got 0"):
+        num_video_tokens(0, PAPER)
+    with pytest.raises(ValueError, match="num_frames must be at least 1, got 0"):
+        plan_budget(0, PAPER, 100)
+
+
+@given(
+    st.sampled_from([PAPER, OFFICIAL, FocusSettings(selection_ratio=1.0)])
+    | st.builds(
+        FocusSettings,
+        num_event_tokens=st.sampled_from([1, 4, 9]),
+        num_spatial_prototypes=st.just((1,)),
+        num_spatial_neighbors=st.just((1,)),
+        selection_ratio=st.sampled_from([0.1, 1.0]),
+        cones_with_rods=st.booleans(),
+    ),
+    st.integers(1, 300),
+    st.integers(1, 2000),
+)
+def test_a_budget_is_never_exceeded_nor_wasted(
+    settings: FocusSettings, num_frames: int, budget: int
+) -> None:
+    if budget < num_video_tokens(1, settings):
+        with pytest.raises(ValueError, match="max_video_tokens must be at least"):
+            plan_budget(num_frames, settings, budget)
+        return
+    plan = plan_budget(num_frames, settings, budget)
+    assert plan.num_tokens <= budget
+    assert 1 <= plan.num_frames <= num_frames
+    assert 1 <= plan.num_cones <= settings.num_cones_for(plan.num_frames)
+    assert plan.num_tokens == num_video_tokens(
+        plan.num_frames, settings, plan.num_cones
+    )
+    if plan.num_frames < num_frames:
+        assert plan.num_cones == 1 or settings.num_tokens_per_cone == 2
+        assert num_video_tokens(plan.num_frames + 1, settings, 1) > budget
+    elif plan.num_cones < settings.num_cones_for(num_frames):
+        more = num_video_tokens(num_frames, settings, plan.num_cones + 1)
+        assert more > budget
+
+
+def test_budgets_of_the_paper() -> None:
+    assert plan_budget(200, PAPER, 5000) == TokenPlan(200, 20, 1160)
+    assert plan_budget(200, PAPER, 500) == TokenPlan(200, 2, 476)
+    assert plan_budget(200, PAPER, 100) == TokenPlan(31, 1, 100)
+    assert plan_budget(200, PAPER, 40) == TokenPlan(1, 1, 40)
+    with pytest.raises(
+        ValueError, match="at least 40, the tokens of one frame, got 39"
+    ):
+        plan_budget(200, PAPER, 39)
+
+
+def make(**changes: Any) -> VideoTokens:
+    values = {
+        "embeds": torch.zeros(5, 3),
+        "frame_indices": torch.tensor([0, 1]),
+        "pts_seconds": torch.tensor([0.0, 1.5]),
+        "is_cone": torch.tensor([False, True]),
+        "starts": torch.tensor([0, 2]),
+        "lengths": torch.tensor([2, 3]),
+        "scores": torch.zeros(2),
+    }
+    return VideoTokens(**{**values, **changes})
+
+
+def test_spans_tell_frame_time_and_kind() -> None:
+    first, second = make().spans
+    assert (first.frame, first.time, first.kind) == (0, 0.0, "rod")
+    assert (second.start, second.length, second.kind) == (2, 3, "cone")
+    assert second.time == 1.5
+
+
+def test_spans_with_a_gap_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"without gap or overlap, got \[0, 3\]"):
+        make(starts=torch.tensor([0, 3]))
+    with pytest.raises(ValueError, match="hold the 5 tokens of all frames, got 6"):
+        make(embeds=torch.zeros(6, 3))
+    with pytest.raises(ValueError, match=r"scores must have shape \(2,\).* got \(3,\)"):
+        make(scores=torch.zeros(3))

@@ -1,0 +1,74 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from dynfocus.focus.scoring import GlobalScoreNetwork, QuestionContext, ScoreNetwork
+from dynfocus.focus.settings import FocusSettings
+
+
+def test_published_network_has_the_published_size() -> None:
+    with torch.device("meta"):
+        network = GlobalScoreNetwork(2 * 1408, 1408)
+    assert sum(p.numel() for p in network.parameters()) == 12_897_281
+
+
+def test_paper_network_has_three_layers() -> None:
+    network = ScoreNetwork(2 * 8, 8)
+    sizes = [
+        layer.weight.shape for layer in network.layers if isinstance(layer, nn.Linear)
+    ]
+    assert sizes == [(8, 16), (4, 8), (1, 4)]
+
+
+def test_published_network_equals_the_literal_loop() -> None:
+    torch.manual_seed(0)
+    network = GlobalScoreNetwork(8, 4).double()
+    summaries = torch.randn(2, 5, 8, dtype=torch.float64)
+    mask = torch.arange(5) < torch.tensor([[5], [3]])
+    scores = network(summaries, mask)
+    for entry, count in enumerate((5, 3)):
+        hidden = [network.in_conv(row) for row in summaries[entry, :count]]
+        shared = sum(row[4:] for row in hidden) / count
+        for slot, row in enumerate(hidden):
+            wanted = network.out_conv(torch.cat([row[:4], shared]))
+            torch.testing.assert_close(scores[entry, slot : slot + 1], wanted)
+
+
+def test_question_context_equals_the_literal_loop() -> None:
+    torch.manual_seed(1)
+    context = QuestionContext(6, 5).double()
+    events = torch.randn(2, 3, 4, 6, dtype=torch.float64)
+    spatial = torch.randn(2, 3, 2, 6, dtype=torch.float64)
+    text = torch.randn(2, 4, 5, dtype=torch.float64)
+    text_mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    result = context(events, spatial, text, text_mask)
+    for entry, count in enumerate((4, 2)):
+        question = sum(context.question_projector(text[entry, j]) for j in range(count))
+        for slot in range(3):
+            tokens = torch.cat([events[entry, slot], spatial[entry, slot]])
+            attended = torch.zeros(6, dtype=torch.float64)
+            for j in range(count):
+                query = context.query_projector(text[entry, j])
+                logits = [
+                    float(query @ context.key_projector(token)) / math.sqrt(6)
+                    for token in tokens
+                ]
+                total = sum(math.exp(value) for value in logits)
+                for value, token in zip(logits, tokens, strict=True):
+                    attended += math.exp(value) / total * token / count
+            wanted = torch.cat([attended, attended * question / count])
+            torch.testing.assert_close(
+                result[entry, slot], wanted, rtol=1e-5, atol=1e-6
+            )
+
+
+def test_question_context_needs_text() -> None:
+    with pytest.raises(ValueError, match="text must be given .* got None"):
+        QuestionContext(4, 4)(torch.zeros(1, 2, 3, 4), None, None, None)
+
+
+def test_settings_know_both_networks() -> None:
+    assert FocusSettings.paper().score_network == "mlp"
+    assert FocusSettings.official().score_network == "global"

@@ -1,0 +1,160 @@
+"""Asking: answers, their accounting, indexes, conversations, errors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import dynfocus
+from dynfocus.index import VideoIndex
+from dynfocus.models import NonFiniteLogitsError
+from dynfocus.models.answering import FocusedModel
+
+QUESTION = "what is on the red square ?"
+
+
+@pytest.mark.parametrize("budget", [None, 36, 14])
+def test_an_answer_accounts_for_every_token(focused, clip, budget, monkeypatch):
+    seen = []
+    generate = focused.model.generate
+
+    def spy(**arguments):
+        seen.append(arguments["inputs_embeds"].shape[1])
+        return generate(**arguments)
+
+    monkeypatch.setattr(focused.model, "generate", spy)
+    answer = focused.ask(clip, QUESTION, max_new_tokens=3, max_video_tokens=budget)
+    bare = focused.processor.apply_chat_template(
+        [{"role": "user", "content": "<video>" + QUESTION}], add_generation_prompt=True
+    )
+    num_words = len(focused.processor.tokenizer(bare)["input_ids"]) - 1
+    assert seen == [num_words + answer.tokens]
+    assert sum(frame.tokens for frame in answer.frames) == answer.tokens
+    assert [frame.index for frame in answer.frames] == list(range(len(answer.frames)))
+    times = [frame.time for frame in answer.frames]
+    assert times == sorted(times)
+    assert all(0 <= frame.score <= 1 for frame in answer.frames)
+    assert {frame.kind for frame in answer.frames} <= {"cone", "rod"}
+    assert answer.question == QUESTION
+    assert answer.seconds > 0
+    if budget is None:
+        assert len(answer.frames) == 6
+    else:
+        assert answer.tokens <= budget
+    assert json.loads(json.dumps(answer.to_dict())) == answer.to_dict()
+
+
+def test_answers_are_the_same_every_time_and_from_an_index(focused, clip):
+    first = focused.ask(clip, QUESTION, max_new_tokens=5)
+    index = focused.index(clip)
+    for video in (clip, str(clip), index, index.features):
+        again = focused.ask(video, QUESTION, max_new_tokens=5)
+        assert again.text == first.text
+        assert again.frames == first.frames
+
+
+def test_a_second_question_neither_decodes_nor_encodes(focused, clip, monkeypatch):
+    index = focused.index(clip, fps=2.0)
+    monkeypatch.setattr(focused.model, "encode_frames", None)
+    monkeypatch.setattr("dynfocus.models.sources.VideoReader", None)
+    answer = focused.ask(index, QUESTION, max_new_tokens=2)
+    assert len(answer.frames) == 12
+    few = focused.ask(index, QUESTION, max_new_tokens=2, max_frames=3)
+    assert len(few.frames) == 3
+
+
+def test_an_index_describes_its_video(focused, clip):
+    index = focused.index(clip)
+    assert isinstance(index, VideoIndex)
+    assert index.source == str(clip)
+    assert index.duration == pytest.approx(6.0, abs=0.3)
+    assert index.num_frames == index.features.num_frames == 6
+    assert index.thumbnails.dtype == np.uint8
+    assert index.thumbnails.shape == (6, 14, 28, 3)  # the clip is twice as wide as high
+    assert index.features.prototypes.features.shape[:2] == (1, 5)
+    assert focused.index(index) is index
+
+
+def test_progress_covers_decoding_and_encoding(focused, clip):
+    steps = []
+    focused.index(clip, progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1] == (12, 12)
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert len({total for _, total in steps}) == 1
+
+
+def test_text_streams_while_it_is_written(focused, clip):
+    pieces: list[str] = []
+    answer = focused.ask(clip, QUESTION, max_new_tokens=6, on_text=pieces.append)
+    assert "".join(pieces).strip() == answer.text
+    assert answer.text
+
+
+def test_frames_without_a_file_can_be_asked_about(focused, make_frames):
+    answer = focused.ask(make_frames(4), QUESTION, fps=2.0, max_new_tokens=2)
+    assert [frame.time for frame in answer.frames] == [0.0, 0.5, 1.0, 1.5]
+
+
+def test_a_conversation_keeps_its_turns_and_encodes_once(focused, clip, monkeypatch):
+    session = focused.chat(clip)
+    monkeypatch.setattr(focused.model, "encode_frames", None)
+    prompts = []
+    process = focused.processor.__class__.__call__
+
+    def spy(self, *args, **kwargs):
+        prompts.append(kwargs["text"])
+        return process(self, *args, **kwargs)
+
+    monkeypatch.setattr(focused.processor.__class__, "__call__", spy)
+    first = session.ask(QUESTION, max_new_tokens=3)
+    second = session.ask("where ?", max_new_tokens=3)
+    assert [turn.answer for turn in session.turns] == [first.text, second.text]
+    assert prompts[1].count("<video>") == 1
+    assert QUESTION in prompts[1]
+    assert first.text in prompts[1]
+    assert sum(frame.tokens for frame in second.frames) == second.tokens
+
+
+def test_wrong_questions_are_refused_in_one_sentence(focused, clip):
+    with pytest.raises(ValueError, match="the question is empty"):
+        focused.ask(clip, "  ")
+    with pytest.raises(ValueError, match="must not contain <video>"):
+        focused.ask(clip, "what is <video> ?")
+    with pytest.raises(ValueError, match="method must be one of dynfocus, got 'magic'"):
+        focused.ask(clip, QUESTION, method="magic")
+    with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):
+        focused.ask(clip, QUESTION, max_new_tokens=0)
+    with pytest.raises(ValueError, match="max_video_tokens must be at least 12"):
+        focused.ask(clip, QUESTION, max_video_tokens=3)
+    with pytest.raises(ValueError, match="the question is empty"):
+        focused.chat(clip).ask("")
+
+
+def test_a_prompt_longer_than_the_context_is_refused(focused, make_frames):
+    with pytest.raises(ValueError, match=r"\d+ tokens .* 500, more than the 512 that"):
+        focused.ask(make_frames(9), QUESTION, max_new_tokens=500)
+    with pytest.raises(ValueError, match="use fewer frames .*max_video_tokens"):
+        focused.ask(make_frames(300), QUESTION)
+
+
+def test_logits_that_are_not_numbers_are_reported(focused, make_frames):
+    with torch.no_grad():
+        focused.model.get_output_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(NonFiniteLogitsError, match="logits that are not finite"):
+        focused.ask(make_frames(2), QUESTION)
+
+
+def test_load_and_ask_from_a_folder(focused, clip, tmp_path):
+    focused.model.save_pretrained(tmp_path / "tiny")
+    focused.processor.save_pretrained(tmp_path / "tiny")
+    expected = focused.ask(clip, QUESTION, max_new_tokens=4)
+    loaded = dynfocus.load(tmp_path / "tiny", device="cpu")
+    assert isinstance(loaded, FocusedModel)
+    assert not loaded.is_nano
+    assert loaded.ask(clip, QUESTION, max_new_tokens=4).text == expected.text
+    answer = dynfocus.ask(clip, QUESTION, model=tmp_path / "tiny", max_new_tokens=4)
+    assert answer.text == expected.text
+    assert [f.kind for f in answer.frames] == [f.kind for f in expected.frames]

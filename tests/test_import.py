@@ -1,0 +1,31 @@
+"""Importing the package is cheap, and every room lists what it offers."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    program = (
+        "import dynfocus, sys; dynfocus.load, dynfocus.ask; "
+        "print([n for n in ('torch', 'transformers', 'av', 'numpy') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "room",
+    ["dynfocus", "dynfocus.models", "dynfocus.models.dynfocus", "dynfocus.index"],
+)
+def test_public_names_are_sorted_and_there(room):
+    module = importlib.import_module(room)
+    assert list(module.__all__) == sorted(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name).__doc__
