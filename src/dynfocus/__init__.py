@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from dynfocus.models import Answer, FocusedModel
 
 __all__ = ["ask", "load"]
-__version__ = "0.1.0"
 
 
 def load(

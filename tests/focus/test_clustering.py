@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from dynfocus.focus import ClusterResult, clustering, distances, dpc_knn, merge_
 
 def loop_dpc(
     x: list[list[float]], num_clusters: int, num_neighbors: int, valid: list[bool]
-) -> dict[str, list[float]]:
+) -> dict[str, list[Any]]:
     """Follow Eq. 1 and 4 literally for one entry in Python floats."""
     points = [i for i in range(len(x)) if valid[i]]
     squared = {

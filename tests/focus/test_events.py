@@ -129,9 +129,9 @@ def test_a_batch_equals_its_videos(preset: str, conditioning: str) -> None:
 
 
 def test_scores_equal_the_literal_equation() -> None:
-    module = build(num_prototypes=6)
+    module = build(num_prototypes=6).double()
     pooled, mask, _ = batch([20])
-    prototypes = module.estimate(pooled, mask)
+    prototypes = module.estimate(pooled.double(), mask)
     raw = []
     for tokens in prototypes.features[0]:
         norms = [float(token.norm()) for token in tokens]
@@ -140,7 +140,7 @@ def test_scores_equal_the_literal_equation() -> None:
         raw.append(module.score_network.layers(summary).item())  # type: ignore[operator]
     wanted = [(value - min(raw)) / (max(raw) - min(raw)) for value in raw]
     scores = module.score(prototypes)
-    torch.testing.assert_close(scores, torch.tensor([wanted]))
+    torch.testing.assert_close(scores, torch.tensor([wanted], dtype=torch.float64))
 
 
 def test_channel_maximum_is_average_then_maximum() -> None:
@@ -152,7 +152,7 @@ def test_channel_maximum_is_average_then_maximum() -> None:
 
 def test_constant_scores_are_zero_and_keep_the_first() -> None:
     module = build(num_prototypes=5, selection_ratio=0.4)
-    torch.nn.init.zeros_(module.score_network.layers[4].weight)  # type: ignore[union-attr, operator, arg-type, index]
+    torch.nn.init.zeros_(module.get_parameter("score_network.layers.4.weight"))
     selection = select(module, [20])
     assert not selection.scores.any()
     pooled, mask, _ = batch([20])

@@ -14,7 +14,7 @@ def test_the_network_imports_nothing_but_torch_and_einops() -> None:
         "import sys, dynfocus.focus; "
         "print(*(n for n in sys.modules if n.startswith(('dynfocus.', 'transformers', 'av'))))"
     )
-    output = subprocess.run(  # noqa: S603
+    output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert all(name.startswith("dynfocus.focus") for name in output)

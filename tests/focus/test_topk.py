@@ -118,7 +118,7 @@ def test_diagonal_gradient_has_the_sign_but_less_of_the_size() -> None:
             100_000,
             0.1,
             generator,
-            gradient,  # type: ignore[arg-type]
+            gradient,
         )
         (indicator * weights).sum().backward()  # type: ignore[no-untyped-call]
         assert scores.grad is not None

@@ -76,7 +76,7 @@ def test_assistant_tokens_are_marked_for_training(make_processor, make_frames):
     processor = make_processor()
     messages = [
         *conversation(make_frames(4)),
-        {"role": "assistant", "content": "blue circle"},
+        {"role": "assistant", "content": [{"type": "text", "text": "blue circle"}]},
     ]
     inputs = processor.apply_chat_template(
         messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True

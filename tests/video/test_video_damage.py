@@ -136,8 +136,11 @@ def test_several_damaged_places_make_one_warning(tmp_path, write_clip, read_numb
     path.write_bytes(data)
     sampled, message = sample_with_one_warning(path, fps=30)
     check_kept(sampled, read_numbers)
-    assert message.count("frames from") == 3
-    assert "and those of 2 more stretches of 10.0 s could not be decoded" in message
+    assert re.match(
+        r"clip\.mp4: frames (from \d\.\d s to \d\.\d s, ){2}from \d\.\d s to \d\.\d s "
+        r"and in \d more stretches of 10\.0 s could not be decoded; \d+ of 300 wanted",
+        message,
+    )
 
 
 def test_one_long_damaged_stretch_is_shown_as_far_as_it_can_be(
@@ -147,7 +150,7 @@ def test_one_long_damaged_stretch_is_shown_as_far_as_it_can_be(
     path = write_clip(tmp_path / "clip.mp4", TEN_SECONDS, encoder=encoder)
     data = bytearray(path.read_bytes())
     place = data.index(b"mdat") + 3000
-    data[place : place + 30] = b"\xff" * 30
+    data[place : place + 300] = bytes(300)
     path.write_bytes(data)
     sampled, message = sample_with_one_warning(path, fps=5)
     assert len(sampled.times) > 25

@@ -16,6 +16,20 @@ def positive(value: float | None) -> float | None:
     return value
 
 
+def at_least_one(value: int | None) -> int | None:
+    """Refuse counts below one, as a wrong call."""
+    if value is not None and value < 1:
+        raise typer.BadParameter(f"{value} is not a count of 1 or more")
+    return value
+
+
+def not_negative(value: int) -> int:
+    """Refuse numbers below zero, as a wrong call."""
+    if value < 0:
+        raise typer.BadParameter(f"{value} is below 0")
+    return value
+
+
 def examples(*commands: str) -> str:
     """Write the end of a help text: commands that a user can run as they stand."""
     lines = "".join(f"\n  {command}" for command in commands)
@@ -36,13 +50,17 @@ Fps = Annotated[
 MaxFrames = Annotated[
     int | None,
     typer.Option(
-        "--max-frames", min=1, help="Sample at most so many frames, spread evenly."
+        "--max-frames",
+        callback=at_least_one,
+        help="Sample at most so many frames, spread evenly.",
     ),
 ]
 MaxVideoTokens = Annotated[
     int | None,
     typer.Option(
-        "--max-video-tokens", min=1, help="Never spend more video tokens than this."
+        "--max-video-tokens",
+        callback=at_least_one,
+        help="Never spend more video tokens than this.",
     ),
 ]
 Method = Annotated[
@@ -53,7 +71,11 @@ Method = Annotated[
 ]
 MaxNewTokens = Annotated[
     int,
-    typer.Option("--max-new-tokens", min=1, help="Longest answer, in text tokens."),
+    typer.Option(
+        "--max-new-tokens",
+        callback=at_least_one,
+        help="Longest answer, in text tokens.",
+    ),
 ]
 Json = Annotated[
     bool,
@@ -61,5 +83,7 @@ Json = Annotated[
 ]
 Seed = Annotated[
     int,
-    typer.Option("--seed", min=0, help="The same seed gives the same video."),
+    typer.Option(
+        "--seed", callback=not_negative, help="The same seed gives the same video."
+    ),
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dynfocus.cli.console import plural, print_json, progress_bar, say
-from dynfocus.cli.options import Json, Video, examples, positive
+from dynfocus.cli.options import Json, Video, at_least_one, examples, positive
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,9 @@ def storyboard(
     num_prototypes: Annotated[
         int | None,
         typer.Option(
-            "--num-prototypes", min=1, help="How many; by default as many as stand out."
+            "--num-prototypes",
+            callback=at_least_one,
+            help="How many; by default as many as stand out.",
         ),
     ] = None,
     fps: Annotated[
@@ -42,7 +44,7 @@ def storyboard(
         typer.Option(
             "--fps",
             callback=positive,
-            help="Frames looked at a second; by default 2, but 60 to 300 in all.",
+            help="Frames looked at a second; by default 2, but 90 to 300 in all.",
         ),
     ] = None,
     json: Json = False,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dynfocus.cli.console import print_json, progress_bar
-from dynfocus.cli.options import Json, Seed, examples, positive
+from dynfocus.cli.options import Json, Seed, at_least_one, examples, positive
 
 
 class SplitName(StrEnum):
@@ -50,7 +50,8 @@ def make(
         Path, typer.Argument(metavar="FOLDER", help="Where to write; made if missing.")
     ],
     num_videos: Annotated[
-        int, typer.Option("--num-videos", min=1, help="How many videos.")
+        int,
+        typer.Option("--num-videos", callback=at_least_one, help="How many videos."),
     ] = 10,
     duration: Annotated[
         float,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dynfocus.focus.clustering import dpc_knn, merge_clusters
 from dynfocus.focus.events import EventSelection
-from dynfocus.focus.scoring import text_weights
+from dynfocus.focus.scoring import at_least_single, text_weights
 from dynfocus.focus.settings import NUM_ROD_TOKENS, FocusSettings
 from dynfocus.focus.tokens import VideoTokens
 
@@ -186,8 +186,8 @@ class CooperativeEncoding(nn.Module):
         unused = (weights == 0)[:, None, :, None]
         queries = self.query_projector(text.masked_fill(unused, 0))
         keys = self.key_projector(spatial)  # [B, T, M, D]
-        logits = (queries @ keys.transpose(2, 3)).float() / math.sqrt(keys.shape[3])
-        attention = logits.softmax(dim=3)  # [B, T, n, M]
+        logits = at_least_single(queries @ keys.transpose(2, 3))
+        attention = (logits / math.sqrt(keys.shape[3])).softmax(dim=3)  # [B, T, n, M]
         attention = torch.einsum("bn,btnm->btm", weights, attention)
         return torch.einsum("btm,btmd->btd", attention.to(spatial.dtype), spatial)
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from dynfocus.focus.centroids import kmeans
 from dynfocus.focus.clustering import dpc_knn, merge_clusters
-from dynfocus.focus.scoring import QuestionContext, build_score_network
+from dynfocus.focus.scoring import QuestionContext, at_least_single, build_score_network
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.topk import perturbed_topk
 
@@ -166,7 +166,7 @@ class EventPrototypes(nn.Module):
         inputs = [_pool_tokens(events, self.settings.score_pooling)]
         if self.question_context is not None:
             inputs.append(self.question_context(events, spatial, text, text_mask))
-        raw = self.score_network(torch.cat(inputs, dim=2), mask).float()  # [B, L]
+        raw = at_least_single(self.score_network(torch.cat(inputs, dim=2), mask))
         low = raw.masked_fill(~mask, torch.inf).amin(1, keepdim=True)
         high = raw.masked_fill(~mask, -torch.inf).amax(1, keepdim=True)
         if self.settings.score_network == "global":

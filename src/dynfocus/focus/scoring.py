@@ -120,7 +120,7 @@ class QuestionContext(nn.Module):
         text = text.masked_fill(weights[..., None] == 0, 0)
         queries = self.query_projector(text)
         keys = self.key_projector(tokens)
-        logits = torch.einsum("bnd,blmd->blnm", queries, keys).float()
+        logits = at_least_single(torch.einsum("bnd,blmd->blnm", queries, keys))
         attention = (logits / math.sqrt(keys.shape[3])).softmax(dim=3)
         attention = torch.einsum("bn,blnm->blm", weights, attention)
         context = torch.einsum("blm,blmd->bld", attention.to(tokens.dtype), tokens)
@@ -146,11 +146,16 @@ def text_weights(text: Tensor, text_mask: Tensor | None) -> Tensor:
         text_mask: True at real text tokens, ``[B, n]``.
 
     Returns:
-        Weights, shape ``[B, n]``, float32; they sum to 1, or to 0 without tokens.
+        Weights, shape ``[B, n]``, at least float32; they sum to 1, or to 0 without tokens.
     """
     if text_mask is None:
         num_tokens = text.shape[-2]
         shape = (text.shape[0], num_tokens)
-        return torch.full(shape, 1 / max(1, num_tokens), device=text.device)
-    present = text_mask.bool().float()
+        return at_least_single(text.new_full(shape, 1 / max(1, num_tokens)))
+    present = at_least_single(text_mask.bool().to(text.dtype))
     return present / present.sum(1, keepdim=True).clamp(min=1)
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Return ``x`` in single precision, or in double if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -5,6 +5,8 @@ Letters beyond the shared ones: ``G`` cells along one side of a grid.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,9 +16,13 @@ _LAYOUT_GRID = 8
 _EDGE_GRID = 4
 _NUM_DIRECTIONS = 8
 _HISTOGRAM_BINS = (8, 6, 6)
+_BIN_SCALE = np.array([1.0, 0.8, 0.8], dtype=np.float32)
+_BIN_SHIFT = np.array([0.0, 0.5, 0.5], dtype=np.float32)
 _WEIGHTS = (3.0, 1.0, 0.5)
 """Of colour layout, edges and histogram: two unlike scenes are then about 1 apart."""
 
+_EDGE_NOISE = 0.015
+"""Difference of lightness that is noise or compression, not an edge."""
 _EDGE_FLOOR = 0.3
 """Added to the length of the edge vector, so that noise on a blank wall stays small."""
 
@@ -96,7 +102,7 @@ def _edges(lightness: Features) -> Features:
     right = np.zeros_like(lightness)
     down[:, 1:-1] = lightness[:, 2:] - lightness[:, :-2]
     right[:, :, 1:-1] = lightness[:, :, 2:] - lightness[:, :, :-2]
-    strength = np.hypot(down, right)
+    strength = np.maximum(np.hypot(down, right) - _EDGE_NOISE, 0)
     turn = (np.arctan2(down, right) % np.pi) / np.pi * _NUM_DIRECTIONS
     direction = np.arange(_NUM_DIRECTIONS)
     away = np.abs(turn[..., None] - direction)
@@ -107,16 +113,25 @@ def _edges(lightness: Features) -> Features:
 
 
 def _histogram(lab: Features) -> Features:
-    """Count colours; square roots make the distance that of Hellinger."""
-    place = lab * np.array([1.0, 0.8, 0.8], np.float32) + np.array(
-        [0, 0.5, 0.5], np.float32
-    )
+    """Count colours; square roots make the distance that of Hellinger.
+
+    Each pixel is shared between the two nearest bins of every channel, so that a bin's
+    border makes no difference where the eye sees none.
+    """
+    lab = lab[:, ::2, ::2].reshape(len(lab), -1, 3)
     bins = np.array(_HISTOGRAM_BINS)
-    digits = (np.clip(place, 0, 0.9999) * bins).astype(np.int64)
-    codes = (digits[..., 0] * bins[1] + digits[..., 1]) * bins[2] + digits[..., 2]
+    place = np.clip(lab * _BIN_SCALE + _BIN_SHIFT, 0, 1) * (bins - 1)
+    lower = np.minimum(place.astype(np.int64), bins - 2)
+    rest = place - lower
     num_codes = int(bins.prod())
-    offsets = np.arange(len(codes))[:, None] * num_codes
-    flat = codes.reshape(len(codes), -1) + offsets
-    counts = np.bincount(flat.ravel(), minlength=len(codes) * num_codes)
-    shares = counts.reshape(len(codes), num_codes) / flat.shape[1]
+    first = np.arange(len(lab))[:, None] * num_codes
+    counts = np.zeros(len(lab) * num_codes)
+    for corner in product((0, 1), repeat=3):
+        digit = lower + np.array(corner)
+        code = (digit[..., 0] * bins[1] + digit[..., 1]) * bins[2] + digit[..., 2]
+        weight = np.where(np.array(corner) == 1, rest, 1 - rest).prod(axis=-1)
+        counts += np.bincount(
+            (first + code).ravel(), weight.ravel(), minlength=len(counts)
+        )
+    shares = counts.reshape(len(lab), num_codes) / lab.shape[1]
     return np.sqrt(shares).astype(np.float32)

@@ -23,14 +23,15 @@ Progress = Callable[[int, int], None]
 
 _LOOK_PIXELS = 96
 """Longer side of the frames that features are taken from."""
-_NUM_LOOKS = (60, 300)
+_NUM_LOOKS = (90, 300)
 _LOOKS_PER_SECOND = 2.0
 _NUM_NEIGHBORS = 5
 _STANDS_OUT = 0.4
 """Density times distance from which on a frame is an event of its own."""
-_STANDS_OUT_RATIO = 0.5
-"""The same, as a share of the second-best score, in a video of one scene."""
-_STANDS_STILL = 0.02
+_STANDS_OUT_RATIOS = (0.35, 0.7)
+"""The same in a video of one scene, as shares of the second and third best scores: the
+best belongs to the scene itself, and two clear events leave only noise for the third."""
+_STANDS_STILL = 0.03
 """Second-best score below which a video shows one unchanging picture."""
 _CONTRAST = 2.0
 """Distance that frames far apart are stretched to, so that density tells moments that
@@ -108,7 +109,7 @@ def make_storyboard(
         path: Any video file.
         num_prototypes: How many; by default as many as stand out, 12 at most for up to
             three minutes and 30 at most for longer videos.
-        fps: Frames looked at in a second; by default 2, but 60 to 300 frames in all.
+        fps: Frames looked at in a second; by default 2, but 90 to 300 frames in all.
         tile_pixels: Longer side of the pictures in the result.
         progress: Called with frames read and frames in all.
 
@@ -160,7 +161,7 @@ def make_storyboard(
 
 
 def _choose_rate(reader: VideoReader) -> float:
-    """Look twice a second, at 60 to 300 frames, and never faster than frames come."""
+    """Look twice a second, at 90 to 300 frames, and never faster than frames come."""
     least, most = _NUM_LOOKS
     wanted = min(max(_LOOKS_PER_SECOND * reader.duration, least), most)
     return min(wanted / reader.duration, reader.fps)
@@ -199,7 +200,8 @@ def _count_events(scores: NDArray[np.float32], duration: float) -> int:
     second = float(ranked[1])
     if second < _STANDS_STILL:
         return 1
-    threshold = min(_STANDS_OUT, _STANDS_OUT_RATIO * second)
+    relative = np.array(_STANDS_OUT_RATIOS[: len(ranked) - 1]) * ranked[1:3]
+    threshold = min(_STANDS_OUT, float(relative.max()))
     least, most = _AUTO_CAPS
     cap = min(max(int(duration / _AUTO_CAP_SECONDS), least), most)
     return min(int((scores >= threshold).sum()), cap)

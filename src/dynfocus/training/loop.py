@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments, default_data_collator, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from dynfocus.training.optimizer import MuonWithAdamW
 from dynfocus.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
         args=_arguments(recipe, output),
         train_dataset=job.dataset,
         data_collator=job.collator,
+        optimizers=(_optimizer(recipe, job.model), None),
     )
     if checkpoint:
         logger.warning("continuing from %s", checkpoint)
@@ -63,6 +65,16 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     trainer.state.save_to_json(str(output / "trainer_state.json"))
     job.finish(job.model, output)
     return output
+
+
+def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer | None:
+    """Build the optimizer that is not the Trainer's own."""
+    plan = recipe.schedule
+    if plan.optimizer == "adamw":
+        return None
+    return MuonWithAdamW(
+        model, plan.learning_rate, plan.weight_decay, plan.adam_beta2
+    )
 
 
 def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
@@ -76,6 +88,7 @@ def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         lr_scheduler_type=plan.schedule,
         warmup_steps=round(plan.warmup_ratio * plan.num_steps),
         weight_decay=plan.weight_decay,
+        adam_beta2=plan.adam_beta2,
         max_grad_norm=plan.max_grad_norm,
         bf16=plan.precision == "bfloat16",
         use_cpu=not torch.cuda.is_available(),

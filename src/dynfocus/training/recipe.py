@@ -11,6 +11,7 @@ import yaml
 
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "linear", "constant")
+OPTIMIZERS = ("adamw", "muon")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,9 @@ class Schedule:
     batch_size: int
     """Samples a step and device, before accumulation."""
     learning_rate: float
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
+    optimizer: str = "adamw"
+    """``adamw``, or ``muon`` for matrices with AdamW for the rest."""
     gradient_accumulation: int = 1
     """Batches a step."""
     warmup_ratio: float = 0.03
@@ -30,6 +33,7 @@ class Schedule:
     schedule: str = "cosine"
     """``cosine``, ``linear`` or ``constant``."""
     weight_decay: float = 0.0
+    adam_beta2: float = 0.999
     max_grad_norm: float = 1.0
     precision: str = "float32"
     """``float32`` or ``bfloat16`` (autocast)."""
@@ -50,14 +54,16 @@ class Schedule:
             raise ValueError(
                 f"schedule.learning_rate must be above 0, got {self.learning_rate}"
             )
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"schedule.precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
-            )
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"schedule.schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}"
-            )
+        for name, known in (
+            ("precision", PRECISIONS),
+            ("schedule", SCHEDULES),
+            ("optimizer", OPTIMIZERS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"schedule.{name} must be one of {', '.join(known)}, "
+                    f"got {getattr(self, name)!r}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ in the paper.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,25 @@ def whiten_patch_embedding(
     embedding.bias.copy_(-filters @ mean)
 
 
+@torch.no_grad()
+def place_patches(tower: InstructBlipVisionModel, amplitude: float = 0.6) -> None:
+    """Start the position embeddings as sines and cosines of row and column.
+
+    Neighbouring patches then have similar positions from the start, which attention
+    needs to put the pieces of a letter together.
+    """
+    table = tower.embeddings.position_embedding  # [1, N + 1, D_v]
+    num_patches, width = table.shape[1] - 1, table.shape[2]
+    side = math.isqrt(num_patches)
+    quarter = width // 4
+    rates = torch.pi / 2 * torch.logspace(0, -3, quarter, base=2)
+    place = torch.arange(num_patches)
+    angles = [axis[:, None] * rates for axis in (place // side, place % side)]
+    waves = [wave(angle) for angle in angles for wave in (torch.sin, torch.cos)]
+    table.zero_()
+    table[0, 1:, : 4 * quarter] = amplitude * torch.cat(waves, 1)
+
+
 def measure_vision(
     model: DenseVisionModel, num_samples: int = 2048, seed: int = 999_983
 ) -> dict[str, float]:
@@ -189,6 +209,7 @@ def make_vision_job(recipe: Recipe) -> Job:
         )
     model = DenseVisionModel(default_vision_config())
     whiten_patch_embedding(model.vision_tower, recipe.seed)
+    place_patches(model.vision_tower)
     plan = recipe.schedule
     samples = plan.num_steps * plan.batch_size * plan.gradient_accumulation
     dataset = SnapshotDataset(recipe.seed, int(recipe.data.get("num_samples", samples)))

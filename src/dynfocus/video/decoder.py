@@ -203,6 +203,7 @@ def _keep_stretch(
     shows nothing itself: the frame before stays on display.
     """
     pending = list(reversed(stretch.indices))
+    replaced: list[int] = []
     before: tuple[int, Any | None] = (-1, None)
     for count, frame in enumerate(frames):
         index = _locate(collector.timeline, frame, count)
@@ -212,10 +213,17 @@ def _keep_stretch(
         shown = (index, frame if is_usable else None)
         while pending and pending[-1] <= index:
             wanted = pending.pop()
-            collector.keep(wanted, *(shown if wanted == index else before))
+            if wanted == index:
+                collector.keep(wanted, *shown)
+            else:
+                collector.keep(wanted, *before)
+                replaced.append(wanted)
         before = shown if mode == "strict" else before
     for wanted in reversed(pending):
         collector.keep(wanted, *before)
+    if frames.errors:
+        # A decoder that meets an error may also swallow frames that were ready.
+        collector.forget(replaced + pending)
 
 
 def _touched(timeline: Timeline, stretch: Stretch, errors: list[int]) -> list[int]:

@@ -142,11 +142,11 @@ class VideoReader:
             return
         parts = _missing_parts(wanted, collector.is_kept, timeline)
         if is_cut and self.duration > timeline.decoded_seconds:
-            parts.append(f"frames after {timeline.decoded_seconds:.1f} s")
+            parts.append(f"after {timeline.decoded_seconds:.1f} s")
         text = f"{len(wanted) - len(lost)} of {len(wanted)} wanted frames were kept"
         if parts:
-            stretches = f"{' and '.join(parts)} of {self.duration:.1f} s"
-            text = f"{stretches} could not be decoded; {text}"
+            places = f"{_listed(parts)} of {self.duration:.1f} s"
+            text = f"frames {places} could not be decoded; {text}"
         if is_cut and self.duration == timeline.decoded_seconds:
             text = f"the file breaks off after {self.duration:.1f} s; {text}"
         if collector.num_damaged:
@@ -166,14 +166,19 @@ def _missing_parts(
     bounds = np.flatnonzero(np.diff(np.concatenate([[0], lost.view(np.int8), [0]])))
     stretches = bounds.reshape(-1, 2)  # [stretches, 2], half-open
     parts = [
-        f"frames at {moments[a]:.1f} s"
+        f"at {moments[a]:.1f} s"
         if b - a == 1
-        else f"frames from {moments[a]:.1f} s to {moments[b - 1]:.1f} s"
+        else f"from {moments[a]:.1f} s to {moments[b - 1]:.1f} s"
         for a, b in stretches[:3]
     ]
     if len(stretches) > 3:
-        parts.append(f"those of {len(stretches) - 3} more stretches")
+        parts.append(f"in {len(stretches) - 3} more stretches")
     return parts
+
+
+def _listed(parts: list[str]) -> str:
+    """Join parts as in a sentence."""
+    return " and ".join([*filter(None, [", ".join(parts[:-1])]), parts[-1]])
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

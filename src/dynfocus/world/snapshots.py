@@ -27,7 +27,8 @@ from dynfocus.world.vocabulary import (
 
 IGNORED = -100
 MIN_COVER = 0.25
-"""Share of a patch that an object's box must cover for the patch to carry its labels."""
+"""Share of a patch that an object's box (for letters: its badge) must cover for the
+patch to carry its labels."""
 
 MIN_BADGE = 0.75
 """Share of the badge that must be inside the picture for its letter to be asked for."""
@@ -141,9 +142,12 @@ def _label(labels: dict[str, NDArray[np.int64]], placed: Placed, side: int) -> N
     labels["colour"][covered] = COLOURS.index(thing.colour) + 1
     labels["size"][covered] = SIZES.index(thing.size)
     badge = BADGE_PIXELS / 2
+    rows = _cover(placed.y - badge, placed.y + badge, side)
+    columns = _cover(placed.x - badge, placed.x + badge, side)
+    on_badge = np.outer(rows, columns) >= MIN_COVER
     seen = min(placed.x + badge, BASE_PIXELS) - max(placed.x - badge, 0)
     if seen >= MIN_BADGE * BADGE_PIXELS:
-        labels["letter"][covered] = LETTERS.index(thing.letter)
+        labels["letter"][on_badge] = LETTERS.index(thing.letter)
 
 
 def _cover(low: float, high: float, side: int) -> NDArray[np.float64]:

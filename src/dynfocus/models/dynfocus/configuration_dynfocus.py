@@ -9,12 +9,17 @@ from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     InstructBlipQFormerConfig,
+    InstructBlipVisionConfig,
     PreTrainedConfig,
 )
 
 from dynfocus.focus import FocusSettings
 
 TEXT_SIDES = ("text", "frame_queries")
+_INSTRUCTBLIP = {  # parts that older releases of transformers do not map by name
+    "instructblip_vision_model": InstructBlipVisionConfig,
+    "instructblip_qformer": InstructBlipQFormerConfig,
+}
 _INITIALIZER_RANGE = 0.02
 _LEAST_INITIALIZER_RANGE = 1e-6
 
@@ -98,8 +103,8 @@ def _sub_config(
         return config
     fields = dict(config or {})
     model_type = fields.pop("model_type", default_type)
-    if default_type == "instructblip_qformer":
-        return InstructBlipQFormerConfig(**fields)
+    if model_type in _INSTRUCTBLIP:
+        return _INSTRUCTBLIP[model_type](**fields)
     if model_type not in CONFIG_MAPPING:
         raise ValueError(
             f"model_type {model_type!r} is not known to the installed transformers; "

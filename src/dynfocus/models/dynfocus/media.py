@@ -43,6 +43,18 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How much of a video to read."""
+
+    fps: float
+    """Frames per second that are sampled from a file."""
+    max_frames: int | None
+    """At most so many frames a video."""
+    max_video_tokens: int | None
+    """At most so many video tokens a prompt, shared evenly by its blocks."""
+
+
+@dataclass(frozen=True)
 class ReadMedium:
     """A video or an image ready for the model, with the tokens a block of it takes."""
 
@@ -98,11 +110,8 @@ def assign_media(
 def read_media(
     blocks: Sequence[Block],
     media: Sequence[Medium],
-    *,
     settings: FocusSettings,
-    fps: float,
-    max_frames: int | None,
-    max_video_tokens: int | None,
+    limits: Limits,
     frame_size: int,
 ) -> list[ReadMedium]:
     """Read every video and image once and fit it into the token budget.
@@ -111,9 +120,7 @@ def read_media(
         blocks: The blocks in reading order.
         media: The media that they show.
         settings: The settings that tell how many tokens a block takes.
-        fps: Frames per second that are sampled from a file.
-        max_frames: At most so many frames a video.
-        max_video_tokens: At most so many tokens a prompt, shared evenly by its blocks.
+        limits: How much of a video to read.
         frame_size: Side of the frames that the model reads.
 
     Returns:
@@ -125,22 +132,27 @@ def read_media(
         most_blocks[block.medium] = max(most_blocks[block.medium], per_row[block.row])
     results = []
     for medium, num_blocks in zip(media, most_blocks, strict=True):
-        content: SampledFrames | VideoFeatures
-        if isinstance(medium.value, VideoIndex):
-            content = medium.value.features
-        elif isinstance(medium.value, VideoFeatures):
-            content = medium.value
-        elif medium.kind == "image":
-            content = read_image(medium.value)
-        else:
-            content = read_video(
-                medium.value, fps=fps, max_frames=max_frames, frame_size=frame_size
-            )
-        if isinstance(content, VideoFeatures) and max_frames is not None:
-            content = take_evenly(content, min(max_frames, content.num_frames))
-        budget = None if max_video_tokens is None else max_video_tokens // num_blocks
-        results.append(_fit(content, settings, budget))
+        content = _read(medium, limits, frame_size)
+        budget = limits.max_video_tokens
+        share = None if budget is None else budget // num_blocks
+        results.append(_fit(content, settings, share))
     return results
+
+
+def _read(
+    medium: Medium, limits: Limits, frame_size: int
+) -> SampledFrames | VideoFeatures:
+    value = medium.value
+    if isinstance(value, VideoIndex):
+        value = value.features
+    if isinstance(value, VideoFeatures):
+        num_keep = limits.max_frames or value.num_frames
+        return take_evenly(value, min(num_keep, value.num_frames))
+    if medium.kind == "image":
+        return read_image(value)
+    return read_video(
+        value, fps=limits.fps, max_frames=limits.max_frames, frame_size=frame_size
+    )
 
 
 def _fit(

@@ -284,29 +284,11 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> DynFocusCausalLMOutputWithPast:
-        """Predict the next tokens; `VideoInputs` explains the video inputs.
+        """Predict the next tokens of prompts with videos.
 
-        Args:
-            input_ids: The prompts, shape ``[B, L]``.
-            attention_mask: True at real tokens, shape ``[B, L]``.
-            pixel_values_videos: Frames of all videos.
-            video_num_frames: Frames of each video.
-            video_pts_seconds: Times of all frames.
-            video_features: Videos encoded before, in place of pixels.
-            block_videos: The video of each block.
-            qformer_input_ids: The question of each block.
-            qformer_attention_mask: True at the questions' tokens.
-            block_max_cones: At most so many cones in each block.
-            position_ids: Positions of the tokens, shape ``[B, L]``.
-            past_key_values: Cache of earlier passes.
-            inputs_embeds: Prompts embedded before, in place of ``input_ids``.
-            labels: Tokens to predict, -100 where none counts, shape ``[B, L]``.
-            use_cache: Give the cache back.
-            logits_to_keep: Compute the logits of so many last tokens; 0 means all.
-            **kwargs: What the language model takes besides.
-
-        Returns:
-            Loss, logits, cache, and the video tokens that this pass placed.
+        `VideoInputs` explains the video inputs; ``inputs_embeds`` are prompts that
+        `embed_prompt` gave; the others are those of every causal language model. The
+        output also holds the video tokens that this pass placed.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("exactly one of input_ids and inputs_embeds must be given")
@@ -337,14 +319,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             logits_to_keep=logits_to_keep,
             **{**kwargs, "return_dict": True},
         )
-        return DynFocusCausalLMOutputWithPast(
-            loss=outputs.loss,
-            logits=outputs.logits,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-            video_tokens=tokens or None,
-        )
+        return DynFocusCausalLMOutputWithPast.of(outputs, tokens)
 
     def prepare_inputs_for_generation(
         self,

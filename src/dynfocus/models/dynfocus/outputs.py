@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 from transformers.modeling_outputs import ModelOutput
@@ -22,3 +22,15 @@ class DynFocusCausalLMOutputWithPast(ModelOutput):  # type: ignore[misc]
     attentions: tuple[Tensor, ...] | None = None
     video_tokens: list[VideoTokens] | None = None
     """One entry a block, in reading order; only when the pass saw video."""
+
+    @classmethod
+    def of(cls, outputs: Any, video_tokens: list[VideoTokens]) -> Self:
+        """Add video tokens to what the language model gave."""
+        return cls(
+            loss=outputs.loss,
+            logits=outputs.logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            video_tokens=video_tokens or None,
+        )

@@ -19,7 +19,13 @@ from dynfocus.focus import FocusSettings, num_video_tokens
 from dynfocus.index import VideoFeatures
 from dynfocus.models.dynfocus.frames import to_pixel_values
 from dynfocus.models.dynfocus.inputs import VideoInputs
-from dynfocus.models.dynfocus.media import Block, ReadMedium, assign_media, read_media
+from dynfocus.models.dynfocus.media import (
+    Block,
+    Limits,
+    ReadMedium,
+    assign_media,
+    read_media,
+)
 from dynfocus.models.dynfocus.prompts import (
     CHAT_TEMPLATE,
     IMAGE_MARK,
@@ -146,32 +152,27 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         fps: float | None = None,
         max_frames: int | None = None,
         max_video_tokens: int | None = None,
-        padding: bool | str = True,
+        padding: object = None,
         padding_side: str | None = None,
         add_special_tokens: bool = True,
         return_tensors: str | None = "pt",
         return_offsets_mapping: bool = False,
-        return_text_replacement_offsets: bool = False,
-        do_sample_frames: bool | None = None,
+        return_text_replacement_offsets: object = None,
+        do_sample_frames: object = None,
     ) -> BatchFeature:
-        """Prepare a batch of prompts.
-
-        Each ``<video>`` or ``<image>`` of a prompt is one block; the k-th ``<video>``
-        shows the k-th video. The same file or object given twice is encoded once.
+        """Prepare prompts, in which the k-th ``<video>`` shows the k-th video.
 
         Args:
             images: Files, Pillow images or arrays ``[H, W, 3]``; flat or by prompt.
             text: One prompt or several.
             videos: Files, arrays ``[T, H, W, 3]``, lists of frames, `SampledFrames`,
-                `VideoFeatures` or `VideoIndex`; flat or by prompt.
+                `VideoFeatures` or `VideoIndex`; what is given twice is encoded once.
             audio: Not supported.
-            questions: The question of each block, flat or by prompt; by default the
-                words of the human turn that holds the placeholder.
+            questions: The question of each block; by default the words of its turn.
             fps: Frames per second that are sampled from a file.
             max_frames: At most so many frames a video.
-            max_video_tokens: At most so many video tokens a prompt, shared evenly by
-                its blocks.
-            padding: Kept for transformers; prompts of one batch are always padded.
+            max_video_tokens: At most so many a prompt, shared evenly by its blocks.
+            padding: Kept for transformers; prompts are always padded.
             padding_side: ``"left"`` or ``"right"``; the tokenizer's by default.
             add_special_tokens: Let the tokenizer add its own special tokens.
             return_tensors: ``"pt"`` or None; tensors are given in both cases.
@@ -182,34 +183,22 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         Returns:
             The model's inputs.
         """
-        if audio is not None:
-            raise ValueError("audio is not supported; leave it out")
-        if return_tensors not in ("pt", None):
-            raise ValueError(f"return_tensors must be 'pt', got {return_tensors!r}")
+        _check_call(audio, return_tensors)
         texts = _texts(text)
         blocks, media = assign_media(texts, images, videos, questions)
-        contents = read_media(
-            blocks,
-            media,
-            settings=self.settings,
-            fps=self.fps if fps is None else fps,
-            max_frames=self.max_frames if max_frames is None else max_frames,
-            max_video_tokens=max_video_tokens,
-            frame_size=self.frame_size,
-        )
-        side = padding_side or self.tokenizer.padding_side
+        fps = self.fps if fps is None else fps
+        max_frames = self.max_frames if max_frames is None else max_frames
+        limits = Limits(fps, max_frames, max_video_tokens)
+        contents = read_media(blocks, media, self.settings, limits, self.frame_size)
         data = self._prompt_inputs(
             texts,
             [contents[block.medium].num_tokens for block in blocks],
-            side,
+            padding_side or self.tokenizer.padding_side,
             add_special_tokens,
             return_offsets_mapping,
         )
         if blocks:
-            data |= self._question_inputs(blocks) | self._media_inputs(contents)
-            if max_video_tokens is not None:
-                caps = [contents[block.medium].max_cones for block in blocks]
-                data["block_max_cones"] = torch.tensor(caps)
+            data |= self._block_inputs(blocks, contents, max_video_tokens is not None)
         return BatchFeature(data)
 
     def _prompt_inputs(
@@ -239,15 +228,21 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
             data["offset_mapping"] = pad_lists(offsets, (0, 0), side)
         return data
 
-    def _question_inputs(self, blocks: Sequence[Block]) -> dict[str, Tensor]:
+    def _block_inputs(
+        self, blocks: Sequence[Block], contents: Sequence[ReadMedium], has_budget: bool
+    ) -> dict[str, Any]:
+        """Give the question and the video of each block."""
         tokenizer = self.qformer_tokenizer
         rows = tokenizer([block.question for block in blocks])["input_ids"]
         padded = pad_ids(rows, self._pad_token_id(tokenizer), "right")
-        return {
-            "qformer_input_ids": padded["input_ids"],
-            "qformer_attention_mask": padded["attention_mask"],
-            "block_videos": torch.tensor([block.medium for block in blocks]),
-        }
+        data = self._media_inputs(contents)
+        data["qformer_input_ids"] = padded["input_ids"]
+        data["qformer_attention_mask"] = padded["attention_mask"]
+        data["block_videos"] = torch.tensor([block.medium for block in blocks])
+        if has_budget:
+            caps = [contents[block.medium].max_cones for block in blocks]
+            data["block_max_cones"] = torch.tensor(caps)
+        return data
 
     def _media_inputs(self, contents: Sequence[ReadMedium]) -> dict[str, Any]:
         features = [
@@ -326,3 +321,10 @@ def _texts(text: str | Sequence[str] | None) -> list[str]:
     if not texts or not all(isinstance(item, str) for item in texts):
         raise ValueError(f"text must be a prompt or a list of prompts, got {text!r}")
     return texts
+
+
+def _check_call(audio: object, return_tensors: str | None) -> None:
+    if audio is not None:
+        raise ValueError("audio is not supported; leave it out")
+    if return_tensors not in ("pt", None):
+        raise ValueError(f"return_tensors must be 'pt', got {return_tensors!r}")

@@ -39,9 +39,9 @@ CHAT_TEMPLATE = """\
 {%- set shown = media(message.content) -%}
 {{- 'USER: ' + shown + ('\\n' if shown else '') + words(message.content) + ' ' -}}
 {%- elif message.role == 'assistant' -%}
-{{- 'ASSISTANT:' -}}
+{{- 'ASSISTANT: ' -}}
 {%- generation -%}
-{{- ' ' + words(message.content) + (eos_token or '') -}}
+{{- words(message.content) + (eos_token or '') -}}
 {%- endgeneration -%}
 {%- else -%}
 {{- raise_exception('role must be system, user or assistant, got ' + message.role) -}}

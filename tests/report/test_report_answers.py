@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.models import Answer, FrameReport
+from dynfocus.report import UnwritableFileError, is_same_answer, write_report
+from dynfocus.video import VideoReader
+
+
+class Page(HTMLParser):
+    """Collects tags and texts, and checks that tags are closed in order."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.sections = 0
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.images.append(dict(attrs))
+        self.sections += tag == "section"
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def index_of(video: Path, *, with_thumbnails: bool = True) -> VideoIndex:
+    reader = VideoReader(video)
+    sampled = reader.sample(fps=1.0, size=(36, 64))
+    num_frames = len(sampled.times)
+    return VideoIndex(
+        features=VideoFeatures(
+            pooled=torch.zeros(num_frames, 4, 8),
+            spatial=torch.zeros(num_frames, 6, 8),
+            pts_seconds=torch.from_numpy(sampled.times),
+        ),
+        source=str(video),
+        duration=reader.duration,
+        fps=1.0,
+        thumbnails=sampled.frames if with_thumbnails else None,
+    )
+
+
+def answer_of(
+    index: VideoIndex, cones: tuple[int, ...], question: str = "What?"
+) -> Answer:
+    frames = [
+        FrameReport(
+            index=i,
+            time=time,
+            score=0.9 if i in cones else 0.1,
+            kind="cone" if i in cones else "rod",
+            tokens=40 if i in cones else 2,
+        )
+        for i, time in enumerate(index.features.pts_seconds.tolist())
+    ]
+    return Answer(
+        text="<b>R</b>",
+        question=question,
+        tokens=sum(frame.tokens for frame in frames),
+        frames=frames,
+        seconds=0.5,
+    )
+
+
+def picture_of(image: dict[str, str | None]) -> np.ndarray:
+    head, _, code = str(image["src"]).partition(",")
+    assert head == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(code))) as picture:
+        return np.asarray(picture)
+
+
+def test_one_answer_with_the_cones_pictures_and_times(scenes_video, tmp_path):
+    index = index_of(scenes_video)
+    assert index.thumbnails is not None
+    write_report(tmp_path / "r.html", index, [answer_of(index, (1, 4))], title="T <1>")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert page.sections == 1
+    assert [image["alt"] for image in page.images] == [
+        "Cone at 00:01.0",
+        "Cone at 00:04.0",
+    ]
+    for image, number in zip(page.images, (1, 4), strict=True):
+        away = picture_of(image).astype(int) - index.thumbnails[number]
+        assert np.abs(away).mean() < 6
+    assert "T <1>" in page.words
+    assert "<b>R</b>" in page.words
+    assert text.count('class="cone-mark"') == 2
+
+
+def test_the_page_needs_no_network(scenes_video, tmp_path):
+    index = index_of(scenes_video)
+    write_report(tmp_path / "r.html", index, [answer_of(index, (1,))], title="T")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|<script|<link|@import|url\(", text)
+
+
+def test_tokens_are_compared_with_cones_for_every_frame(scenes_video, tmp_path):
+    index = index_of(scenes_video)
+    write_report(tmp_path / "r.html", index, [answer_of(index, (1, 4))], title="T")
+    words = Page((tmp_path / "r.html").read_text(encoding="utf-8")).words
+    table = words[words.index("Video tokens") + 1 :][:12]
+    assert table == [
+        *("Cones", "2", "80"),
+        *("Rods", "8", "16"),
+        *("Read by the language model", "10", "96"),
+        *("Every frame as a Cone", "10", "400"),
+    ]
+    assert any("24% of what Cones for every frame would take" in word for word in words)
+
+
+def test_several_answers_with_truths_and_evidence(scenes_video, tmp_path):
+    index = index_of(scenes_video)
+    answers = [answer_of(index, (1, 4), "First?"), answer_of(index, (2,), "Second?")]
+    write_report(
+        tmp_path / "r.html",
+        index,
+        answers,
+        title="T",
+        truths=["<B>r</B>.", "Q"],
+        evidence=[[(3.5, 5.0)], []],
+    )
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.sections == 3
+    assert len(page.images) == 3
+    assert page.words.count("right") == 2
+    assert page.words.count("wrong") == 2
+    assert "1 of 2 right." in page.words
+    assert text.count("<figure class=hit>") == 1
+    assert text.count('<rect class="evidence"') == 1
+
+
+def test_without_thumbnails_the_pictures_come_from_the_file(scenes_video, tmp_path):
+    index = index_of(scenes_video, with_thumbnails=False)
+    write_report(tmp_path / "r.html", index, [answer_of(index, (0, 3))], title="T")
+    images = Page((tmp_path / "r.html").read_text(encoding="utf-8")).images
+    assert [picture_of(image).shape for image in images] == [(90, 160, 3)] * 2
+
+
+def test_the_same_report_twice_is_the_same_file(scenes_video, tmp_path):
+    index = index_of(scenes_video)
+    for name in ("a.html", "b.html"):
+        write_report(tmp_path / name, index, [answer_of(index, (1,))], title="T")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_wrong_arguments_are_refused_and_leave_nothing(scenes_video, tmp_path):
+    index = index_of(scenes_video)
+    answer = answer_of(index, (1,))
+    path = tmp_path / "r.html"
+    with pytest.raises(ValueError, match="at least one answer, got none"):
+        write_report(path, index, [], title="T")
+    with pytest.raises(
+        ValueError, match=r"truths must have one entry an answer \(1\), got 2"
+    ):
+        write_report(path, index, [answer], title="T", truths=["a", "b"])
+    with pytest.raises(ValueError, match=r"evidence must have .* \(1\), got 0"):
+        write_report(path, index, [answer], title="T", evidence=[])
+    with pytest.raises(UnwritableFileError, match="the report cannot be written"):
+        write_report(tmp_path / "no" / "r.html", index, [answer], title="T")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "truth", "same"),
+    [
+        ("R", "r", True),
+        (" the  hall.", "The hall", True),
+        ("2", "3", False),
+        ("the hall", "hall", False),
+    ],
+)
+def test_answers_are_compared_without_case_spaces_and_final_stop(text, truth, same):
+    assert is_same_answer(text, truth) is same

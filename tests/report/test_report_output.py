@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import dynfocus.report
+from dynfocus.report import UnwritableFileError, check_writable, write_atomically
+
+
+def test_public_names_are_sorted_and_there():
+    names = dynfocus.report.__all__
+    assert names == sorted(names)
+    assert all(getattr(dynfocus.report, name) is not None for name in names)
+
+
+def test_checking_leaves_nothing_behind_and_touches_nothing(tmp_path):
+    (tmp_path / "r.html").write_text("before")
+    check_writable(tmp_path / "r.html")
+    check_writable(tmp_path / "new.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+    assert (tmp_path / "r.html").read_text() == "before"
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(UnwritableFileError, match="it is a folder; name a file"):
+        check_writable(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(UnwritableFileError, match=r"none does not exist; create it"):
+        check_writable(tmp_path / "none" / "r.html")
+
+
+def test_a_folder_that_refuses_files_is_named(tmp_path, monkeypatch):
+    def refuse(self, *, exist_ok=True):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(UnwritableFileError, match=r"r.html: Permission denied; name a"):
+        check_writable(tmp_path / "r.html")
+
+
+def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    target = tmp_path / "r.html"
+    write_atomically(target, b"first")
+    real = Path.write_bytes
+
+    def fill_the_disk(self, content):
+        real(self, content[:2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(target, b"second")
+    assert target.read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
