@@ -65,11 +65,7 @@ def ask(
     The answer goes to standard output, one line on what it cost to standard error.
     """
     question = read_question(question)
-    if report is not None:
-        from dynfocus.report import check_writable
-
-        check_writable(report)
-    check_video(video)
+    check_files(video, report)
     focused = load_model(model)
     warn_if_meaningless(focused, video)
     started = time.perf_counter()
@@ -83,15 +79,13 @@ def ask(
         method=method,
         max_new_tokens=max_new_tokens,
     )
+    facts = {
+        "video": str(video),
+        "model": model,
+        "index_seconds": round(index_seconds, 3),
+    }
     if json:
-        print_json(
-            {
-                "video": str(video),
-                "model": model,
-                "index_seconds": round(index_seconds, 3),
-                **answer.to_dict(),
-            }
-        )
+        print_json(facts | answer.to_dict())
     else:
         print(answer.text)
     say(f"{describe_cost(answer)} after {index_seconds:.2f} s for reading the video")
@@ -108,6 +102,15 @@ def read_question(question: str) -> str:
     if not text.strip():
         raise typer.BadParameter("the question is empty: say what to look for")
     return text.strip()
+
+
+def check_files(video: Path, report: Path | None) -> None:
+    """Fail on a report that cannot be written or a file that is no video."""
+    if report is not None:
+        from dynfocus.report import check_writable
+
+        check_writable(report)
+    check_video(video)
 
 
 def check_video(video: Path) -> None:

@@ -23,6 +23,7 @@ NUM_QUESTIONS = 12
 """Questions asked where the video gives that many; one or two of each kind."""
 
 _TABLE_WIDTH = 110
+_CELL = 120
 
 
 def register(app: typer.Typer) -> None:
@@ -178,12 +179,17 @@ def _print_table(rows: Sequence[_Row]) -> None:
         right = Text("yes", "green") if row.is_right else Text("no", "red")
         cells = (row.asked.kind, row.asked.question, row.answer.text, row.asked.answer)
         table.add_row(
-            *(Text(cell) for cell in cells),
+            *(Text(_shorten(cell)) for cell in cells),
             right,
             f"{row.answer.tokens:,}",
             f"{row.answer.seconds:.2f}",
         )
     console.print(table)
+
+
+def _shorten(text: str) -> str:
+    """Keep the table readable; the report and --json have every word."""
+    return text if len(text) <= _CELL else f"{text[: _CELL - 3]}..."
 
 
 def _print_summary(

@@ -7,7 +7,7 @@ are the prototypes, every other frame belongs to the nearest of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dynfocus.focus import dpc_knn
+from dynfocus.focus import ClusterResult, dpc_knn
 from dynfocus.report.image_features import image_features
 from dynfocus.video import VideoReader
 
@@ -131,13 +131,7 @@ def make_storyboard(
             f"num_prototypes must be from 1 to the {len(times)} frames looked at, got "
             f"{num_prototypes}; ask for fewer prototypes or look at more frames (fps)"
         )
-    points = torch.from_numpy(image_features(frames))[None]
-    stretch = _stretch(points[0])
-    points *= stretch
-    if num_prototypes is None:
-        scores = dpc_knn(points, 1, _NUM_NEIGHBORS).score[0] / stretch
-        num_prototypes = _count_events(scores.numpy(), reader.duration)
-    found = dpc_knn(points, num_prototypes, _NUM_NEIGHBORS).in_point_order()
+    found = _find_events(image_features(frames), num_prototypes, reader.duration)
     centers = found.centers[0].numpy()
     pictures = reader.sample(
         times=times[centers], size=_fit(reader.size, tile_pixels)
@@ -148,7 +142,7 @@ def make_storyboard(
             pts_seconds=float(times[center]),
             picture=picture,
             stretches=stretches[number],
-            score=float(found.score[0, center]) / stretch,
+            score=float(found.score[0, center]),
         )
         for number, (center, picture) in enumerate(zip(centers, pictures, strict=True))
     )
@@ -158,6 +152,20 @@ def make_storyboard(
         num_frames=len(times),
         tiles=tiles,
     )
+
+
+def _find_events(
+    features: NDArray[np.float32], num_prototypes: int | None, duration: float
+) -> ClusterResult:
+    """Cluster frames around density peaks, peaks in time order; ``[T, C]``."""
+    points = torch.from_numpy(features)[None]
+    stretch = _stretch(points[0])
+    points = points * stretch
+    if num_prototypes is None:
+        scores = dpc_knn(points, 1, _NUM_NEIGHBORS).score[0] / stretch
+        num_prototypes = _count_events(scores.numpy(), duration)
+    found = dpc_knn(points, num_prototypes, _NUM_NEIGHBORS).in_point_order()
+    return replace(found, score=found.score / stretch)
 
 
 def _choose_rate(reader: VideoReader) -> float:

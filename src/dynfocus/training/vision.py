@@ -61,6 +61,7 @@ class SnapshotDataset(Dataset[dict[str, Tensor]]):
         )
         sample = {k: torch.from_numpy(v) for k, v in snapshot.labels.items()}
         sample["pixel_values"] = torch.from_numpy(snapshot.picture)
+        sample["number"] = torch.tensor(number)
         return sample
 
 
@@ -70,6 +71,45 @@ def normalise_pixels(pictures: Tensor) -> Tensor:
     mean = torch.tensor(PIXEL_MEAN).view(3, 1, 1)
     std = torch.tensor(PIXEL_STD).view(3, 1, 1)
     return (values - mean.to(values.device)) / std.to(values.device)
+
+
+def disturb_pixels(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur, tint and add noise a little, each picture differently, as a codec would.
+
+    Args:
+        pictures: RGB, uint8, shape ``[B, H, W, 3]``.
+        generator: Source of strengths and noise.
+
+    Returns:
+        RGB, uint8, same shape.
+    """
+    count = len(pictures)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    values = pictures.float()
+    blur = (draw(count, 1, 1, 1) * 0.5 - 0.25).clamp(min=0)
+    for dim in (1, 2):
+        near = values.roll(1, dim) + values.roll(-1, dim)
+        values = torch.lerp(values, near / 2, 2 * blur)
+    grey = values.mean(3, keepdim=True)
+    chroma = functional.avg_pool2d((values - grey).movedim(3, 1), 2)
+    chroma = functional.interpolate(chroma, scale_factor=2.0).movedim(1, 3)
+    halved = draw(count, 1, 1, 1) < 0.5
+    values = torch.where(halved, grey + chroma, values)
+    values = values * (0.93 + 0.14 * draw(count, 1, 1, 1))
+    noise = torch.randn(values.shape, generator=generator)
+    values = values + noise * (3 * draw(count, 1, 1, 1))
+    return (values + 0.5).clamp(0, 255).to(torch.uint8)
+
+
+def collate_snapshots(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Stack samples and disturb their pictures, alike whenever they meet again."""
+    batch = {name: torch.stack([s[name] for s in samples]) for name in samples[0]}
+    generator = torch.Generator().manual_seed(int(batch.pop("number")[0]))
+    batch["pixel_values"] = disturb_pixels(batch["pixel_values"], generator)
+    return batch
 
 
 class DenseVisionModel(nn.Module):
@@ -174,7 +214,7 @@ def measure_vision(
     model.eval()
     for start in range(0, num_samples, 64):
         samples = [data[i] for i in range(start, min(start + 64, num_samples))]
-        batch = {k: torch.stack([s[k] for s in samples]) for k in samples[0]}
+        batch = collate_snapshots(samples)
         with torch.inference_mode():
             logits = model(**batch)["logits"]
         for name in NUM_CLASSES:
@@ -213,7 +253,9 @@ def make_vision_job(recipe: Recipe) -> Job:
     plan = recipe.schedule
     samples = plan.num_steps * plan.batch_size * plan.gradient_accumulation
     dataset = SnapshotDataset(recipe.seed, int(recipe.data.get("num_samples", samples)))
-    return Job(model=model, dataset=dataset, finish=_finish)
+    return Job(
+        model=model, dataset=dataset, finish=_finish, collator=collate_snapshots
+    )
 
 
 def _finish(model: nn.Module, output: Path) -> None:

@@ -27,8 +27,8 @@ from dynfocus.world.vocabulary import (
 
 IGNORED = -100
 MIN_COVER = 0.25
-"""Share of a patch that an object's box (for letters: its badge) must cover for the
-patch to carry its labels."""
+"""Share of a patch that an object (for letters: its badge) must cover for the patch to
+carry its labels."""
 
 MIN_BADGE = 0.75
 """Share of the badge that must be inside the picture for its letter to be asked for."""
@@ -85,7 +85,7 @@ def make_snapshot(
         apply_anomaly(picture, ANOMALIES[which], rng)
         labels["anomaly"][...] = which + 1
     flat = {name: grid.reshape(-1) for name, grid in labels.items()}
-    return Snapshot(picture=disturb(picture, rng), labels=flat)
+    return Snapshot(picture=picture, labels=flat)
 
 
 _WALLS: dict[tuple[int, int], Picture] = {}
@@ -134,27 +134,32 @@ def _random_object(rng: np.random.Generator, *, allow_held_out: bool) -> WorldOb
 
 def _label(labels: dict[str, NDArray[np.int64]], placed: Placed, side: int) -> None:
     """Write the labels of one object into the patches that it covers."""
-    thing, half = placed.thing, placed.thing.pixels / 2
-    rows = _cover(placed.y - half, placed.y + half, side)
-    columns = _cover(placed.x - half, placed.x + half, side)
-    covered = np.outer(rows, columns) >= MIN_COVER
+    thing = placed.thing
+    canvas = np.zeros((BASE_PIXELS, BASE_PIXELS, 3), np.uint8)
+    shape_cover = _cover(_stamp(canvas, placed), side)
+    covered = shape_cover >= MIN_COVER
     labels["shape"][covered] = SHAPES.index(thing.shape) + 1
     labels["colour"][covered] = COLOURS.index(thing.colour) + 1
     labels["size"][covered] = SIZES.index(thing.size)
-    badge = BADGE_PIXELS / 2
-    rows = _cover(placed.y - badge, placed.y + badge, side)
-    columns = _cover(placed.x - badge, placed.x + badge, side)
-    on_badge = np.outer(rows, columns) >= MIN_COVER
-    seen = min(placed.x + badge, BASE_PIXELS) - max(placed.x - badge, 0)
-    if seen >= MIN_BADGE * BADGE_PIXELS:
-        labels["letter"][on_badge] = LETTERS.index(thing.letter)
+    half = BADGE_PIXELS / 2
+    x0, x1 = max(placed.x - half, 0), min(placed.x + half, BASE_PIXELS)
+    if x1 - x0 >= MIN_BADGE * BADGE_PIXELS:
+        badge = np.zeros((BASE_PIXELS, BASE_PIXELS), bool)
+        y0 = round(placed.y - half)
+        badge[y0 : y0 + BADGE_PIXELS, round(x0) : round(x1)] = True
+        labels["letter"][_cover(badge, side) >= MIN_COVER] = LETTERS.index(thing.letter)
 
 
-def _cover(low: float, high: float, side: int) -> NDArray[np.float64]:
-    """Return the share of each patch interval that ``[low, high]`` covers, ``[S]``."""
-    edges = np.arange(side + 1) * (BASE_PIXELS / side)
-    overlap = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
-    return np.clip(overlap, 0, None) * side / BASE_PIXELS
+def _stamp(canvas: Picture, placed: Placed) -> NDArray[np.bool_]:
+    """Return where the object paints, ``[H, W]``; ``canvas`` must be black."""
+    paste(canvas, placed)
+    return canvas.any(-1)
+
+
+def _cover(mask: NDArray[np.bool_], side: int) -> NDArray[np.float64]:
+    """Return the share of each patch that a mask ``[H, W]`` covers, ``[S, S]``."""
+    pixels = BASE_PIXELS // side
+    return mask.reshape(side, pixels, side, pixels).mean((1, 3))
 
 
 def disturb(pictures: Picture, rng: np.random.Generator) -> Picture:
