@@ -13,7 +13,7 @@ from PIL import Image
 
 from dynfocus.index import VideoFeatures, VideoIndex
 from dynfocus.models import Answer, FrameReport
-from dynfocus.report import UnwritableFileError, is_same_answer, write_report
+from dynfocus.report import UnwritableFileError, write_report
 from dynfocus.video import VideoReader
 
 
@@ -143,6 +143,7 @@ def test_several_answers_with_truths_and_evidence(scenes_video, tmp_path):
         answers,
         title="T",
         truths=["<B>r</B>.", "Q"],
+        verdicts=[True, False],
         evidence=[[(3.5, 5.0)], []],
     )
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
@@ -185,16 +186,3 @@ def test_wrong_arguments_are_refused_and_leave_nothing(scenes_video, tmp_path):
     with pytest.raises(UnwritableFileError, match="the report cannot be written"):
         write_report(tmp_path / "no" / "r.html", index, [answer], title="T")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "truth", "same"),
-    [
-        ("R", "r", True),
-        (" the  hall.", "The hall", True),
-        ("2", "3", False),
-        ("the hall", "hall", False),
-    ],
-)
-def test_answers_are_compared_without_case_spaces_and_final_stop(text, truth, same):
-    assert is_same_answer(text, truth) is same

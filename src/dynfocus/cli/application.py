@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dynfocus.cli import ask, chat, demo, doctor, storyboard, train, world
+from dynfocus.cli import ask, chat, demo, doctor, evaluate, storyboard, train, world
 from dynfocus.cli.options import examples
 
 app = typer.Typer(
@@ -62,4 +62,5 @@ chat.register(app)
 storyboard.register(app)
 world.register(app)
 train.register(app)
+evaluate.register(app)
 doctor.register(app)

@@ -70,6 +70,7 @@ def demo(
         [row.answer for row in rows],
         title="FocusWorld demo",
         truths=[row.asked.answer for row in rows],
+        verdicts=[row.is_right for row in rows],
         evidence=[row.asked.evidence for row in rows],
     )
     if json:
@@ -127,13 +128,13 @@ def _make_video(
 def _ask_all(
     focused: FocusedModel, index: VideoIndex, questions: Sequence[WorldQuestion]
 ) -> list[_Row]:
-    from dynfocus.report import is_same_answer
+    from dynfocus.evaluation import is_right
 
     rows = []
     with progress_bar("Asking") as progress:
         for number, asked in enumerate(questions, 1):
             answer = focused.ask(index, asked.question)
-            rows.append(_Row(asked, answer, is_same_answer(answer.text, asked.answer)))
+            rows.append(_Row(asked, answer, is_right(asked, answer.text)))
             if progress is not None:
                 progress(number, len(questions))
     return rows

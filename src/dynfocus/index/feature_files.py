@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dynfocus.focus import TimePrototypes
 from dynfocus.index.features import VideoFeatures
 
 _FORMAT = "dynfocus-video-features"
 _VERSION = "1"
 _REQUIRED = frozenset({"pooled", "spatial", "pts_seconds"})
-_OPTIONAL = frozenset({"patches"})
+_PROTOTYPES = {
+    "prototype_features": "features",
+    "prototype_frames": "frames",
+    "prototype_mask": "mask",
+    "prototype_assignment": "assignment",
+}
+_OPTIONAL = frozenset({"patches", *_PROTOTYPES})
 
 
 def save_features(features: VideoFeatures, path: str | Path) -> None:
@@ -33,6 +41,9 @@ def save_features(features: VideoFeatures, path: str | Path) -> None:
     }
     if features.patches is not None:
         tensors["patches"] = features.patches
+    if features.prototypes is not None:
+        for name, field in _PROTOTYPES.items():
+            tensors[name] = getattr(features.prototypes, field)
     tensors = {
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in tensors.items()
@@ -78,9 +89,23 @@ def load_features(path: str | Path, device: str = "cpu") -> VideoFeatures:
             "torch.float64; index the video again"
         )
     try:
-        return VideoFeatures(**tensors)
+        return VideoFeatures(**_with_prototypes(tensors))
     except ValueError as error:
         raise ValueError(f"{path}: {error}; index the video again") from error
+
+
+def _with_prototypes(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Gather the tensors of the prototypes, all of them or none."""
+    found = [name for name in _PROTOTYPES if name in tensors]
+    if not found:
+        return dict(tensors)
+    if len(found) < len(_PROTOTYPES):
+        raise ValueError(
+            f"holds only {', '.join(found)} of {', '.join(_PROTOTYPES)}, all are needed"
+        )
+    parts = {field: tensors[name] for name, field in _PROTOTYPES.items()}
+    rest = {name: t for name, t in tensors.items() if name not in _PROTOTYPES}
+    return {**rest, "prototypes": TimePrototypes(**parts)}
 
 
 def _check_header(path: Path, metadata: dict[str, str] | None, names: set[str]) -> None:

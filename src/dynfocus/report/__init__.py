@@ -1,6 +1,6 @@
 """Pictures: timelines, storyboards, and reports as one self-contained HTML page."""
 
-from dynfocus.report.answers import is_same_answer, write_report
+from dynfocus.report.answers import write_report
 from dynfocus.report.contact_sheet import (
     check_storyboard_path,
     draw_storyboard,
@@ -25,7 +25,6 @@ __all__ = [
     "draw_storyboard",
     "draw_timeline",
     "image_features",
-    "is_same_answer",
     "make_storyboard",
     "write_atomically",
     "write_report",

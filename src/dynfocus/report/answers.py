@@ -30,6 +30,7 @@ def write_report(
     *,
     title: str,
     truths: Sequence[str | None] | None = None,
+    verdicts: Sequence[bool | None] | None = None,
     evidence: Sequence[Sequence[Interval]] | None = None,
 ) -> None:
     """Write a page with the answers, where the tokens went, and the Cones' pictures.
@@ -40,16 +41,18 @@ def write_report(
         answers: One or more answers about it.
         title: Heading of the page.
         truths: The right answer to each question, where known.
+        verdicts: Whether each answer was judged right, where known.
         evidence: Intervals in seconds that show each answer, where known.
 
     Raises:
         UnwritableFileError: The file cannot be written there.
-        ValueError: ``truths`` or ``evidence`` has not one entry an answer.
+        ValueError: ``truths``, ``verdicts`` or ``evidence`` has not one entry an answer.
     """
     check_writable(path)
     if not answers:
         raise ValueError("answers must hold at least one answer, got none")
-    for name, given in (("truths", truths), ("evidence", evidence)):
+    lists = {"truths": truths, "verdicts": verdicts, "evidence": evidence}
+    for name, given in lists.items():
         if given is not None and len(given) != len(answers):
             raise ValueError(
                 f"{name} must have one entry an answer ({len(answers)}), got {len(given)}"
@@ -59,6 +62,7 @@ def write_report(
             number=number + 1,
             answer=answer,
             truth=truths[number] if truths else None,
+            verdict=verdicts[number] if verdicts else None,
             evidence=tuple(evidence[number]) if evidence else (),
         )
         for number, answer in enumerate(answers)
@@ -70,29 +74,20 @@ def write_report(
     write_atomically(path, page(title, body).encode())
 
 
-def is_same_answer(text: str, truth: str) -> bool:
-    """Compare an answer with the truth: case, spaces and a final stop do not count."""
-    return _plain(text) == _plain(truth)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Item:
     number: int
     answer: Answer
     truth: str | None
+    verdict: bool | None
     evidence: tuple[Interval, ...]
 
     @property
     def mark(self) -> str:
-        if self.truth is None:
+        if self.verdict is None:
             return ""
-        right = is_same_answer(self.answer.text, self.truth)
-        word = "right" if right else "wrong"
+        word = "right" if self.verdict else "wrong"
         return f'<span class="mark {word}">{word}</span>'
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split()).removesuffix(".")
 
 
 def _cone_pictures(index: VideoIndex, answers: Sequence[Answer]) -> dict[float, str]:
@@ -149,8 +144,9 @@ def _overview(items: Sequence[_Item]) -> str:
         for item in items
     )
     truth = "<th>Truth</th>" if known else ""
-    right = sum(is_same_answer(i.answer.text, i.truth or "") for i in known)
-    score = f"<p class=faint>{right} of {len(known)} right.</p>" if known else ""
+    judged = [item.verdict for item in items if item.verdict is not None]
+    right = f"{sum(judged)} of {len(judged)} right."
+    score = f"<p class=faint>{right}</p>" if judged else ""
     return (
         "<section><h2>All questions</h2><table><tr><th class=n>#</th><th>Question</th>"
         f"<th>Answer</th>{truth}<th class=n>Video tokens</th>"

@@ -133,6 +133,10 @@ def _fingerprint(model: DynFocusForConditionalGeneration) -> str:
         repr(
             (
                 settings.num_event_tokens,
+                settings.num_prototypes,
+                settings.num_temporal_neighbors,
+                settings.temporal_clustering,
+                settings.event_merge,
                 settings.num_spatial_prototypes,
                 settings.num_spatial_neighbors,
                 settings.spatial_merge,

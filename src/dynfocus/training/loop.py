@@ -49,7 +49,7 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     job = make_job(recipe)
     checkpoint = get_last_checkpoint(str(output)) if resume else None
     (output / "recipe.yaml").write_text(
-        f"# commit: {_commit()}\n{recipe.to_yaml()}", encoding="utf-8"
+        f"# commit: {source_commit()}\n{recipe.to_yaml()}", encoding="utf-8"
     )
     set_seed(recipe.seed)
     trainer = Trainer(
@@ -72,9 +72,7 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer | None
     plan = recipe.schedule
     if plan.optimizer == "adamw":
         return None
-    return MuonWithAdamW(
-        model, plan.learning_rate, plan.weight_decay, plan.adam_beta2
-    )
+    return MuonWithAdamW(model, plan.learning_rate, plan.weight_decay, plan.adam_beta2)
 
 
 def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
@@ -104,7 +102,7 @@ def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
     )
 
 
-def _commit() -> str:
+def source_commit() -> str:
     """Return the commit of the source tree, or ``unknown`` outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:

@@ -253,9 +253,7 @@ def make_vision_job(recipe: Recipe) -> Job:
     plan = recipe.schedule
     samples = plan.num_steps * plan.batch_size * plan.gradient_accumulation
     dataset = SnapshotDataset(recipe.seed, int(recipe.data.get("num_samples", samples)))
-    return Job(
-        model=model, dataset=dataset, finish=_finish, collator=collate_snapshots
-    )
+    return Job(model=model, dataset=dataset, finish=_finish, collator=collate_snapshots)
 
 
 def _finish(model: nn.Module, output: Path) -> None:

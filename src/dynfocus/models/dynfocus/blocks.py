@@ -105,23 +105,43 @@ def block_prototypes(
     videos: Sequence[VideoFeatures],
     owners: Sequence[int],
 ) -> TimePrototypes:
-    """Estimate the event prototypes of the video of each block.
+    """Give the event prototypes of the video of each block.
+
+    Videos that bring their prototypes along are not clustered again.
 
     Args:
         events: The module that estimates them.
         batch: The videos side by side.
-        videos: The same videos; a lone one may bring its prototypes along.
+        videos: The same videos.
         owners: The video of each block.
 
     Returns:
         The prototypes, one entry a block.
     """
-    prototypes = videos[0].prototypes if len(videos) == 1 else None
-    if prototypes is None:
+    known = [video.prototypes for video in videos]
+    if any(prototypes is None for prototypes in known):
         prototypes = events.estimate(batch.pooled, batch.mask)
+    else:
+        prototypes = _pad_prototypes([p for p in known if p is not None])
     if list(owners) == list(range(len(videos))):
         return prototypes
     return _take(prototypes, torch.tensor(owners, device=batch.mask.device))
+
+
+def _pad_prototypes(prototypes: Sequence[TimePrototypes]) -> TimePrototypes:
+    """Put the prototypes of several videos side by side, padded to the longest."""
+    if len(prototypes) == 1:
+        return prototypes[0]
+
+    def side_by_side(tensors: list[Tensor], filler: float) -> Tensor:
+        return pad_sequence(tensors, batch_first=True, padding_value=filler)
+
+    return TimePrototypes(
+        features=side_by_side([p.features[0] for p in prototypes], 0),
+        frames=side_by_side([p.frames[0] for p in prototypes], -1),
+        mask=side_by_side([p.mask[0] for p in prototypes], 0),
+        assignment=side_by_side([p.assignment[0] for p in prototypes], -1),
+    )
 
 
 def _take(batch: _Batch, rows: Tensor) -> _Batch:
