@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -39,6 +41,51 @@ def test_a_file_keeps_the_features(tmp_path, patches, dtype):
             getattr(again, name), getattr(features, name), rtol=0, atol=0
         )
     assert [item.name for item in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def with_prototypes(num_frames: int = 4) -> VideoFeatures:
+    """Bring along two prototypes and an empty slot."""
+    prototypes = TimePrototypes(
+        features=torch.randn(1, 3, 4, 8),
+        frames=torch.tensor([[0, 2, -1]]),
+        mask=torch.tensor([[True, True, False]]),
+        assignment=torch.arange(num_frames)[None] % 2,
+    )
+    return replace(build_features(num_frames), prototypes=prototypes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_file_keeps_the_event_prototypes(tmp_path, dtype):
+    features = with_prototypes().to(dtype=dtype)
+    path = tmp_path / "a.safetensors"
+    save_features(features, path)
+    again = load_features(path)
+    assert torch.equal(again.pooled, features.pooled)
+    for field in fields(TimePrototypes):
+        kept = getattr(again.prototypes, field.name)
+        written = getattr(features.prototypes, field.name)
+        assert kept.dtype == written.dtype
+        assert torch.equal(kept, written)
+    save_features(replace(features, prototypes=None), path)
+    assert load_features(path).prototypes is None
+
+
+@pytest.mark.parametrize("part", ["features", "frames", "mask", "assignment"])
+def test_a_file_with_some_parts_of_the_prototypes_is_refused(tmp_path, part):
+    path = tmp_path / "a.safetensors"
+    save_features(with_prototypes(), path)
+    header = {"format": "dynfocus-video-features", "version": "1"}
+    whole = load_file(path)
+    some = {name: t for name, t in whole.items() if name != f"prototype_{part}"}
+    save_file(some, path, metadata=header)
+    with pytest.raises(
+        ValueError, match=r"holds only prototype_.* all are needed; ind"
+    ):
+        load_features(path)
+    names = ("pooled", "spatial", "pts_seconds", f"prototype_{part}")
+    save_file({name: whole[name] for name in names}, path, metadata=header)
+    with pytest.raises(ValueError, match=f"holds only prototype_{part} of prototype_f"):
+        load_features(path)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):

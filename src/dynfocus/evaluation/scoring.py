@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dynfocus.world import WorldQuestion, parse_interval
+from dynfocus.world.questions import MAX_COUNT
+from dynfocus.world.vocabulary import (
+    ANOMALIES,
+    COLOURS,
+    LETTERS,
+    ROOMS,
+    SHAPES,
+    SIZES,
+)
 
 MIN_INTERVAL_IOU = 0.5
 """Overlap from which a time interval counts as right."""
@@ -45,16 +52,21 @@ def _plain(text: str) -> str:
 
 def chance(question: WorldQuestion) -> float:
     """Return how often a guess among the possible answers of its kind is right."""
-    return _CHANCE.get(question.kind, lambda _: 0.0)(question)
+    if question.kind == "attribute":
+        return 1 / len(_attribute_words(question))
+    return _CHANCE.get(question.kind, 0.0)
 
 
-_CHANCE: dict[str, Callable[[WorldQuestion], float]] = {
-    "needle": lambda _: 1 / 26,
-    "attribute": lambda q: 1 / (2 if "small or large" in q.question else 6.5),
-    "presence": lambda _: 1 / 2,
-    "count": lambda _: 1 / 7,
-    "order": lambda _: 1 / 2,
-    "direction": lambda _: 1 / 2,
-    "topic": lambda _: 1 / 6,
-    "anomaly": lambda _: 1 / 4,
+def _attribute_words(question: WorldQuestion) -> tuple[str, ...]:
+    return next(words for words in (SIZES, COLOURS, SHAPES) if question.answer in words)
+
+
+_CHANCE = {
+    "needle": 1 / len(LETTERS),
+    "presence": 1 / 2,
+    "count": 1 / (MAX_COUNT + 1),
+    "order": 1 / 2,
+    "direction": 1 / 2,
+    "topic": 1 / len(ROOMS),
+    "anomaly": 1 / (len(ANOMALIES) + 1),
 }

@@ -190,7 +190,7 @@ class FocusedModel:
         Args:
             features: The question-independent half of the video.
             question: The question.
-            history: Earlier turns, as text; the video stands in the last turn alone.
+            history: Earlier turns, as text; the video stands before the first.
             max_video_tokens: At most so many video tokens.
             max_new_tokens: At most so many tokens in the answer.
             on_text: Called with each finished piece of the answer.

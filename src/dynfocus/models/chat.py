@@ -25,9 +25,9 @@ class Turn:
 class ChatSession:
     """Ask several questions about one video, each knowing those before.
 
-    Every prompt holds the earlier turns as text and the video tokens of the newest
-    question alone, so that a long conversation does not pay for the video again and
-    again.
+    Every prompt holds one block of video tokens, made for the newest question, before
+    the first turn, where training has it; the earlier turns follow as text. A long
+    conversation does not pay for the video again and again.
 
     Args:
         focused: The model.
@@ -80,17 +80,18 @@ def build_conversation(history: Sequence[Turn], question: str) -> list[dict[str,
 
     Args:
         history: Earlier turns.
-        question: The question to answer, which carries the video.
+        question: The question to answer.
 
     Returns:
-        The messages.
+        The messages; the video stands at the front of the first.
     """
     messages: list[dict[str, Any]] = []
     for turn in history:
         messages.append({"role": "user", "content": _text_part(turn.question)})
         messages.append({"role": "assistant", "content": _text_part(turn.answer)})
-    content = [{"type": "video"}, *_text_part(question)]
-    return [*messages, {"role": "user", "content": content}]
+    messages.append({"role": "user", "content": _text_part(question)})
+    messages[0]["content"] = [{"type": "video"}, *messages[0]["content"]]
+    return messages
 
 
 def _text_part(text: str) -> list[dict[str, str]]:

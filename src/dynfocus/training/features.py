@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import track
+from safetensors import safe_open
 
 from dynfocus.index import VideoFeatures, load_features, save_features
 from dynfocus.models.dynfocus import (
@@ -60,7 +61,7 @@ class FeatureCache:
         self.processor = processor
         self.fps = fps
         self.max_frames = max_frames
-        self._fingerprint = _fingerprint(model)
+        self._fingerprint = _fingerprint(model, processor)
 
     def path(self, medium: str) -> Path:
         """Return the file of a medium, whether or not it is there."""
@@ -87,6 +88,11 @@ class FeatureCache:
     def load(self, medium: str) -> VideoFeatures:
         """Return the features of a medium in float32."""
         return load_features(self.path(medium)).to(dtype=torch.float32)
+
+    def num_frames(self, medium: str) -> int:
+        """Return the number of frames of a cached medium without reading them."""
+        with safe_open(self.path(medium), framework="pt") as file:
+            return int(file.get_slice("pts_seconds").get_shape()[0])
 
     @torch.inference_mode()
     def _encode(self, medium: str, kind: str) -> None:
@@ -118,14 +124,19 @@ def load_frames(
 ) -> SampledFrames:
     """Read or draw the frames of a video or an image."""
     address = parse_address(medium)
-    if address is not None:
-        return render_address(address, fps)
-    if kind == "image":
+    if address is None and kind == "image":
         return read_image(medium)
-    return read_video(medium, fps=fps, max_frames=max_frames, frame_size=frame_size)
+    return read_video(
+        medium if address is None else render_address(address, fps),
+        fps=fps,
+        max_frames=max_frames,
+        frame_size=frame_size,
+    )
 
 
-def _fingerprint(model: DynFocusForConditionalGeneration) -> str:
+def _fingerprint(
+    model: DynFocusForConditionalGeneration, processor: DynFocusProcessor
+) -> str:
     """Hash the weights and the settings that features depend on."""
     digest = hashlib.sha256()
     settings = model.settings
@@ -140,6 +151,9 @@ def _fingerprint(model: DynFocusForConditionalGeneration) -> str:
                 settings.num_spatial_prototypes,
                 settings.num_spatial_neighbors,
                 settings.spatial_merge,
+                processor.frame_size,
+                tuple(processor.image_mean),
+                tuple(processor.image_std),
             )
         ).encode()
     )

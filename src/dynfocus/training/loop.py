@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments, default_data_collator, set_seed
+from transformers import (
+    Trainer,
+    TrainerState,
+    TrainingArguments,
+    default_data_collator,
+    set_seed,
+)
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
 from dynfocus.training.optimizer import MuonWithAdamW
@@ -27,13 +34,32 @@ class Job:
     """What a task hands to the loop.
 
     ``finish`` is called with the trained model and the output folder and writes what
-    the next stage starts from.
+    the next stage starts from. ``lengths``, one number a sample, puts samples of about one
+    length into a batch.
     """
 
     model: nn.Module
     dataset: Dataset[Any]
     finish: Callable[[nn.Module, Path], None]
     collator: Callable[[list[Any]], dict[str, Any]] = default_data_collator
+    lengths: Sequence[int] | None = None
+
+
+class GroupedTrainer(Trainer):  # type: ignore[misc]
+    """A Trainer whose batches hold samples of about one length, in random order."""
+
+    def __init__(self, *, lengths: Sequence[int] | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._lengths = lengths
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
+        if self._lengths is None:
+            return super()._get_train_sampler(train_dataset)
+        generator = torch.Generator().manual_seed(self.args.seed)
+        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedSampler(
+            batch_size, lengths=list(self._lengths), generator=generator
+        )
 
 
 def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) -> Path:
@@ -44,27 +70,41 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     the losses are those of an undisturbed run.
     """
     output = Path(recipe.output)
-    output.mkdir(parents=True, exist_ok=True)
     set_seed(recipe.seed)
     job = make_job(recipe)
+    output.mkdir(parents=True, exist_ok=True)
     checkpoint = get_last_checkpoint(str(output)) if resume else None
     (output / "recipe.yaml").write_text(
         f"# commit: {source_commit()}\n{recipe.to_yaml()}", encoding="utf-8"
     )
     set_seed(recipe.seed)
-    trainer = Trainer(
+    trainer = GroupedTrainer(
+        lengths=job.lengths,
         model=job.model,
         args=_arguments(recipe, output),
         train_dataset=job.dataset,
         data_collator=job.collator,
         optimizers=(_optimizer(recipe, job.model), None),
     )
-    if checkpoint:
-        logger.warning("continuing from %s", checkpoint)
-    trainer.train(resume_from_checkpoint=checkpoint)
+    _run(trainer, checkpoint)
     trainer.state.save_to_json(str(output / "trainer_state.json"))
     job.finish(job.model, output)
     return output
+
+
+def _run(trainer: Trainer, checkpoint: str | None) -> None:
+    """Train to the last step, from a checkpoint if there is one."""
+    if checkpoint is None:
+        trainer.train()
+        return
+    logger.warning("continuing from %s", checkpoint)
+    state = TrainerState.load_from_json(str(Path(checkpoint, "trainer_state.json")))
+    if state.global_step < trainer.args.max_steps:
+        trainer.train(resume_from_checkpoint=checkpoint)
+        return
+    # the Trainer would take one step more before it sees that none is left
+    trainer._load_from_checkpoint(checkpoint)
+    trainer.state = state
 
 
 def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer | None:

@@ -13,6 +13,15 @@ PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "linear", "constant")
 OPTIMIZERS = ("adamw", "muon")
 
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number such as 0.001"),
+    "str": ((str,), "a text"),
+    "Mapping[str, str]": ((Mapping,), "a group of settings"),
+    "Mapping[str, Any]": ((Mapping,), "a group of settings"),
+}
+"""What YAML may hold for the type of a field."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -45,7 +54,14 @@ class Schedule:
     """Steps between log lines."""
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "batch_size", "gradient_accumulation", "save_every"):
+        _check_types(self, "schedule.")
+        for name in (
+            "num_steps",
+            "batch_size",
+            "gradient_accumulation",
+            "save_every",
+            "log_every",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"schedule.{name} must be 1 or more, got {getattr(self, name)}"
@@ -82,9 +98,21 @@ class Recipe:
     model: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _check_types(self, "")
+
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML."""
         return yaml.safe_dump(asdict(self), sort_keys=False)
+
+
+def _check_types(settings: Recipe | Schedule, prefix: str) -> None:
+    """Refuse a value that has not the type of its field: YAML reads 1e-3 as a text."""
+    for item in fields(settings):
+        types, words = _TYPES.get(str(item.type), ((object,), ""))
+        value = getattr(settings, item.name)
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise ValueError(f"{prefix}{item.name} must be {words}, got {value!r}")
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -130,7 +158,12 @@ def _override(tree: dict[str, Any], override: str) -> None:
             raise ValueError(
                 f"override {override!r}: {name} is not a group of settings"
             )
-    node[last] = yaml.safe_load(text)
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(
+            f"override {override!r}: the value is not valid YAML: {_one_line(error)}"
+        ) from error
 
 
 def _build(tree: dict[str, Any], file: Path) -> Recipe:
@@ -141,8 +174,8 @@ def _build(tree: dict[str, Any], file: Path) -> Recipe:
     _check_keys(schedule, Schedule, f"recipe {file}, schedule")
     try:
         return Recipe(**{**tree, "schedule": Schedule(**schedule)})
-    except TypeError as error:
-        raise ValueError(f"recipe {file}: {_one_line(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"recipe {file}: {error}") from error
 
 
 def _check_keys(tree: Mapping[str, Any], kind: type, where: str) -> None:

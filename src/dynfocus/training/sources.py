@@ -12,9 +12,11 @@ import numpy as np
 from dynfocus.training.language import log_conversation
 from dynfocus.world.conversations import (
     WorldAddress,
+    parse_address,
     picture_sample,
     video_samples,
 )
+from dynfocus.world.questions import KINDS
 
 Sample = dict[str, Any]
 _MEDIA = ("video", "image")
@@ -31,15 +33,34 @@ def load_samples(sources: Sequence[Mapping[str, Any]]) -> list[Sample]:
     """
     samples: list[Sample] = []
     for source in sources:
-        kind = next((k for k in _READERS if k in source), None)
-        if kind is None or not isinstance(source, Mapping):
+        kinds = [k for k in _READERS if isinstance(source, Mapping) and k in source]
+        if len(kinds) != 1:
             raise ValueError(
-                f"data.sources: each must have one of {', '.join(_READERS)}, got {dict(source)}"
+                f"data.sources: each must have one of {', '.join(_READERS)}, got {source!r}"
             )
-        samples += _READERS[kind](source)
+        samples += _READERS[kinds[0]](source)
     if not samples:
         raise ValueError("data.sources: no sample found; name at least one source")
     return samples
+
+
+def _settings(
+    source: Mapping[str, Any], kind: str, needed: set[str], optional: set[str]
+) -> dict[str, Any]:
+    """Return the settings of a FocusWorld source, all needed ones and no unknown one."""
+    given = source[kind]
+    if not isinstance(given, Mapping) or not needed <= set(given):
+        raise ValueError(
+            f"data.sources: {kind} needs the settings {', '.join(sorted(needed))}, "
+            f"got {given!r}"
+        )
+    unknown = sorted(set(given) - needed - optional)
+    if unknown:
+        raise ValueError(
+            f"data.sources: {kind} has no setting {unknown[0]!r}; known are "
+            f"{', '.join(sorted(needed | optional))}"
+        )
+    return dict(given)
 
 
 def _read_json(source: Mapping[str, Any]) -> list[Sample]:
@@ -81,11 +102,36 @@ def _check(sample: Any, root: Path, path: Path) -> Sample:
     media = [m for m in _MEDIA if m in sample]
     if len(media) > 1:
         raise ValueError(f"{where}: has both a video and an image; give one")
-    return {**sample, **{m: str(root / sample[m]) for m in media}}
+    if any(not isinstance(sample[m], str) for m in media):
+        raise ValueError(f"{where}: {media[0]!r} must be a file name")
+    return {**sample, **{m: _locate(sample[m], root, where) for m in media}}
+
+
+def _locate(name: str, root: Path, where: str) -> str:
+    """Return where a medium is: an address stays, a file's path becomes absolute."""
+    if parse_address(name) is not None:
+        return name
+    path = root / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{where}: {path} does not exist; set 'root' to the folder of the media"
+        )
+    return str(path)
 
 
 def _world_videos(source: Mapping[str, Any]) -> list[Sample]:
-    settings = dict(source["world_videos"])
+    settings = _settings(
+        source,
+        "world_videos",
+        {"num_videos", "seconds"},
+        {"seed", "split", "kinds", "turns_per_sample", "max_per_kind", "repeats"},
+    )
+    unknown = sorted(set(settings.get("kinds") or ()) - set(KINDS))
+    if unknown:
+        raise ValueError(
+            f"data.sources: world_videos has no kind {unknown[0]!r}; known are "
+            f"{', '.join(KINDS)}"
+        )
     samples = []
     for address in world_addresses(
         settings.pop("num_videos"),
@@ -114,7 +160,7 @@ def world_addresses(
 
 
 def _world_pictures(source: Mapping[str, Any]) -> list[Sample]:
-    settings = source["world_pictures"]
+    settings = _settings(source, "world_pictures", {"num_pictures"}, {"seed"})
     samples: list[Sample] = []
     number = int(settings.get("seed", 0))
     while len(samples) < settings["num_pictures"]:
@@ -128,7 +174,7 @@ def _world_pictures(source: Mapping[str, Any]) -> list[Sample]:
 
 
 def _world_logs(source: Mapping[str, Any]) -> list[Sample]:
-    settings = source["world_logs"]
+    settings = _settings(source, "world_logs", {"num_logs"}, {"seed"})
     first = int(settings.get("seed", 900_000_000))
     samples = []
     for seed in range(first, first + settings["num_logs"]):

@@ -109,16 +109,38 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         return encoded
 
 
+def sample_lengths(
+    samples: list[Sample], cache: FeatureCache, settings: FocusSettings
+) -> list[int]:
+    """Estimate how many tokens each sample has, without encoding it."""
+    room = {
+        medium: num_video_tokens(cache.num_frames(medium), settings)
+        for medium in {medium_of(sample)[1] for sample in samples}
+        if medium
+    }
+    return [
+        room.get(medium_of(sample)[1], 0)
+        + sum(len(turn["value"]) for turn in sample["conversations"]) // 4
+        for sample in samples
+    ]
+
+
 def conversation_turns(sample: Sample) -> list[tuple[str, str]]:
     """Return question and answer pairs without the placeholder."""
     texts = [turn["value"] for turn in sample["conversations"]]
-    asked = [text.replace(PLACEHOLDER, "").strip() for text in texts[::2]]
-    return list(zip(asked, texts[1::2], strict=True))
+    for mark in (PLACEHOLDER, VIDEO_TOKEN):
+        texts = [text.replace(mark, "").strip() for text in texts]
+    return list(zip(texts[::2], texts[1::2], strict=True))
 
 
 def collate(samples: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
-    """Pad a batch on the right and gather its videos and questions."""
+    """Pad a batch on the right and gather its videos and questions.
+
+    There is no attention mask: padding stands on the right, where a causal model never
+    looks back at it, and without a mask attention is faster.
+    """
     batch: dict[str, Any] = pad_samples(samples, pad_id)
+    del batch["attention_mask"]
     shown = [sample for sample in samples if "features" in sample]
     if shown:
         lengths = torch.tensor([len(s["question"]) for s in shown])
@@ -140,7 +162,7 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
         raise ValueError(
             f"data: unknown setting {unknown[0]!r}; known are {', '.join(sorted(_DATA_KEYS))}"
         )
-    samples = load_samples(recipe.data.get("sources", ()))
+    samples = load_samples(recipe.data.get("sources") or ())
     cache = FeatureCache(
         recipe.data.get("cache", Path(recipe.output) / "features"),
         model.eval(),
@@ -164,6 +186,7 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
         dataset=dataset,
         finish=finish,
         collator=lambda batch: collate(batch, pad_id),
+        lengths=sample_lengths(samples, cache, model.settings),
     )
 
 
@@ -188,6 +211,11 @@ def _start(
                 f"start.{name}: folder {folder} does not exist; run the recipe that "
                 "makes it first"
             )
+    if set(start) == {"model"} and recipe.model:
+        raise ValueError(
+            f"model: the settings {', '.join(sorted(recipe.model))} belong to a model put "
+            "together from its parts; start.model brings its own, so leave them out"
+        )
     if set(start) == {"model"}:
         model = DynFocusForConditionalGeneration.from_pretrained(start["model"])
         return model, DynFocusProcessor.from_pretrained(start["model"])
@@ -216,9 +244,11 @@ def assemble(
     tower = InstructBlipVisionModel.from_pretrained(vision_tower)
     reader = LlamaForCausalLM.from_pretrained(language_model)
     focus = FocusSettings.from_dict(dict(settings.get("focus", {})))
-    qformer = InstructBlipQFormerConfig(
-        vocab_size=len(tokenizer), **dict(settings.get("qformer", {}))
-    )
+    changes = dict(settings.get("qformer", {}))
+    unknown = sorted(set(changes) - set(InstructBlipQFormerConfig().to_dict()))
+    if unknown:
+        raise ValueError(f"model.qformer: unknown setting {unknown[0]!r}")
+    qformer = InstructBlipQFormerConfig(vocab_size=len(tokenizer), **changes)
     config = DynFocusConfig(
         vision_config=tower.config,
         qformer_config=qformer,

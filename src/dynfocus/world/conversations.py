@@ -16,7 +16,7 @@ import numpy as np
 from dynfocus.video import SampledFrames
 from dynfocus.world.questions import WorldQuestion, make_questions, with_article
 from dynfocus.world.render import placed_objects, render
-from dynfocus.world.scene import Scene, Split, make_scene
+from dynfocus.world.scene import Scene, Split, make_scene, scene_generator
 from dynfocus.world.snapshots import disturb
 from dynfocus.world.vocabulary import BADGE_PIXELS, BASE_PIXELS, COLOURS, SHAPES
 
@@ -36,8 +36,8 @@ class WorldAddress:
     """Time of a single picture; None for the whole video."""
 
     def __str__(self) -> str:
-        tail = "" if self.at is None else f"&at={self.at:g}"
-        return f"{SCHEME}:{self.split}/{self.seed}?seconds={self.seconds:g}{tail}"
+        tail = "" if self.at is None else f"&at={self.at:.15g}"
+        return f"{SCHEME}:{self.split}/{self.seed}?seconds={self.seconds:.15g}{tail}"
 
     def scene(self) -> Scene:
         """Return the script."""
@@ -56,6 +56,7 @@ def parse_address(text: str) -> WorldAddress | None:
     fields = parse_qs(parts.query)
     try:
         split, seed = parts.path.split("/")
+        scene_generator(int(seed), split)  # type: ignore[arg-type]
         at = float(fields["at"][0]) if "at" in fields else None
         return WorldAddress(
             split=split,  # type: ignore[arg-type]
@@ -105,7 +106,7 @@ def video_samples(
         if kinds is None or q.kind in kinds
     ]
     rng = np.random.default_rng([43, address.seed])
-    samples = []
+    samples: list[dict[str, Any]] = []
     for _ in range(repeats):
         order = [questions[i] for i in rng.permutation(len(questions))]
         for start in range(0, len(order), turns_per_sample):

@@ -14,6 +14,7 @@ import numpy as np
 
 from dynfocus.world.conversations import PLACEHOLDER
 from dynfocus.world.questions import WorldQuestion, make_questions
+from dynfocus.world.render import check_size
 from dynfocus.world.scene import SPLITS, Split, make_scene
 from dynfocus.world.video import Progress, WorldVideo, make_video
 
@@ -51,6 +52,9 @@ def make_dataset(
     """
     if num_videos < 1:
         raise ValueError(f"num_videos must be 1 or more, got {num_videos}")
+    check_size(size)
+    shortest = duration[0] if isinstance(duration, tuple) else duration
+    make_scene(seed, shortest, split)  # refuses what no video can be made of
     folder = Path(folder)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     conversations: list[dict[str, Any]] = []
@@ -87,15 +91,21 @@ def _make_or_keep(
 ) -> WorldVideo:
     note = path.with_suffix(".json")
     wanted = {"duration": seconds, "fps": fps, "size": size}
-    if path.is_file() and note.is_file():
-        made_with = json.loads(note.read_text(encoding="utf-8")).get("made_with")
-        if made_with == wanted:
-            scene = make_scene(seed, seconds, split)
-            questions = tuple(make_questions(scene))
-            return WorldVideo(path=path, scene=scene, questions=questions)
+    if path.is_file() and note.is_file() and _made_with(note) == wanted:
+        scene = make_scene(seed, seconds, split)
+        questions = tuple(make_questions(scene))
+        return WorldVideo(path=path, scene=scene, questions=questions)
     video = make_video(path, seconds, seed, split=split, fps=fps, size=size)
     _write(note, json.dumps({"made_with": wanted, **video.to_dict()}) + "\n")
     return video
+
+
+def _made_with(note: Path) -> Any:
+    """Return the settings of a finished video, or None where they cannot be read."""
+    try:
+        return json.loads(note.read_text(encoding="utf-8"))["made_with"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _limit(video: WorldVideo, max_per_kind: int | None) -> tuple[WorldQuestion, ...]:

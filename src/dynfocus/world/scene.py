@@ -154,7 +154,7 @@ def make_scene(seed: int, duration: float, split: Split = "test") -> Scene:
     Raises:
         ValueError: If the duration is below 5 seconds or the seed is negative.
     """
-    if not duration >= SHORTEST_SECONDS:
+    if not SHORTEST_SECONDS <= duration < float("inf"):
         raise ValueError(
             f"duration must be at least {SHORTEST_SECONDS:g} seconds, got {duration:g}"
         )

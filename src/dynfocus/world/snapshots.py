@@ -153,7 +153,7 @@ def _label(labels: dict[str, NDArray[np.int64]], placed: Placed, side: int) -> N
 def _stamp(canvas: Picture, placed: Placed) -> NDArray[np.bool_]:
     """Return where the object paints, ``[H, W]``; ``canvas`` must be black."""
     paste(canvas, placed)
-    return canvas.any(-1)
+    return canvas.max(-1) > 0
 
 
 def _cover(mask: NDArray[np.bool_], side: int) -> NDArray[np.float64]:

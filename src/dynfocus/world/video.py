@@ -80,10 +80,10 @@ def make_video(
     """
     check_size(size)
     scene = make_scene(seed, duration, split)
-    num_frames = max(1, round(duration * fps))
-    times = np.arange(num_frames) / fps
     comment = f"{SIGNATURE} split={split} seed={seed}"
     with VideoWriter(path, fps=fps, size=(size, size), comment=comment) as writer:
+        num_frames = max(1, round(duration * fps))
+        times = np.arange(num_frames) / fps
         for number, picture in enumerate(render(scene, times.tolist(), size), 1):
             writer.write(picture)
             if progress is not None:

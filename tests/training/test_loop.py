@@ -1,0 +1,211 @@
+"""The one loop: what it writes, what it restores, what it passes on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import yaml
+from torch import nn
+from torch.utils.data import Dataset
+
+from dynfocus.training import load_recipe, loop
+from dynfocus.training.loop import Job, source_commit, train
+from dynfocus.training.optimizer import MuonWithAdamW
+
+
+class Points(Dataset):
+    """Eight points of a line; the process is killed at a given reading."""
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        self.kill_at = kill_at
+        self.num_read = 0
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, number):
+        self.num_read += 1
+        if self.num_read == self.kill_at:
+            raise KeyboardInterrupt
+        return {"x": torch.tensor([number / 8.0]), "labels": torch.tensor(number / 4.0)}
+
+
+class Noisy(nn.Module):
+    """A small net whose loss draws on the global random state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(1, 6)
+        self.second = nn.Linear(6, 2)
+
+    def forward(self, x, labels):
+        hidden = torch.tanh(self.first(x)) + 0.1 * torch.randn(6)
+        loss = (self.second(hidden).mean(1) - labels).square().mean()
+        return {"loss": loss}
+
+
+def make_job(kill_at=None, made=None, num_draws=0):
+    def make(recipe):
+        model = Noisy()
+        torch.randn(num_draws)  # as much as preparing the data happened to draw
+        if made is not None:
+            made.append(model)
+        return Job(
+            model=model,
+            dataset=Points(kill_at),
+            finish=lambda trained, output: torch.save(
+                trained.state_dict(), output / "weights.pt"
+            ),
+        )
+
+    return make
+
+
+def log(output):
+    state = json.loads((output / "trainer_state.json").read_text())
+    return [entry for entry in state["log_history"] if "loss" in entry]
+
+
+SCHEDULE = {"num_steps": 7, "batch_size": 2, "save_every": 2, "learning_rate": 0.05}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_killed_run_has_the_losses_of_an_undisturbed_one(
+    write_recipe, tmp_path, optimizer, accumulation
+):
+    schedule = {
+        **SCHEDULE,
+        "optimizer": optimizer,
+        "gradient_accumulation": accumulation,
+    }
+    path = write_recipe(schedule=schedule)
+    whole = load_recipe(path, [f"output={tmp_path / 'whole'}"])
+    killed = load_recipe(path, [f"output={tmp_path / 'killed'}"])
+    train(whole, make_job(), resume=True)
+    # in the second pass over the data, after the checkpoint of a middle step
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, make_job(kill_at=11 * accumulation), resume=True)
+    assert not (tmp_path / "killed" / "weights.pt").exists()
+    train(killed, make_job(), resume=True)
+    assert log(tmp_path / "killed") == log(tmp_path / "whole")
+    assert len(log(tmp_path / "whole")) == 7
+    one, other = (
+        torch.load(tmp_path / name / "weights.pt") for name in ("whole", "killed")
+    )
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name])
+
+
+def test_without_resume_a_run_starts_over(write_recipe, tmp_path):
+    schedule = {**SCHEDULE, "schedule": "constant"}
+    recipe = load_recipe(write_recipe(schedule=schedule))
+    made = []
+    train(recipe, make_job(made=made), resume=True)
+    first = log(tmp_path / "out")
+    train(recipe, make_job(made=made), resume=False)
+    assert log(tmp_path / "out") == first
+    train(recipe, make_job(made=made), resume=True)  # nothing is left to do
+    assert log(tmp_path / "out") == first
+    for name, tensor in made[0].state_dict().items():
+        assert torch.equal(tensor, made[2].state_dict()[name])
+
+
+def test_the_seed_decides_everything(write_recipe, tmp_path):
+    path = write_recipe(schedule=SCHEDULE)
+    logs = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        recipe = load_recipe(path, [f"output={tmp_path / name}", f"seed={seed}"])
+        job = make_job(num_draws=len(logs))
+        logs.append(log(train(recipe, job, resume=True)))
+    assert logs[0] == logs[1]
+    assert logs[0] != logs[2]
+
+
+def test_the_resolved_recipe_and_the_commit_are_kept(write_recipe, tmp_path):
+    recipe = load_recipe(write_recipe(schedule={"num_steps": 1}))
+    output = train(recipe, make_job(), resume=True)
+    assert output == tmp_path / "out"
+    text = (output / "recipe.yaml").read_text()
+    assert text.startswith(f"# commit: {source_commit()}\n")
+    assert load_recipe(output / "recipe.yaml") == recipe
+    assert yaml.safe_load(text)["schedule"]["optimizer"] == "adamw"
+
+
+def test_the_schedule_reaches_the_trainer(write_recipe, tmp_path):
+    recipe = load_recipe(
+        write_recipe(
+            schedule={
+                "num_steps": 20,
+                "batch_size": 3,
+                "gradient_accumulation": 2,
+                "learning_rate": 0.5,
+                "warmup_ratio": 0.25,
+                "schedule": "cosine",
+                "weight_decay": 0.3,
+                "adam_beta2": 0.9,
+                "max_grad_norm": 0.7,
+                "precision": "bfloat16",
+                "save_every": 9,
+                "log_every": 4,
+            },
+            seed=11,
+        )
+    )
+    arguments = loop._arguments(recipe, tmp_path)
+    assert arguments.max_steps == 20
+    assert arguments.per_device_train_batch_size == 3
+    assert arguments.gradient_accumulation_steps == 2
+    assert arguments.learning_rate == 0.5
+    assert arguments.warmup_steps == 5
+    assert arguments.lr_scheduler_type == "cosine"
+    assert arguments.weight_decay == 0.3
+    assert arguments.adam_beta2 == 0.9
+    assert arguments.max_grad_norm == 0.7
+    assert arguments.bf16
+    assert (arguments.save_steps, arguments.logging_steps) == (9, 4)
+    assert arguments.seed == 11
+    assert not arguments.remove_unused_columns
+    assert arguments.report_to == []
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_rate_rises_and_falls(write_recipe, optimizer):
+    schedule = {**SCHEDULE, "num_steps": 8, "warmup_ratio": 0.25}
+    recipe = load_recipe(
+        write_recipe(
+            schedule={**schedule, "schedule": "linear", "optimizer": optimizer}
+        )
+    )
+    rates = [e["learning_rate"] for e in log(train(recipe, make_job(), resume=True))]
+    expected = [0, 0.5, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
+    assert rates == pytest.approx([0.05 * share for share in expected])
+
+
+def test_muon_gets_the_numbers_of_the_recipe(write_recipe):
+    schedule = {**SCHEDULE, "optimizer": "muon", "weight_decay": 0.2, "adam_beta2": 0.9}
+    recipe = load_recipe(write_recipe(schedule=schedule))
+    optimizer = loop._optimizer(recipe, Noisy())
+    assert isinstance(optimizer, MuonWithAdamW)
+    matrices, others = (part.param_groups[0] for part in optimizer.parts)
+    assert (matrices["lr"], matrices["weight_decay"]) == (0.05, 0.2)
+    assert (others["lr"], others["weight_decay"]) == (0.05, 0.0)
+    assert others["betas"] == (0.9, 0.9)
+
+
+def test_a_job_that_cannot_be_made_leaves_nothing(write_recipe, tmp_path):
+    def fail(recipe):
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        train(load_recipe(write_recipe()), fail, resume=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_outside_a_checkout_the_commit_is_unknown(monkeypatch, tmp_path):
+    monkeypatch.setattr(loop, "__file__", str(tmp_path / "loop.py"))
+    assert source_commit() == "unknown"
+    monkeypatch.setenv("PATH", "")
+    assert source_commit() == "unknown"

@@ -1,0 +1,162 @@
+"""Muon beside AdamW: the update against its equation, and states that go on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from dynfocus.training.optimizer import (
+    Muon,
+    MuonWithAdamW,
+    orthogonalise,
+    split_parameters,
+)
+
+
+class Net(nn.Module):
+    """One of each kind of parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Embedding(5, 6)
+        self.first = nn.Linear(6, 8)
+        self.second = nn.Linear(8, 6)
+        self.third = nn.Linear(6, 8)
+        self.norm = nn.LayerNorm(8)
+        self.kernel = nn.Parameter(torch.randn(2, 3, 2, 2))
+        self.heads = nn.ModuleDict({"a": nn.Linear(8, 3)})
+        self.lm_head = nn.Linear(8, 5)
+
+    def forward(self, ids):
+        hidden = self.second(torch.tanh(self.first(self.embed(ids))))
+        hidden = self.norm(self.third(hidden))
+        extra = self.kernel.sum() * 0.01
+        return (self.heads["a"](hidden).square().sum() + self.lm_head(hidden)[0, 0]) + (
+            extra
+        )
+
+
+def take_steps(net, optimizer, num_steps, start=0):
+    for number in range(start, start + num_steps):
+        generator = torch.Generator().manual_seed(number)
+        ids = torch.randint(5, (4,), generator=generator)
+        optimizer.zero_grad()
+        net(ids).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 20), (1, 16, 16), (2, 4, 64)])
+def test_singular_values_move_near_one(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    moved = orthogonalise(100 * matrices)
+    values = torch.linalg.svdvals(moved)
+    assert values.min() > 0.5
+    assert values.max() < 1.5
+    u, _, vh = torch.linalg.svd(matrices.double(), full_matrices=False)
+    turned = u.mT @ moved.double() @ vh.mT
+    rest = turned - torch.diag_embed(turned.diagonal(dim1=1, dim2=2))
+    assert rest.abs().max() < 1e-3  # the directions stay
+
+
+def test_nothing_stays_nothing():
+    assert torch.equal(orthogonalise(torch.zeros(2, 3, 4)), torch.zeros(2, 3, 4))
+
+
+def test_matrices_of_layers_go_to_muon_and_the_rest_to_adamw():
+    net = Net()
+    net.third.requires_grad_(False)
+    matrices, others = split_parameters(net)
+    names = {id(p): name for name, p in net.named_parameters()}
+    assert [names[id(p)] for p in matrices] == ["first.weight", "second.weight"]
+    assert {names[id(p)] for p in others} == {
+        "embed.weight",
+        "first.bias",
+        "second.bias",
+        "norm.weight",
+        "norm.bias",
+        "kernel",
+        "heads.a.weight",
+        "heads.a.bias",
+        "lm_head.weight",
+        "lm_head.bias",
+    }
+
+
+def test_two_steps_follow_the_equation():
+    generator = torch.Generator().manual_seed(3)
+    shapes = [(4, 6), (6, 4), (4, 6), (3, 3)]  # the first three are treated together
+    weights = [torch.randn(s, generator=generator) for s in shapes]
+    parameters = [nn.Parameter(w.clone()) for w in weights]
+    optimizer = Muon(parameters, lr=0.1, weight_decay=0.5, momentum=0.9)
+    averages = [torch.zeros(s) for s in shapes]
+    for _ in range(2):
+        for i, parameter in enumerate(parameters):
+            parameter.grad = torch.randn(shapes[i], generator=generator)
+            gradient = parameter.grad.clone()
+            averages[i] = 0.9 * averages[i] + 0.1 * gradient
+            update = 0.1 * gradient + 0.9 * averages[i]
+            is_tall = shapes[i][0] > shapes[i][1]
+            step = orthogonalise((update.T if is_tall else update)[None])[0]
+            step = step.T if is_tall else step
+            rate = 0.1 * 0.2 * max(shapes[i]) ** 0.5
+            weights[i] = (1 - 0.1 * 0.5) * weights[i] - rate * step
+        optimizer.step()
+        for parameter, weight in zip(parameters, weights, strict=True):
+            torch.testing.assert_close(parameter.detach(), weight)
+
+
+def test_others_follow_adamw_without_decay():
+    net, twin = Net(), Net()
+    optimizer = MuonWithAdamW(net, 0.01, weight_decay=0.9, beta2=0.98)
+    _, others = split_parameters(twin)
+    reference = torch.optim.AdamW(others, lr=0.01, weight_decay=0.0, betas=(0.9, 0.98))
+    take_steps(net, optimizer, 1)
+    take_steps(twin, reference, 1)
+    for one, other in zip(split_parameters(net)[1], others, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_frozen_and_idle_parameters_stay():
+    net = Net()
+    net.first.requires_grad_(False)
+    before = {name: p.clone() for name, p in net.named_parameters()}
+    optimizer = MuonWithAdamW(net, 0.01, weight_decay=0.1)
+    take_steps(net, optimizer, 2)
+    for name, parameter in net.named_parameters():
+        assert torch.equal(parameter, before[name]) == name.startswith("first."), name
+
+
+def test_a_restored_state_goes_on_as_if_nothing_had_happened():
+    net, twin = Net(), Net()
+    optimizer = MuonWithAdamW(net, 0.01, 0.1)
+    take_steps(net, optimizer, 4)
+    stopped = MuonWithAdamW(twin, 0.01, 0.1)
+    take_steps(twin, stopped, 2)
+    state = stopped.state_dict()
+    resumed = Net()
+    resumed.load_state_dict(twin.state_dict())
+    goes_on = MuonWithAdamW(resumed, 0.5, 0.7)
+    goes_on.load_state_dict(state)
+    take_steps(resumed, goes_on, 2, start=2)
+    for name, parameter in net.named_parameters():
+        assert torch.equal(parameter, resumed.get_parameter(name)), name
+
+
+def test_one_schedule_drives_both_also_after_a_restart():
+    net = Net()
+    optimizer = MuonWithAdamW(net, 0.4)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 1 / (1 + n))
+    take_steps(net, optimizer, 1)
+    optimizer.load_state_dict(optimizer.state_dict())
+    scheduler.step()
+    for part in optimizer.parts:
+        assert [group["lr"] for group in part.param_groups] == [0.2]
+
+
+def test_a_model_of_one_kind_is_enough():
+    only = nn.Linear(3, 4, bias=False)
+    assert [type(p) for p in MuonWithAdamW(only, 0.1).parts] == [Muon]
+    norm = nn.LayerNorm(3)
+    assert [type(p) for p in MuonWithAdamW(norm, 0.1).parts] == [torch.optim.AdamW]

@@ -1,0 +1,149 @@
+"""Recipes: all that ship load, and whatever is wrong is said in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dynfocus.training import TASKS, Recipe, Schedule, load_recipe, run_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+
+
+def test_there_are_five_recipes():
+    assert len(RECIPES) == 5
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads_and_says_how_to_run_it(path):
+    recipe = load_recipe(path)
+    assert recipe.task in TASKS
+    assert recipe.output == f"runs/{path.stem}"
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# dynfocus train recipes/{path.name}"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_resolved_recipe_is_a_recipe(path, tmp_path):
+    recipe = load_recipe(path)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert load_recipe(copy) == recipe
+    tree = yaml.safe_load(recipe.to_yaml())
+    assert set(tree) == {f.name for f in fields(Recipe)}
+    assert set(tree["schedule"]) == {f.name for f in fields(Schedule)}
+
+
+def test_what_is_left_out_has_its_default(write_recipe):
+    recipe = load_recipe(write_recipe())
+    assert recipe.seed == 0
+    assert recipe.start == recipe.model == recipe.data == {}
+    assert recipe.schedule.optimizer == "adamw"
+
+
+def test_overrides_change_and_add(write_recipe):
+    recipe = load_recipe(
+        write_recipe(data={"fps": 1.0}),
+        [
+            "schedule.num_steps=7",
+            "seed=3",
+            "data.sources=[{world_logs: {num_logs: 2}}]",
+            "model.focus.num_prototypes=4",
+            "output=a=b",
+        ],
+    )
+    assert recipe.schedule.num_steps == 7
+    assert recipe.seed == 3
+    assert recipe.data == {"fps": 1.0, "sources": [{"world_logs": {"num_logs": 2}}]}
+    assert recipe.model == {"focus": {"num_prototypes": 4}}
+    assert recipe.output == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("num_steps", r"override 'num_steps' must look like schedule\.num_steps=100"),
+        ("=3", "override '=3' must look like"),
+        ("task.name=3", "override 'task.name=3': task is not a group of settings"),
+        ("seed=[1", r"override 'seed=\[1': the value is not valid YAML: "),
+        ("sede=1", "unknown setting 'sede'; known are data, model, output, schedule"),
+        ("schedule.steps=1", "schedule: unknown setting 'steps'; known are adam_beta2"),
+        ("schedule.num_steps=0", "schedule.num_steps must be 1 or more, got 0"),
+        ("schedule.num_steps=2.5", "num_steps must be a whole number, got 2.5"),
+        ("schedule.num_steps=many", "num_steps must be a whole number, got 'many'"),
+        ("schedule.num_steps=true", "num_steps must be a whole number, got True"),
+        ("schedule.batch_size=-1", "schedule.batch_size must be 1 or more, got -1"),
+        ("schedule.save_every=0", "schedule.save_every must be 1 or more, got 0"),
+        ("schedule.log_every=0", "schedule.log_every must be 1 or more, got 0"),
+        ("schedule.learning_rate=0", "schedule.learning_rate must be above 0, got 0"),
+        ("schedule.learning_rate=.nan", "learning_rate must be above 0, got nan"),
+        (
+            "schedule.learning_rate=1e-3",
+            r"schedule.learning_rate must be a number such as 0.001, got '1e-3'",
+        ),
+        (
+            "schedule.precision=float16",
+            "precision must be one of float32, bfloat16, got 'float16'",
+        ),
+        (
+            "schedule.schedule=step",
+            "schedule must be one of cosine, linear, constant, got 'step'",
+        ),
+        (
+            "schedule.optimizer=sgd",
+            "optimizer must be one of adamw, muon, got 'sgd'",
+        ),
+        ("schedule=5", "needs a group 'schedule'"),
+        ("seed=one", "seed must be a whole number, got 'one'"),
+        ("output=3", "output must be a text, got 3"),
+        ("data=[1]", r"data must be a group of settings, got \[1\]"),
+        ("start=", "start must be a group of settings, got None"),
+    ],
+)
+def test_wrong_settings_are_refused(write_recipe, override, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_recipe(write_recipe(), [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: [", "is not valid YAML: "),
+        ("- task", "must be a mapping of settings, such as 'task: stage1'"),
+        ("", "must be a mapping of settings"),
+        ("task: stage1\noutput: a\n", "the setting 'schedule' is missing"),
+        ("output: a\nschedule: {}\n", "the setting 'task' is missing"),
+        (
+            "task: stage1\noutput: a\nschedule: {num_steps: 1, batch_size: 1}\n",
+            "schedule: the setting 'learning_rate' is missing",
+        ),
+    ],
+)
+def test_files_that_are_no_recipes_are_refused(tmp_path, text, message):
+    path = tmp_path / "a.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message) as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path):
+    path = tmp_path / "a.yaml"
+    with pytest.raises(FileNotFoundError, match="does not exist: name a YAML file"):
+        load_recipe(path)
+    path.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ValueError, match="is not valid YAML"):
+        load_recipe(path)
+
+
+def test_an_unknown_task_is_refused_before_anything_is_written(write_recipe, tmp_path):
+    path = write_recipe(task="stage9")
+    known = "language, stage1, stage2, vision"
+    with pytest.raises(ValueError, match=f"task must be one of {known}, got 'stage9'"):
+        run_recipe(path)
+    assert not (tmp_path / "out").exists()

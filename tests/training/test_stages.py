@@ -1,0 +1,395 @@
+"""The paper's stages: what learns, what a sample becomes, runs that were killed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import dynfocus
+from dynfocus.focus import num_video_tokens
+from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
+from dynfocus.training import load_recipe, run_recipe, stages
+from dynfocus.training.conversation import encode_caption, encode_conversation
+from dynfocus.training.features import FeatureCache
+from dynfocus.training.loop import train
+from dynfocus.training.sources import load_samples
+from dynfocus.training.stages import (
+    ConversationDataset,
+    collate,
+    make_stage_job,
+    set_trainable,
+)
+from dynfocus.world import make_questions, make_video
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+SOURCES = [
+    {"world_videos": {"num_videos": 2, "seconds": [6, 12], "seed": 3}},
+    {"world_pictures": {"num_pictures": 2}},
+    {"world_logs": {"num_logs": 2}},
+]
+PROJECTORS = {
+    "multi_modal_projector",
+    "query_projector",
+    "key_projector",
+    "context_projector",
+    "time_encoding",
+}
+
+
+@pytest.fixture
+def stage_recipe(write_recipe, parts, tiny_settings, tmp_path):
+    """Write a recipe that trains the tiny model from its parts."""
+
+    def write(name="recipe.yaml", **changes):
+        tree = {
+            "start": dict(parts),
+            "model": tiny_settings,
+            "data": {"sources": SOURCES, "cache": str(tmp_path / "cache")},
+        }
+        return write_recipe(name, **{**tree, **changes})
+
+    return write
+
+
+@pytest.fixture
+def mixed(make_tiny, tmp_path):
+    """Give a model, and a batch of two videos, a picture and a text."""
+    model, processor = make_tiny()
+    with torch.no_grad():  # larger weights than usual make outputs differ
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 and not name.startswith("vision_tower"):
+                parameter.mul_(5)
+    samples = load_samples(SOURCES)
+    videos = {sample["video"]: sample for sample in samples if "video" in sample}
+    chosen = [*videos.values(), samples[-3], samples[-1]]
+    cache = FeatureCache(tmp_path / "cache", model, processor)
+    cache.fill(chosen)
+    data = ConversationDataset(chosen, cache, processor.tokenizer, model.settings, 2)
+    encoded = [data[i] for i in (3, 0, 2, 1)]  # the text first
+    assert encoded[2]["features"].num_frames == 1
+    assert len({len(e["question"]) for e in encoded[1:]}) > 1
+    return model, encoded
+
+
+def test_stage_1_trains_the_projectors_alone(make_tiny):
+    model, _ = make_tiny()
+    names = set_trainable(model, 1)
+    assert names == [n for n, p in model.named_parameters() if p.requires_grad]
+    assert {name.split(".")[1] for name in names} == PROJECTORS
+    assert {name.split(".")[0] for name in names} == {"cooperative_encoding"}
+    mine = [n for n, _ in model.named_parameters() if "cooperative_encoding" in n]
+    assert names == mine
+
+
+def test_stage_2_trains_all_but_the_vision_tower(make_tiny):
+    model, _ = make_tiny()
+    set_trainable(model, 1)
+    names = set_trainable(model, 2)
+    assert names == [n for n, p in model.named_parameters() if p.requires_grad]
+    assert {name.split(".")[0] for name in names} == {
+        "text_encoder",
+        "event_prototypes",
+        "cooperative_encoding",
+        "language_model",
+    }
+    frozen = {n.split(".")[0] for n, p in model.named_parameters() if n not in names}
+    assert frozen == {"vision_tower"}
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_only_what_learns_has_changed_after_a_run(stage_recipe, stage):
+    sources = SOURCES if stage == 2 else [SOURCES[0], SOURCES[1]]
+    path = stage_recipe(
+        task=f"stage{stage}",
+        data={"sources": sources},
+        schedule={"weight_decay": 0.1, "batch_size": 6},
+    )
+    before, after, learns = {}, {}, []
+
+    def make_job(recipe):
+        job = make_stage_job(recipe, stage)
+        before.update({n: p.clone() for n, p in job.model.named_parameters()})
+        learns.extend(n for n, p in job.model.named_parameters() if p.requires_grad)
+
+        def finish(model, output):
+            after.update(dict(model.named_parameters()))
+
+        return replace(job, finish=finish)
+
+    train(load_recipe(path), make_job, resume=False)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed <= set(learns)
+    if stage == 1:
+        assert changed == set(learns)
+        return
+    for module in (
+        "text_encoder.embeddings",
+        "event_prototypes",
+        "language_model.model.layers",
+        *(f"cooperative_encoding.{name}" for name in PROJECTORS),
+    ):
+        assert any(name.startswith(module) for name in changed), module
+
+
+def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
+    model, processor = make_tiny()
+    tokenizer = processor.tokenizer
+    samples = [s for s in load_samples(SOURCES) if len(s["conversations"]) > 2]
+    cache = FeatureCache(tmp_path, model, processor)
+    cache.fill(samples)
+    for stage in (1, 2):
+        data = ConversationDataset(samples, cache, tokenizer, model.settings, stage)
+        assert len(data) == len(samples)
+        for number, sample in enumerate(samples):
+            encoded = data[number]
+            texts = [
+                t["value"].removeprefix("<image>\n") for t in sample["conversations"]
+            ]
+            turns = list(zip(texts[::2], texts[1::2], strict=True))
+            if "video" not in sample and "image" not in sample:
+                expected = encode_conversation(tokenizer, turns)
+                assert set(encoded) == {"input_ids", "labels"}
+            else:
+                num_frames = encoded["features"].num_frames
+                room = "<video>" * num_video_tokens(num_frames, model.settings)
+                if stage == 1:
+                    expected = encode_caption(tokenizer, room, turns[0][1])
+                else:
+                    first = (f"{room}\n{turns[0][0]}", turns[0][1])
+                    expected = encode_conversation(tokenizer, [first, *turns[1:]])
+                question = tokenizer(turns[0][0])["input_ids"]
+                assert encoded["question"].tolist() == question
+            for name in ("input_ids", "labels"):
+                assert torch.equal(encoded[name], expected[name])
+
+
+def test_a_batch_of_videos_pictures_and_text_trains(mixed):
+    model, encoded = mixed
+    set_trainable(model, 2)
+    model.train()
+    batch = collate(encoded, 0)
+    assert len(batch["video_features"]) == 3
+    assert len(batch["qformer_input_ids"]) == 3
+    torch.manual_seed(0)
+    loss = model(**batch).loss
+    assert torch.isfinite(loss)
+    loss.backward()
+    grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert all(grad.isfinite().all() for grad in grads.values())
+    assert not any(name.startswith("vision_tower") for name in grads)
+    for module in (
+        "event_prototypes",
+        "text_encoder",
+        "language_model",
+        *(f"cooperative_encoding.{name}" for name in PROJECTORS),
+    ):
+        found = [g for n, g in grads.items() if n.startswith(module)]
+        assert any(grad.abs().sum() > 0 for grad in found), module
+
+
+@torch.no_grad()
+def test_a_mixed_batch_equals_its_samples_alone(mixed):
+    model, encoded = mixed
+    logits = model(**collate(encoded, 0)).logits
+    for row, sample in enumerate(encoded):
+        alone = model(**collate([sample], 0)).logits[0]
+        torch.testing.assert_close(
+            logits[row, : len(alone)], alone, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_a_batch_of_text_alone_has_no_video_inputs(mixed):
+    model, encoded = mixed
+    batch = collate([encoded[0], encoded[0]], 0)
+    assert set(batch) == {"input_ids", "labels", "attention_mask"}
+    assert torch.isfinite(model(**batch).loss)
+
+
+@torch.no_grad()
+def test_prototypes_brought_along_change_nothing(make_tiny):
+    model, _ = make_tiny()
+    torch.manual_seed(1)
+    videos = []
+    for num_frames in (3, 9, 6):
+        pixels = torch.randn(num_frames, 3, 112, 112)
+        times = torch.arange(num_frames, dtype=torch.float64)
+        videos.append(model.encode_video(pixels, times))
+    assert all(video.prototypes is not None for video in videos)
+    bare = [replace(video, prototypes=None) for video in videos]
+    ids = torch.randint(4, 100, (4, 7))
+    for owners in ([0, 1, 2], [2, 0, 1, 1]):
+        count = len(owners)
+        room = [num_video_tokens(videos[o].num_frames, model.settings) for o in owners]
+        rows = torch.full((count, max(room) + 1), 5)
+        for row, length in enumerate(room):
+            rows[row, :length] = model.config.video_token_id
+        common = {
+            "input_ids": rows,
+            "block_videos": torch.tensor(owners),
+            "qformer_input_ids": ids[:count],
+            "qformer_attention_mask": torch.ones_like(ids[:count]),
+        }
+        known = model(video_features=videos, **common)
+        estimated = model(video_features=bare, **common)
+        torch.testing.assert_close(known.logits, estimated.logits)
+        half = model(video_features=[videos[0], *bare[1:]], **common)
+        torch.testing.assert_close(half.logits, estimated.logits)
+        for one, other in zip(known.video_tokens, estimated.video_tokens, strict=True):
+            assert torch.equal(one.is_cone, other.is_cone)
+            torch.testing.assert_close(one.scores, other.scores)
+
+
+def test_prototypes_are_padded_as_they_are_estimated(make_tiny):
+    model, _ = make_tiny()
+    torch.manual_seed(1)
+    videos = [
+        model.encode_video(torch.randn(n, 3, 112, 112), torch.arange(n))
+        for n in (3, 9, 2)
+    ]
+    batch = pad_videos(videos)
+    for owners in ([0, 1, 2], [2, 2, 0]):
+        known = block_prototypes(model.event_prototypes, batch, videos, owners)
+        estimated = model.event_prototypes.estimate(batch.pooled, batch.mask)
+        for part in ("features", "frames", "mask", "assignment"):
+            expected = getattr(estimated, part)[owners]
+            torch.testing.assert_close(getattr(known, part), expected)
+
+
+def history(output):
+    state = json.loads((output / "trainer_state.json").read_text())
+    return [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+
+
+def weights(output):
+    model = stages.DynFocusForConditionalGeneration.from_pretrained(output / "model")
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_killed_run_continues_as_if_nothing_had_happened(
+    stage_recipe, tmp_path, monkeypatch, optimizer
+):
+    schedule = {"num_steps": 4, "save_every": 2, "optimizer": optimizer}
+    path = stage_recipe(schedule=schedule)
+    whole = run_recipe(path, [f"output={tmp_path / 'whole'}"])
+    overrides = [f"output={tmp_path / 'killed'}"]
+
+    real = ConversationDataset.__getitem__
+    asked = []
+
+    def die(self, number):
+        asked.append(number)
+        if len(asked) == 7:  # the fourth batch is read during the third step
+            raise KeyboardInterrupt
+        return real(self, number)
+
+    monkeypatch.setattr(ConversationDataset, "__getitem__", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(path, overrides)
+    monkeypatch.undo()
+    killed = tmp_path / "killed"
+    assert (killed / "checkpoint-2").is_dir()
+    assert not (killed / "model").exists()
+    assert run_recipe(path, overrides) == killed
+    assert len(history(whole)) == 4
+    assert history(killed) == history(whole)
+    assert len(set(history(whole))) == 4
+    expected = weights(whole)
+    for name, tensor in weights(killed).items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_a_run_can_start_over(stage_recipe, tmp_path):
+    path = stage_recipe(schedule={"num_steps": 1, "save_every": 1})
+    first = history(run_recipe(path))
+    output = run_recipe(path, ["schedule.learning_rate=0.02"], resume=False)
+    assert history(output) == first  # the first loss comes before any learning
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"start": {"vision_tower": "no/tower", "language_model": "no/reader"}},
+            "start.language_model: folder no/reader does not exist; run the recipe",
+        ),
+        (
+            {"start": {}},
+            r"start must name either model, or vision_tower and language_model, got \[\]",
+        ),
+        ({"model": {"fokus": {}}}, "model: unknown group 'fokus'; known: focus, qform"),
+        (
+            {"model": {"qformer": {"width": 3}}},
+            "model.qformer: unknown setting 'width'",
+        ),
+        ({"model": {"focus": {"nummer": 3}}}, "nummer"),
+        (
+            {"data": {"source": []}},
+            "data: unknown setting 'source'; known are cache, fps, max_frames, sources",
+        ),
+        ({"data": {}}, "no sample found; name at least one source"),
+        (
+            {"model": {"focus": {"spatial_gate": True}}},
+            "data.cache needs a frozen encoder",
+        ),
+    ],
+)
+def test_what_cannot_start_is_refused_and_leaves_nothing(
+    stage_recipe, tmp_path, changes, message
+):
+    path = stage_recipe(**changes)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run_recipe(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_a_whole_model_keeps_its_own_settings(stage_recipe, tmp_path):
+    path = stage_recipe(start={"model": str(tmp_path)})
+    with pytest.raises(ValueError, match="model: the settings focus, qformer belong"):
+        run_recipe(path)
+
+
+def test_every_nano_recipe_runs_two_steps(nano_runs):
+    assert set(nano_runs) == {path.stem for path in RECIPES.glob("nano-*.yaml")}
+    for name, output in nano_runs.items():
+        losses = history(output)
+        assert len(losses) == 2, name
+        assert all(0 < loss < 100 for loss in losses), losses
+        assert load_recipe(output / "recipe.yaml").schedule.num_steps == 2
+        first = (output / "recipe.yaml").read_text().splitlines()[0]
+        assert first.startswith("# commit: ")
+    figures = json.loads((nano_runs["nano-vision"] / "accuracy.json").read_text())
+    assert all(0 <= figure <= 1 for figure in figures.values())
+
+
+def test_what_the_recipes_make_answers_questions(nano_runs, tmp_path):
+    video = make_video(tmp_path / "a.mp4", 6.0, 1, size=112, fps=2)
+    question = make_questions(video.scene)[0].question
+    models = [run / "model" for run in nano_runs.values() if (run / "model").is_dir()]
+    assert len(models) == 3
+    for folder in models:
+        focused = dynfocus.load(str(folder))
+        answer = focused.ask(video.path, question, max_new_tokens=4)
+        assert isinstance(answer.text, str)
+        expected = num_video_tokens(len(answer.frames), focused.model.settings)
+        assert answer.tokens == expected
+
+
+def test_each_nano_stage_keeps_the_vision_tower_of_the_first(nano_runs):
+    towers = []
+    for run in nano_runs.values():
+        if (run / "model").is_dir():
+            model = stages.DynFocusForConditionalGeneration.from_pretrained(
+                run / "model"
+            )
+            towers.append(model.vision_tower.state_dict())
+    tower = stages.InstructBlipVisionModel.from_pretrained(
+        nano_runs["nano-vision"] / "vision_tower"
+    )
+    for other in towers:
+        for name, tensor in tower.state_dict().items():
+            assert torch.equal(other[name], tensor), name
