@@ -124,7 +124,15 @@ def _world_videos(source: Mapping[str, Any]) -> list[Sample]:
         source,
         "world_videos",
         {"num_videos", "seconds"},
-        {"seed", "split", "kinds", "turns_per_sample", "max_per_kind", "repeats"},
+        {
+            "seed",
+            "split",
+            "kinds",
+            "turns_per_sample",
+            "max_per_kind",
+            "repeats",
+            "near_twins",
+        },
     )
     unknown = sorted(set(settings.get("kinds") or ()) - set(KINDS))
     if unknown:

@@ -93,16 +93,18 @@ def video_samples(
     max_per_kind: int | None = None,
     kinds: tuple[str, ...] | None = None,
     repeats: int = 1,
+    near_twins: bool = True,
 ) -> list[dict[str, Any]]:
     """Return conversations about one video in LLaVA's format.
 
     The questions are shuffled and dealt out, ``turns_per_sample`` to a conversation; the
-    video stands before the first. ``repeats`` deals them out so many times anew.
+    video stands before the first. ``repeats`` deals them out so many times anew;
+    ``near_twins`` is explained at ``make_questions``.
     """
     scene = address.scene()
     questions = [
         q
-        for q in make_questions(scene, max_per_kind)
+        for q in make_questions(scene, max_per_kind, near_twins=near_twins)
         if kinds is None or q.kind in kinds
     ]
     rng = np.random.default_rng([43, address.seed])
