@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import pytest
+
 from dynfocus.evaluation import (
     WorldBenchmark,
     run_world_benchmark,

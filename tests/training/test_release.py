@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from dynfocus.training import release as release_module
 from dynfocus.training.release import release
 

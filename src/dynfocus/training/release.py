@@ -1,6 +1,6 @@
 """Turn the end of a training run into the folder that the package ships.
 
-python -m dynfocus.training.release runs/nano-stage3/model src/dynfocus/assets/nano
+python -m dynfocus.training.release runs/nano-stage5/model src/dynfocus/assets/nano
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def release(source: str | Path, target: str | Path) -> int:
     """
     model, processor = load_parts(source, device="cpu", dtype=torch.float32)
     model = model.half()
-    size = sum(t.nbytes for t in model.state_dict().values())
+    weights = {t.data_ptr(): t.nbytes for t in model.state_dict().values()}
+    size = sum(weights.values())  # a tied matrix counts once
     if size > MAX_BYTES:
         raise ValueError(
             f"the weights of {source} take {size} bytes in float16, more than the "
