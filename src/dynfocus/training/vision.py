@@ -206,8 +206,8 @@ def unit_scale(tower: InstructBlipVisionModel, seed: int = 0) -> float:
     """Scale the residual stream of a tower so that its patches have unit deviation.
 
     The density of Eq. 1 is ``exp(-distance^2)``, so clustering depends on the scale of the
-    features. At the deviation of 6.5 that training leaves, every density underflows and the
-    spatial prototypes miss 99 % of the objects; at 1 they miss none. Each block normalises
+    features: at the deviation that training leaves, every density underflows and the spatial
+    prototypes miss the objects (``docs/results/feature-scale.md``). Each block normalises
     what it reads, so scaling all that is written to the residual stream scales the hidden
     states exactly and changes nothing after the final norm.
 
