@@ -18,7 +18,7 @@ from torch import Tensor
 
 import dynfocus
 from dynfocus.focus import SpatialPrototypes
-from dynfocus.training.loop import source_commit
+from dynfocus.provenance import source_commit
 from dynfocus.world import make_scene, render
 from dynfocus.world.render import Placed, placed_objects
 from dynfocus.world.vocabulary import BASE_PIXELS

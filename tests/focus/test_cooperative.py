@@ -359,6 +359,24 @@ def test_clock_adds_the_digits_of_the_time() -> None:
         clock(torch.tensor([torch.nan]))
 
 
+def test_the_tables_of_a_clock_start_smooth() -> None:
+    torch.manual_seed(0)
+    clock = cooperative.ClockEncoding(256)
+    clock.requires_grad_(False)
+    tables = clock.draw_tables(0.3)
+    assert tables.shape == clock.tables.weight.shape
+    assert clock.tables.weight.square().mean().sqrt() == pytest.approx(0.02, rel=0.01)
+    for table in tables.split([10, 10, 10, 6, 10]):
+        assert table.square().mean().sqrt() == pytest.approx(0.3, rel=0.01)
+        apart = torch.cdist(table, table)  # the farther two digits, the farther apart
+        steps = [float(apart.diagonal(gap).mean()) for gap in range(len(table))]
+        assert steps == sorted(steps)
+        assert float(apart.diagonal(1).min()) > 0
+        ends = table[-1] - table[0]
+        along = table @ ends  # a line on which the digits stand in order
+        assert torch.equal(along.argsort(), torch.arange(len(table)))
+
+
 def test_clock_is_added_to_every_token_of_a_frame() -> None:
     plain, timed = Network(), Network(time_encoding="clock")
     patches, text = draw(3, NUM_PATCHES, DIM), draw(1, 2, TEXT_DIM)

@@ -107,6 +107,29 @@ def test_each_block_gets_the_question_of_its_turn(make_processor, make_frames):
     ]
 
 
+def test_the_question_of_a_block_may_stand_before_it_too(make_processor, make_frames):
+    messages = [
+        *conversation(make_frames(4)),
+        {"role": "assistant", "content": [{"type": "text", "text": "blue circle"}]},
+        {"role": "user", "content": "where is it ?"},
+    ]
+    rows = []
+    for question_first in (False, True):
+        processor = make_processor(question_first=question_first)
+        inputs = processor.apply_chat_template(
+            messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        )
+        row = inputs["input_ids"][0]
+        rows.append(row.tolist())
+        mask = torch.as_tensor(inputs["assistant_masks"])[0].bool()
+        assert processor.tokenizer.decode(row[mask]) == "blue circle </s>"
+    plain, led = rows
+    lead = processor.lead_in(QUESTION)
+    assert processor.tokenizer.decode(lead).strip() == QUESTION
+    at = plain.index(processor.video_token_id)
+    assert led == plain[:at] + lead + plain[at:]
+
+
 def test_every_kind_of_video_gives_the_same_frames(make_processor, make_frames, prompt):
     processor = make_processor()
     frames = make_frames(3)
@@ -195,7 +218,9 @@ def test_saving_and_loading_keeps_everything(
     make_processor, make_frames, prompt, tmp_path
 ):
     settings = FocusSettings.official(num_prototypes=7)
-    processor = make_processor(settings, fps=0.5, max_frames=9, image_std=(1, 1, 1))
+    processor = make_processor(
+        settings, fps=0.5, max_frames=9, image_std=(1, 1, 1), question_first=True
+    )
     processor.save_pretrained(tmp_path)
     for loader in (DynFocusProcessor, AutoProcessor):
         again = loader.from_pretrained(tmp_path)
@@ -203,6 +228,7 @@ def test_saving_and_loading_keeps_everything(
         assert again.settings == settings
         assert (again.fps, again.max_frames, again.frame_size) == (0.5, 9, 28)
         assert again.chat_template == processor.chat_template
+        assert again.question_first
         expected = processor(text=prompt, videos=make_frames(3))
         inputs = again(text=prompt, videos=make_frames(3))
         assert set(inputs) == set(expected)

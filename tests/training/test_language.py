@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from dynfocus.training import load_recipe
-from dynfocus.training.conversation import IGNORED, encode_conversation
+from dynfocus.training.conversation import encode_conversation
 from dynfocus.training.language import (
     FRAME_MARK,
     SPECIAL_TOKENS,
     LogDataset,
-    answer_accuracy,
     frame_log,
     load_tokenizer,
     log_conversation,
@@ -119,18 +117,6 @@ def test_log_samples_are_conversations(tokenizer):
     expected = encode_conversation(tokenizer, log_conversation(20_000_004, 12, 3))
     for name in ("input_ids", "labels"):
         assert torch.equal(data[4][name], expected[name])
-
-
-def test_accuracy_counts_answer_tokens_alone():
-    labels = torch.tensor([[IGNORED, IGNORED, 3, 4, 2], [IGNORED, 5, 2, IGNORED, 1]])
-    said = torch.tensor([[9, 3, 4, 0, 7], [5, 2, 8, 0, 7]])  # of the next token
-    logits = torch.nn.functional.one_hot(said, 10).float()
-    batch = {"input_ids": labels, "attention_mask": labels, "labels": labels}
-
-    def model(**inputs):
-        return SimpleNamespace(logits=logits)
-
-    assert answer_accuracy(model, batch) == pytest.approx(4 / 6)
 
 
 @pytest.mark.parametrize(

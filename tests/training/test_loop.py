@@ -10,8 +10,9 @@ import yaml
 from torch import nn
 from torch.utils.data import Dataset
 
+from dynfocus.provenance import source_commit
 from dynfocus.training import load_recipe, loop
-from dynfocus.training.loop import Job, source_commit, train
+from dynfocus.training.loop import Job, train
 from dynfocus.training.optimizer import MuonWithAdamW
 
 
@@ -202,10 +203,3 @@ def test_a_job_that_cannot_be_made_leaves_nothing(write_recipe, tmp_path):
     with pytest.raises(ValueError, match="no"):
         train(load_recipe(write_recipe()), fail, resume=True)
     assert not (tmp_path / "out").exists()
-
-
-def test_outside_a_checkout_the_commit_is_unknown(monkeypatch, tmp_path):
-    monkeypatch.setattr(loop, "__file__", str(tmp_path / "loop.py"))
-    assert source_commit() == "unknown"
-    monkeypatch.setenv("PATH", "")
-    assert source_commit() == "unknown"

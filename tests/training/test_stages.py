@@ -11,6 +11,7 @@ import torch
 
 import dynfocus
 from dynfocus.focus import num_video_tokens
+from dynfocus.models.chat import build_conversation
 from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
 from dynfocus.training import load_recipe, run_recipe, stages
 from dynfocus.training.conversation import encode_caption, encode_conversation
@@ -68,7 +69,7 @@ def mixed(make_tiny, tmp_path):
     chosen = [*videos.values(), samples[-3], samples[-1]]
     cache = FeatureCache(tmp_path / "cache", model, processor)
     cache.fill(chosen)
-    data = ConversationDataset(chosen, cache, processor.tokenizer, model.settings, 2)
+    data = ConversationDataset(chosen, cache, processor, model.settings, 2)
     encoded = [data[i] for i in (3, 0, 2, 1)]  # the text first
     assert encoded[2]["features"].num_frames == 1
     assert len({len(e["question"]) for e in encoded[1:]}) > 1
@@ -142,7 +143,7 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
     cache = FeatureCache(tmp_path, model, processor)
     cache.fill(samples)
     for stage in (1, 2):
-        data = ConversationDataset(samples, cache, tokenizer, model.settings, stage)
+        data = ConversationDataset(samples, cache, processor, model.settings, stage)
         assert len(data) == len(samples)
         for number, sample in enumerate(samples):
             encoded = data[number]
@@ -165,6 +166,59 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
                 assert encoded["question"].tolist() == question
             for name in ("input_ids", "labels"):
                 assert torch.equal(encoded[name], expected[name])
+
+
+def test_the_clock_starts_as_loud_as_the_words(make_tiny):
+    model, _ = make_tiny()
+    clock = model.cooperative_encoding.time_encoding.tables.weight.detach()
+    words = model.get_input_embeddings().weight.detach().std()
+    assert clock.square().mean().sqrt() == pytest.approx(float(words), rel=0.02)
+
+
+def test_loading_keeps_the_clock(make_tiny, tmp_path):
+    model, _ = make_tiny()
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    name = "cooperative_encoding.time_encoding.tables.weight"
+    assert torch.equal(again.state_dict()[name], model.state_dict()[name])
+
+
+@pytest.mark.parametrize("question_first", [False, True])
+def test_training_reads_the_prompt_that_asking_writes(
+    make_tiny, tmp_path, question_first
+):
+    model, processor = make_tiny()
+    processor.question_first = question_first
+    samples = load_samples(SOURCES[:1])
+    cache = FeatureCache(tmp_path, model, processor)
+    cache.fill(samples)
+    data = ConversationDataset(samples, cache, processor, model.settings, 2)
+    for number, sample in enumerate(samples):
+        question = sample["conversations"][0]["value"].removeprefix("<image>\n")
+        prompt = processor.apply_chat_template(
+            build_conversation((), question), add_generation_prompt=True
+        )
+        asked = processor(text=prompt, videos=[cache.load(sample["video"])])
+        encoded = data[number]
+        front = int((encoded["labels"] != -100).nonzero()[0, 0])
+        assert encoded["input_ids"][:front].tolist() == asked["input_ids"][0].tolist()
+        words = processor.tokenizer.decode(encoded["input_ids"][:front])
+        assert words.count(question) == 1 + question_first
+        assert words.index(question) < words.index("<video>") or not question_first
+
+
+def test_attention_is_a_matter_of_speed_alone(stage_recipe):
+    losses = []
+    for attention in ("sdpa", "eager"):
+        path = stage_recipe(
+            schedule={"attention": attention}, output=f"{attention}-run"
+        )
+        torch.manual_seed(0)
+        job = make_stage_job(load_recipe(path), 2)
+        assert job.model.language_model.config._attn_implementation == attention
+        batch = job.collator([job.dataset[i] for i in range(3)])
+        losses.append(job.model.eval()(**batch).loss)
+    torch.testing.assert_close(losses[0], losses[1])
 
 
 def test_a_batch_of_videos_pictures_and_text_trains(mixed):

@@ -78,7 +78,7 @@ def evaluate(
         summarise,
         write_results,
     )
-    from dynfocus.training.loop import source_commit
+    from dynfocus.provenance import source_commit
 
     plan = WorldBenchmark(
         num_videos=num_videos,

@@ -2,7 +2,11 @@
 
 from dynfocus.focus.centroids import kmeans
 from dynfocus.focus.clustering import ClusterResult, dpc_knn, merge_clusters
-from dynfocus.focus.cooperative import CooperativeEncoding, SpatialPrototypes
+from dynfocus.focus.cooperative import (
+    ClockEncoding,
+    CooperativeEncoding,
+    SpatialPrototypes,
+)
 from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototypes
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.tokens import (
@@ -15,6 +19,7 @@ from dynfocus.focus.tokens import (
 from dynfocus.focus.topk import hard_topk, perturbed_topk
 
 __all__ = [
+    "ClockEncoding",
     "ClusterResult",
     "CooperativeEncoding",
     "EventPrototypes",

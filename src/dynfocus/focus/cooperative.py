@@ -98,7 +98,32 @@ class ClockEncoding(nn.Module):
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.tables = nn.Embedding(sum(n for _, n in _CLOCK_DIGITS), hidden_size)
-        nn.init.normal_(self.tables.weight, std=0.02)
+        with torch.no_grad():
+            self.tables.weight.copy_(self.draw_tables(0.02))
+
+    def draw_tables(self, std: float) -> Tensor:
+        """Draw tables to start from, in which digits that follow each other are alike.
+
+        The rows of a table are a random mixture of cosines over its digits, slow ones
+        most, so earlier and later can be told apart along a line from the start.
+
+        Args:
+            std: Standard deviation of the entries. It should be that of the language
+                model's word embeddings: a clock much weaker is not heard.
+
+        Returns:
+            Weights for ``tables``.
+        """
+        weight = self.tables.weight
+        parts = []
+        for _, num_values in _CLOCK_DIGITS:
+            waves = torch.arange(1.0, num_values, device=weight.device)  # [n - 1]
+            digits = torch.arange(num_values, device=weight.device) + 0.5  # [n]
+            slopes = torch.cos(torch.pi / num_values * digits[:, None] * waves) / waves
+            noise = torch.randn(num_values - 1, weight.shape[1], device=weight.device)
+            rows = slopes @ noise
+            parts.append(rows * std / rows.square().mean().sqrt())
+        return torch.cat(parts).to(weight.dtype)
 
     def forward(self, pts_seconds: Tensor) -> Tensor:
         """Embed times.

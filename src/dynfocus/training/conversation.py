@@ -41,6 +41,19 @@ def encode_conversation(
     return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
 
 
+def insert_before(
+    sample: dict[str, Tensor], token_id: int, words: list[int]
+) -> dict[str, Tensor]:
+    """Insert words before the first token of a kind; the loss ignores them."""
+    ids, labels = sample["input_ids"], sample["labels"]
+    at = int((ids == token_id).nonzero()[0, 0])
+    lead, ignored = ids.new_tensor(words), labels.new_full((len(words),), IGNORED)
+    return {
+        "input_ids": torch.cat([ids[:at], lead, ids[at:]]),
+        "labels": torch.cat([labels[:at], ignored, labels[at:]]),
+    }
+
+
 def encode_caption(
     tokenizer: PreTrainedTokenizerFast, room: str, caption: str
 ) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -201,15 +200,3 @@ def make_language_job(recipe: Recipe) -> Job:
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     """Load a tokenizer from a folder."""
     return AutoTokenizer.from_pretrained(str(folder))
-
-
-def answer_accuracy(model: nn.Module, batch: dict[str, Tensor]) -> float:
-    """Return the share of answer tokens that the model would have written."""
-    with torch.inference_mode():
-        logits = model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-        ).logits
-    target = batch["labels"][:, 1:]
-    asked = target != -100
-    right = (logits[:, :-1].argmax(-1) == target) & asked
-    return int(right.sum()) / max(1, int(asked.sum()))

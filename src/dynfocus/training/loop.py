@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from transformers import (
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
+from dynfocus.provenance import source_commit
 from dynfocus.training.optimizer import MuonWithAdamW
 from dynfocus.training.recipe import Recipe
 
@@ -140,13 +140,3 @@ def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         report_to="none",
         disable_tqdm=not sys.stderr.isatty(),
     )
-
-
-def source_commit() -> str:
-    """Return the commit of the source tree, or ``unknown`` outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()

@@ -12,6 +12,7 @@ import yaml
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "linear", "constant")
 OPTIMIZERS = ("adamw", "muon")
+ATTENTIONS = ("sdpa", "eager")
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
@@ -46,6 +47,9 @@ class Schedule:
     max_grad_norm: float = 1.0
     precision: str = "float32"
     """``float32`` or ``bfloat16`` (autocast)."""
+    attention: str = "sdpa"
+    """Attention of the language model: ``sdpa``, or ``eager``, which is faster on a CPU
+    for samples of at most about 200 tokens."""
     num_workers: int = 0
     """Processes that prepare samples."""
     save_every: int = 500
@@ -74,6 +78,7 @@ class Schedule:
             ("precision", PRECISIONS),
             ("schedule", SCHEDULES),
             ("optimizer", OPTIMIZERS),
+            ("attention", ATTENTIONS),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(

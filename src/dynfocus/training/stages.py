@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
     AutoConfig,
@@ -29,6 +29,7 @@ from dynfocus.models.dynfocus import (
 from dynfocus.training.conversation import (
     encode_caption,
     encode_conversation,
+    insert_before,
     pad_samples,
 )
 from dynfocus.training.features import FeatureCache, medium_of
@@ -77,13 +78,14 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         self,
         samples: list[Sample],
         cache: FeatureCache,
-        tokenizer: Any,
+        processor: DynFocusProcessor,
         settings: FocusSettings,
         stage: int,
     ) -> None:
         self.samples = samples
         self.cache = cache
-        self.tokenizer = tokenizer
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
         self.settings = settings
         self.stage = stage
 
@@ -104,6 +106,11 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         else:
             first = (f"{room}\n{question}", answer)
             encoded = encode_conversation(self.tokenizer, [first, *turns[1:]])
+            encoded = insert_before(
+                encoded,
+                self.processor.video_token_id,
+                self.processor.lead_in(question),
+            )
         encoded["features"] = features
         encoded["question"] = torch.tensor(self.tokenizer(question)["input_ids"])
         return encoded
@@ -157,6 +164,7 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
     """Build the job of a stage from a recipe."""
     model, processor = _start(recipe)
     set_trainable(model, stage)
+    model.language_model.set_attn_implementation(recipe.schedule.attention)
     unknown = sorted(set(recipe.data) - _DATA_KEYS)
     if unknown:
         raise ValueError(
@@ -171,9 +179,7 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
         recipe.data.get("max_frames"),
     )
     cache.fill(samples)
-    dataset = ConversationDataset(
-        samples, cache, processor.tokenizer, model.settings, stage
-    )
+    dataset = ConversationDataset(samples, cache, processor, model.settings, stage)
     pad_id = int(processor.tokenizer.pad_token_id)
 
     def finish(trained: nn.Module, output: Path) -> None:
@@ -217,7 +223,9 @@ def _start(
             "together from its parts; start.model brings its own, so leave them out"
         )
     if set(start) == {"model"}:
-        model = DynFocusForConditionalGeneration.from_pretrained(start["model"])
+        model = DynFocusForConditionalGeneration.from_pretrained(
+            start["model"], dtype=torch.float32
+        )
         return model, DynFocusProcessor.from_pretrained(start["model"])
     if set(start) == {"vision_tower", "language_model"}:
         return assemble(start["vision_tower"], start["language_model"], recipe.model)
@@ -235,11 +243,15 @@ def assemble(
     Args:
         vision_tower: Folder of an ``InstructBlipVisionModel``.
         language_model: Folder of a causal language model with its tokenizer.
-        settings: ``focus`` (changes to the paper's settings) and ``qformer``.
+        settings: ``focus`` (changes to the paper's settings), ``qformer`` and
+            ``question_first`` (of the processor).
     """
-    unknown = sorted(set(settings) - {"focus", "qformer"})
+    known = ("focus", "qformer", "question_first")
+    unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ValueError(f"model: unknown group {unknown[0]!r}; known: focus, qformer")
+        raise ValueError(
+            f"model: unknown group {unknown[0]!r}; known: {', '.join(known)}"
+        )
     tokenizer = load_tokenizer(language_model)
     tower = InstructBlipVisionModel.from_pretrained(vision_tower)
     reader = LlamaForCausalLM.from_pretrained(language_model)
@@ -257,17 +269,18 @@ def assemble(
         video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
     )
     model = DynFocusForConditionalGeneration(config)
-    _copy(tower.state_dict(), model.vision_tower)
-    _copy(reader.state_dict(), model.language_model)
+    model.vision_tower.load_state_dict(tower.state_dict())
+    model.language_model.load_state_dict(reader.state_dict())
+    clock = model.cooperative_encoding.time_encoding
+    if clock is not None:  # as loud as the words that it is to be written in
+        words = float(model.get_input_embeddings().weight.detach().std())
+        clock.tables.weight.data.copy_(clock.draw_tables(words))
     processor = DynFocusProcessor(
         tokenizer,
         focus=focus,
         frame_size=config.frame_size,
         image_mean=PIXEL_MEAN,
         image_std=PIXEL_STD,
+        question_first=bool(settings.get("question_first", False)),
     )
     return model, processor
-
-
-def _copy(weights: dict[str, Tensor], module: nn.Module) -> None:
-    module.load_state_dict(weights, strict=True)

@@ -7,6 +7,7 @@ are needed, so training data of any size takes no disk.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -113,7 +114,8 @@ def video_samples(
         order = [questions[i] for i in rng.permutation(len(questions))]
         for start in range(0, len(order), turns_per_sample):
             group = order[start : start + turns_per_sample]
-            samples.append(_sample("video", str(address), group, len(samples)))
+            name = f"{address}#{len(samples)}"
+            samples.append(make_sample(name, "video", str(address), group))
     return samples
 
 
@@ -145,15 +147,23 @@ def picture_sample(address: WorldAddress) -> dict[str, Any] | None:
         WorldQuestion(kind="picture", question=pairs[i][0], answer=pairs[i][1])
         for i in rng.permutation(len(pairs))[:3]
     ]
-    return _sample("image", str(address), group, 0)
+    return make_sample(f"{address}#0", "image", str(address), group)
 
 
-def _sample(
-    medium: str, address: str, group: list[WorldQuestion], number: int
+def make_sample(
+    name: str, medium: str, place: str, questions: Sequence[WorldQuestion]
 ) -> dict[str, Any]:
+    """Write questions about one medium as a conversation in LLaVA's format.
+
+    Args:
+        name: The sample's id.
+        medium: ``video`` or ``image``.
+        place: Its file or address.
+        questions: The turns; the medium stands before the first.
+    """
     turns = []
-    for position, question in enumerate(group):
+    for position, question in enumerate(questions):
         mark = f"{PLACEHOLDER}\n" if position == 0 else ""
         turns.append({"from": "human", "value": mark + question.question})
         turns.append({"from": "gpt", "value": question.answer})
-    return {"id": f"{address}#{number}", medium: address, "conversations": turns}
+    return {"id": name, medium: place, "conversations": turns}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dynfocus.world.conversations import PLACEHOLDER
+from dynfocus.world.conversations import make_sample
 from dynfocus.world.questions import WorldQuestion, make_questions
 from dynfocus.world.render import check_size
 from dynfocus.world.scene import SPLITS, Split, make_scene
@@ -119,14 +119,7 @@ def _conversations(
 ) -> list[dict[str, Any]]:
     name = f"videos/{video.path.name}"
     return [
-        {
-            "id": f"{video.path.stem}-{number:03d}",
-            "video": name,
-            "conversations": [
-                {"from": "human", "value": f"{PLACEHOLDER}\n{question.question}"},
-                {"from": "gpt", "value": question.answer},
-            ],
-        }
+        make_sample(f"{video.path.stem}-{number:03d}", "video", name, [question])
         for number, question in enumerate(questions)
     ]
 

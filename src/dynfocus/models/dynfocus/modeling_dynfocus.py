@@ -22,6 +22,7 @@ from transformers import (
 from transformers import initialization as init
 
 from dynfocus.focus import (
+    ClockEncoding,
     CooperativeEncoding,
     EventPrototypes,
     SpatialPrototypes,
@@ -96,6 +97,9 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
+        if isinstance(module, ClockEncoding):
+            tables = module.draw_tables(self.config.initializer_range)
+            init.copy_(module.tables.weight, tables)
         if module is self and self.query_tokens is not None:
             init.normal_(self.query_tokens, std=self.config.initializer_range)
 

@@ -56,6 +56,9 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         image_std: Standard deviation of each colour.
         fps: Frames per second that are sampled from a file.
         max_frames: At most so many frames a video, taken evenly.
+        question_first: Whether the question of a block also stands before its video
+            tokens, so that a causal model reads them with the question in mind. This
+            is not in the paper, where it stands behind them only.
         use_question_vocabulary: Whether questions have a tokenizer of their own, as
             the Q-Former of InstructBLIP does; `set_qformer_tokenizer` sets it, and
             it lives in the folder ``qformer_tokenizer``.
@@ -71,6 +74,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         image_std: Sequence[float] = _CLIP_STD,
         fps: float = 1.0,
         max_frames: int | None = None,
+        question_first: bool = False,
         use_question_vocabulary: bool = False,
         chat_template: str | None = None,
     ) -> None:
@@ -88,6 +92,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         self.image_std = list(image_std)
         self.fps = fps
         self.max_frames = max_frames
+        self.question_first = question_first
         self.use_question_vocabulary = use_question_vocabulary
         self.video_token = VIDEO_TOKEN
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
@@ -124,6 +129,22 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
     def num_video_tokens(self, num_frames: int, max_cones: int | None = None) -> int:
         """Count the tokens of a block before anything is encoded."""
         return num_video_tokens(num_frames, self.settings, max_cones)
+
+    def lead_in(self, question: str) -> list[int]:
+        """Give the words that stand before the video tokens of a block.
+
+        Args:
+            question: The question of the block.
+
+        Returns:
+            The question's token ids with a newline; none without ``question_first``.
+        """
+        if not self.question_first or not question:
+            return []
+        ids: list[int] = self.tokenizer.encode(
+            f"{question}\n", add_special_tokens=False
+        )
+        return ids
 
     def pixel_values(self, frames: NDArray[np.uint8]) -> Tensor:
         """Resize and normalise frames.
@@ -192,6 +213,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         contents = read_media(blocks, media, self.settings, limits, self.frame_size)
         data = self._prompt_inputs(
             texts,
+            [self.lead_in(block.question) for block in blocks],
             [contents[block.medium].num_tokens for block in blocks],
             padding_side or self.tokenizer.padding_side,
             add_special_tokens,
@@ -204,6 +226,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
     def _prompt_inputs(
         self,
         texts: Sequence[str],
+        leads: Sequence[list[int]],
         counts: Sequence[int],
         side: str,
         add_special_tokens: bool,
@@ -215,14 +238,18 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
             add_special_tokens=add_special_tokens,
             return_offsets_mapping=return_offsets_mapping,
         )
-        room = iter(counts)
         marker = self.video_token_id
+        filling = iter(
+            [*lead, *[marker] * count]
+            for lead, count in zip(leads, counts, strict=True)
+        )
         rows, offsets = [], []
         for row, ids in enumerate(encoded["input_ids"]):
-            copies = [next(room) if token == marker else 1 for token in ids]
-            rows.append(repeat_items(ids, copies))
+            parts = [next(filling) if token == marker else [token] for token in ids]
+            rows.append([token for part in parts for token in part])
             if return_offsets_mapping:
-                offsets.append(repeat_items(encoded["offset_mapping"][row], copies))
+                places = encoded["offset_mapping"][row]
+                offsets.append(repeat_items(places, [len(part) for part in parts]))
         data: dict[str, Any] = pad_ids(rows, self._pad_token_id(self.tokenizer), side)
         if return_offsets_mapping:
             data["offset_mapping"] = pad_lists(offsets, (0, 0), side)
