@@ -42,6 +42,47 @@ def test_storyboard_that_cannot_be_made(run, clip, options, message):
     assert not list(Path().iterdir())
 
 
+def test_redundancy_of_any_video(run, clip):
+    outcome = run("redundancy", clip, clip, "--fps", "4", "--out", "r.png", "--json")
+    assert outcome.code == 0
+    first, second = outcome.document["videos"]
+    assert first == second
+    assert first["frames"] == 24  # three scenes of two seconds that stand still
+    assert first["repeated"] == pytest.approx(21 / 23, abs=1e-4)
+    assert outcome.document["mean"] == {"repeated": first["repeated"]}
+    assert outcome.err == "histograms: r.png\n"
+    assert Path("r.png").read_bytes().startswith(b"\x89PNG")
+    outcome = run("redundancy", clip, clip, "--fps", "4")
+    assert outcome.out == (
+        "clip.mp4: 91.3 % repeated\nclip.mp4: 91.3 % repeated\nmean: 91.3 % repeated\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--out", "r.txt"), 2, "--out must end in .png, .svg, .pdf, got 'r.txt'"),
+        (("--out", "no/r.png"), 1, "the histograms cannot be written to no/r.png"),
+        (("--repeat-threshold", "1.5"), 2, "1.5 is not between 0 and 1"),
+        (("--questions", "no.jsonl"), 1, "questions file no.jsonl does not exist"),
+        (("--encoder", "no/folder"), 1, "the encoder 'no/folder' could not be loaded"),
+    ],
+)
+def test_redundancy_that_cannot_be_measured(run, clip, options, code, message):
+    outcome = run("redundancy", clip, *options)
+    assert outcome.code == code
+    assert outcome.out == ""
+    assert message in outcome.err
+    assert not Path("r.png").exists()
+
+
+def test_redundancy_names_questions_about_other_videos(run, clip):
+    Path("q.jsonl").write_text('{"video": "other.mp4", "question": "What?"}\n')
+    outcome = run("redundancy", clip, "--questions", "q.jsonl")
+    assert outcome.code == 0
+    assert "warning: q.jsonl has no question about these files" in outcome.err
+
+
 def test_world_make_writes_videos_and_questions(run):
     outcome = run(
         "world",

@@ -16,9 +16,11 @@ COMMANDS = (
     "ask",
     "chat",
     "storyboard",
+    "redundancy",
     "world",
     "world make",
     "train",
+    "eval",
     "doctor",
 )
 HEAVY = ("torch", "transformers", "av", "numpy", "matplotlib", "PIL", "rich.console")

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from dynfocus.cli import ask, chat, demo, doctor, evaluate, storyboard, train, world
+from dynfocus.cli import (
+    ask,
+    chat,
+    demo,
+    doctor,
+    evaluate,
+    redundancy,
+    storyboard,
+    train,
+    world,
+)
 from dynfocus.cli.options import examples
 
 app = typer.Typer(
@@ -60,6 +70,7 @@ demo.register(app)
 ask.register(app)
 chat.register(app)
 storyboard.register(app)
+redundancy.register(app)
 world.register(app)
 train.register(app)
 evaluate.register(app)
