@@ -1,0 +1,53 @@
+"""What the README shows works as it stands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from dynfocus.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str) -> str:
+    (text,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return text
+
+
+def test_the_lines_of_python_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block("python"), "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r".+ for \d+ video tokens", lines[0])
+    assert len(lines) == 1 + 60 + 1  # the answer, a line a frame, the room
+    assert lines[-1].startswith("the ")
+
+
+def test_the_commands_print_what_is_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"^\$ dynfocus (.*)\n(.*)$", block("console"), re.MULTILINE)
+    assert len(shown) == 3
+    for command, expected in shown:
+        assert main(shlex.split(command)) == 0, command
+        assert capsys.readouterr().out == f"{expected}\n", command
+
+
+@pytest.mark.parametrize("name", ["focusworld-60-180s"])
+def test_the_figures_are_those_of_the_results(name):
+    document = json.loads((ROOT / f"docs/results/{name}.json").read_text())
+    for kind, row in document["rows"].items():
+        line = f"| {kind} | {100 * row['accuracy']:.1f} % |"
+        assert line in README, line
+
+
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert links
+    for link in links:
+        assert link.startswith("http") or (ROOT / link).exists(), link
