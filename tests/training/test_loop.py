@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from multiprocessing import get_context
 
 import pytest
 import torch
@@ -47,7 +50,26 @@ class Noisy(nn.Module):
         return {"loss": loss}
 
 
-def make_job(kill_at=None, made=None, num_draws=0):
+class Dying(Points):
+    """Points whose process is killed at once, as by ``kill -9``."""
+
+    def __getitem__(self, number):
+        try:
+            return super().__getitem__(number)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise
+
+
+def train_and_die(path, output, kill_at):
+    train(
+        load_recipe(path, [f"output={output}"]),
+        make_job(kill_at, points=Dying),
+        resume=True,
+    )
+
+
+def make_job(kill_at=None, made=None, num_draws=0, points=Points):
     def make(recipe):
         model = Noisy()
         torch.randn(num_draws)  # as much as preparing the data happened to draw
@@ -55,7 +77,7 @@ def make_job(kill_at=None, made=None, num_draws=0):
             made.append(model)
         return Job(
             model=model,
-            dataset=Points(kill_at),
+            dataset=points(kill_at),
             finish=lambda trained, output: torch.save(
                 trained.state_dict(), output / "weights.pt"
             ),
@@ -98,6 +120,42 @@ def test_a_killed_run_has_the_losses_of_an_undisturbed_one(
     )
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name])
+
+
+def test_a_process_that_is_killed_at_once_loses_nothing(write_recipe, tmp_path):
+    path = write_recipe(schedule=SCHEDULE)
+    train(load_recipe(path, [f"output={tmp_path / 'whole'}"]), make_job(), resume=True)
+    for kill_at in (7, 11):  # of its own reading: the second run dies later on
+        process = get_context("spawn").Process(
+            target=train_and_die, args=(path, tmp_path / "killed", kill_at)
+        )
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
+    killed = load_recipe(path, [f"output={tmp_path / 'killed'}"])
+    train(killed, make_job(), resume=True)
+    assert log(tmp_path / "killed") == log(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("state", [None, "", '{"global_step": 4'])
+def test_a_run_killed_while_it_saved_continues_from_the_checkpoint_before(
+    write_recipe, tmp_path, caplog, state
+):
+    path = write_recipe(schedule=SCHEDULE)
+    whole = load_recipe(path, [f"output={tmp_path / 'whole'}"])
+    killed = load_recipe(path, [f"output={tmp_path / 'killed'}"])
+    train(whole, make_job(), resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, make_job(kill_at=9), resume=True)
+    half = tmp_path / "killed" / "checkpoint-4"
+    if state is None:
+        (half / "trainer_state.json").unlink()
+    else:
+        (half / "trainer_state.json").write_text(state)
+    train(killed, make_job(), resume=True)
+    assert "checkpoint-4 was not written to its end and is removed" in caplog.text
+    assert f"continuing from {tmp_path / 'killed' / 'checkpoint-2'}" in caplog.text
+    assert log(tmp_path / "killed") == log(tmp_path / "whole")
 
 
 def test_without_resume_a_run_starts_over(write_recipe, tmp_path):

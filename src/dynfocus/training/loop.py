@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from transformers import (
     default_data_collator,
     set_seed,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -73,7 +75,7 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     set_seed(recipe.seed)
     job = make_job(recipe)
     output.mkdir(parents=True, exist_ok=True)
-    checkpoint = get_last_checkpoint(str(output)) if resume else None
+    checkpoint = _last_checkpoint(output) if resume else None
     (output / "recipe.yaml").write_text(
         f"# commit: {source_commit()}\n{recipe.to_yaml()}", encoding="utf-8"
     )
@@ -87,9 +89,26 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
         optimizers=(_optimizer(recipe, job.model), None),
     )
     _run(trainer, checkpoint)
-    trainer.state.save_to_json(str(output / "trainer_state.json"))
+    trainer.state.save_to_json(str(output / TRAINER_STATE_NAME))
     job.finish(job.model, output)
     return output
+
+
+def _last_checkpoint(output: Path) -> str | None:
+    """Find the last checkpoint that was written to its end; remove others after it.
+
+    The Trainer writes its state last, so a run that died while it saved has left a
+    folder without a readable one.
+    """
+    while (folder := get_last_checkpoint(str(output))) is not None:
+        try:
+            TrainerState.load_from_json(str(Path(folder, TRAINER_STATE_NAME)))
+        except (OSError, ValueError, TypeError):
+            logger.warning("%s was not written to its end and is removed", folder)
+            shutil.rmtree(folder)
+        else:
+            return str(folder)
+    return None
 
 
 def _run(trainer: Trainer, checkpoint: str | None) -> None:
@@ -98,7 +117,7 @@ def _run(trainer: Trainer, checkpoint: str | None) -> None:
         trainer.train()
         return
     logger.warning("continuing from %s", checkpoint)
-    state = TrainerState.load_from_json(str(Path(checkpoint, "trainer_state.json")))
+    state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
     if state.global_step < trainer.args.max_steps:
         trainer.train(resume_from_checkpoint=checkpoint)
         return
