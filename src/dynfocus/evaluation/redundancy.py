@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from dynfocus.models.answering import FocusedModel
-from dynfocus.report.image_features import image_features
+from dynfocus.report.image_features import LOOK_PIXELS, fit_size, image_features
 from dynfocus.video import SampledFrames, VideoReader
 
 Floats = NDArray[np.float64]
@@ -25,7 +25,6 @@ Progress = Callable[[int, int], None]
 
 _FLAT = 1e-9
 """Spread below which similarities count as all equal."""
-_LOOK_PIXELS = 96
 _MOST_PIXELS = 448
 _BATCH = 32
 NUM_BINS = 20
@@ -130,7 +129,7 @@ class ImageFeatureEncoder:
 
     def size(self, own: tuple[int, int]) -> tuple[int, int]:
         """Make the longer side 96 pixels."""
-        return _fit(own, _LOOK_PIXELS)
+        return fit_size(own, LOOK_PIXELS)
 
     def read(self, frames: SampledFrames) -> NDArray[np.float32]:
         """Describe the frames by cheap image features."""
@@ -168,7 +167,7 @@ class DualEncoder:
 
     def size(self, own: tuple[int, int]) -> tuple[int, int]:
         """Make the longer side 448 pixels at most; the processor crops and resizes."""
-        return _fit(own, min(max(own), _MOST_PIXELS))
+        return fit_size(own, min(max(own), _MOST_PIXELS))
 
     @torch.inference_mode()
     def read(self, frames: SampledFrames) -> NDArray[np.float32]:
@@ -246,7 +245,7 @@ class FocusedEncoder:
     def relevance(self, video: Any, asked: FrameQuestion) -> Floats:
         """Give the score of each frame's event for the question."""
         answer = self.focused.ask(video, asked.question, max_new_tokens=1)
-        return _min_max(np.array([frame.score for frame in answer.frames]))
+        return np.array([frame.score for frame in answer.frames])  # min-max by Eq. 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,11 +328,6 @@ def measure_redundancy(
         relevance=tuple(encoder.relevance(encoded, asked) for asked in questions),
         in_evidence=tuple(_in_evidence(frames.times, asked) for asked in questions),
     )
-
-
-def _fit(own: tuple[int, int], longer: int) -> tuple[int, int]:
-    scale = longer / max(own)
-    return max(8, round(own[0] * scale)), max(8, round(own[1] * scale))
 
 
 def _in_evidence(times: Floats, asked: FrameQuestion) -> NDArray[np.bool_] | None:

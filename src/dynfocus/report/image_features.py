@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Features = NDArray[np.float32]
 
+LOOK_PIXELS = 96
+"""Longer side of the pictures that features are taken from."""
+
 _LAYOUT_GRID = 8
 _EDGE_GRID = 4
 _NUM_DIRECTIONS = 8
@@ -33,6 +36,12 @@ _RGB_TO_XYZ = np.array(
     dtype=np.float32,
 )
 _WHITE = np.array([0.9505, 1.0, 1.089], dtype=np.float32)
+
+
+def fit_size(size: tuple[int, int], longer: int) -> tuple[int, int]:
+    """Scale a height and width so that the longer one is as given."""
+    scale = longer / max(size)
+    return max(8, round(size[0] * scale)), max(8, round(size[1] * scale))
 
 
 def image_features(frames: NDArray[np.uint8]) -> Features:

@@ -16,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from dynfocus.focus import ClusterResult, dpc_knn
-from dynfocus.report.image_features import image_features
+from dynfocus.report.image_features import LOOK_PIXELS, fit_size, image_features
 from dynfocus.video import VideoReader
 
 Progress = Callable[[int, int], None]
 
-_LOOK_PIXELS = 96
-"""Longer side of the frames that features are taken from."""
 _NUM_LOOKS = (90, 300)
 _LOOKS_PER_SECOND = 2.0
 _NUM_NEIGHBORS = 5
@@ -122,7 +120,7 @@ def make_storyboard(
     reader = VideoReader(path)
     frames, times = reader.sample(
         fps=fps if fps is not None else _choose_rate(reader),
-        size=_fit(reader.size, _LOOK_PIXELS),
+        size=fit_size(reader.size, LOOK_PIXELS),
         progress=progress,
     )
     frames, times = _distinct(frames, times)
@@ -134,7 +132,7 @@ def make_storyboard(
     found = _find_events(image_features(frames), num_prototypes, reader.duration)
     centers = found.centers[0].numpy()
     pictures = reader.sample(
-        times=times[centers], size=_fit(reader.size, tile_pixels)
+        times=times[centers], size=fit_size(reader.size, tile_pixels)
     ).frames
     stretches = _stretches(found.assignment[0].numpy(), times, reader.duration)
     tiles = tuple(
@@ -173,12 +171,6 @@ def _choose_rate(reader: VideoReader) -> float:
     least, most = _NUM_LOOKS
     wanted = min(max(_LOOKS_PER_SECOND * reader.duration, least), most)
     return min(wanted / reader.duration, reader.fps)
-
-
-def _fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
-    """Scale a height and width so that the longer one is as given."""
-    scale = longer / max(size)
-    return max(8, round(size[0] * scale)), max(8, round(size[1] * scale))
 
 
 def _distinct(
