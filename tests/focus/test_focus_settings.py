@@ -56,7 +56,10 @@ def test_cones_are_between_one_and_the_prototypes(
         ({"selection_ratio": "all"}, "selection_ratio must be above 0 .* got 'all'"),
         ({"noise_sigma": 0.0}, "noise_sigma must be above 0 and finite, got 0.0"),
         ({"noise_sigma": float("nan")}, "noise_sigma must be above 0 .* got nan"),
-        ({"temporal_clustering": "mean"}, "must be one of 'dpc', 'kmeans', got 'mean'"),
+        (
+            {"temporal_clustering": "mean"},
+            "must be one of 'dpc', 'kmeans', 'weighted_kmeans', got 'mean'",
+        ),
         ({"event_merge": None}, "event_merge must be one of .* got None"),
         ({"spatial_gate": 1}, "spatial_gate must be True or False, got 1"),
         ({"num_spatial_prototypes": ()}, "num_spatial_prototypes must be a list"),

@@ -1,4 +1,4 @@
-"""``dynfocus eval``: measure a model on a benchmark."""
+"""``dynfocus eval``: measure a model, compare systems, repeat the paper's ablations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dynfocus.cli.console import load_model, print_json, progress_bar
+from dynfocus.cli.console import load_model, print_json, progress_bar, say
 from dynfocus.cli.options import (
     Fps,
     Json,
@@ -21,29 +21,104 @@ from dynfocus.cli.options import (
     positive,
 )
 
-BENCHMARKS = ("focusworld",)
+ABLATIONS = (
+    "cones-rods",
+    "prototypes",
+    "ratio",
+    "length",
+    "training",
+    "clustering",
+    "fusion",
+    "gradient",
+    "preset",
+)
+"""The experiments of ``dynfocus.evaluation.ablations``, which is too heavy to import
+for a help text."""
+
+Out = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", help="Where to leave the results.")
+]
+Runs = Annotated[
+    Path,
+    typer.Option(
+        "--runs", metavar="FOLDER", help="Where to keep weights and answers meanwhile."
+    ),
+]
+Start = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="The model that every row's language model starts from."
+    ),
+]
+Steps = Annotated[
+    int, typer.Option("--steps", callback=at_least_one, help="Training steps a row.")
+]
+NumSeeds = Annotated[
+    int,
+    typer.Option("--num-seeds", callback=at_least_one, help="Training seeds a row."),
+]
+TrainingVideos = Annotated[
+    int,
+    typer.Option(
+        "--training-videos", callback=at_least_one, help="Videos to train on."
+    ),
+]
+ShortVideos = Annotated[
+    int,
+    typer.Option(
+        "--short-videos",
+        callback=at_least_one,
+        help="Unseen videos of one to three minutes to ask about.",
+    ),
+]
+MediumVideos = Annotated[
+    int,
+    typer.Option(
+        "--medium-videos", min=0, help="Unseen videos of eight to ten minutes."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        "eval",
+    """Add the command group to the program."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Measure a model, compare systems, repeat the paper's ablations.",
+        epilog=examples(
+            "dynfocus eval focusworld --num-videos 40",
+            "dynfocus eval ablation fusion",
+        ),
+    )
+
+    @group.callback()
+    def evaluate() -> None:
+        """Measure a model, compare systems, repeat the paper's ablations."""
+
+    group.command(
         epilog=examples(
             "dynfocus eval focusworld --num-videos 40",
             "dynfocus eval focusworld --num-videos 4 --min-seconds 30 --max-seconds 60 --json",
-        ),
-    )(evaluate)
+        )
+    )(focusworld)
+    group.command(
+        epilog=examples(
+            "dynfocus eval methods --num-seeds 3",
+            "dynfocus eval methods --steps 2 --training-videos 4 --short-videos 1 "
+            "--medium-videos 0",
+        )
+    )(methods)
+    group.command(
+        epilog=examples(
+            "dynfocus eval ablation cones-rods",
+            "dynfocus eval ablation clustering --num-seeds 3 --out results",
+        )
+    )(ablation)
+    app.add_typer(group, name="eval")
 
 
-def evaluate(
-    benchmark: Annotated[
-        str,
-        typer.Argument(metavar="BENCHMARK", help=f"One of {', '.join(BENCHMARKS)}."),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", metavar="FOLDER", help="Where to leave the results."),
-    ] = Path("runs/eval"),
+def focusworld(
+    out: Out = Path("runs/eval"),
     num_videos: Annotated[
         int, typer.Option("--num-videos", callback=at_least_one, help="Unseen videos.")
     ] = 40,
@@ -64,10 +139,6 @@ def evaluate(
     Answers are kept as they come, so a run that was stopped continues. The folder gets
     NAME.jsonl with every answer, and NAME.md and NAME.json with the table.
     """
-    if benchmark not in BENCHMARKS:
-        raise typer.BadParameter(
-            f"BENCHMARK must be one of {', '.join(BENCHMARKS)}, got {benchmark!r}"
-        )
     if min_seconds > max_seconds:
         raise typer.BadParameter(
             f"--min-seconds ({min_seconds:g}) must not be above --max-seconds ({max_seconds:g})"
@@ -95,5 +166,89 @@ def evaluate(
     page = write_results(out, name, command, source_commit(), plan, records)
     if json:
         print_json({"rows": summarise(records), "page": str(page)})
+    else:
+        print(page.read_text(encoding="utf-8"))
+
+
+def methods(
+    out: Out = Path("docs/results"),
+    runs: Runs = Path("runs/experiments"),
+    model: Start = "nano",
+    steps: Steps = 150,
+    num_seeds: NumSeeds = 3,
+    training_videos: TrainingVideos = 1000,
+    short_videos: ShortVideos = 12,
+    medium_videos: MediumVideos = 2,
+    json: Json = False,
+) -> None:
+    """Compare DynFocus with other ways to spend video tokens, everything else equal.
+
+    Each system is trained from the same start on the same features, data and steps, then
+    asked the same questions. What is done is kept, so a run that was stopped continues.
+    """
+    sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
+    _run_experiment("methods", out, runs, model, sizes, json)
+
+
+def ablation(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"One of {', '.join(ABLATIONS)}.")
+    ],
+    out: Out = Path("docs/results"),
+    runs: Runs = Path("runs/experiments"),
+    model: Start = "nano",
+    steps: Steps = 150,
+    num_seeds: NumSeeds = 1,
+    training_videos: TrainingVideos = 1000,
+    short_videos: ShortVideos = 12,
+    medium_videos: MediumVideos = 2,
+    json: Json = False,
+) -> None:
+    """Repeat an ablation of the paper at nano size, its figures beside ours.
+
+    Rows that several ablations share are trained once. What is done is kept, so a run
+    that was stopped continues.
+    """
+    if name not in ABLATIONS:
+        raise typer.BadParameter(
+            f"NAME must be one of {', '.join(ABLATIONS)}, got {name!r}"
+        )
+    sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
+    _run_experiment(name, out, runs, model, sizes, json)
+
+
+def _run_experiment(
+    name: str,
+    out: Path,
+    runs: Path,
+    model: str,
+    sizes: tuple[int, int, int, int, int],
+    json: bool,
+) -> None:
+    from transformers.utils import logging
+
+    from dynfocus.evaluation import (
+        EXPERIMENTS,
+        make_plan,
+        run_arms,
+        write_experiment,
+    )
+    from dynfocus.provenance import source_commit
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    experiment = EXPERIMENTS[name]
+    plan = make_plan(model, runs / "patches", *sizes)
+    records = run_arms(experiment.arms, plan, runs, say)
+    page = write_experiment(
+        experiment,
+        records,
+        plan,
+        out,
+        command=shlex.join(["dynfocus", *sys.argv[1:]]),
+        commit=source_commit(),
+    )
+    if json:
+        print_json({"page": str(page), "picture": str(page.with_suffix(".png"))})
     else:
         print(page.read_text(encoding="utf-8"))

@@ -140,11 +140,11 @@ def _ask_video(
             "tokens": answer.tokens,
             "seconds": round(answer.seconds, 4),
             "cone_share": len(cones) / len(answer.frames),
-            "evidence_seen": _evidence_seen(question, cones),
+            "evidence_seen": evidence_seen(question, cones),
         }
 
 
-def _evidence_seen(question: WorldQuestion, cones: list[float]) -> bool | None:
+def evidence_seen(question: WorldQuestion, cones: list[float]) -> bool | None:
     """Tell whether a Cone lies in the evidence; None where the answer has none."""
     if not question.evidence:
         return None

@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dynfocus.focus.clustering import dpc_knn, merge_clusters
+from dynfocus.focus.centroids import cluster_points
+from dynfocus.focus.clustering import merge_clusters
 from dynfocus.focus.events import EventSelection
 from dynfocus.focus.scoring import at_least_single, text_weights
 from dynfocus.focus.settings import NUM_ROD_TOKENS, FocusSettings
@@ -71,7 +72,9 @@ class SpatialPrototypes(nn.Module):
             settings.num_spatial_neighbors,
             strict=True,
         ):
-            clusters = dpc_knn(tokens, num_clusters, num_neighbors)
+            clusters = cluster_points(
+                tokens, num_clusters, num_neighbors, settings.spatial_clustering
+            )
             if self.gate is None:
                 clusters = clusters.in_point_order()
             tokens = merge_clusters(tokens, clusters, settings.spatial_merge)

@@ -12,8 +12,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dynfocus.focus.centroids import kmeans
-from dynfocus.focus.clustering import dpc_knn, merge_clusters
+from dynfocus.focus.centroids import cluster_points
+from dynfocus.focus.clustering import merge_clusters
 from dynfocus.focus.scoring import QuestionContext, at_least_single, build_score_network
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.topk import perturbed_topk
@@ -129,13 +129,13 @@ class EventPrototypes(nn.Module):
         num_frames = mask.sum(1)
         num_prototypes = settings.num_prototypes_for(mask.shape[1])
         points = rearrange(pooled, "b t p d -> b t (p d)")
-        if settings.temporal_clustering == "dpc":
-            clusters = dpc_knn(
-                points, num_prototypes, settings.num_temporal_neighbors, mask
-            )
-        else:
-            clusters = kmeans(points, num_prototypes, mask)
-        clusters = clusters.in_point_order()
+        clusters = cluster_points(
+            points,
+            num_prototypes,
+            settings.num_temporal_neighbors,
+            settings.temporal_clustering,
+            mask,
+        ).in_point_order()
         merged = merge_clusters(points, clusters, settings.event_merge)
         frames = clusters.centers
         present = frames >= 0

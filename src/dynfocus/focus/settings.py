@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 MergeWeight = Literal["uniform", "importance", "exponential"]
-TemporalClustering = Literal["dpc", "kmeans"]
+Clustering = Literal["dpc", "kmeans", "weighted_kmeans"]
 ScorePooling = Literal["norm_max", "channel_max"]
 ScoreNetwork = Literal["mlp", "global"]
 ScoreConditioning = Literal["none", "question"]
@@ -18,7 +18,8 @@ NUM_ROD_TOKENS = 2
 """A Rod is one context token and one content token (Eq. 12)."""
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "temporal_clustering": get_args(TemporalClustering),
+    "temporal_clustering": get_args(Clustering),
+    "spatial_clustering": get_args(Clustering),
     "event_merge": get_args(MergeWeight),
     "score_pooling": get_args(ScorePooling),
     "score_network": get_args(ScoreNetwork),
@@ -49,8 +50,9 @@ class FocusSettings:
     num_event_tokens: int = 16
     """Tokens of a pooled frame, a square number; ``P`` in the paper."""
 
-    temporal_clustering: TemporalClustering = "dpc"
-    """How frames become event prototypes: the paper's T-DPC or k-means."""
+    temporal_clustering: Clustering = "dpc"
+    """How frames become event prototypes: the paper's T-DPC, k-means, or k-means
+    weighted by importance (Table 11)."""
 
     num_prototypes: int = 25
     """Event prototypes of a video with at least as many frames; ``L``."""
@@ -84,6 +86,9 @@ class FocusSettings:
 
     topk_gradient: TopkGradient = "exact"
     """``exact``: Eq. 9; ``diagonal``: only the terms the published code keeps."""
+
+    spatial_clustering: Clustering = "dpc"
+    """How patches become spatial prototypes: the paper's S-DPC or one of the others."""
 
     num_spatial_prototypes: tuple[int, ...] = (16, 6)
     """Tokens of each S-DPC layer, never increasing; ``M_1, M_2, ..``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dynfocus.training.connectors import make_connector_job
 from dynfocus.training.language import make_language_job
 from dynfocus.training.loop import train
 from dynfocus.training.recipe import Recipe, Schedule, load_recipe
@@ -16,6 +17,7 @@ TASKS = {
     "language": make_language_job,
     "stage1": make_stage_1_job,
     "stage2": make_stage_2_job,
+    "connector": make_connector_job,
 }
 
 __all__ = ["TASKS", "Recipe", "Schedule", "load_recipe", "run_recipe"]

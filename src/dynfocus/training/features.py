@@ -148,6 +148,7 @@ def _fingerprint(
                 settings.num_temporal_neighbors,
                 settings.temporal_clustering,
                 settings.event_merge,
+                settings.spatial_clustering,
                 settings.num_spatial_prototypes,
                 settings.num_spatial_neighbors,
                 settings.spatial_merge,

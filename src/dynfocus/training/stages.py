@@ -6,9 +6,10 @@ the vision tower learns, from conversations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -71,22 +72,42 @@ def set_trainable(model: nn.Module, stage: int) -> list[str]:
     return names
 
 
+class VideoStore(Protocol):
+    """Where the frozen half of training videos comes from."""
+
+    def load(self, medium: str) -> Any:
+        """Return the frozen half of a video; it has ``num_frames``."""
+        ...
+
+    def num_frames(self, medium: str) -> int:
+        """Return the number of frames of a video without reading it."""
+        ...
+
+
 class ConversationDataset(Dataset[dict[str, Any]]):
-    """Samples with their cached features, encoded for one stage."""
+    """Samples with the encoded half of their videos, encoded for one stage.
+
+    Args:
+        samples: Conversations in LLaVA's format.
+        videos: Where the frozen half of each video comes from.
+        processor: Tokenizer and prompts.
+        count_tokens: Tokens of a video from its number of frames.
+        stage: 1 for captions alone, 2 for conversations.
+    """
 
     def __init__(
         self,
         samples: list[Sample],
-        cache: FeatureCache,
+        videos: VideoStore,
         processor: DynFocusProcessor,
-        settings: FocusSettings,
+        count_tokens: Callable[[int], int],
         stage: int,
     ) -> None:
         self.samples = samples
-        self.cache = cache
+        self.videos = videos
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        self.settings = settings
+        self.count_tokens = count_tokens
         self.stage = stage
 
     def __len__(self) -> int:
@@ -98,8 +119,8 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         _, medium = medium_of(sample)
         if not medium:
             return encode_conversation(self.tokenizer, turns)
-        features = self.cache.load(medium)
-        room = VIDEO_TOKEN * num_video_tokens(features.num_frames, self.settings)
+        features = self.videos.load(medium)
+        room = VIDEO_TOKEN * self.count_tokens(features.num_frames)
         question, answer = turns[0]
         if self.stage == 1:
             encoded: dict[str, Any] = encode_caption(self.tokenizer, room, answer)
@@ -117,11 +138,11 @@ class ConversationDataset(Dataset[dict[str, Any]]):
 
 
 def sample_lengths(
-    samples: list[Sample], cache: FeatureCache, settings: FocusSettings
+    samples: list[Sample], videos: VideoStore, count_tokens: Callable[[int], int]
 ) -> list[int]:
     """Estimate how many tokens each sample has, without encoding it."""
     room = {
-        medium: num_video_tokens(cache.num_frames(medium), settings)
+        medium: count_tokens(videos.num_frames(medium))
         for medium in {medium_of(sample)[1] for sample in samples}
         if medium
     }
@@ -179,7 +200,8 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
         recipe.data.get("max_frames"),
     )
     cache.fill(samples)
-    dataset = ConversationDataset(samples, cache, processor, model.settings, stage)
+    count = partial(num_video_tokens, settings=model.settings)
+    dataset = ConversationDataset(samples, cache, processor, count, stage)
     pad_id = int(processor.tokenizer.pad_token_id)
 
     def finish(trained: nn.Module, output: Path) -> None:
@@ -192,7 +214,7 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
         dataset=dataset,
         finish=finish,
         collator=lambda batch: collate(batch, pad_id),
-        lengths=sample_lengths(samples, cache, model.settings),
+        lengths=sample_lengths(samples, cache, count),
     )
 
 

@@ -1,0 +1,357 @@
+"""Experiments of several arms: each arm is trained, asked and kept, so runs continue.
+
+All arms of an experiment share the frozen features, the language model they start from,
+the training data, the number of steps and the questions. They differ in what an `Arm`
+says. Only the connector starts fresh.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dynfocus.evaluation.scoring import is_right
+from dynfocus.evaluation.world import evidence_seen
+from dynfocus.methods import ConnectedLanguageModel
+from dynfocus.models.dynfocus import DynFocusProcessor
+from dynfocus.models.loading import load_parts
+from dynfocus.training import Recipe, Schedule
+from dynfocus.training.connectors import PARTS, load_connected, make_connector_job
+from dynfocus.training.loop import train
+from dynfocus.training.patches import PatchCache
+from dynfocus.world import make_questions
+from dynfocus.world.conversations import WorldAddress
+from dynfocus.world.dataset import draw_duration
+
+Progress = Callable[[str], None]
+VIDEO_TOKEN = "<video>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """One stage of an arm's training."""
+
+    stage: int = 2
+    """1 for captions alone, 2 for questions."""
+    trains: tuple[str, ...] = tuple(PARTS)
+    """What learns; the rest is frozen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One row of an experiment."""
+
+    name: str
+    """Short, for files."""
+    label: str
+    """What the table calls it."""
+    connector: str = "dynfocus"
+    """Name of the connector."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the connector."""
+    lessons: tuple[Lesson, ...] = (Lesson(),)
+    """How it is trained."""
+    weights_of: str = ""
+    """Name of the arm whose weights it is tested with; its own if empty."""
+    x: float | None = None
+    """Place on the horizontal axis, for an experiment over a number."""
+    paper: tuple[float, ...] = ()
+    """The paper's figures for this row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestSet:
+    """Unseen videos of one length."""
+
+    __test__ = False  # not a test class of pytest
+
+    name: str
+    num_videos: int
+    seconds: tuple[float, float]
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What all arms of a run share."""
+
+    start: str = "nano"
+    """The model whose language model, text encoder and clock all arms start from."""
+    patches: str = "runs/patches"
+    """Folder of the frozen features."""
+    num_steps: int = 150
+    num_caption_steps: int = 37
+    """Steps of a lesson of stage 1."""
+    batch_size: int = 16
+    learning_rate: float = 0.002
+    num_training_videos: int = 1000
+    training_seconds: tuple[float, float] = (20.0, 120.0)
+    max_training_frames: int = 32
+    """Training videos are thinned to so many frames."""
+    kinds: tuple[str, ...] = ("needle", "presence", "count", "order")
+    seeds: tuple[int, ...] = (0,)
+    """Training seeds."""
+    sets: tuple[TestSet, ...] = (
+        TestSet(name="short", num_videos=12, seconds=(60.0, 180.0)),
+        TestSet(name="medium", num_videos=2, seconds=(480.0, 600.0)),
+    )
+    max_per_kind: int = 3
+    """Questions of a kind a video (presence: pairs)."""
+    fps: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "num_caption_steps", "num_training_videos"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if not self.seeds or not self.sets:
+            raise ValueError("seeds and sets must hold at least one entry each")
+
+
+def make_plan(
+    start: str,
+    patches: str | Path,
+    num_steps: int,
+    num_seeds: int,
+    num_training_videos: int,
+    num_short: int,
+    num_medium: int,
+) -> Plan:
+    """Write the plan of an experiment with the usual lengths of videos.
+
+    Args:
+        start: The model that all arms start from.
+        patches: Folder of the frozen features.
+        num_steps: Steps of stage 2; stage 1 has a quarter of it.
+        num_seeds: Training seeds, from 0.
+        num_training_videos: Videos to train on.
+        num_short: Unseen videos of one to three minutes.
+        num_medium: Unseen videos of eight to ten minutes; may be 0.
+    """
+    sets = [TestSet(name="short", num_videos=num_short, seconds=(60.0, 180.0))]
+    if num_medium:
+        sets.append(
+            TestSet(name="medium", num_videos=num_medium, seconds=(480.0, 600.0))
+        )
+    return Plan(
+        start=start,
+        patches=str(patches),
+        num_steps=num_steps,
+        num_caption_steps=max(1, num_steps // 4),
+        num_training_videos=num_training_videos,
+        seeds=tuple(range(num_seeds)),
+        sets=tuple(sets),
+    )
+
+
+def run_arms(
+    arms: tuple[Arm, ...], plan: Plan, folder: str | Path, progress: Progress
+) -> dict[str, list[dict[str, Any]]]:
+    """Train and ask every arm with every seed.
+
+    Args:
+        arms: The rows.
+        plan: What they share.
+        folder: Checkpoints and answers; an arm whose answers are there is not run again.
+        progress: Told what is being done.
+
+    Returns:
+        Records of each arm by name, one a question and seed.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
+    by_name = {arm.name: arm for arm in arms}
+    for number, (seed, arm) in enumerate((s, a) for s in plan.seeds for a in arms):
+        path = folder / f"{arm.name}-seed{seed}.jsonl"
+        stamp = _stamp(arm, plan, seed)
+        records = _kept(path, stamp)
+        if records is None:
+            place = f"{number + 1} of {len(arms) * len(plan.seeds)}: {arm.label}"
+            progress(f"{place}, seed {seed}: training")
+            weights = _train_arm(
+                by_name[arm.weights_of or arm.name], plan, seed, folder
+            )
+            progress(f"{place}, seed {seed}: asking")
+            records = list(ask_arm(arm, plan, seed, weights))
+            _keep(path, stamp, records)
+        found[arm.name] += records
+    return found
+
+
+def _stamp(arm: Arm, plan: Plan, seed: int) -> Any:
+    """Return all that an arm's answers depend on, as JSON gives it back."""
+    lessons = [asdict(lesson) for lesson in arm.lessons]
+    shared = {k: v for k, v in asdict(plan).items() if k != "patches"}
+    what = [arm.connector, dict(arm.options), lessons, arm.weights_of]
+    return json.loads(json.dumps([what, shared | {"seeds": [seed]}]))
+
+
+def _kept(path: Path, stamp: Any) -> list[dict[str, Any]] | None:
+    """Read the answers of an arm that was asked before; None if it was not."""
+    if not path.exists():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        head, *records = [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not an answers file of an experiment; delete it or name another "
+            "folder"
+        ) from error
+    if head != {"arm": stamp}:
+        raise ValueError(
+            f"{path} belongs to a run with other settings; delete it or name another "
+            "folder"
+        )
+    return records
+
+
+def _keep(path: Path, stamp: Any, records: list[dict[str, Any]]) -> None:
+    """Write the answers at once, so that a file is whole or not there."""
+    lines = [json.dumps({"arm": stamp}), *(json.dumps(record) for record in records)]
+    partial = path.with_suffix(".partial")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _train_arm(arm: Arm, plan: Plan, seed: int, folder: Path) -> Path:
+    """Train an arm lesson by lesson, continuing where it stopped."""
+    weights: Path | None = None
+    for number, lesson in enumerate(arm.lessons):
+        output = folder / f"{arm.name}-seed{seed}-lesson{number + 1}"
+        if not (output / "connected.safetensors").is_file():
+            recipe = make_recipe(arm, lesson, plan, seed, output, weights)
+            train(recipe, make_connector_job, resume=True)
+            for checkpoint in output.glob("checkpoint-*"):
+                _remove(checkpoint)
+        weights = output
+    assert weights is not None
+    return weights
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+def make_recipe(
+    arm: Arm, lesson: Lesson, plan: Plan, seed: int, output: Path, start: Path | None
+) -> Recipe:
+    """Write the recipe of one lesson of an arm."""
+    model = {
+        "connector": arm.connector,
+        "options": dict(arm.options),
+        "trains": list(lesson.trains),
+        "stage": lesson.stage,
+    }
+    source = {
+        "num_videos": plan.num_training_videos,
+        "seconds": list(plan.training_seconds),
+        "seed": 1_000_000,
+        "turns_per_sample": 1,
+        "kinds": list(plan.kinds) if lesson.stage == 2 else ["caption"],
+    }
+    steps = plan.num_steps if lesson.stage == 2 else plan.num_caption_steps
+    return Recipe(
+        task="connector",
+        output=str(output),
+        seed=seed,
+        start={"model": plan.start} | ({"connector": str(start)} if start else {}),
+        model=model,
+        data={
+            "cache": plan.patches,
+            "fps": plan.fps,
+            "max_frames": plan.max_training_frames,
+            "sources": [{"world_videos": source}],
+        },
+        schedule=Schedule(
+            num_steps=steps,
+            batch_size=plan.batch_size,
+            learning_rate=plan.learning_rate,
+            optimizer="muon",
+            adam_beta2=0.98,
+            save_every=100,
+            log_every=10,
+        ),
+    )
+
+
+def ask_arm(arm: Arm, plan: Plan, seed: int, weights: Path) -> Iterator[dict[str, Any]]:
+    """Ask a trained arm about all test sets, one record a question."""
+    start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
+    cache = PatchCache(plan.patches, start, processor, plan.fps)
+    options = dict(arm.options)
+    model = load_connected(start, arm.connector, options, weights).eval()
+    for test in plan.sets:
+        for video in range(test.seed, test.seed + test.num_videos):
+            seconds = draw_duration(test.seconds, video, "test")
+            address = WorldAddress(split="test", seed=video, seconds=seconds)
+            cache.fill([str(address)])
+            for record in _ask_video(model, processor, cache, address, plan):
+                yield {"set": test.name, "training_seed": seed, **record}
+
+
+def _ask_video(
+    model: ConnectedLanguageModel,
+    processor: DynFocusProcessor,
+    cache: PatchCache,
+    address: WorldAddress,
+    plan: Plan,
+) -> Iterator[dict[str, Any]]:
+    patches = cache.load(str(address))
+    began = time.perf_counter()
+    prepared = model.prepare(patches)
+    prepare_seconds = time.perf_counter() - began
+    for question in make_questions(address.scene(), plan.max_per_kind):
+        if question.kind not in plan.kinds:
+            continue
+        began = time.perf_counter()
+        text, connected = answer_question(model, processor, prepared, question.question)
+        spent = time.perf_counter() - began
+        fine = patches.pts_seconds[connected.fine_frames].tolist()
+        yield {
+            "video": address.seed,
+            "kind": question.kind,
+            "question": question.question,
+            "truth": question.answer,
+            "answer": text,
+            "right": is_right(question, text),
+            "held_out": question.held_out,
+            "tokens": len(connected.embeds),
+            "prepare_seconds": round(prepare_seconds, 4),
+            "seconds": round(spent, 4),
+            "fine_share": len(fine) / patches.num_frames,
+            "evidence_seen": evidence_seen(question, fine) if fine else None,
+        }
+
+
+@torch.inference_mode()
+def answer_question(
+    model: ConnectedLanguageModel,
+    processor: DynFocusProcessor,
+    prepared: Any,
+    question: str,
+    max_new_tokens: int = 24,
+) -> tuple[str, Any]:
+    """Answer a question about a prepared video, with the prompt of training.
+
+    Returns:
+        The answer and the video tokens that were read.
+    """
+    tokenizer = processor.tokenizer
+    ids = torch.tensor([tokenizer(question)["input_ids"]])
+    (connected,) = model.video_tokens([prepared], ids, torch.ones_like(ids))
+    room = [model.video_token_id] * len(connected.embeds)
+    front = tokenizer.encode("USER: ", add_special_tokens=False)
+    back = tokenizer.encode(f"\n{question} ASSISTANT:", add_special_tokens=False)
+    lead = processor.lead_in(question)
+    prompt = [tokenizer.bos_token_id, *front, *lead, *room, *back]
+    output = model.answer(torch.tensor([prompt]), connected, max_new_tokens)
+    return tokenizer.decode(output, skip_special_tokens=True).strip(), connected

@@ -1,0 +1,295 @@
+"""Experiments as Markdown, JSON and a picture, with the paper's figures beside ours."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dynfocus.evaluation.ablations import Experiment
+from dynfocus.evaluation.experiment import Plan
+
+Record = dict[str, Any]
+Records = Mapping[str, Sequence[Record]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A mean over training seeds with its spread."""
+
+    mean: float
+    spread: float
+    """Standard deviation over seeds; 0 for one seed."""
+
+
+def accuracy(records: Sequence[Record], kind: str = "") -> Share | None:
+    """Return the share of right answers over seeds, in percent; None without any.
+
+    Without a kind it is the mean over kinds, so that frequent kinds do not count more.
+    """
+    seeds: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        if not kind or record["kind"] == kind:
+            seeds[record["training_seed"]][record["kind"]].append(record["right"])
+    if not seeds:
+        return None
+    return _over_seeds(
+        [100 * fmean(map(fmean, kinds.values())) for kinds in seeds.values()]
+    )
+
+
+def _over_seeds(values: Sequence[float]) -> Share:
+    return Share(fmean(values), stdev(values) if len(values) > 1 else 0.0)
+
+
+def evidence_recall(records: Sequence[Record]) -> tuple[float, float] | None:
+    """Return the recall of the evidence and the share of fine frames, in percent.
+
+    Recall is the share of questions whose evidence holds a fine frame. None where no
+    frame is encoded finely.
+    """
+    asked = [r for r in records if r["evidence_seen"] is not None]
+    if not asked:
+        return None
+    seen = 100 * fmean(r["evidence_seen"] for r in asked)
+    return seen, 100 * fmean(r["fine_share"] for r in asked)
+
+
+def agreement(experiment: Experiment, records: Records) -> str:
+    """Say how many pairs of rows stand in the paper's order, by its first column."""
+    rows = [
+        (arm.paper[0], own.mean)
+        for arm in experiment.arms
+        if arm.paper and (own := accuracy(records[arm.name])) is not None
+    ]
+    pairs = [(a, b) for a, b in combinations(rows, 2) if a[0] != b[0]]
+    if not pairs:
+        return f"The paper: {experiment.expects}."
+    same = sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a, b in pairs)
+    verdict = "agrees" if 2 * same > len(pairs) else "does not agree"
+    return (
+        f"The paper: {experiment.expects}. {same} of {len(pairs)} pairs of rows stand in "
+        f"its order ({experiment.paper_columns[0]}): the direction {verdict}."
+    )
+
+
+def write_experiment(
+    experiment: Experiment,
+    records: Records,
+    plan: Plan,
+    folder: str | Path,
+    *,
+    command: str,
+    commit: str,
+) -> Path:
+    """Write NAME.md, NAME.json and NAME.png and return the first.
+
+    Args:
+        experiment: What was run.
+        records: The records of each arm by name.
+        plan: What the arms shared.
+        folder: Created if missing.
+        command: What was typed.
+        commit: Of the source.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = (
+        experiment.name
+        if experiment.name == "methods"
+        else f"ablation-{experiment.name}"
+    )
+    hardware = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    document = {
+        "command": command,
+        "commit": commit,
+        "hardware": hardware,
+        "plan": asdict(plan),
+        "arms": {
+            arm.name: asdict(arm) | {"results": _results(records[arm.name], plan)}
+            for arm in experiment.arms
+        },
+    }
+    (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    draw_experiment(experiment, records, plan).savefig(folder / f"{name}.png", dpi=120)
+    lines = [
+        f"# {experiment.title}",
+        "",
+        f"`{command}`, commit {commit[:12]}, {hardware}.",
+        "",
+        _describe(plan),
+        "",
+        *(
+            line
+            for test in plan.sets
+            for line in _table(experiment, records, plan, test.name)
+        ),
+        agreement(experiment, records) + f" ({experiment.source})",
+        "",
+        f"![{experiment.title}]({name}.png)",
+        "",
+    ]
+    path = folder / f"{name}.md"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def _describe(plan: Plan) -> str:
+    sets = "; ".join(
+        f"{test.name}: {test.num_videos} unseen videos of {test.seconds[0]:g} to "
+        f"{test.seconds[1]:g} s at {plan.fps:g} fps"
+        for test in plan.sets
+    )
+    low, high = plan.training_seconds
+    return (
+        f"Each row: a fresh connector before the same language model, {plan.num_steps} steps "
+        f"of {plan.batch_size} questions on {plan.num_training_videos} videos of {low:g} to "
+        f"{high:g} s thinned to {plan.max_training_frames} frames, training seeds "
+        f"{', '.join(map(str, plan.seeds))}. {sets}. Exact match in percent, mean"
+        + (" and standard deviation over seeds." if len(plan.seeds) > 1 else ".")
+    )
+
+
+def _of(records: Sequence[Record], test: str) -> list[Record]:
+    return [record for record in records if record["set"] == test]
+
+
+def _results(records: Sequence[Record], plan: Plan) -> dict[str, Any]:
+    results = {}
+    for test in plan.sets:
+        asked = _of(records, test.name)
+        kinds = {kind: accuracy(asked, kind) for kind in plan.kinds}
+        results[test.name] = {
+            "questions": len(asked),
+            "mean": _plain(accuracy(asked)),
+            "kinds": {kind: _plain(value) for kind, value in kinds.items()},
+            "video_tokens": fmean(r["tokens"] for r in asked),
+            "seconds": fmean(r["seconds"] for r in asked),
+            "first_seconds": fmean(r["seconds"] + r["prepare_seconds"] for r in asked),
+            "evidence_recall_and_fine_share": evidence_recall(asked),
+        }
+    return results
+
+
+def _plain(value: Share | None) -> dict[str, float] | None:
+    return None if value is None else asdict(value)
+
+
+def _table(
+    experiment: Experiment, records: Records, plan: Plan, test: str
+) -> list[str]:
+    """Write the Markdown table of one test set."""
+    kinds = list(plan.kinds)
+    head = [test, "tokens", *kinds, "mean", "s a question", "s the first"]
+    head += [
+        "evidence seen / fine frames",
+        *(f"paper: {c}" for c in experiment.paper_columns),
+    ]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for arm in experiment.arms:
+        asked = _of(records[arm.name], test)
+        recall = evidence_recall(asked)
+        cells = [arm.label, f"{fmean(r['tokens'] for r in asked):.0f}"]
+        cells += [_show(accuracy(asked, kind)) for kind in kinds]
+        cells += [_show(accuracy(asked))]
+        cells += [f"{fmean(r['seconds'] for r in asked):.2f}"]
+        cells += [f"{fmean(r['seconds'] + r['prepare_seconds'] for r in asked):.2f}"]
+        cells += ["-" if recall is None else f"{recall[0]:.0f} / {recall[1]:.0f}"]
+        cells += [f"{value:g}" for value in arm.paper]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _show(value: Share | None) -> str:
+    if value is None:
+        return "-"
+    spread = f" ± {value.spread:.1f}" if value.spread else ""
+    return f"{value.mean:.1f}{spread}"
+
+
+def draw_experiment(experiment: Experiment, records: Records, plan: Plan) -> Figure:
+    """Draw mean accuracy of each test set over the tokens, or over ``x``, or as bars."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if experiment.axis:
+        draw: Callable[..., None] = _draw_line
+    elif experiment.name == "methods":
+        draw = _draw_tokens
+    else:
+        draw = _draw_bars
+    for number, test in enumerate(plan.sets):
+        draw(axes, experiment, records, test.name, number)
+    axes.set_title(experiment.title)
+    axes.legend()
+    return figure
+
+
+def _draw_line(
+    axes: Any, experiment: Experiment, records: Records, test: str, number: int
+) -> None:
+    rows = [(arm.x, accuracy(_of(records[arm.name], test))) for arm in experiment.arms]
+    shown = [(x, own) for x, own in rows if own is not None]
+    axes.errorbar(
+        [x for x, _ in shown],
+        [own.mean for _, own in shown],
+        yerr=[own.spread for _, own in shown],
+        marker="o",
+        label=test,
+    )
+    axes.set_xlabel(experiment.axis)
+    axes.set_ylabel("accuracy, %")
+
+
+def _draw_tokens(
+    axes: Any, experiment: Experiment, records: Records, test: str, number: int
+) -> None:
+    marker = "os^Dv"[number % 5]
+    for place, arm in enumerate(experiment.arms):
+        asked = _of(records[arm.name], test)
+        own = accuracy(asked)
+        if own is None:
+            continue
+        axes.errorbar(
+            [fmean(r["tokens"] for r in asked)],
+            [own.mean],
+            yerr=[own.spread],
+            marker=marker,
+            color=f"C{place}",
+            linestyle="",
+            label=arm.label if number == 0 else None,
+        )
+    axes.set_xscale("log")
+    axes.plot([], [], marker=marker, color="grey", linestyle="", label=f"{test} videos")
+    axes.set_xlabel("video tokens read")
+    axes.set_ylabel("accuracy, %")
+
+
+def _draw_bars(
+    axes: Any, experiment: Experiment, records: Records, test: str, number: int
+) -> None:
+    rows = [
+        (arm.label, accuracy(_of(records[arm.name], test))) for arm in experiment.arms
+    ]
+    shown = [(label, own) for label, own in rows if own is not None]
+    places = [-place - 0.35 * number for place in range(len(shown))]
+    axes.barh(
+        places,
+        [own.mean for _, own in shown],
+        height=0.33,
+        xerr=[own.spread for _, own in shown],
+        label=test,
+    )
+    axes.set_yticks([-place - 0.18 for place in range(len(shown))])
+    axes.set_yticklabels([label for label, _ in shown])
+    axes.set_xlabel("accuracy, %")

@@ -1,0 +1,96 @@
+"""Connectors: how many tokens of a frame reach the language model, and which.
+
+A connector is either a function that compresses patches without parameters, followed by
+one projector, or a module of its own. All of them start from the same patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from dynfocus.focus import FocusSettings
+from dynfocus.methods.connectors.chat_univi import ChatUniVi
+from dynfocus.methods.connectors.dynamic import DynFocusConnector
+from dynfocus.methods.connectors.interface import ConnectedVideo, ConnectorSizes
+from dynfocus.methods.connectors.llama_vid import LlamaVid
+from dynfocus.methods.connectors.projected import ProjectedTokens
+from dynfocus.methods.connectors.uniform_patches import UniformPatches
+from dynfocus.methods.connectors.video_chatgpt import VideoChatGPT
+
+__all__ = [
+    "CONNECTORS",
+    "ConnectedVideo",
+    "ConnectorSizes",
+    "build_connector",
+]
+
+
+def _uniform_patches(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
+    settings = FocusSettings.from_dict(dict(options.get("budget_of", {})))
+    return ProjectedTokens(UniformPatches(sizes.num_patches, settings), sizes)
+
+
+def _video_chatgpt(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
+    return ProjectedTokens(VideoChatGPT(sizes.num_patches, **options), sizes)
+
+
+def _chat_univi(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
+    return ProjectedTokens(ChatUniVi(sizes.num_patches, **options), sizes)
+
+
+def _llama_vid(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
+    return LlamaVid(sizes)
+
+
+def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
+    settings = FocusSettings.from_dict(dict(options.get("focus", {})))
+    changes = {name: value for name, value in options.items() if name != "focus"}
+    return DynFocusConnector(sizes, settings, **changes)
+
+
+CONNECTORS: dict[str, Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]] = {
+    "chat_univi": _chat_univi,
+    "dynfocus": _dynfocus,
+    "llama_vid": _llama_vid,
+    "uniform_patches": _uniform_patches,
+    "video_chatgpt": _video_chatgpt,
+}
+"""Connectors by name."""
+
+_OPTIONS: dict[str, frozenset[str]] = {
+    "chat_univi": frozenset({"frames_per_event"}),
+    "dynfocus": frozenset({"focus", "cone", "rods"}),
+    "llama_vid": frozenset(),
+    "uniform_patches": frozenset({"budget_of"}),
+    "video_chatgpt": frozenset({"max_frames"}),
+}
+
+
+def build_connector(
+    name: str, sizes: ConnectorSizes, options: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """Build a connector with fresh weights.
+
+    Args:
+        name: One of ``CONNECTORS``.
+        sizes: What it connects.
+        options: Its own settings.
+
+    Raises:
+        ValueError: If the name or an option is not known.
+    """
+    options = dict(options or {})
+    if name not in CONNECTORS:
+        raise ValueError(
+            f"connector must be one of {', '.join(sorted(CONNECTORS))}, got {name!r}"
+        )
+    unknown = sorted(set(options) - _OPTIONS[name])
+    if unknown:
+        known = ", ".join(sorted(_OPTIONS[name])) or "none"
+        raise ValueError(
+            f"connector {name!r} has no option {unknown[0]!r}; accepted are {known}"
+        )
+    return CONNECTORS[name](sizes, options)

@@ -1,0 +1,46 @@
+"""Video-ChatGPT: means over space beside means over time (Maaz et al., ACL 2024)."""
+
+from __future__ import annotations
+
+import torch
+
+from dynfocus.methods.connectors.projected import CompressedVideo
+from dynfocus.methods.patches import VideoPatches
+
+
+class VideoChatGPT:
+    r"""Pool a video over its patches and over its frames.
+
+    .. math::
+        \tau_t = \mathrm{mean}_n\, v_{t,n} \qquad \sigma_n = \mathrm{mean}_t\, v_{t,n}
+
+    The tokens are :math:`\tau_1 .. \tau_T, \sigma_1 .. \sigma_N`.
+
+    Differs from the original:
+        A video of fewer than ``max_frames`` frames is not padded with zero rows.
+
+    Args:
+        num_patches: Patches of a frame.
+        max_frames: At most so many frames, evenly spaced.
+    """
+
+    def __init__(self, num_patches: int, max_frames: int = 100) -> None:
+        self.num_patches = num_patches
+        self.max_frames = max_frames
+
+    def num_tokens(self, num_frames: int) -> int:
+        """Count the tokens of a video from its number of frames alone."""
+        return min(num_frames, self.max_frames) + self.num_patches
+
+    def __call__(self, video: VideoPatches) -> CompressedVideo:
+        """Pool the patches of a video."""
+        count = min(video.num_frames, self.max_frames)
+        frames = (2 * torch.arange(count) + 1) * video.num_frames // (2 * count)
+        patches = video.patches[frames]
+        timeless = torch.full((self.num_patches,), torch.nan, dtype=torch.float64)
+        return CompressedVideo(
+            num_frames=video.num_frames,
+            tokens=torch.cat([patches.mean(1), patches.mean(0)]),
+            pts_seconds=torch.cat([video.pts_seconds[frames], timeless]),
+            fine_frames=frames[:0],
+        )

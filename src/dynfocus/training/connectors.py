@@ -1,0 +1,215 @@
+"""Train a language model to read videos through any connector, on the same data.
+
+Task ``connector``: the vision tower is frozen and its patches are cached, so that every
+system starts from the same features; text encoder, language model and clock come from
+``start.model``, and so do the projectors that a connector shares with it; the rest of the
+connector is fresh. ``start.connector`` continues from an earlier run of this task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dynfocus.methods import (
+    ConnectedLanguageModel,
+    ConnectorSizes,
+    VideoPatches,
+    build_connector,
+)
+from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
+from dynfocus.models.dynfocus.vision import count_patches
+from dynfocus.models.loading import load_parts
+from dynfocus.training.features import medium_of
+from dynfocus.training.loop import Job
+from dynfocus.training.patches import PatchCache
+from dynfocus.training.recipe import Recipe
+from dynfocus.training.sources import load_samples
+from dynfocus.training.stages import ConversationDataset, collate, sample_lengths
+
+WEIGHTS = "connected.safetensors"
+"""File of a trained connector with the parts that were trained beside it."""
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "language_model": ("language_model.",),
+    "projector": (
+        "clock.",
+        "connector.projector.",
+        "connector.context_projector.",
+        "connector.encoding.multi_modal_projector.",
+        "connector.encoding.context_projector.",
+    ),
+    "focus": ("connector.", "text_encoder."),
+}
+"""What can be frozen (Table 7), by the start of parameters' names: ``projector`` leads
+into the language model, ``focus`` is the rest of the connector and the text encoder."""
+
+_MODEL_KEYS = {"connector", "options", "trains", "stage"}
+_DATA_KEYS = {"sources", "cache", "fps", "max_frames"}
+
+
+class PreparedVideos:
+    """Videos as a connector wants them: prepared at first use, then kept in memory.
+
+    Args:
+        patches: The patches on disk.
+        model: What prepares them.
+    """
+
+    def __init__(self, patches: PatchCache, model: ConnectedLanguageModel) -> None:
+        self.patches = patches
+        self.model = model
+        self._kept: dict[str, Any] = {}
+
+    def load(self, medium: str) -> Any:
+        """Return what the connector prepared of a video."""
+        if medium in self._kept:
+            return self._kept[medium]
+        prepared = self.model.prepare(self.patches.load(medium))
+        if not isinstance(prepared, VideoPatches):  # those are large, and on disk
+            self._kept[medium] = prepared
+        return prepared
+
+    def num_frames(self, medium: str) -> int:
+        """Return the number of frames of a video."""
+        return self.patches.num_frames(medium)
+
+
+def part_of(name: str) -> str:
+    """Name the part of ``PARTS`` that a parameter belongs to."""
+    return next(part for part, heads in PARTS.items() if name.startswith(heads))
+
+
+def set_trained_parts(model: nn.Module, parts: Sequence[str]) -> list[str]:
+    """Free the parameters of some parts, freeze all others, and name the free ones."""
+    unknown = sorted(set(parts) - set(PARTS))
+    if unknown or not parts:
+        raise ValueError(
+            f"model.trains must name some of {', '.join(PARTS)}, got {list(parts)}"
+        )
+    names = []
+    for name, parameter in model.named_parameters():
+        learns = part_of(name) in parts
+        parameter.requires_grad_(learns)
+        if learns:
+            names.append(name)
+    return names
+
+
+def load_connected(
+    start: DynFocusForConditionalGeneration,
+    connector: str,
+    options: dict[str, Any],
+    weights: str | Path | None = None,
+) -> ConnectedLanguageModel:
+    """Put a connector between the parts of a model.
+
+    Args:
+        start: The model whose other parts are used; they are not copied.
+        connector: Name of the connector.
+        options: Its settings.
+        weights: Folder that an earlier run of task ``connector`` wrote; fresh without.
+    """
+    config = start.config
+    sizes = ConnectorSizes(
+        num_patches=count_patches(config.vision_config),
+        dim=config.vision_config.hidden_size,
+        text_dim=config.qformer_config.hidden_size,
+        hidden_size=config.text_config.hidden_size,
+    )
+    fresh = build_connector(connector, sizes, options)
+    model = ConnectedLanguageModel(fresh, start)
+    _adopt_projectors(fresh, start.cooperative_encoding)
+    if weights is not None:
+        result = model.load_state_dict(load_file(Path(weights, WEIGHTS)), strict=False)
+        tied = set(model.all_tied_weights_keys)
+        if set(result.missing_keys) - tied or result.unexpected_keys:
+            raise ValueError(
+                f"{weights} holds another connector than {connector!r} with these "
+                f"options; missing are {result.missing_keys[:3]}, not known are "
+                f"{result.unexpected_keys[:3]}"
+            )
+    return model
+
+
+def _adopt_projectors(connector: nn.Module, trained: nn.Module) -> None:
+    """Start from the trained projectors that a connector has too.
+
+    They map patches and text into the language model's space; merged patches are still
+    patches to them. What scores frames is fresh for every system.
+    """
+    own = dict(connector.named_modules())
+    for name, module in trained.named_children():
+        places = (name, f"encoding.{name}", name.removeprefix("multi_modal_"))
+        for place in places:
+            if place in own:
+                own[place].load_state_dict(module.state_dict())
+
+
+def make_connector_job(recipe: Recipe) -> Job:
+    """Build the job of task ``connector``."""
+    _check(recipe)
+    start, processor = load_parts(
+        recipe.start["model"], device="cpu", dtype=torch.float32
+    )
+    model = load_connected(
+        start,
+        recipe.model["connector"],
+        dict(recipe.model.get("options", {})),
+        recipe.start.get("connector"),
+    )
+    set_trained_parts(model, recipe.model.get("trains", list(PARTS)))
+    model.language_model.set_attn_implementation(recipe.schedule.attention)
+    samples = load_samples(recipe.data.get("sources") or ())
+    cache = PatchCache(
+        recipe.data.get("cache", Path(recipe.output) / "patches"),
+        start,
+        processor,
+        float(recipe.data.get("fps", 1.0)),
+        recipe.data.get("max_frames"),
+    )
+    cache.fill([medium_of(sample)[1] for sample in samples])
+    videos = PreparedVideos(cache, model)
+    count = model.num_tokens
+    stage = int(recipe.model.get("stage", 2))
+    dataset = ConversationDataset(samples, videos, processor, count, stage)
+    pad_id = int(processor.tokenizer.pad_token_id)
+    return Job(
+        model=model,
+        dataset=dataset,
+        finish=_save,
+        collator=lambda batch: collate(batch, pad_id),
+        lengths=sample_lengths(samples, cache, count),
+    )
+
+
+def _save(model: nn.Module, output: Path) -> None:
+    """Write the weights once, without the names that are tied to others."""
+    assert isinstance(model, ConnectedLanguageModel)
+    tied = set(model.all_tied_weights_keys)
+    state = {k: v.contiguous() for k, v in model.state_dict().items() if k not in tied}
+    save_file(state, output / WEIGHTS)
+
+
+def _check(recipe: Recipe) -> None:
+    for group, values, known in (
+        ("model", recipe.model, _MODEL_KEYS),
+        ("data", recipe.data, _DATA_KEYS),
+        ("start", recipe.start, {"model", "connector"}),
+    ):
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"{group}: unknown setting {unknown[0]!r}; known are "
+                f"{', '.join(sorted(known))}"
+            )
+    if "connector" not in recipe.model or "model" not in recipe.start:
+        raise ValueError(
+            "task connector needs model.connector, the name of a connector, and "
+            "start.model, 'nano' or the folder of the model around it"
+        )
