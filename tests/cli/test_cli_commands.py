@@ -213,3 +213,37 @@ class _Answering:
         from dynfocus.models import Answer
 
         return Answer(text="A", question=question, tokens=3, frames=[], seconds=0.1)
+
+
+def test_an_unknown_ablation_is_a_wrong_call(run):
+    outcome = run("eval", "ablation", "magic")
+    assert outcome.code == 2
+    assert "NAME must be one of cones-rods, prototypes" in outcome.err
+    assert "got 'magic'" in outcome.err
+
+
+def test_an_experiment_is_run_as_asked_and_written(run, monkeypatch, tmp_path):
+    seen = {}
+
+    def run_arms(arms, plan, folder, progress):
+        seen.update(arms=arms, plan=plan, folder=folder)
+        progress("1 of 1")
+        record = {"set": "short", "training_seed": 0, "kind": "needle", "right": True}
+        record |= {"tokens": 5, "seconds": 1.0, "prepare_seconds": 0.0}
+        record |= {"evidence_seen": None, "fine_share": 0.0}
+        return {arm.name: [record] for arm in arms}
+
+    monkeypatch.setattr("dynfocus.evaluation.run_arms", run_arms)
+    outcome = run(
+        *("eval", "ablation", "fusion", "--steps", "8", "--num-seeds", "2"),
+        *("--medium-videos", "0", "--short-videos", "3", "--out", "out", "--json"),
+    )
+    assert outcome.code == 0
+    assert outcome.document["page"] == "out/ablation-fusion.md"
+    assert outcome.err == "1 of 1\n"
+    plan = seen["plan"]
+    assert (plan.num_steps, plan.num_caption_steps, plan.seeds) == (8, 2, (0, 1))
+    assert [test.num_videos for test in plan.sets] == [3]
+    assert [arm.name for arm in seen["arms"]][-1] == "base"
+    page = (tmp_path / "out" / "ablation-fusion.md").read_text()
+    assert "| cross-attention | 5 | 100.0 |" in page

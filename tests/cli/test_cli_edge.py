@@ -21,6 +21,9 @@ COMMANDS = (
     "world make",
     "train",
     "eval",
+    "eval focusworld",
+    "eval methods",
+    "eval ablation",
     "doctor",
 )
 HEAVY = ("torch", "transformers", "av", "numpy", "matplotlib", "PIL", "rich.console")

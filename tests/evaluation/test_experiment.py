@@ -1,0 +1,304 @@
+"""Experiments: arms that are trained once, asked the same, and kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import (
+    InstructBlipVisionConfig,
+    InstructBlipVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from dynfocus.cli import evaluate as command
+from dynfocus.evaluation import EXPERIMENTS, Arm, Experiment, Plan, run_arms
+from dynfocus.evaluation import experiment as module
+from dynfocus.evaluation.ablations import ABLATIONS, BASE
+from dynfocus.evaluation.experiment import Lesson, TestSet, answer_question
+from dynfocus.evaluation.tables import (
+    accuracy,
+    agreement,
+    evidence_recall,
+    write_experiment,
+)
+from dynfocus.methods import VideoPatches
+from dynfocus.models.loading import load_parts
+from dynfocus.training.connectors import load_connected
+from dynfocus.training.language import train_tokenizer
+from dynfocus.training.stages import assemble
+
+FOCUS = BASE | {"num_prototypes": 4, "num_noise_samples": 10}
+ARMS = (
+    Arm(name="base", label="DynFocus", options={"focus": FOCUS}, x=4, paper=(2.0,)),
+    Arm(
+        name="fewer",
+        label="L = 2",
+        options={"focus": FOCUS | {"num_prototypes": 2}},
+        weights_of="base",
+        x=2,
+        paper=(1.0,),
+    ),
+    Arm(
+        name="two",
+        label="two lessons",
+        connector="llama_vid",
+        lessons=(Lesson(stage=1, trains=("projector",)), Lesson()),
+        x=3,
+        paper=(3.0,),
+    ),
+)
+EXPERIMENT = Experiment(
+    name="tiny",
+    title="A tiny table",
+    source="nowhere",
+    paper_columns=("QA",),
+    arms=ARMS,
+    expects="two is best",
+)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("start")
+    tokenizer = train_tokenizer(20, 400)
+    torch.manual_seed(0)
+    tower = InstructBlipVisionConfig(
+        hidden_size=12,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=112,
+        patch_size=28,
+        initializer_range=0.1,
+    )
+    reader = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    InstructBlipVisionModel(tower).save_pretrained(folder / "tower")
+    LlamaForCausalLM(reader).save_pretrained(folder / "reader")
+    tokenizer.save_pretrained(folder / "reader")
+    qformer = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    settings = {
+        "focus": FOCUS | {"time_encoding": "clock"},
+        "qformer": qformer,
+        "question_first": True,
+    }
+    model, processor = assemble(str(folder / "tower"), str(folder / "reader"), settings)
+    model.save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture
+def plan(start, tmp_path):
+    return Plan(
+        start=str(start),
+        patches=str(tmp_path / "patches"),
+        num_steps=1,
+        num_caption_steps=1,
+        batch_size=2,
+        num_training_videos=2,
+        training_seconds=(6.0, 8.0),
+        max_training_frames=6,
+        sets=(TestSet(name="short", num_videos=2, seconds=(8.0, 9.0)),),
+        max_per_kind=1,
+    )
+
+
+def test_arms_are_asked_the_same_and_not_run_twice(plan, tmp_path, monkeypatch):
+    told: list[str] = []
+    records = run_arms(ARMS, plan, tmp_path / "runs", told.append)
+    asked = {
+        name: [(r["video"], r["question"]) for r in found]
+        for name, found in records.items()
+    }
+    assert asked["base"] == asked["fewer"] == asked["two"]
+    assert len(asked["base"]) >= 4
+    assert any("3 of 3: two lessons, seed 0: training" in line for line in told)
+    assert all(r["tokens"] == 2 * 8 or r["tokens"] == 2 * 9 for r in records["two"])
+    folders = sorted(p.name for p in (tmp_path / "runs").iterdir() if p.is_dir())
+    assert folders == ["base-seed0-lesson1", "two-seed0-lesson1", "two-seed0-lesson2"]
+    assert not list((tmp_path / "runs").rglob("checkpoint-*"))
+
+    def refuse(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(module, "train", refuse)
+    told.clear()
+    assert run_arms(ARMS, plan, tmp_path / "runs", told.append) == records
+    assert told == []
+
+
+def test_a_stopped_run_keeps_its_finished_arms(plan, tmp_path, monkeypatch):
+    real, calls = module.train, []
+
+    def stop_at_the_third(recipe, *arguments, **options):
+        calls.append(recipe.output)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(recipe, *arguments, **options)
+
+    monkeypatch.setattr(module, "train", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run_arms(ARMS, plan, tmp_path, lambda text: None)
+    assert (tmp_path / "base-seed0.jsonl").is_file()
+    assert not (tmp_path / "two-seed0.jsonl").exists()
+    run_arms(ARMS, plan, tmp_path, lambda text: None)
+    assert [c.rsplit("/", 1)[1] for c in calls] == [
+        "base-seed0-lesson1",
+        "two-seed0-lesson1",
+        "two-seed0-lesson2",
+        "two-seed0-lesson2",
+    ]
+
+
+def test_answers_of_other_settings_are_refused(plan, tmp_path):
+    run_arms(ARMS[:1], plan, tmp_path, lambda text: None)
+    with pytest.raises(ValueError, match="belongs to a run with other settings"):
+        run_arms(ARMS[:1], replace(plan, num_steps=2), tmp_path, print)
+    (tmp_path / "base-seed0.jsonl").write_text("not json\n")
+    with pytest.raises(ValueError, match="is not an answers file of an experiment"):
+        run_arms(ARMS[:1], plan, tmp_path, print)
+
+
+def test_the_prompt_of_an_answer_is_the_one_of_training(start):
+    model, processor = load_parts(start, device="cpu")
+    connected = load_connected(model, "llama_vid", {}).eval()
+    video = VideoPatches(
+        patches=torch.randn(3, 16, 12), pts_seconds=torch.arange(3.0).double()
+    )
+    seen = {}
+
+    def answer(input_ids, tokens, max_new_tokens):
+        seen["ids"] = input_ids
+        return input_ids[0, :0]
+
+    connected.answer = answer
+    question = "What letter is on the red square?"
+    answer_question(connected, processor, connected.prepare(video), question)
+    from dynfocus.training.conversation import encode_conversation, insert_before
+
+    text = f"{'<video>' * 6}\n{question}"
+    encoded = encode_conversation(processor.tokenizer, [(text, "C")])
+    lead = processor.lead_in(question)
+    full = insert_before(encoded, connected.video_token_id, lead)["input_ids"]
+    length = seen["ids"].shape[1]
+    assert seen["ids"][0].tolist() == full[:length].tolist()
+    assert len(lead) > 0
+    assert full[length:].tolist() == processor.tokenizer.encode(
+        " C", add_special_tokens=False
+    ) + [2]
+
+
+def record(right, kind="needle", seed=0, seen=None, share=0.0, test="short"):
+    return {
+        "set": test,
+        "training_seed": seed,
+        "kind": kind,
+        "right": right,
+        "tokens": 20,
+        "seconds": 0.5,
+        "prepare_seconds": 1.0,
+        "evidence_seen": seen,
+        "fine_share": share,
+    }
+
+
+def test_the_mean_is_over_kinds_and_the_spread_over_seeds():
+    records = [record(True), record(True), record(True), record(False)]
+    records += [record(False, "count"), record(True, "count", seed=1)]
+    records += [record(True, seed=1)]
+    whole = accuracy(records)
+    assert whole.mean == pytest.approx((37.5 + 100) / 2)
+    assert whole.spread == pytest.approx(44.194, abs=1e-3)
+    assert accuracy(records, "needle").mean == pytest.approx((75 + 100) / 2)
+    assert accuracy(records, "order") is None
+
+
+def test_recall_counts_questions_with_evidence_alone():
+    records = [record(True, seen=True, share=0.1), record(True, seen=False, share=0.3)]
+    assert evidence_recall([*records, record(True)]) == pytest.approx((50, 20))
+    assert evidence_recall([record(True)]) is None
+
+
+def test_the_direction_of_the_paper_is_compared_pair_by_pair():
+    records = {
+        "base": [record(True), record(False)],
+        "fewer": [record(False)],
+        "two": [record(False)],
+    }
+    said = agreement(EXPERIMENT, records)
+    assert (
+        "The paper: two is best. 1 of 3 pairs of rows stand in its order (QA)" in said
+    )
+    assert said.endswith("the direction does not agree.")
+    records["two"] = [record(True)]
+    assert agreement(EXPERIMENT, records).endswith(
+        "3 of 3 pairs of rows stand in its order (QA): the direction agrees."
+    )
+
+
+@pytest.mark.parametrize("axis", ["", "prototypes"])
+def test_a_table_a_picture_and_what_made_them_are_written(plan, tmp_path, axis):
+    records = {arm.name: [record(True, k) for k in plan.kinds] for arm in ARMS}
+    experiment = replace(EXPERIMENT, axis=axis)
+    page = write_experiment(
+        experiment, records, plan, tmp_path, command="dynfocus x", commit="c" * 40
+    )
+    text = page.read_text()
+    assert page.name == "ablation-tiny.md"
+    assert "`dynfocus x`, commit cccccccccccc" in text
+    assert (
+        "| DynFocus | 20 | 100.0 | 100.0 | 100.0 | 100.0 | 100.0 | 0.50 | 1.50 | - | 2 |"
+    ) in text
+    document = json.loads((tmp_path / "ablation-tiny.json").read_text())
+    assert document["plan"]["num_steps"] == 1
+    assert document["arms"]["two"]["results"]["short"]["video_tokens"] == 20
+    picture = (tmp_path / "ablation-tiny.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_the_program_knows_every_ablation():
+    assert command.ABLATIONS == ABLATIONS
+    assert set(EXPERIMENTS) == {*ABLATIONS, "methods"}
+
+
+def test_arms_of_one_name_are_one_arm():
+    found = {}
+    for experiment in EXPERIMENTS.values():
+        for arm in experiment.arms:
+            what = (arm.connector, json.dumps(dict(arm.options)), arm.lessons)
+            assert found.setdefault(arm.name, what) == what
+
+
+def test_systems_of_the_comparison_differ_in_one_thing():
+    arms = {arm.name: arm for arm in EXPERIMENTS["methods"].arms}
+    assert len(arms) == 7
+    question = arms["question"].options["focus"]
+    assert question == arms["base"].options["focus"] | {
+        "score_conditioning": "question"
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_steps": 0}, "num_steps must be 1 or more, got 0"),
+        ({"seeds": ()}, "seeds and sets must hold at least one"),
+    ],
+)
+def test_wrong_plans_are_refused(plan, changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(plan, **changes)

@@ -1,0 +1,193 @@
+"""Training a connector: same start, same data, and what is frozen stays."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dynfocus.methods import VideoPatches
+from dynfocus.models.dynfocus import VideoInputs
+from dynfocus.models.dynfocus.vision import encode_pixels
+from dynfocus.models.loading import load_parts
+from dynfocus.training import load_recipe, run_recipe
+from dynfocus.training.connectors import (
+    PARTS,
+    WEIGHTS,
+    load_connected,
+    make_connector_job,
+    part_of,
+    set_trained_parts,
+)
+from dynfocus.training.patches import PatchCache
+
+FOCUS = {
+    "num_event_tokens": 4,
+    "num_prototypes": 4,
+    "selection_ratio": 0.5,
+    "num_spatial_prototypes": [4, 2],
+    "num_spatial_neighbors": [3, 2],
+    "num_noise_samples": 10,
+}
+SOURCE = {
+    "num_videos": 2,
+    "seconds": [5, 8],
+    "turns_per_sample": 1,
+    "kinds": ["needle", "presence"],
+}
+CONNECTORS = {
+    "dynfocus": {"focus": FOCUS | {"score_conditioning": "question"}},
+    "llama_vid": {},
+    "uniform_patches": {"budget_of": FOCUS},
+}
+
+
+@pytest.fixture
+def start(make_tiny, tmp_path):
+    model, processor = make_tiny()
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    return tmp_path / "start"
+
+
+@pytest.fixture
+def recipe(start, write_recipe, tmp_path):
+    def write(connector="dynfocus", name="recipe.yaml", **model):
+        return write_recipe(
+            name,
+            task="connector",
+            start={"model": str(start)},
+            model={"connector": connector, "options": CONNECTORS[connector]} | model,
+            data={
+                "cache": str(tmp_path / "patches"),
+                "max_frames": 6,
+                "sources": [{"world_videos": SOURCE}],
+            },
+        )
+
+    return write
+
+
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_a_connector_learns_and_is_loaded_back(recipe, start, connector):
+    output = run_recipe(recipe(connector))
+    model, _ = load_parts(start, device="cpu")
+    trained = load_connected(model, connector, CONNECTORS[connector], output)
+    stored = load_file(output / WEIGHTS)
+    for name, tensor in stored.items():
+        assert torch.equal(trained.state_dict()[name], tensor)
+    fresh = make_connector_job(load_recipe(recipe(connector))).model.state_dict()
+    moved = [name for name, tensor in stored.items() if not fresh[name].equal(tensor)]
+    assert {part_of(name) for name in moved} >= {"projector", "language_model"}
+
+
+def test_what_is_frozen_stays(recipe, start):
+    output = run_recipe(recipe(trains=["projector"]))
+    model, _ = load_parts(start, device="cpu")
+    before = load_connected(model, "dynfocus", CONNECTORS["dynfocus"]).state_dict()
+    after = load_file(output / WEIGHTS)
+    moved = {
+        part_of(name)
+        for name, tensor in after.items()
+        if "events" not in name and not before[name].equal(tensor)
+    }
+    assert moved == {"projector"}
+
+
+def test_every_parameter_belongs_to_one_part(recipe):
+    model = make_connector_job(load_recipe(recipe())).model
+    counts = {part: len(set_trained_parts(model, [part])) for part in PARTS}
+    assert sum(counts.values()) == len(list(model.parameters()))
+    assert all(counts.values())
+    with pytest.raises(ValueError, match="must name some of language_model, projector"):
+        set_trained_parts(model, ["score"])
+
+
+def test_projectors_that_a_connector_shares_start_trained(recipe, start):
+    model, _ = load_parts(start, device="cpu")
+    own = model.cooperative_encoding
+    one = load_connected(model, "llama_vid", {}).connector
+    other = load_connected(model, "dynfocus", CONNECTORS["dynfocus"]).connector
+    for name in ("context_projector", "query_projector", "key_projector"):
+        weight = getattr(own, name).weight
+        assert torch.equal(getattr(one, name).weight, weight)
+        assert torch.equal(getattr(other.encoding, name).weight, weight)
+    for projector in (one.projector, other.encoding.multi_modal_projector):
+        assert torch.equal(projector[2].weight, own.multi_modal_projector[2].weight)
+
+
+def test_dynfocus_as_a_connector_gives_the_tokens_of_the_model(make_tiny):
+    model, processor = make_tiny()
+    focus = model.settings.to_dict() | {"time_encoding": "none"}
+    connected = load_connected(model, "dynfocus", {"focus": focus}).eval()
+    connected.connector.events.load_state_dict(model.event_prototypes.state_dict())
+    pixels = torch.randn(9, 3, 112, 112, generator=torch.Generator().manual_seed(3))
+    times = torch.arange(9, dtype=torch.float64)
+    inputs = processor(
+        text="USER: <video>\nwhere is the red square? ASSISTANT:",
+        videos=[model.encode_video(pixels, times)],
+        questions=["where is the red square?"],
+    )
+    with torch.no_grad():
+        expected, (tokens,) = model.embed_prompt(
+            inputs["input_ids"], VideoInputs.of(inputs)
+        )
+        patches = encode_pixels(model.vision_tower, pixels).content
+        prepared = connected.prepare(VideoPatches(patches=patches, pts_seconds=times))
+        own = connected.video_tokens(
+            [prepared], inputs["qformer_input_ids"], inputs["qformer_attention_mask"]
+        )
+        embeds = connected.embed_prompt(inputs["input_ids"], own)
+    assert own[0].fine_frames.tolist() == tokens.is_cone.nonzero()[:, 0].tolist()
+    assert torch.allclose(embeds, expected, atol=1e-5)
+
+
+def test_patches_are_encoded_once_and_kept_in_half(make_tiny, tmp_path):
+    model, processor = make_tiny()
+    cache = PatchCache(tmp_path / "patches", model, processor, max_frames=5)
+    medium = "focusworld:train/3?seconds=9"
+    cache.fill([medium, medium])
+    stamp = cache.path(medium).stat().st_mtime_ns
+    cache.fill([medium])
+    assert cache.path(medium).stat().st_mtime_ns == stamp
+    video = cache.load(medium)
+    assert video.patches.shape == (5, 16, 24)
+    assert video.num_frames == cache.num_frames(medium) == 5
+    with torch.no_grad():
+        model.vision_tower.post_layernorm.bias.add_(1)
+    other = PatchCache(tmp_path / "patches", model, processor, max_frames=5)
+    assert other.path(medium) != cache.path(medium)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model": {"depth": 2}},
+            "model: unknown setting 'depth'; known are connector",
+        ),
+        ({"data": {"rate": 2}}, "data: unknown setting 'rate'"),
+        ({"start": {"tower": "x"}}, "start: unknown setting 'tower'"),
+        ({"model": {}}, "needs model.connector, the name of a connector"),
+    ],
+)
+def test_wrong_recipes_are_refused(write_recipe, start, changes, message):
+    tree = {"model": {"connector": "llama_vid"}, "start": {"model": str(start)}}
+    for group, values in changes.items():
+        tree[group] = {**tree.get(group, {}), **values} if values else {}
+    path = write_recipe(task="connector", **tree)
+    with pytest.raises(ValueError, match=message):
+        run_recipe(path)
+
+
+def test_weights_of_another_connector_are_refused(recipe, start):
+    output = run_recipe(recipe("llama_vid"))
+    model, _ = load_parts(start, device="cpu")
+    with pytest.raises(ValueError, match="holds another connector than 'dynfocus'"):
+        load_connected(model, "dynfocus", CONNECTORS["dynfocus"], output)
+
+
+def test_a_start_without_a_clock_is_refused(make_tiny):
+    model, _ = make_tiny(time_encoding="none")
+    with pytest.raises(ValueError, match="time_encoding 'clock', got 'none'"):
+        load_connected(model, "llama_vid", {})
