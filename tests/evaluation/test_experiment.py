@@ -18,6 +18,12 @@ from dynfocus.cli import evaluate as command
 from dynfocus.evaluation import EXPERIMENTS, Arm, Experiment, Plan, run_arms
 from dynfocus.evaluation import experiment as module
 from dynfocus.evaluation.ablations import ABLATIONS, BASE
+from dynfocus.evaluation.comparison import (
+    choose_frames,
+    gains,
+    recall_without_training,
+    selection_lines,
+)
 from dynfocus.evaluation.experiment import Lesson, TestSet, answer_question
 from dynfocus.evaluation.tables import (
     accuracy,
@@ -25,6 +31,7 @@ from dynfocus.evaluation.tables import (
     evidence_recall,
     write_experiment,
 )
+from dynfocus.focus import FocusSettings
 from dynfocus.methods import VideoPatches
 from dynfocus.models.loading import load_parts
 from dynfocus.training.connectors import load_connected
@@ -302,3 +309,41 @@ def test_systems_of_the_comparison_differ_in_one_thing():
 def test_wrong_plans_are_refused(plan, changes, message):
     with pytest.raises(ValueError, match=message):
         replace(plan, **changes)
+
+
+def test_frames_are_chosen_without_training():
+    torch.manual_seed(0)
+    scenes = torch.randn(4, 1, 8).repeat_interleave(5, 0) * 3
+    video = VideoPatches(
+        patches=scenes + 0.05 * torch.randn(20, 16, 8),
+        pts_seconds=torch.arange(20.0).double(),
+    )
+    settings = FocusSettings.from_dict(BASE | {"num_prototypes": 8})
+    chosen = choose_frames(video, settings)
+    assert chosen["uniform frames"].tolist() == [2, 7, 12, 17]
+    densest = chosen["T-DPC alone"]
+    assert sorted(densest.tolist()) == densest.tolist()
+    assert {int(frame) // 5 for frame in densest} == {0, 1, 2, 3}
+
+
+def test_recall_of_evidence_needs_no_training(plan):
+    found = recall_without_training(plan)
+    assert set(found) == {"uniform frames", "T-DPC alone"}
+    for tests in found.values():
+        recall, share = tests["short"]
+        assert 0 <= recall <= 100
+        assert 50 <= share < 56  # 4 Cones of 8 frames, 5 of 9
+
+
+def test_gains_are_ratios_and_points(plan):
+    slow = record(False, seen=True, share=0.5) | {"tokens": 40, "seconds": 1.0}
+    records = {a.name: [slow] for a in EXPERIMENTS["methods"].arms}
+    records["question"] = [record(True, seen=True, share=0.25)]
+    lines = gains(records, plan)
+    assert len(lines) == 2 + 6 + 1
+    assert lines[2].endswith("| 0.50 x | 1.33 x | 2.00 x | +100.0 | +100.0 |")
+    recall = {"uniform frames": {"short": (40.0, 5.0)}}
+    rows = selection_lines(records, plan, recall)
+    assert rows[2] == "| uniform frames | 40 (5.0) |"
+    assert rows[3] == "| (f) DynFocus | 100 (50.0) |"
+    assert rows[4] == "| (g) with the question | 100 (25.0) |"

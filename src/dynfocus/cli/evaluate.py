@@ -229,6 +229,7 @@ def _run_experiment(
 
     from dynfocus.evaluation import (
         EXPERIMENTS,
+        compare_systems,
         make_plan,
         run_arms,
         write_experiment,
@@ -240,6 +241,7 @@ def _run_experiment(
     experiment = EXPERIMENTS[name]
     plan = make_plan(model, runs / "patches", *sizes)
     records = run_arms(experiment.arms, plan, runs, say)
+    more = compare_systems(records, plan) if name == "methods" else ()
     page = write_experiment(
         experiment,
         records,
@@ -247,6 +249,7 @@ def _run_experiment(
         out,
         command=shlex.join(["dynfocus", *sys.argv[1:]]),
         commit=source_commit(),
+        more=more,
     )
     if json:
         print_json({"page": str(page), "picture": str(page.with_suffix(".png"))})

@@ -76,6 +76,17 @@ class TestSet:
     seconds: tuple[float, float]
     seed: int = 0
 
+    def addresses(self) -> list[WorldAddress]:
+        """Name the videos."""
+        return [
+            WorldAddress(
+                split="test",
+                seed=seed,
+                seconds=draw_duration(self.seconds, seed, "test"),
+            )
+            for seed in range(self.seed, self.seed + self.num_videos)
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -290,9 +301,7 @@ def ask_arm(arm: Arm, plan: Plan, seed: int, weights: Path) -> Iterator[dict[str
     options = dict(arm.options)
     model = load_connected(start, arm.connector, options, weights).eval()
     for test in plan.sets:
-        for video in range(test.seed, test.seed + test.num_videos):
-            seconds = draw_duration(test.seconds, video, "test")
-            address = WorldAddress(split="test", seed=video, seconds=seconds)
+        for address in test.addresses():
             cache.fill([str(address)])
             for record in _ask_video(model, processor, cache, address, plan):
                 yield {"set": test.name, "training_seed": seed, **record}

@@ -91,6 +91,7 @@ def write_experiment(
     *,
     command: str,
     commit: str,
+    more: Sequence[str] = (),
 ) -> Path:
     """Write NAME.md, NAME.json and NAME.png and return the first.
 
@@ -101,6 +102,7 @@ def write_experiment(
         folder: Created if missing.
         command: What was typed.
         commit: Of the source.
+        more: Lines to add after the tables.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +136,8 @@ def write_experiment(
             for test in plan.sets
             for line in _table(experiment, records, plan, test.name)
         ),
-        agreement(experiment, records) + f" ({experiment.source})",
+        *more,
+        f"{agreement(experiment, records)} ({experiment.source}.)",
         "",
         f"![{experiment.title}]({name}.png)",
         "",
@@ -160,14 +163,15 @@ def _describe(plan: Plan) -> str:
     )
 
 
-def _of(records: Sequence[Record], test: str) -> list[Record]:
+def of_set(records: Sequence[Record], test: str) -> list[Record]:
+    """Return the records of one test set."""
     return [record for record in records if record["set"] == test]
 
 
 def _results(records: Sequence[Record], plan: Plan) -> dict[str, Any]:
     results = {}
     for test in plan.sets:
-        asked = _of(records, test.name)
+        asked = of_set(records, test.name)
         kinds = {kind: accuracy(asked, kind) for kind in plan.kinds}
         results[test.name] = {
             "questions": len(asked),
@@ -197,7 +201,7 @@ def _table(
     ]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for arm in experiment.arms:
-        asked = _of(records[arm.name], test)
+        asked = of_set(records[arm.name], test)
         recall = evidence_recall(asked)
         cells = [arm.label, f"{fmean(r['tokens'] for r in asked):.0f}"]
         cells += [_show(accuracy(asked, kind)) for kind in kinds]
@@ -238,7 +242,9 @@ def draw_experiment(experiment: Experiment, records: Records, plan: Plan) -> Fig
 def _draw_line(
     axes: Any, experiment: Experiment, records: Records, test: str, number: int
 ) -> None:
-    rows = [(arm.x, accuracy(_of(records[arm.name], test))) for arm in experiment.arms]
+    rows = [
+        (arm.x, accuracy(of_set(records[arm.name], test))) for arm in experiment.arms
+    ]
     shown = [(x, own) for x, own in rows if own is not None]
     axes.errorbar(
         [x for x, _ in shown],
@@ -256,7 +262,7 @@ def _draw_tokens(
 ) -> None:
     marker = "os^Dv"[number % 5]
     for place, arm in enumerate(experiment.arms):
-        asked = _of(records[arm.name], test)
+        asked = of_set(records[arm.name], test)
         own = accuracy(asked)
         if own is None:
             continue
@@ -279,7 +285,8 @@ def _draw_bars(
     axes: Any, experiment: Experiment, records: Records, test: str, number: int
 ) -> None:
     rows = [
-        (arm.label, accuracy(_of(records[arm.name], test))) for arm in experiment.arms
+        (arm.label, accuracy(of_set(records[arm.name], test)))
+        for arm in experiment.arms
     ]
     shown = [(label, own) for label, own in rows if own is not None]
     places = [-place - 0.35 * number for place in range(len(shown))]
