@@ -65,12 +65,8 @@ class FeatureCache:
 
     def path(self, medium: str) -> Path:
         """Return the file of a medium, whether or not it is there."""
-        stamp = f"{medium}|{self.fps}|{self.max_frames}|{self._fingerprint}"
-        if parse_address(medium) is None:
-            facts = Path(medium).stat()
-            stamp += f"|{facts.st_size}|{facts.st_mtime_ns}"
-        name = hashlib.sha256(stamp.encode()).hexdigest()[:24]
-        return self.folder / name[:2] / f"{name}.safetensors"
+        stamp = f"{self.fps}|{self.max_frames}|{self._fingerprint}"
+        return medium_path(self.folder, medium, stamp)
 
     def fill(self, samples: Sequence[Sample]) -> None:
         """Encode what is missing, with a progress bar; what is there is kept."""
@@ -117,6 +113,16 @@ def medium_of(sample: Sample) -> tuple[str, str]:
         if kind in sample:
             return kind, str(sample[kind])
     return "", ""
+
+
+def medium_path(folder: Path, medium: str, stamp: str) -> Path:
+    """Name the file of a medium in a cache: by its content's facts and what made it."""
+    stamp = f"{medium}|{stamp}"
+    if parse_address(medium) is None:
+        facts = Path(medium).stat()
+        stamp += f"|{facts.st_size}|{facts.st_mtime_ns}"
+    name = hashlib.sha256(stamp.encode()).hexdigest()[:24]
+    return folder / name[:2] / f"{name}.safetensors"
 
 
 def load_frames(

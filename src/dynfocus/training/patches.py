@@ -23,7 +23,7 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.dynfocus.vision import encode_pixels
-from dynfocus.training.features import load_frames
+from dynfocus.training.features import load_frames, medium_path
 
 _WINDOW = 64
 
@@ -60,9 +60,8 @@ class PatchCache:
 
     def path(self, medium: str) -> Path:
         """Return the file of a video, whether or not it is there."""
-        stamp = f"{medium}|{self.fps}|{self.max_frames}|{self._tower_digest}"
-        name = hashlib.sha256(stamp.encode()).hexdigest()[:24]
-        return self.folder / name[:2] / f"{name}.safetensors"
+        stamp = f"{self.fps}|{self.max_frames}|{self._tower_digest}"
+        return medium_path(self.folder, medium, stamp)
 
     def fill(self, media: Sequence[str]) -> None:
         """Encode what is missing, with a progress bar; what is there is kept."""

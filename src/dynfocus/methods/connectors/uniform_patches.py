@@ -7,6 +7,7 @@ import torch
 from dynfocus.focus import FocusSettings, num_video_tokens
 from dynfocus.methods.connectors.projected import CompressedVideo
 from dynfocus.methods.patches import VideoPatches
+from dynfocus.models.dynfocus.frames import uniform_indices
 
 
 class UniformPatches:
@@ -33,7 +34,7 @@ class UniformPatches:
     def __call__(self, video: VideoPatches) -> CompressedVideo:
         """Take the middle frame of each of equal stretches of the video."""
         count = self.num_kept(video.num_frames)
-        frames = (2 * torch.arange(count) + 1) * video.num_frames // (2 * count)
+        frames = torch.from_numpy(uniform_indices(video.num_frames, count))
         return CompressedVideo(
             num_frames=video.num_frames,
             tokens=video.patches[frames].flatten(0, 1),

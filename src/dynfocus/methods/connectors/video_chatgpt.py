@@ -6,6 +6,7 @@ import torch
 
 from dynfocus.methods.connectors.projected import CompressedVideo
 from dynfocus.methods.patches import VideoPatches
+from dynfocus.models.dynfocus.frames import uniform_indices
 
 
 class VideoChatGPT:
@@ -35,7 +36,7 @@ class VideoChatGPT:
     def __call__(self, video: VideoPatches) -> CompressedVideo:
         """Pool the patches of a video."""
         count = min(video.num_frames, self.max_frames)
-        frames = (2 * torch.arange(count) + 1) * video.num_frames // (2 * count)
+        frames = torch.from_numpy(uniform_indices(video.num_frames, count))
         patches = video.patches[frames]
         timeless = torch.full((self.num_patches,), torch.nan, dtype=torch.float64)
         return CompressedVideo(
