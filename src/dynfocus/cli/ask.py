@@ -23,6 +23,7 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from dynfocus.index import VideoIndex
     from dynfocus.models import Answer, FocusedModel
 
 
@@ -56,7 +57,8 @@ def ask(
         typer.Option(
             "--report",
             metavar="FILE.html",
-            help="Also write a page: scores over time, the Cones, token counts.",
+            help="Also write a page: scores over time, token counts, the Cones, and "
+            "what their spatial prototypes merged.",
         ),
     ] = None,
 ) -> None:
@@ -90,10 +92,32 @@ def ask(
         print(answer.text)
     say(f"{describe_cost(answer)} after {index_seconds:.2f} s for reading the video")
     if report is not None:
-        from dynfocus.report import write_report
-
-        write_report(report, index, [answer], title=question)
+        _write_report(report, focused, index, answer)
         say(f"Report: {report}")
+
+
+def _write_report(
+    report: Path, focused: FocusedModel, index: VideoIndex, answer: Answer
+) -> None:
+    """Write the page about an answer, with the truth where FocusWorld left it."""
+    from dynfocus.evaluation import is_right
+    from dynfocus.report import write_report
+    from dynfocus.world import find_questions, is_world_video
+
+    truth = None
+    if index.source is not None and is_world_video(index.source):
+        known = {one.question: one for one in find_questions(index.source)}
+        truth = known.get(answer.question)
+    write_report(
+        report,
+        index,
+        [answer],
+        title=answer.question,
+        truths=[truth.answer] if truth else None,
+        verdicts=[is_right(truth, answer.text)] if truth else None,
+        evidence=[truth.evidence] if truth else None,
+        maps=[focused.map_prototypes(index, answer)],
+    )
 
 
 def read_question(question: str) -> str:

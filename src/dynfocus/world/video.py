@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -102,3 +103,48 @@ def is_world_video(path: str | Path) -> bool:
             return container.metadata.get("comment", "").startswith(SIGNATURE)
     except (av.error.FFmpegError, OSError):
         return False
+
+
+def find_questions(path: str | Path) -> tuple[WorldQuestion, ...]:
+    """Return what is asked about a FocusWorld video, from the note beside the file.
+
+    `make_dataset` writes the note under the video's name, `dynfocus demo` as
+    ``questions.json``.
+
+    Returns:
+        The questions with answers and evidence; none where there is no note.
+
+    Raises:
+        ValueError: There is a note that cannot be read.
+    """
+    path = Path(path)
+    for note in (path.with_suffix(".json"), path.with_name("questions.json")):
+        if note.is_file():
+            document = _read_note(note)
+            if document["video"] == path.name:
+                return tuple(_question(row) for row in document["questions"])
+    return ()
+
+
+def _read_note(note: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(note.read_text(encoding="utf-8"))
+        if document.keys() >= {"video", "questions"}:
+            return cast(dict[str, Any], document)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(_damaged(note)) from error
+    raise ValueError(_damaged(note))
+
+
+def _damaged(note: Path) -> str:
+    return (
+        f"{note} does not hold the questions about its video; make the video again, or "
+        "delete this file"
+    )
+
+
+def _question(row: dict[str, Any]) -> WorldQuestion:
+    """Give a question back its tuples, which JSON keeps as lists."""
+    evidence = tuple((start, end) for start, end in row["evidence"])
+    fields = {"evidence": evidence, "options": tuple(row["options"])}
+    return WorldQuestion(**{**row, **fields})
