@@ -144,13 +144,15 @@ def check_video(video: Path) -> None:
     VideoReader(video)
 
 
-def warn_if_meaningless(focused: FocusedModel, video: Path) -> None:
+def warn_if_meaningless(
+    focused: FocusedModel, video: Path, what: str = "its answer means"
+) -> None:
     """Say so when the shipped model is asked about a world that it does not know."""
     from dynfocus.world import is_world_video
 
     if focused.is_nano and not is_world_video(video):
         warn(
-            "the shipped nano model only knows FocusWorld videos, so its answer means "
+            f"the shipped nano model only knows FocusWorld videos, so {what} "
             "nothing for this one; name a model that knows the real world with --model"
         )
 

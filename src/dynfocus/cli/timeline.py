@@ -82,7 +82,7 @@ def timeline(
     check_video(video)
     known = known_evidence(video, evidence)
     focused = load_model(model)
-    warn_if_meaningless(focused, video)
+    warn_if_meaningless(focused, video, "its scores mean")
     if len(questions) > 1 and not focused.scores_see_question:
         warn(f"the scores of {model} do not see the question: all timelines are equal")
     with progress_bar("Reading the video") as progress:

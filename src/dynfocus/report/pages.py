@@ -48,7 +48,7 @@ margin:10px 0 4px}
 margin-top:14px}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,320px));gap:14px;
 margin-top:14px}
-.maps figure img{border-radius:4px}
+.maps figure img{border-radius:4px;width:auto;max-width:100%}
 .maps figcaption{padding:4px 0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:18px}
 figure{margin:0}
