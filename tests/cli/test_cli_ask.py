@@ -75,6 +75,11 @@ def test_report_marks_the_evidence_of_a_world_video(run, models, tmp_path):
     page = Path("r.html").read_text(encoding="utf-8")
     assert "Truth:" not in page
     assert '<rect class="evidence"' not in page
+    video.with_suffix(".json").write_text("{")
+    outcome = run("ask", video, asked.question, "--report", "r.html")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "does not hold the questions about its video" in outcome.err
+    assert len(models) == 2
 
 
 @pytest.mark.parametrize("path", ["missing/r.html", "."])

@@ -149,7 +149,16 @@ def test_questions_are_found_in_the_note_beside_a_video(tmp_path):
     assert find_questions(video) == ()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"video": "v.mp4"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"video": "v.mp4"}',
+        '{"video": "v.mp4", "questions": [{"kind": "needle"}]}',
+        '{"video": "v.mp4", "questions": [{"evidence": [[1]], "options": []}]}',
+    ],
+)
 def test_a_note_that_holds_no_questions_is_named(tmp_path, content):
     (tmp_path / "v.json").write_text(content)
     with pytest.raises(ValueError, match=r"v\.json does not hold the questions"):

@@ -25,6 +25,7 @@ from dynfocus.cli.options import (
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
     from dynfocus.models import Answer, FocusedModel
+    from dynfocus.world import WorldQuestion
 
 
 def register(app: typer.Typer) -> None:
@@ -68,6 +69,7 @@ def ask(
     """
     question = read_question(question)
     check_files(video, report)
+    truth = _find_truth(video, question) if report is not None else None
     focused = load_model(model)
     warn_if_meaningless(focused, video)
     started = time.perf_counter()
@@ -92,22 +94,28 @@ def ask(
         print(answer.text)
     say(f"{describe_cost(answer)} after {index_seconds:.2f} s for reading the video")
     if report is not None:
-        _write_report(report, focused, index, answer)
+        _write_report(report, focused, index, answer, truth)
         say(f"Report: {report}")
 
 
-def _write_report(
-    report: Path, focused: FocusedModel, index: VideoIndex, answer: Answer
-) -> None:
-    """Write the page about an answer, with the truth where FocusWorld left it."""
-    from dynfocus.evaluation import is_right
-    from dynfocus.report import write_report
+def _find_truth(video: Path, question: str) -> WorldQuestion | None:
+    """Look up the truth where FocusWorld left it beside a video."""
     from dynfocus.world import find_questions, is_world_video
 
-    truth = None
-    if index.source is not None and is_world_video(index.source):
-        known = {one.question: one for one in find_questions(index.source)}
-        truth = known.get(answer.question)
+    found = find_questions(video) if is_world_video(video) else ()
+    return {one.question: one for one in found}.get(question)
+
+
+def _write_report(
+    report: Path,
+    focused: FocusedModel,
+    index: VideoIndex,
+    answer: Answer,
+    truth: WorldQuestion | None,
+) -> None:
+    from dynfocus.evaluation import is_right
+    from dynfocus.report import write_report
+
     write_report(
         report,
         index,

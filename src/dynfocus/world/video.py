@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -119,28 +119,23 @@ def find_questions(path: str | Path) -> tuple[WorldQuestion, ...]:
     """
     path = Path(path)
     for note in (path.with_suffix(".json"), path.with_name("questions.json")):
-        if note.is_file():
-            document = _read_note(note)
-            if document["video"] == path.name:
-                return tuple(_question(row) for row in document["questions"])
+        if note.is_file() and (found := _read_note(note, path.name)):
+            return found
     return ()
 
 
-def _read_note(note: Path) -> dict[str, Any]:
+def _read_note(note: Path, name: str) -> tuple[WorldQuestion, ...]:
+    """Read the questions of a note, none where it is about another video."""
     try:
         document = json.loads(note.read_text(encoding="utf-8"))
-        if document.keys() >= {"video", "questions"}:
-            return cast(dict[str, Any], document)
-    except (ValueError, AttributeError) as error:
-        raise ValueError(_damaged(note)) from error
-    raise ValueError(_damaged(note))
-
-
-def _damaged(note: Path) -> str:
-    return (
-        f"{note} does not hold the questions about its video; make the video again, or "
-        "delete this file"
-    )
+        if document["video"] != name:
+            return ()
+        return tuple(_question(row) for row in document["questions"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{note} does not hold the questions about its video; make the video again, "
+            "or move this file elsewhere"
+        ) from error
 
 
 def _question(row: dict[str, Any]) -> WorldQuestion:
