@@ -94,14 +94,16 @@ def test_too_few_patches_are_refused() -> None:
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
+@pytest.mark.parametrize("clustering", ["dpc", "kmeans"])
 @pytest.mark.parametrize("sizes", [(9,), (5, 2), (6, 4, 3)])
 def test_assignments_name_the_tokens_that_hold_each_patch(
-    preset: str, sizes: tuple[int, ...]
+    preset: str, clustering: str, sizes: tuple[int, ...]
 ) -> None:
     """A token has a gradient at the patches that it merged and at no other."""
     settings = getattr(FocusSettings, preset)(
         num_spatial_prototypes=sizes,
         num_spatial_neighbors=(3,) * len(sizes),
+        spatial_clustering=clustering,
         spatial_merge="uniform",
     )
     module = SpatialPrototypes(settings)

@@ -43,7 +43,6 @@ __all__ = [
     "ChatSession",
     "FocusedModel",
     "FrameReport",
-    "PrototypeMap",
     "Turn",
     "load_model",
 ]
@@ -210,8 +209,8 @@ class FocusedModel:
         check_question(question)
         check_count("max_new_tokens", max_new_tokens)
         inputs = self._prompt(features, question, history, max_video_tokens)
-        prompt_length = inputs["input_ids"].shape[1]
-        check_context(self.model.config, self.name, prompt_length, max_new_tokens)
+        length = inputs["input_ids"].shape[1]
+        check_context(self.model.config, self.name, length, max_new_tokens)
         with torch.inference_mode():
             embeds, (tokens,) = self.model.embed_prompt(
                 inputs["input_ids"], VideoInputs.of(inputs)
@@ -254,11 +253,10 @@ class FocusedModel:
     def map_prototypes(
         self, video: Video, answer: Answer, *, num_frames: int = 3
     ) -> list[PrototypeMap]:
-        """Tell which patches the spatial prototypes of the best Cones merged.
+        """Read the best Cones again and tell which patches their prototypes merged.
 
         Args:
-            video: The file or frames that were asked about, or the index of a file;
-                these few frames are read again.
+            video: The file or frames asked about, or the index of a file.
             answer: An answer about this video.
             num_frames: At most so many Cones, those of the highest scores.
 
@@ -276,9 +274,8 @@ class FocusedModel:
         max_video_tokens: int | None,
     ) -> Any:
         """Lay out a prompt with its video, on the device of the model."""
-        prompt = self.processor.apply_chat_template(
-            build_conversation(history, question), add_generation_prompt=True
-        )
+        turns = build_conversation(history, question)
+        prompt = self.processor.apply_chat_template(turns, add_generation_prompt=True)
         return self.processor(
             text=prompt,
             videos=[features],
