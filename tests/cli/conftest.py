@@ -16,7 +16,7 @@ import torch
 import dynfocus
 from dynfocus.cli import main
 from dynfocus.index import VideoFeatures, VideoIndex
-from dynfocus.models import Answer, FrameReport
+from dynfocus.models import Answer, FrameReport, PrototypeMap
 from dynfocus.video import VideoReader, VideoWriter
 
 
@@ -123,6 +123,29 @@ class FakeModel:
             frames=frames,
             seconds=0.25,
         )
+
+    @property
+    def scores_see_question(self) -> bool:
+        return self.name != "blind"
+
+    def score_frames(
+        self, video: VideoIndex, question: str, *, max_video_tokens: int | None = None
+    ) -> list[FrameReport]:
+        return self.ask(video, question).frames
+
+    def map_prototypes(
+        self, video: VideoIndex, answer: Answer, *, num_frames: int = 3
+    ) -> list[PrototypeMap]:
+        cones = [frame for frame in answer.frames if frame.kind == "cone"]
+        return [
+            PrototypeMap(
+                time=frame.time,
+                picture=np.zeros((36, 48, 3), np.uint8),
+                layers=(np.array([[0, 1], [1, 1]]),),
+                attention=np.array([0.75, 0.25]),
+            )
+            for frame in cones[:num_frames]
+        ]
 
     def chat(self, video: Path, **options: Any) -> FakeSession:
         options.pop("max_video_tokens")

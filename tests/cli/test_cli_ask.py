@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dynfocus.world import make_video
+from dynfocus.world import find_questions, make_dataset, make_video
 
 
 def test_the_answer_alone_is_on_standard_output(run, models, clip):
@@ -55,9 +55,31 @@ def test_report_is_written(run, models, clip):
     outcome = run("ask", clip, "Which <bar>?", "--report", "r.html")
     assert outcome.code == 0
     page = Path("r.html").read_text(encoding="utf-8")
-    assert page.count("<img ") == 2
+    assert page.count("<img ") == 2 + 2 * 2  # Cones, and of each a frame and a layer
+    assert "What the spatial prototypes merged" in page
     assert "Which &lt;bar&gt;?" in page
     assert outcome.err_lines[-1] == "Report: r.html"
+
+
+def test_report_marks_the_evidence_of_a_world_video(run, models, tmp_path):
+    folder = make_dataset(tmp_path / "w", 1, 20, seed=3, size=112)
+    (video,) = (folder / "videos").glob("*.mp4")
+    asked = next(one for one in find_questions(video) if one.kind == "needle")
+    outcome = run("ask", video, asked.question, "--report", "r.html")
+    assert outcome.code == 0
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert f"Truth: {asked.answer}<" in page
+    assert '<span class="mark wrong">' in page
+    assert page.count('<rect class="evidence"') == len(asked.evidence)
+    run("ask", video, "What else?", "--report", "r.html")
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert "Truth:" not in page
+    assert '<rect class="evidence"' not in page
+    video.with_suffix(".json").write_text("{")
+    outcome = run("ask", video, asked.question, "--report", "r.html")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "does not hold the questions about its video" in outcome.err
+    assert len(models) == 2
 
 
 @pytest.mark.parametrize("path", ["missing/r.html", "."])

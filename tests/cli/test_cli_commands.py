@@ -127,10 +127,13 @@ def test_demo_shows_answers_beside_the_truth_and_leaves_a_report(run, models):
     assert outcome.code == 0
     for word in ("kind", "truth", "right?", "video tokens", "seconds", "presence"):
         assert word in outcome.out
-    assert outcome.out.splitlines()[-1] == "Report: d/report.html"
+    assert outcome.out.splitlines()[-2:] == [
+        "Report:   d/report.html",
+        "Timeline: d/timeline.png",
+    ]
     assert "answers right" in outcome.out
     names = sorted(path.name for path in Path("d").iterdir())
-    assert names == ["questions.json", "report.html", "video.mp4"]
+    assert names == ["questions.json", "report.html", "timeline.png", "video.mp4"]
     assert "http" not in Path("d/report.html").read_text()
     assert models[0].num_indexed == 1
 

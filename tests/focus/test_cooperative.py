@@ -12,8 +12,6 @@ from dynfocus.focus import (
     SpatialPrototypes,
     VideoTokens,
     cooperative,
-    dpc_knn,
-    merge_clusters,
     num_video_tokens,
 )
 
@@ -277,73 +275,24 @@ def test_parameters_are_those_of_the_paper() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("sizes", [(9,), (5, 2), (6, 4, 3)])
-def test_spatial_layers_cluster_each_other_in_patch_order(
-    sizes: tuple[int, ...],
-) -> None:
-    settings = FocusSettings(
-        num_spatial_prototypes=sizes, num_spatial_neighbors=(3,) * len(sizes)
-    )
-    patches = draw(4, NUM_PATCHES, DIM)
-    tokens, wanted = patches, []
-    for size in sizes:
-        clusters = dpc_knn(tokens, size, 3)
-        merged = merge_clusters(tokens, clusters)
-        order = clusters.centers.argsort(dim=1)
-        tokens = torch.stack([m[o] for m, o in zip(merged, order, strict=True)])
-        wanted.append(tokens)
-    result = SpatialPrototypes(settings)(patches)
-    torch.testing.assert_close(result, torch.cat(wanted, dim=1))
-
-
-def test_gated_groups_equal_the_literal_loop() -> None:
-    network = Network("official")
-    patches = draw(3, NUM_PATCHES, DIM)
-    result = network.spatial(patches)
-    for frame in range(3):
-        one = patches[frame : frame + 1]
-        first = dpc_knn(one, 5, 3)
-        fine = merge_clusters(one, first, "uniform")
-        second = dpc_knn(fine, 2, 2)
-        coarse = merge_clusters(fine, second, "uniform")
-        assert network.spatial.gate is not None
-        weights = network.spatial.gate(coarse[0].mean(1)).softmax(0)
-        wanted = []
-        for cluster in range(2):
-            wanted.append(weights[cluster] * coarse[0, cluster])
-            for member in range(5):
-                if int(second.assignment[0, member]) == cluster:
-                    wanted.append(weights[cluster] * fine[0, member])
-        torch.testing.assert_close(result[frame], torch.stack(wanted))
-
-
-@pytest.mark.parametrize("sizes", [(4,), (6, 4, 2)])
-def test_gated_groups_of_any_depth_nest(sizes: tuple[int, ...]) -> None:
-    torch.manual_seed(3)
-    assignments = [
-        torch.randint(0, sizes[layer], (2, sizes[layer - 1] if layer else 9))
-        for layer in range(len(sizes))
-    ]
-    ancestors = cooperative._ancestors(assignments, sizes)
-    order = cooperative._group_order(ancestors, sizes)
-    firsts = [sum(sizes[:layer]) for layer in range(len(sizes))]
-
-    def visit(frame: int, layer: int, cluster: int) -> list[int]:
-        tokens = [firsts[layer] + cluster]
-        for member in range(sizes[layer - 1] if layer else 0):
-            if int(assignments[layer][frame, member]) == cluster:
-                tokens += visit(frame, layer - 1, member)
-        return tokens
-
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_attention_equals_the_literal_loop(per_frame: bool) -> None:
+    network = Network()
+    encoding = network.encoding
+    grid = draw(1, 2, 7, DIM)
+    text = draw(1, 2, 3, TEXT_DIM) if per_frame else draw(1, 3, TEXT_DIM)
+    mask = None if per_frame else torch.tensor([[True, True, False]])
+    attention = encoding.attention(grid, text, mask)
     for frame in range(2):
-        last = len(sizes) - 1
-        wanted = [t for c in range(sizes[-1]) for t in visit(frame, last, c)]
-        assert order[frame].tolist() == wanted
-
-
-def test_too_few_patches_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 16, .* got 9 a frame"):
-        SpatialPrototypes(FocusSettings())(torch.zeros(2, 9, DIM))
+        words = text[0, frame] if per_frame else text[0, :2]
+        wanted = torch.zeros(7)
+        for word in words:
+            query = encoding.query_projector(word)
+            keys = [encoding.key_projector(one) for one in grid[0, frame]]
+            logits = torch.stack([query @ key / math.sqrt(DIM) for key in keys])
+            wanted += logits.softmax(0) / len(words)
+        torch.testing.assert_close(attention[0, frame], wanted)
+    torch.testing.assert_close(attention.sum(2), torch.ones(1, 2))
 
 
 def test_clock_adds_the_digits_of_the_time() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import dynfocus
+from dynfocus.focus import FocusSettings
 from dynfocus.index import VideoIndex
 from dynfocus.models import NonFiniteLogitsError
 from dynfocus.models.answering import FocusedModel
@@ -64,6 +65,34 @@ def test_a_second_question_neither_decodes_nor_encodes(focused, clip, monkeypatc
     assert len(answer.frames) == 12
     few = focused.ask(index, QUESTION, max_new_tokens=2, max_frames=3)
     assert len(few.frames) == 3
+
+
+@pytest.mark.parametrize("budget", [None, 14])
+def test_scores_are_those_of_the_answer_without_the_language_model(
+    focused, clip, budget, monkeypatch
+):
+    wanted = focused.ask(clip, QUESTION, max_new_tokens=1, max_video_tokens=budget)
+
+    def refuse(*arguments, **named):
+        raise AssertionError("the language model ran")
+
+    monkeypatch.setattr(focused.model.language_model, "forward", refuse)
+    for video in (clip, focused.index(clip)):
+        frames = focused.score_frames(video, QUESTION, max_video_tokens=budget)
+        assert frames == wanted.frames
+    with pytest.raises(ValueError, match="the question is empty"):
+        focused.score_frames(clip, " ")
+
+
+def test_a_model_tells_whether_its_scores_see_the_question(make_model, make_processor):
+    settings = FocusSettings(
+        num_spatial_prototypes=(4, 2),
+        num_spatial_neighbors=(3, 2),
+        score_conditioning="question",
+    )
+    seeing = FocusedModel(make_model(settings), make_processor(settings), "tiny")
+    assert seeing.scores_see_question
+    assert not FocusedModel(make_model(), make_processor(), "tiny").scores_see_question
 
 
 def test_an_index_describes_its_video(focused, clip):

@@ -16,7 +16,7 @@ from dynfocus.report import (
     write_storyboard,
 )
 from dynfocus.report.clock import choose_ticks, format_time
-from dynfocus.report.contact_sheet import _font, _shorten, describe_stretches
+from dynfocus.report.contact_sheet import describe_stretches
 
 
 def board_of(count: int, shape: tuple[int, int] = (60, 320)) -> Storyboard:
@@ -88,14 +88,6 @@ def test_stretches_are_named_longest_first_in_time_order():
     )
     assert describe_stretches(tile, 100) == "00:00-00:02, 01:10-01:15 and 2 more"
     assert tile.covered_seconds == 8.5
-
-
-def test_long_names_are_cut_in_the_middle():
-    font = _font(20)
-    text = _shorten("a very long name of a file " * 10 + "end.mp4", font, 300)
-    assert font.getlength(text) <= 300
-    assert text.startswith("a very")
-    assert text.endswith("end.mp4")
 
 
 @pytest.mark.parametrize("name", ["s.png", "S.PNG"])

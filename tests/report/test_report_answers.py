@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from dynfocus.index import VideoFeatures, VideoIndex
-from dynfocus.models import Answer, FrameReport
+from dynfocus.models import Answer, FrameReport, PrototypeMap
 from dynfocus.report import UnwritableFileError, write_report
 from dynfocus.video import VideoReader
 
@@ -155,6 +155,26 @@ def test_several_answers_with_truths_and_evidence(scenes_video, tmp_path):
     assert "1 of 2 right." in page.words
     assert text.count("<figure class=hit>") == 1
     assert text.count('<rect class="evidence"') == 1
+
+
+def test_maps_of_spatial_prototypes_stand_under_their_answer(scenes_video, tmp_path):
+    index = index_of(scenes_video)
+    found = PrototypeMap(
+        time=4.0,
+        picture=np.zeros((36, 64, 3), np.uint8),
+        layers=(np.array([[0, 1], [1, 1]]), np.full((2, 2), 2)),
+        attention=np.array([0.5, 0.25, 0.25]),
+    )
+    answers = [answer_of(index, (1, 4), "First?"), answer_of(index, (2,), "Second?")]
+    write_report(tmp_path / "r.html", index, answers, title="T", maps=[[found], []])
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert len(page.images) == 3 + 3
+    assert page.words.count("What the spatial prototypes merged") == 1
+    assert text.index("layer 2 of the frame at 00:04.0") < text.index('id="q2"')
+    with pytest.raises(ValueError, match=r"maps must have .* \(2\), got 1"):
+        write_report(tmp_path / "r.html", index, answers, title="T", maps=[[]])
 
 
 def test_without_thumbnails_the_pictures_come_from_the_file(scenes_video, tmp_path):

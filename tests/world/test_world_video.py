@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from dynfocus.video import VideoReader, VideoWriter
-from dynfocus.world import is_world_video, make_questions, make_video, render
-from dynfocus.world.scene import LANES
+from dynfocus.world import (
+    find_questions,
+    is_world_video,
+    make_dataset,
+    make_questions,
+    make_video,
+    render,
+)
+from dynfocus.world.scene import LANES, make_scene
 from dynfocus.world.vocabulary import COLOUR_RGB
 
 
@@ -128,3 +135,31 @@ def test_an_interrupted_video_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make_video(tmp_path / "a.mp4", 6.0, 0, size=112, progress=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_questions_are_found_in_the_note_beside_a_video(tmp_path):
+    folder = make_dataset(tmp_path / "w", 1, 12.0, seed=4, size=112)
+    video = folder / "videos" / "test-000004.mp4"
+    found = find_questions(video)
+    assert found == tuple(make_questions(make_scene(4, 12.0)))
+    (folder / "videos" / "test-000004.json").rename(video.with_name("questions.json"))
+    assert find_questions(str(video)) == found
+    assert find_questions(video.with_name("other.mp4")) == ()
+    video.with_name("questions.json").unlink()
+    assert find_questions(video) == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"video": "v.mp4"}',
+        '{"video": "v.mp4", "questions": [{"kind": "needle"}]}',
+        '{"video": "v.mp4", "questions": [{"evidence": [[1]], "options": []}]}',
+    ],
+)
+def test_a_note_that_holds_no_questions_is_named(tmp_path, content):
+    (tmp_path / "v.json").write_text(content)
+    with pytest.raises(ValueError, match=r"v\.json does not hold the questions"):
+        find_questions(tmp_path / "v.mp4")

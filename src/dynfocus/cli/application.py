@@ -14,6 +14,7 @@ from dynfocus.cli import (
     evaluate,
     redundancy,
     storyboard,
+    timeline,
     train,
     world,
 )
@@ -69,6 +70,7 @@ def dynfocus(
 demo.register(app)
 ask.register(app)
 chat.register(app)
+timeline.register(app)
 storyboard.register(app)
 redundancy.register(app)
 world.register(app)

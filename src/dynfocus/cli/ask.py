@@ -23,7 +23,9 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from dynfocus.index import VideoIndex
     from dynfocus.models import Answer, FocusedModel
+    from dynfocus.world import WorldQuestion
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +58,8 @@ def ask(
         typer.Option(
             "--report",
             metavar="FILE.html",
-            help="Also write a page: scores over time, the Cones, token counts.",
+            help="Also write a page: scores over time, token counts, the Cones, and "
+            "what their spatial prototypes merged.",
         ),
     ] = None,
 ) -> None:
@@ -66,6 +69,7 @@ def ask(
     """
     question = read_question(question)
     check_files(video, report)
+    truth = _find_truth(video, question) if report is not None else None
     focused = load_model(model)
     warn_if_meaningless(focused, video)
     started = time.perf_counter()
@@ -90,10 +94,38 @@ def ask(
         print(answer.text)
     say(f"{describe_cost(answer)} after {index_seconds:.2f} s for reading the video")
     if report is not None:
-        from dynfocus.report import write_report
-
-        write_report(report, index, [answer], title=question)
+        _write_report(report, focused, index, answer, truth)
         say(f"Report: {report}")
+
+
+def _find_truth(video: Path, question: str) -> WorldQuestion | None:
+    """Look up the truth where FocusWorld left it beside a video."""
+    from dynfocus.world import find_questions, is_world_video
+
+    found = find_questions(video) if is_world_video(video) else ()
+    return {one.question: one for one in found}.get(question)
+
+
+def _write_report(
+    report: Path,
+    focused: FocusedModel,
+    index: VideoIndex,
+    answer: Answer,
+    truth: WorldQuestion | None,
+) -> None:
+    from dynfocus.evaluation import is_right
+    from dynfocus.report import write_report
+
+    write_report(
+        report,
+        index,
+        [answer],
+        title=answer.question,
+        truths=[truth.answer] if truth else None,
+        verdicts=[is_right(truth, answer.text)] if truth else None,
+        evidence=[truth.evidence] if truth else None,
+        maps=[focused.map_prototypes(index, answer)],
+    )
 
 
 def read_question(question: str) -> str:
@@ -120,13 +152,15 @@ def check_video(video: Path) -> None:
     VideoReader(video)
 
 
-def warn_if_meaningless(focused: FocusedModel, video: Path) -> None:
+def warn_if_meaningless(
+    focused: FocusedModel, video: Path, what: str = "its answer means"
+) -> None:
     """Say so when the shipped model is asked about a world that it does not know."""
     from dynfocus.world import is_world_video
 
     if focused.is_nano and not is_world_video(video):
         warn(
-            "the shipped nano model only knows FocusWorld videos, so its answer means "
+            f"the shipped nano model only knows FocusWorld videos, so {what} "
             "nothing for this one; name a model that knows the real world with --model"
         )
 

@@ -54,7 +54,7 @@ def demo(
         )
     from dynfocus.report import check_writable, write_report
 
-    report = out / "report.html"
+    report, pictures = out / "report.html", out / "timeline.png"
     out.mkdir(parents=True, exist_ok=True)
     check_writable(report)
     focused = load_model(model)
@@ -72,13 +72,16 @@ def demo(
         truths=[row.asked.answer for row in rows],
         verdicts=[row.is_right for row in rows],
         evidence=[row.asked.evidence for row in rows],
+        maps=[focused.map_prototypes(index, row.answer, num_frames=1) for row in rows],
     )
+    _write_timelines(pictures, index, rows)
     if json:
-        print_json(_document(rows, video, report, index_seconds))
+        facts = {"video": str(video), "report": str(report), "timeline": str(pictures)}
+        print_json(facts | _document(rows, index_seconds))
     else:
         _print_table(rows)
         _print_summary(rows, index, index_seconds)
-        print(f"Video:  {video}\nReport: {report}")
+        print(f"Video:    {video}\nReport:   {report}\nTimeline: {pictures}")
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,24 @@ def _ask_all(
     return rows
 
 
-def _document(
-    rows: Sequence[_Row], video: Path, report: Path, index_seconds: float
-) -> dict[str, Any]:
+def _write_timelines(path: Path, index: VideoIndex, rows: Sequence[_Row]) -> None:
+    """Draw the first two questions whose evidence is some part of the video."""
+    from dynfocus.report import QuestionTimeline, write_timelines
+
+    shown = [row for row in rows if row.asked.evidence][:2] or rows[:2]
+    timelines = [
+        QuestionTimeline(
+            question=row.asked.question,
+            frames=row.answer.frames,
+            evidence=row.asked.evidence,
+        )
+        for row in shown
+    ]
+    write_timelines(path, index, timelines)
+
+
+def _document(rows: Sequence[_Row], index_seconds: float) -> dict[str, Any]:
     return {
-        "video": str(video),
-        "report": str(report),
         "index_seconds": round(index_seconds, 3),
         "num_right": sum(row.is_right for row in rows),
         "questions": [

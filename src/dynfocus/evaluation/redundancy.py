@@ -222,7 +222,7 @@ class FocusedEncoder:
     """
 
     def __init__(self, focused: FocusedModel) -> None:
-        if focused.model.settings.score_conditioning != "question":
+        if not focused.scores_see_question:
             raise ValueError(
                 f"the scores of {focused.name} do not see the question "
                 "(score_conditioning is 'none'); name another encoder"
@@ -244,8 +244,8 @@ class FocusedEncoder:
 
     def relevance(self, video: Any, asked: FrameQuestion) -> Floats:
         """Give the score of each frame's event for the question."""
-        answer = self.focused.ask(video, asked.question, max_new_tokens=1)
-        return np.array([frame.score for frame in answer.frames])  # min-max by Eq. 6
+        frames = self.focused.score_frames(video, asked.question)
+        return np.array([frame.score for frame in frames])  # min-max by Eq. 6
 
 
 @dataclass(frozen=True, kw_only=True)

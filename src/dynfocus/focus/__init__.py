@@ -5,10 +5,10 @@ from dynfocus.focus.clustering import ClusterResult, dpc_knn, merge_clusters
 from dynfocus.focus.cooperative import (
     ClockEncoding,
     CooperativeEncoding,
-    SpatialPrototypes,
 )
 from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototypes
 from dynfocus.focus.settings import FocusSettings
+from dynfocus.focus.spatial import SpatialPrototypes
 from dynfocus.focus.tokens import (
     TokenPlan,
     TokenSpan,

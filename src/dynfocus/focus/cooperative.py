@@ -1,4 +1,4 @@
-"""Compact cooperative encoding: S-DPC and CCE (Eq. 1, 4, 5 and 10-13).
+"""Compact cooperative encoding: CCE (Eq. 10-13).
 
 Letters beyond the shared ones: ``F`` frames of any videos, ``M`` spatial
 prototypes of a frame, ``P`` event tokens, ``n`` text tokens, ``Dq`` width of the
@@ -10,8 +10,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dynfocus.focus.centroids import cluster_points
-from dynfocus.focus.clustering import merge_clusters
 from dynfocus.focus.events import EventSelection
 from dynfocus.focus.scoring import at_least_single, text_weights
 from dynfocus.focus.settings import NUM_ROD_TOKENS, FocusSettings
@@ -19,75 +17,6 @@ from dynfocus.focus.tokens import VideoTokens
 
 _CLOCK_DIGITS = ((6000, 10), (600, 10), (60, 10), (10, 6), (1, 10))
 """Seconds that a digit counts and its number of values, in ``mmm:ss``."""
-
-
-class SpatialPrototypes(nn.Module):
-    r"""Cluster the patches of each frame, layer upon layer: S-DPC (Eq. 1, 4, 5).
-
-    .. math::
-        G_t = g^{(1)} \,\Vert\, g^{(2)} \,\Vert \dots \in \mathbb R^{M \times D},
-        \qquad
-        g^{(s)} = \mathrm{DPC}(g^{(s-1)}) \in \mathbb R^{M_s \times D},
-        \quad g^{(0)} = v_t
-
-    Symbols: ``v_t`` is a row of ``patches``, ``M_s`` is
-    ``num_spatial_prototypes[s - 1]``, ``M`` their sum, ``G_t`` a row of the result.
-    The tokens of layer 1 come first, then those of layer 2 and so on; within a
-    layer they are ordered by the position of their centre.
-
-    Differs from the paper:
-        With ``spatial_gate``, as in the published code: the layers are numbered by
-        falling score instead of position; ``softmax(Linear(channel means of the
-        last layer))`` gives one weight a cluster of the last layer, which scales
-        its token and all tokens merged into it; and each cluster's token is
-        followed by its members in index order.
-    """
-
-    def __init__(self, settings: FocusSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        last = settings.num_spatial_prototypes[-1]
-        self.gate = nn.Linear(last, last) if settings.spatial_gate else None
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Cluster patches.
-
-        Args:
-            patches: Patch features, shape ``[F, N, D]``.
-
-        Returns:
-            Spatial prototypes, shape ``[F, M, D]``.
-        """
-        settings = self.settings
-        first = settings.num_spatial_prototypes[0]
-        if patches.shape[1] < first:
-            raise ValueError(
-                f"patches must number at least {first}, the first of "
-                f"num_spatial_prototypes, got {patches.shape[1]} a frame; "
-                "use larger frames or fewer spatial prototypes"
-            )
-        tokens, layers, assignments = patches, [], []
-        for num_clusters, num_neighbors in zip(
-            settings.num_spatial_prototypes,
-            settings.num_spatial_neighbors,
-            strict=True,
-        ):
-            clusters = cluster_points(
-                tokens, num_clusters, num_neighbors, settings.spatial_clustering
-            )
-            if self.gate is None:
-                clusters = clusters.in_point_order()
-            tokens = merge_clusters(tokens, clusters, settings.spatial_merge)
-            layers.append(tokens)
-            assignments.append(clusters.assignment)
-        prototypes = torch.cat(layers, dim=1)
-        if self.gate is None:
-            return prototypes
-        weights = self.gate(layers[-1].mean(2)).softmax(1)  # [F, M_last]
-        ancestors = _ancestors(assignments, settings.num_spatial_prototypes)
-        scaled = prototypes * weights.gather(1, ancestors[-1])[..., None]
-        order = _group_order(ancestors, settings.num_spatial_prototypes)
-        return scaled.gather(1, order[..., None].expand_as(scaled))
 
 
 class ClockEncoding(nn.Module):
@@ -197,8 +126,10 @@ class CooperativeEncoding(nn.Module):
         use_clock = settings.time_encoding == "clock"
         self.time_encoding = ClockEncoding(hidden_size) if use_clock else None
 
-    def attend(self, spatial: Tensor, text: Tensor, text_mask: Tensor | None) -> Tensor:
-        """Average over text tokens what each finds in a frame (Eq. 11, Avg of 12).
+    def attention(
+        self, spatial: Tensor, text: Tensor, text_mask: Tensor | None
+    ) -> Tensor:
+        """Average over text tokens how strongly each looks at a prototype (Eq. 11).
 
         Args:
             spatial: Spatial prototypes, shape ``[B, T, M, D]``.
@@ -206,7 +137,8 @@ class CooperativeEncoding(nn.Module):
             text_mask: True at real text tokens, ``[B, n]``.
 
         Returns:
-            ``Avg(E_t)``, shape ``[B, T, D]``; 0 if there is no text token.
+            Weights of each frame, shape ``[B, T, M]``, at least float32; they sum to
+            1, or to 0 if there is no text token.
         """
         weights = text_weights(text, text_mask)  # [B, n]
         if text.ndim == 3:
@@ -216,8 +148,21 @@ class CooperativeEncoding(nn.Module):
         keys = self.key_projector(spatial)  # [B, T, M, D]
         logits = at_least_single(queries @ keys.transpose(2, 3))
         attention = (logits / math.sqrt(keys.shape[3])).softmax(dim=3)  # [B, T, n, M]
-        attention = torch.einsum("bn,btnm->btm", weights, attention)
-        return torch.einsum("btm,btmd->btd", attention.to(spatial.dtype), spatial)
+        return torch.einsum("bn,btnm->btm", weights, attention)
+
+    def attend(self, spatial: Tensor, text: Tensor, text_mask: Tensor | None) -> Tensor:
+        """Average over text tokens what each finds in a frame (Eq. 11, Avg of 12).
+
+        Args:
+            spatial: Spatial prototypes, shape ``[B, T, M, D]``.
+            text: Text features, as in ``attention``.
+            text_mask: True at real text tokens, ``[B, n]``.
+
+        Returns:
+            ``Avg(E_t)``, shape ``[B, T, D]``; 0 if there is no text token.
+        """
+        attention = self.attention(spatial, text, text_mask).to(spatial.dtype)
+        return torch.einsum("btm,btmd->btd", attention, spatial)
 
     def rods(
         self,
@@ -373,29 +318,3 @@ def _split_videos(
             strict=True,
         )
     ]
-
-
-def _ancestors(assignments: list[Tensor], sizes: tuple[int, ...]) -> list[Tensor]:
-    """Return the cluster of each token in each layer, ``S`` times ``[F, M]``.
-
-    Tokens of a layer above have no cluster there: -1.
-    """
-    num_frames, device = assignments[0].shape[0], assignments[0].device
-    layers: list[Tensor] = []
-    for layer, size in enumerate(sizes):
-        own = torch.arange(size, device=device).expand(num_frames, -1)
-        parts = [own, own.new_full((num_frames, sum(sizes[layer + 1 :])), -1)]
-        if layer:
-            parts.insert(
-                0, assignments[layer].gather(1, layers[-1][:, : sum(sizes[:layer])])
-            )
-        layers.append(torch.cat(parts, dim=1))
-    return layers
-
-
-def _group_order(ancestors: list[Tensor], sizes: tuple[int, ...]) -> Tensor:
-    """Return the order cluster by cluster: its token, then its members."""
-    key = torch.zeros_like(ancestors[0])
-    for layer in reversed(range(len(sizes))):
-        key = key * (sizes[layer] + 1) + ancestors[layer] + 1
-    return key.argsort(dim=1)

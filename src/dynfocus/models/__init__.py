@@ -3,6 +3,7 @@
 from dynfocus.models.answering import ChatSession, FocusedModel, load_model
 from dynfocus.models.answers import Answer, FrameReport
 from dynfocus.models.generation import NonFiniteLogitsError
+from dynfocus.models.prototype_maps import PrototypeMap
 
 __all__ = [
     "Answer",
@@ -10,5 +11,6 @@ __all__ = [
     "FocusedModel",
     "FrameReport",
     "NonFiniteLogitsError",
+    "PrototypeMap",
     "load_model",
 ]

@@ -31,8 +31,9 @@ from dynfocus.models.dynfocus import (
 from dynfocus.models.dynfocus.blocks import join_frames
 from dynfocus.models.dynfocus.frames import Video
 from dynfocus.models.dynfocus.media import take_evenly
-from dynfocus.models.generation import CallbackStreamer, FiniteLogits
+from dynfocus.models.generation import CallbackStreamer, FiniteLogits, check_context
 from dynfocus.models.loading import NANO, load_parts
+from dynfocus.models.prototype_maps import PrototypeMap, map_prototypes
 from dynfocus.models.sources import OpenedVideo, make_thumbnails, open_video
 from dynfocus.video import SampledFrames
 
@@ -75,6 +76,11 @@ class FocusedModel:
     def is_nano(self) -> bool:
         """Tell whether this is the model that the package ships."""
         return self.name == NANO
+
+    @property
+    def scores_see_question(self) -> bool:
+        """Tell whether the scores of frames depend on the question."""
+        return self.model.settings.score_conditioning == "question"
 
     def ask(
         self,
@@ -202,16 +208,9 @@ class FocusedModel:
         started = time.perf_counter() if started is None else started
         check_question(question)
         check_count("max_new_tokens", max_new_tokens)
-        prompt = self.processor.apply_chat_template(
-            build_conversation(history, question), add_generation_prompt=True
-        )
-        inputs = self.processor(
-            text=prompt,
-            videos=[features],
-            questions=[question],
-            max_video_tokens=max_video_tokens,
-        ).to(self.model.device)
-        self._check_context(inputs["input_ids"].shape[1], max_new_tokens)
+        inputs = self._prompt(features, question, history, max_video_tokens)
+        length = inputs["input_ids"].shape[1]
+        check_context(self.model.config, self.name, length, max_new_tokens)
         with torch.inference_mode():
             embeds, (tokens,) = self.model.embed_prompt(
                 inputs["input_ids"], VideoInputs.of(inputs)
@@ -226,6 +225,63 @@ class FocusedModel:
             frames=report_frames(tokens),
             seconds=time.perf_counter() - started,
         )
+
+    def score_frames(
+        self,
+        video: Video,
+        question: str,
+        *,
+        fps: float = 1.0,
+        max_frames: int | None = None,
+        max_video_tokens: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[FrameReport]:
+        """Tell what a question makes of each frame; the language model does not run.
+
+        The arguments are those of `ask`.
+
+        Returns:
+            The ``frames`` of the answer that `ask` would give.
+        """
+        check_question(question)
+        features = self._features(video, fps, max_frames, max_video_tokens, progress)
+        inputs = self._prompt(features, question, (), max_video_tokens)
+        with torch.inference_mode():
+            (tokens,) = self.model.build_video_tokens(VideoInputs.of(inputs))
+        return report_frames(tokens)
+
+    def map_prototypes(
+        self, video: Video, answer: Answer, *, num_frames: int = 3
+    ) -> list[PrototypeMap]:
+        """Read the best Cones again and tell which patches their prototypes merged.
+
+        Args:
+            video: The file or frames asked about, or the index of a file.
+            answer: An answer about this video.
+            num_frames: At most so many Cones, those of the highest scores.
+
+        Returns:
+            One map a Cone, in time order.
+        """
+        check_count("num_frames", num_frames)
+        return map_prototypes(self.model, self.processor, video, answer, num_frames)
+
+    def _prompt(
+        self,
+        features: VideoFeatures,
+        question: str,
+        history: Sequence[Turn],
+        max_video_tokens: int | None,
+    ) -> Any:
+        """Lay out a prompt with its video, on the device of the model."""
+        turns = build_conversation(history, question)
+        prompt = self.processor.apply_chat_template(turns, add_generation_prompt=True)
+        return self.processor(
+            text=prompt,
+            videos=[features],
+            questions=[question],
+            max_video_tokens=max_video_tokens,
+        ).to(self.model.device)
 
     def _generate(
         self,
@@ -310,16 +366,6 @@ class FocusedModel:
                     progress(num_frames + done, 2 * num_frames)
             features = join_frames(parts, torch.from_numpy(sampled.times))
             return self.model.add_prototypes(features)
-
-    def _check_context(self, prompt_length: int, max_new_tokens: int) -> None:
-        limit = getattr(self.model.config.text_config, "max_position_embeddings", None)
-        if limit is not None and prompt_length + max_new_tokens > limit:
-            raise ValueError(
-                f"the prompt has {prompt_length} tokens and the answer may have "
-                f"{max_new_tokens}, more than the {limit} that {self.name!r} can read; "
-                "use fewer frames (max_frames), a lower fps, a max_video_tokens, or a "
-                "shorter conversation"
-            )
 
 
 def load_model(

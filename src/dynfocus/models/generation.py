@@ -38,3 +38,17 @@ class CallbackStreamer(TextStreamer):  # type: ignore[misc]
         """Pass a piece of text on."""
         if text:
             self._on_text(text)
+
+
+def check_context(
+    config: Any, name: str, prompt_length: int, max_new_tokens: int
+) -> None:
+    """Refuse a prompt and an answer that do not fit into what a model can read."""
+    limit = getattr(config.text_config, "max_position_embeddings", None)
+    if limit is not None and prompt_length + max_new_tokens > limit:
+        raise ValueError(
+            f"the prompt has {prompt_length} tokens and the answer may have "
+            f"{max_new_tokens}, more than the {limit} that {name!r} can read; "
+            "use fewer frames (max_frames), a lower fps, a max_video_tokens, or a "
+            "shorter conversation"
+        )

@@ -14,19 +14,29 @@ from dynfocus.report.output import (
 )
 from dynfocus.report.storyboard import Storyboard, StoryboardTile, make_storyboard
 from dynfocus.report.timeline import TimelineFrame, draw_timeline
+from dynfocus.report.timelines import (
+    QuestionTimeline,
+    check_timelines_path,
+    draw_timelines,
+    write_timelines,
+)
 
 __all__ = [
+    "QuestionTimeline",
     "Storyboard",
     "StoryboardTile",
     "TimelineFrame",
     "UnwritableFileError",
     "check_storyboard_path",
+    "check_timelines_path",
     "check_writable",
     "draw_storyboard",
     "draw_timeline",
+    "draw_timelines",
     "image_features",
     "make_storyboard",
     "write_atomically",
     "write_report",
     "write_storyboard",
+    "write_timelines",
 ]

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from dynfocus.report.clock import format_time
 from dynfocus.report.output import check_writable, write_atomically
 from dynfocus.report.pages import data_uri, escape, page
+from dynfocus.report.prototype_maps import prototype_section
 from dynfocus.report.timeline import Interval, TimelineFrame, draw_timeline
 from dynfocus.video import VideoReader
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
     from dynfocus.models.answers import Answer, FrameReport
+    from dynfocus.models.prototype_maps import PrototypeMap
 
 _THUMBNAIL_PIXELS = 160
 
@@ -32,6 +34,7 @@ def write_report(
     truths: Sequence[str | None] | None = None,
     verdicts: Sequence[bool | None] | None = None,
     evidence: Sequence[Sequence[Interval]] | None = None,
+    maps: Sequence[Sequence[PrototypeMap]] | None = None,
 ) -> None:
     """Write a page with the answers, where the tokens went, and the Cones' pictures.
 
@@ -43,15 +46,21 @@ def write_report(
         truths: The right answer to each question, where known.
         verdicts: Whether each answer was judged right, where known.
         evidence: Intervals in seconds that show each answer, where known.
+        maps: What the spatial prototypes of some Cones of each answer merged.
 
     Raises:
         UnwritableFileError: The file cannot be written there.
-        ValueError: ``truths``, ``verdicts`` or ``evidence`` has not one entry an answer.
+        ValueError: One of the lists has not one entry an answer.
     """
     check_writable(path)
     if not answers:
         raise ValueError("answers must hold at least one answer, got none")
-    lists = {"truths": truths, "verdicts": verdicts, "evidence": evidence}
+    lists = {
+        "truths": truths,
+        "verdicts": verdicts,
+        "evidence": evidence,
+        "maps": maps,
+    }
     for name, given in lists.items():
         if given is not None and len(given) != len(answers):
             raise ValueError(
@@ -64,6 +73,7 @@ def write_report(
             truth=truths[number] if truths else None,
             verdict=verdicts[number] if verdicts else None,
             evidence=tuple(evidence[number]) if evidence else (),
+            maps=tuple(maps[number]) if maps else (),
         )
         for number, answer in enumerate(answers)
     ]
@@ -81,6 +91,7 @@ class _Item:
     truth: str | None
     verdict: bool | None
     evidence: tuple[Interval, ...]
+    maps: tuple[PrototypeMap, ...]
 
     @property
     def mark(self) -> str:
@@ -170,7 +181,7 @@ def _section(item: _Item, duration: float, pictures: dict[float, str]) -> str:
         f"<p class=answer><b>{escape(answer.text) or '(no words)'}</b>{item.mark}</p>"
         f"{truth}{draw_timeline(frames, duration, item.evidence)}"
         f"{_legend(item)}{_tokens(answer)}{_thumbnails(item, duration, pictures)}"
-        "</section>"
+        f"{prototype_section(item.maps, duration)}</section>"
     )
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import colorsys
 import io
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
-import matplotlib
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from dynfocus.report.clock import choose_ticks, format_time
+from dynfocus.report.lettering import (
+    FAINT,
+    INK,
+    PAPER,
+    Colour,
+    choose_colours,
+    font,
+    shorten,
+)
 from dynfocus.report.output import check_writable, write_atomically
 from dynfocus.report.pages import data_uri, escape, page
 from dynfocus.report.storyboard import Storyboard, StoryboardTile
-
-Colour = tuple[int, int, int]
 
 SUFFIXES = (".png", ".html")
 """Endings that a storyboard file may have."""
@@ -28,9 +32,6 @@ _STRIP = 34
 _CAPTION = 46
 _BAND = 6
 _SHEET_WIDTH = 1356
-_PAPER: Colour = (250, 250, 248)
-_INK: Colour = (28, 30, 34)
-_FAINT: Colour = (105, 110, 118)
 _MINUTE = 60.0
 _MAX_LISTED = 2
 
@@ -75,10 +76,10 @@ def draw_storyboard(board: Storyboard) -> Image.Image:
     cell_height = tile_height + _BAND + _CAPTION
     top = _MARGIN + _HEADER + _STRIP + 34
     height = top + num_rows * (cell_height + _GAP) - _GAP + _MARGIN
-    sheet = Image.new("RGB", (_SHEET_WIDTH, height), _PAPER)
+    sheet = Image.new("RGB", (_SHEET_WIDTH, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     _draw_header(draw, board, inner)
-    colours = tile_colours(len(board.tiles))
+    colours = choose_colours(len(board.tiles))
     _draw_strip(draw, board, colours, inner)
     for number, tile in enumerate(board.tiles):
         row, column = divmod(number, num_columns)
@@ -87,17 +88,6 @@ def draw_storyboard(board: Storyboard) -> Image.Image:
         sheet.paste(Image.fromarray(tile.picture), (x, y))
         _draw_caption(draw, tile, (x, y), colours[number], board.duration)
     return sheet
-
-
-def tile_colours(count: int) -> list[Colour]:
-    """Choose a colour for each tile; neighbours in time look different."""
-    colours = []
-    for number in range(count):
-        hue = (0.58 + number * 0.381966) % 1  # the golden angle
-        value = (0.86, 0.66)[number % 2]
-        red, green, blue = colorsys.hsv_to_rgb(hue, 0.62, value)
-        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return colours
 
 
 def describe_stretches(tile: StoryboardTile, duration: float) -> str:
@@ -121,32 +111,10 @@ def _summary(board: Storyboard) -> str:
     )
 
 
-@cache
-def _font(pixels: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), pixels
-    )
-
-
 def _draw_header(draw: ImageDraw.ImageDraw, board: Storyboard, inner: int) -> None:
-    title = _shorten(board.name, _font(26, bold=True), inner)
-    draw.text((_MARGIN, _MARGIN - 4), title, _INK, _font(26, bold=True))
-    draw.text((_MARGIN, _MARGIN + 32), _summary(board), _FAINT, _font(16))
-
-
-def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Cut text in the middle until it fits."""
-    if font.getlength(text) <= width:
-        return text
-    keep = len(text) - 1
-    while keep > 2 and font.getlength(_without_middle(text, keep)) > width:
-        keep -= 1
-    return _without_middle(text, keep)
-
-
-def _without_middle(text: str, keep: int) -> str:
-    return f"{text[: keep - keep // 2]}...{text[len(text) - keep // 2 :]}"
+    title = shorten(board.name, font(26, bold=True), inner)
+    draw.text((_MARGIN, _MARGIN - 4), title, INK, font(26, bold=True))
+    draw.text((_MARGIN, _MARGIN + 32), _summary(board), FAINT, font(16))
 
 
 def _draw_strip(
@@ -162,13 +130,13 @@ def _draw_strip(
             draw.rectangle((x0, top, x1, top + _STRIP), fill=colour)
     for tile in board.tiles:
         x, y = _MARGIN + tile.pts_seconds * per_second, top + _STRIP / 2
-        draw.ellipse((x - 4, y - 4, x + 4, y + 4), (255, 255, 255), _INK)
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), (255, 255, 255), INK)
     for seconds in choose_ticks(board.duration):
         x = _MARGIN + seconds * per_second
-        draw.line((x, top + _STRIP + 2, x, top + _STRIP + 7), _FAINT)
+        draw.line((x, top + _STRIP + 2, x, top + _STRIP + 7), FAINT)
         text = format_time(seconds, with_tenths=board.duration < 5)
         anchor = "la" if seconds == 0 else "ma"
-        draw.text((x, top + _STRIP + 9), text, _FAINT, _font(13), anchor=anchor)
+        draw.text((x, top + _STRIP + 9), text, FAINT, font(13), anchor=anchor)
 
 
 def _draw_caption(
@@ -182,19 +150,19 @@ def _draw_caption(
     height, width = tile.picture.shape[:2]
     draw.rectangle((x, y + height, x + width - 1, y + height + _BAND - 1), fill=colour)
     time = format_time(tile.pts_seconds, with_tenths=duration < _MINUTE)
-    font = _font(15, bold=True)
-    box = draw.textbbox((x + 8, y + 7), time, font)
+    letters = font(15, bold=True)
+    box = draw.textbbox((x + 8, y + 7), time, letters)
     draw.rectangle((box[0] - 5, box[1] - 4, box[2] + 5, box[3] + 4), fill=(0, 0, 0))
-    draw.text((x + 8, y + 7), time, (255, 255, 255), font)
+    draw.text((x + 8, y + 7), time, (255, 255, 255), letters)
     share = f"{tile.covered_seconds:.1f} s, {tile.covered_seconds / duration:.0%}"
-    draw.text((x, y + height + _BAND + 4), share, _INK, _font(15, bold=True))
+    draw.text((x, y + height + _BAND + 4), share, INK, font(15, bold=True))
     stretches = describe_stretches(tile, duration)
-    where = _shorten(stretches, _font(14), width)
-    draw.text((x, y + height + _BAND + 24), where, _FAINT, _font(14))
+    where = shorten(stretches, font(14), width)
+    draw.text((x, y + height + _BAND + 24), where, FAINT, font(14))
 
 
 def _storyboard_page(board: Storyboard) -> str:
-    colours = [f"rgb{colour}" for colour in tile_colours(len(board.tiles))]
+    colours = [f"rgb{colour}" for colour in choose_colours(len(board.tiles))]
     tenths = board.duration < _MINUTE
     bars = "".join(
         f'<rect x="{1000 * start / board.duration:.2f}" y="0" height="30" '

@@ -18,6 +18,7 @@ body{margin:0 auto;max-width:1120px;padding:32px 24px 64px;background:var(--pape
 color:var(--ink);font:16px/1.5 system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 h1{font-size:26px;line-height:1.2;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:19px;line-height:1.35;margin:0 0 10px;overflow-wrap:anywhere}
+h3{font-size:16px;margin:22px 0 4px}
 p{margin:6px 0}
 .faint{color:var(--faint);font-size:14px}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;
@@ -45,6 +46,10 @@ margin:10px 0 4px}
 .evidence{background:var(--evidence)}
 .thumbs{display:grid;grid-template-columns:repeat(auto-fill,minmax(112px,1fr));gap:8px;
 margin-top:14px}
+.maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,320px));gap:14px;
+margin-top:14px}
+.maps figure img{border-radius:4px;width:auto;max-width:100%}
+.maps figcaption{padding:4px 0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:18px}
 figure{margin:0}
 figure img{display:block;width:100%;border-radius:4px 4px 0 0}

@@ -14,13 +14,19 @@ from dynfocus.world.questions import (
 )
 from dynfocus.world.render import render
 from dynfocus.world.scene import Scene, make_scene
-from dynfocus.world.video import WorldVideo, is_world_video, make_video
+from dynfocus.world.video import (
+    WorldVideo,
+    find_questions,
+    is_world_video,
+    make_video,
+)
 
 __all__ = [
     "KINDS",
     "Scene",
     "WorldQuestion",
     "WorldVideo",
+    "find_questions",
     "is_world_video",
     "make_dataset",
     "make_questions",

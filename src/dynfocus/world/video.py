@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,3 +103,43 @@ def is_world_video(path: str | Path) -> bool:
             return container.metadata.get("comment", "").startswith(SIGNATURE)
     except (av.error.FFmpegError, OSError):
         return False
+
+
+def find_questions(path: str | Path) -> tuple[WorldQuestion, ...]:
+    """Return what is asked about a FocusWorld video, from the note beside the file.
+
+    `make_dataset` writes the note under the video's name, `dynfocus demo` as
+    ``questions.json``.
+
+    Returns:
+        The questions with answers and evidence; none where there is no note.
+
+    Raises:
+        ValueError: There is a note that cannot be read.
+    """
+    path = Path(path)
+    for note in (path.with_suffix(".json"), path.with_name("questions.json")):
+        if note.is_file() and (found := _read_note(note, path.name)):
+            return found
+    return ()
+
+
+def _read_note(note: Path, name: str) -> tuple[WorldQuestion, ...]:
+    """Read the questions of a note, none where it is about another video."""
+    try:
+        document = json.loads(note.read_text(encoding="utf-8"))
+        if document["video"] != name:
+            return ()
+        return tuple(_question(row) for row in document["questions"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{note} does not hold the questions about its video; make the video again, "
+            "or move this file elsewhere"
+        ) from error
+
+
+def _question(row: dict[str, Any]) -> WorldQuestion:
+    """Give a question back its tuples, which JSON keeps as lists."""
+    evidence = tuple((start, end) for start, end in row["evidence"])
+    fields = {"evidence": evidence, "options": tuple(row["options"])}
+    return WorldQuestion(**{**row, **fields})

@@ -1,0 +1,143 @@
+"""``dynfocus timeline``: what several questions make of one video, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynfocus.cli.ask import check_video, warn_if_meaningless
+from dynfocus.cli.console import load_model, print_json, progress_bar, say, warn
+from dynfocus.cli.options import (
+    Fps,
+    Json,
+    MaxFrames,
+    MaxVideoTokens,
+    Model,
+    Video,
+    examples,
+)
+
+if TYPE_CHECKING:
+    from dynfocus.report import QuestionTimeline
+
+Intervals = tuple[tuple[float, float], ...]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=examples(
+            'dynfocus timeline clip.mp4 "What letter is on the red square?" '
+            '"Which room is shown most of the time?"',
+            'dynfocus timeline clip.mp4 "Who comes in?" "Who leaves?" --model my-model '
+            "--evidence questions.jsonl --out doors.png",
+        )
+    )(timeline)
+
+
+def timeline(
+    video: Video,
+    questions: Annotated[
+        list[str],
+        typer.Argument(metavar="QUESTIONS...", help="Two questions, or any number."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="A .png file; by default NAME-timeline.png."
+        ),
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidence",
+            metavar="FILE",
+            help="JSON lines with video, question and evidence, where the truth is "
+            "known. FocusWorld videos have it beside them.",
+        ),
+    ] = None,
+    model: Model = "nano",
+    fps: Fps = 1.0,
+    max_frames: MaxFrames = None,
+    max_video_tokens: MaxVideoTokens = None,
+    json: Json = False,
+) -> None:
+    """Draw the scores of a video for several questions, side by side.
+
+    Shows which frames each question made Cones and, where it is known, marks where the
+    answer is shown. No answer is given: the language model does not run.
+    """
+    from dynfocus.report import (
+        QuestionTimeline,
+        check_timelines_path,
+        write_timelines,
+    )
+
+    if not all(question.strip() for question in questions):
+        raise typer.BadParameter("a question is empty: say what to look for")
+    path = out if out is not None else Path(f"{video.stem}-timeline.png")
+    check_timelines_path(path)
+    check_video(video)
+    known = known_evidence(video, evidence)
+    focused = load_model(model)
+    warn_if_meaningless(focused, video, "its scores mean")
+    if len(questions) > 1 and not focused.scores_see_question:
+        warn(f"the scores of {model} do not see the question: all timelines are equal")
+    with progress_bar("Reading the video") as progress:
+        index = focused.index(video, fps=fps, max_frames=max_frames, progress=progress)
+    timelines = [
+        QuestionTimeline(
+            question=question,
+            frames=focused.score_frames(
+                index, question, max_video_tokens=max_video_tokens
+            ),
+            evidence=known.get(question.strip(), ()),
+        )
+        for question in questions
+    ]
+    write_timelines(path, index, timelines)
+    if json:
+        print_json(
+            {
+                "video": str(video),
+                "model": model,
+                "file": str(path),
+                "questions": [_document(one) for one in timelines],
+            }
+        )
+    else:
+        print(path)
+    for one in timelines:
+        say(f"{one.question} {one.summary()}")
+
+
+def known_evidence(video: Path, file: Path | None) -> dict[str, Intervals]:
+    """Look up where the answer to each question about a video is shown.
+
+    Args:
+        video: The video.
+        file: JSON lines with questions; by default what FocusWorld left beside a video.
+    """
+    if file is not None:
+        from dynfocus.evaluation.redundancy import load_questions
+
+        asked = [one for one in load_questions(file) if one.video == video.resolve()]
+        if not asked:
+            warn(f"{file} has no question about {video}")
+        return {one.question: one.evidence for one in asked}
+    from dynfocus.world import find_questions, is_world_video
+
+    found = find_questions(video) if is_world_video(video) else ()
+    return {one.question: one.evidence for one in found}
+
+
+def _document(one: QuestionTimeline) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        "question": one.question,
+        "evidence": [list(interval) for interval in one.evidence],
+        "frames": [asdict(frame) for frame in one.frames],
+    }

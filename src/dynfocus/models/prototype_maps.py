@@ -1,0 +1,149 @@
+"""Which patches of a frame its spatial prototypes merged (S-DPC; Fig. 9 of the paper).
+
+Letters: F frames, N patches of a frame, S layers, M spatial prototypes, H and W of a
+picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.models.answers import Answer, FrameReport
+from dynfocus.models.chat import build_conversation
+from dynfocus.models.dynfocus import (
+    DynFocusForConditionalGeneration,
+    DynFocusProcessor,
+    VideoInputs,
+)
+from dynfocus.models.dynfocus.frame_queries import ask_frames
+from dynfocus.models.dynfocus.frames import Video, read_video
+from dynfocus.models.dynfocus.vision import encode_pixels
+from dynfocus.video import SampledFrames, VideoReader
+
+_PICTURE_PIXELS = 320
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PrototypeMap:
+    """What the spatial prototypes of one frame merged, layer by layer."""
+
+    time: float
+    """Presentation time in seconds."""
+    picture: NDArray[np.uint8]
+    """The frame in the shape of the video, ``[H, W, 3]``."""
+    layers: tuple[NDArray[np.int64], ...]
+    """For each layer the spatial prototype of each patch, from 0 to M - 1, on the grid
+    of the vision tower, which covers the whole picture."""
+    attention: NDArray[np.float64]
+    """How strongly the question looks at each prototype (Eq. 11), ``[M]``; sums to 1."""
+
+
+@torch.inference_mode()
+def map_prototypes(
+    model: DynFocusForConditionalGeneration,
+    processor: DynFocusProcessor,
+    video: Video,
+    answer: Answer,
+    num_frames: int,
+) -> list[PrototypeMap]:
+    """Map the spatial prototypes of the best Cones of an answer.
+
+    Args:
+        model: The model that answered.
+        processor: Its processor.
+        video: The file or frames that were asked about, or the index of a file.
+        answer: The answer.
+        num_frames: At most so many Cones, those of the highest scores.
+
+    Returns:
+        One map a Cone, in time order.
+    """
+    wanted = [frame.time for frame in best_cones(answer.frames, num_frames)]
+    if not wanted:
+        return []
+    sampled, pictures = _read_again(video, np.array(wanted), processor.frame_size)
+    pixels = processor.pixel_values(sampled.frames)
+    patches = encode_pixels(model.vision_tower, pixels)
+    assigned = model.spatial_prototypes.assignments(patches.content)  # [F, S, N]
+    side = math.isqrt(assigned.shape[2])
+    grids = rearrange(assigned, "f s (h w) -> f s h w", h=side).cpu().numpy()
+    features = VideoFeatures(
+        pooled=model.event_prototypes.pool(patches.content),
+        spatial=model.spatial_prototypes(patches.content),
+        pts_seconds=torch.from_numpy(sampled.times).to(model.device),
+        patches=patches.normalised,
+    )
+    attention = _attention(model, processor, features, answer.question)
+    return [
+        PrototypeMap(time=time, picture=picture, layers=tuple(grid), attention=weights)
+        for time, picture, grid, weights in zip(
+            wanted, pictures, grids, attention.double().cpu().numpy(), strict=True
+        )
+    ]
+
+
+def best_cones(frames: list[FrameReport], count: int) -> list[FrameReport]:
+    """Choose the Cones of the highest scores, in time order; of equals the earlier."""
+    cones = [frame for frame in frames if frame.kind == "cone"]
+    cones.sort(key=lambda frame: -frame.score)
+    return sorted(cones[:count], key=lambda frame: frame.time)
+
+
+def _read_again(
+    video: Video, wanted: NDArray[np.float64], frame_size: int
+) -> tuple[SampledFrames, NDArray[np.uint8]]:
+    """Give the frames at some times as the model reads them, and to look at."""
+    source = video.source if isinstance(video, VideoIndex) else video
+    if source is None or isinstance(source, VideoFeatures):
+        raise ValueError(
+            f"video must be a file, frames, or the index of a file to see its frames "
+            f"again, got {type(video).__name__} without a file; give the frames"
+        )
+    if isinstance(source, str | Path):
+        reader = VideoReader(source)
+        scale = min(1.0, _PICTURE_PIXELS / max(reader.size))
+        height, width = (max(8, round(side * scale)) for side in reader.size)
+        model_size = (frame_size, frame_size)
+        sampled = reader.sample(times=wanted, size=model_size)
+        return sampled, reader.sample(times=wanted, size=(height, width)).frames
+    everything = read_video(source, fps=1.0, max_frames=None, frame_size=frame_size)
+    nearest = np.abs(everything.times[None] - wanted[:, None]).argmin(axis=1)
+    sampled = SampledFrames(everything.frames[nearest], everything.times[nearest])
+    return sampled, sampled.frames
+
+
+def _attention(
+    model: DynFocusForConditionalGeneration,
+    processor: DynFocusProcessor,
+    features: VideoFeatures,
+    question: str,
+) -> Tensor:
+    """Return how strongly the question looks at each prototype of frames, ``[F, M]``."""
+    prompt = processor.apply_chat_template(build_conversation((), question))
+    inputs = processor(text=prompt, videos=[features], questions=[question])
+    input_ids, mask = VideoInputs.of(inputs.to(model.device)).questions()
+    text_mask: Tensor | None = mask.bool()
+    if model.query_tokens is None:
+        text = model.encode_question(input_ids, mask)
+    else:
+        text_mask = None
+        text = ask_frames(
+            model.text_encoder,
+            model.query_tokens,
+            [features],
+            [0],
+            input_ids,
+            mask,
+            features.num_frames,
+        )
+    spatial = features.spatial[None]
+    return model.cooperative_encoding.attention(spatial, text, text_mask)[0]

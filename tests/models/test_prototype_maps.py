@@ -1,0 +1,93 @@
+"""Maps of spatial prototypes: the frames that were asked about, and what they merged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dynfocus.models.answering import FocusedModel
+from dynfocus.video import SampledFrames, VideoReader
+
+QUESTION = "what is on the red square ?"
+SIDE, SIZES = 4, (4, 2)
+
+
+def ask(focused: FocusedModel, video):
+    return focused.ask(video, QUESTION, max_new_tokens=1)
+
+
+def test_the_best_cones_are_mapped_in_time_order(focused, clip):
+    answer = ask(focused, clip)
+    cones = [frame for frame in answer.frames if frame.kind == "cone"]
+    best = sorted(cones, key=lambda frame: -frame.score)[:2]
+    maps = focused.map_prototypes(clip, answer, num_frames=2)
+    assert [m.time for m in maps] == sorted(frame.time for frame in best)
+    reader = VideoReader(clip)
+    for found in maps:
+        assert found.picture.shape == (*reader.size, 3)
+        assert [layer.shape for layer in found.layers] == [(SIDE, SIDE)] * len(SIZES)
+        assert set(found.layers[0].flat) == {0, 1, 2, 3}
+        assert set(found.layers[1].flat) == {4, 5}
+        assert found.attention.shape == (sum(SIZES),)
+        assert found.attention.sum() == pytest.approx(1)
+
+
+def test_the_frames_read_again_are_those_that_were_encoded(focused, clip, monkeypatch):
+    index = focused.index(clip)
+    answer = ask(focused, index)
+    seen = []
+    attention = focused.model.cooperative_encoding.attention
+
+    def spy(spatial, *arguments):
+        seen.append(spatial)
+        return attention(spatial, *arguments)
+
+    monkeypatch.setattr(focused.model.cooperative_encoding, "attention", spy)
+    for video in (index, clip, str(clip)):
+        maps = focused.map_prototypes(video, answer)
+        assert len(maps) == 3
+        times = index.features.pts_seconds.tolist()
+        rows = [times.index(found.time) for found in maps]
+        torch.testing.assert_close(seen[-1][0], index.features.spatial[rows])
+
+
+def test_attention_is_what_the_rods_are_made_of(focused, clip):
+    index = focused.index(clip)
+    answer = ask(focused, index)
+    (found,) = focused.map_prototypes(clip, answer, num_frames=1)
+    row = index.features.pts_seconds.tolist().index(found.time)
+    spatial = index.features.spatial[row]
+    ids = focused.processor.tokenizer(QUESTION, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        text = focused.model.encode_question(ids, torch.ones_like(ids))
+        wanted = focused.model.cooperative_encoding.attend(
+            spatial[None, None], text, None
+        )
+    weights = torch.from_numpy(found.attention).float()
+    torch.testing.assert_close(weights @ spatial, wanted[0, 0])
+
+
+def test_a_model_whose_frames_answer_the_question_is_mapped(
+    make_model, make_processor, clip
+):
+    model = make_model(text_side="frame_queries")
+    focused = FocusedModel(model, make_processor(), "tiny")
+    maps = focused.map_prototypes(clip, ask(focused, clip))
+    assert len(maps) == 3
+    assert all(found.attention.sum() == pytest.approx(1) for found in maps)
+
+
+def test_frames_without_a_file_are_given_again(focused, make_frames):
+    frames = SampledFrames(make_frames(5), np.arange(5) / 2)
+    answer = ask(focused, frames)
+    (found,) = focused.map_prototypes(frames, answer, num_frames=1)
+    assert np.array_equal(found.picture, frames.frames[round(2 * found.time)])
+    for video in (focused.index(frames), focused.index(frames).features):
+        with pytest.raises(ValueError, match="without a file; give the frames"):
+            focused.map_prototypes(video, answer)
+
+
+def test_no_frame_at_all_is_refused(focused, clip):
+    with pytest.raises(ValueError, match="num_frames must be .* got 0"):
+        focused.map_prototypes(clip, ask(focused, clip), num_frames=0)
