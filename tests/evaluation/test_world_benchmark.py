@@ -125,3 +125,37 @@ def test_results_name_what_made_them(oracle, tmp_path):
 def test_a_plan_checks_itself(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(PLAN, **changes)
+
+
+def test_recall_stands_beside_that_of_as_many_even_frames(oracle, tmp_path):
+    def row(kind, seen, uniform):
+        return {
+            "kind": kind,
+            "evidence_seen": seen,
+            "uniform_seen": uniform,
+            "cone_share": 0.25,
+        }
+
+    records = [row("needle", True, False), row("count", False, True)]
+    assert selection_recall([*records, row("topic", None, None)]) == {
+        "evidence_recall": 0.5,
+        "uniform_recall": 0.5,
+        "needle_recall": 1.0,
+        "needle_uniform_recall": 0.0,
+        "cone_share": 0.25,
+    }
+    scenes = {
+        (r["seed"], r["duration"])
+        for r in run_world_benchmark(oracle, PLAN, tmp_path / "a.jsonl")
+    }
+    truths = {
+        (seed, q.question): q.evidence
+        for seed, seconds in scenes
+        for q in make_questions(make_scene(seed, seconds, "test"))
+    }
+    for record in run_world_benchmark(oracle, PLAN, tmp_path / "a.jsonl"):
+        evidence = truths[record["seed"], record["question"]]
+        # the oracle's only Cone is at 0 s of 0 to 3 s; one even frame of 4 is at 2 s
+        for name, time in (("evidence_seen", 0.0), ("uniform_seen", 2.0)):
+            expected = any(a <= time < b for a, b in evidence) if evidence else None
+            assert record[name] == expected

@@ -19,6 +19,7 @@ import torch
 
 from dynfocus.evaluation.scoring import chance, is_right
 from dynfocus.models.answering import FocusedModel
+from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.world import KINDS, WorldQuestion, make_video
 from dynfocus.world.dataset import draw_duration
 from dynfocus.world.scene import Split
@@ -126,6 +127,8 @@ def _ask_video(
             index, question.question, max_video_tokens=benchmark.max_video_tokens
         )
         cones = [frame.time for frame in answer.frames if frame.kind == "cone"]
+        spread = uniform_indices(len(answer.frames), len(cones)).tolist()
+        uniform = [answer.frames[index].time for index in spread]
         yield {
             "seed": seed,
             "duration": duration,
@@ -141,14 +144,15 @@ def _ask_video(
             "seconds": round(answer.seconds, 4),
             "cone_share": len(cones) / len(answer.frames),
             "evidence_seen": evidence_seen(question, cones),
+            "uniform_seen": evidence_seen(question, uniform),
         }
 
 
-def evidence_seen(question: WorldQuestion, cones: list[float]) -> bool | None:
-    """Tell whether a Cone lies in the evidence; None where the answer has none."""
+def evidence_seen(question: WorldQuestion, times: list[float]) -> bool | None:
+    """Tell whether a moment lies in the evidence; None where the answer has none."""
     if not question.evidence:
         return None
-    return any(a <= time < b for time in cones for a, b in question.evidence)
+    return any(a <= time < b for time in times for a, b in question.evidence)
 
 
 def summarise(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -192,12 +196,24 @@ def _pairs(records: list[dict[str, Any]]) -> list[bool]:
 
 
 def selection_recall(records: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the evidence recall of the Cones and the share of frames that are Cones."""
+    """Return the evidence recall of the Cones and the share of frames that are Cones.
+
+    ``uniform_recall`` is what as many even frames would have; ``needle_recall`` and
+    ``needle_uniform_recall`` count needle questions alone, whose evidence is short.
+    """
     asked = [r for r in records if r["evidence_seen"] is not None]
+    needles = [r for r in asked if r["kind"] == "needle"]
     return {
-        "evidence_recall": sum(r["evidence_seen"] for r in asked) / max(1, len(asked)),
-        "cone_share": sum(r["cone_share"] for r in asked) / max(1, len(asked)),
+        "evidence_recall": _share(asked, "evidence_seen"),
+        "uniform_recall": _share(asked, "uniform_seen"),
+        "needle_recall": _share(needles, "evidence_seen"),
+        "needle_uniform_recall": _share(needles, "uniform_seen"),
+        "cone_share": _share(asked, "cone_share"),
     }
+
+
+def _share(records: list[dict[str, Any]], field: str) -> float:
+    return float(sum(r[field] for r in records)) / max(1, len(records))
 
 
 def write_results(
@@ -249,7 +265,10 @@ def write_results(
         "",
         f"On average {tokens:.0f} video tokens and {seconds:.2f} s a question (video already "
         f"indexed). A Cone lies in the evidence of {100 * recall['evidence_recall']:.1f} % of "
-        f"the questions; {100 * recall['cone_share']:.1f} % of the frames are Cones.",
+        f"the questions; {100 * recall['cone_share']:.1f} % of the frames are Cones. As many "
+        f"even frames would hit it for {100 * recall['uniform_recall']:.1f} %. Of needle "
+        f"questions alone: {100 * recall['needle_recall']:.1f} % against "
+        f"{100 * recall['needle_uniform_recall']:.1f} %.",
         "",
     ]
     path = folder / f"{name}.md"
