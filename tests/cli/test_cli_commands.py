@@ -242,7 +242,7 @@ def test_an_experiment_is_run_as_asked_and_written(run, monkeypatch, tmp_path):
         *("--medium-videos", "0", "--short-videos", "3", "--out", "out", "--json"),
     )
     assert outcome.code == 0
-    assert outcome.document["page"] == "out/ablation-fusion.md"
+    assert outcome.document[0]["page"] == "out/ablation-fusion.md"
     assert outcome.err == "1 of 1\n"
     plan = seen["plan"]
     assert (plan.num_steps, plan.num_caption_steps, plan.seeds) == (8, 2, (0, 1))

@@ -240,21 +240,28 @@ def test_recall_counts_questions_with_evidence_alone():
     assert evidence_recall([record(True)]) is None
 
 
-def test_the_direction_of_the_paper_is_compared_pair_by_pair():
+def test_the_direction_of_the_paper_is_compared_pair_by_pair(plan):
     records = {
         "base": [record(True), record(False)],
         "fewer": [record(False)],
         "two": [record(False)],
     }
-    said = agreement(EXPERIMENT, records)
+    said = agreement(EXPERIMENT, records, plan)
     assert (
         "The paper: two is best. 1 of 3 pairs of rows stand in its order (QA)" in said
     )
     assert said.endswith("the direction does not agree.")
     records["two"] = [record(True)]
-    assert agreement(EXPERIMENT, records).endswith(
+    assert agreement(EXPERIMENT, records, plan).endswith(
         "3 of 3 pairs of rows stand in its order (QA): the direction agrees."
     )
+
+
+def test_without_figures_of_the_paper_the_best_row_is_named(plan):
+    arms = tuple(replace(arm, paper=()) for arm in ARMS)
+    records = {arm.name: [record(False)] for arm in ARMS} | {"two": [record(True)]}
+    said = agreement(replace(EXPERIMENT, arms=arms), records, plan)
+    assert said == "The paper: two is best. Best here: two lessons (short)."
 
 
 @pytest.mark.parametrize("axis", ["", "prototypes"])

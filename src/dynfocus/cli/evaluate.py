@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,9 @@ from dynfocus.cli.options import (
     examples,
     positive,
 )
+
+if TYPE_CHECKING:
+    from dynfocus.evaluation import Plan
 
 ABLATIONS = (
     "cones-rods",
@@ -187,12 +191,15 @@ def methods(
     asked the same questions. What is done is kept, so a run that was stopped continues.
     """
     sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
-    _run_experiment("methods", out, runs, model, sizes, json)
+    _run_experiments(("methods",), out, runs, model, sizes, json)
 
 
 def ablation(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help=f"One of {', '.join(ABLATIONS)}.")
+        str,
+        typer.Argument(
+            metavar="NAME", help=f"One of {', '.join(ABLATIONS)}, or all of them."
+        ),
     ],
     out: Out = Path("docs/results"),
     runs: Runs = Path("runs/experiments"),
@@ -207,51 +214,64 @@ def ablation(
     """Repeat an ablation of the paper at nano size, its figures beside ours.
 
     Rows that several ablations share are trained once. What is done is kept, so a run
-    that was stopped continues.
+    that was stopped continues. NAME may be "all".
     """
-    if name not in ABLATIONS:
+    if name not in (*ABLATIONS, "all"):
         raise typer.BadParameter(
-            f"NAME must be one of {', '.join(ABLATIONS)}, got {name!r}"
+            f"NAME must be one of {', '.join(ABLATIONS)} or all, got {name!r}"
         )
     sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
-    _run_experiment(name, out, runs, model, sizes, json)
+    names = ABLATIONS if name == "all" else (name,)
+    _run_experiments(names, out, runs, model, sizes, json)
 
 
-def _run_experiment(
-    name: str,
+def _run_experiments(
+    names: Sequence[str],
     out: Path,
     runs: Path,
     model: str,
     sizes: tuple[int, int, int, int, int],
     json: bool,
 ) -> None:
+    """Run experiments one after another; print their pages, or where they are."""
     from transformers.utils import logging
 
+    from dynfocus.evaluation import make_plan
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    plan = make_plan(model, runs / "patches", *sizes)
+    pages = []
+    for name in names:
+        pages.append(_run_experiment(name, plan, out, runs))
+        if not json:
+            print(pages[-1].read_text(encoding="utf-8"))
+    if json:
+        print_json(
+            [
+                {"page": str(page), "picture": str(page.with_suffix(".png"))}
+                for page in pages
+            ]
+        )
+
+
+def _run_experiment(name: str, plan: Plan, out: Path, runs: Path) -> Path:
     from dynfocus.evaluation import (
         EXPERIMENTS,
         compare_systems,
-        make_plan,
         run_arms,
         write_experiment,
     )
     from dynfocus.provenance import source_commit
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     experiment = EXPERIMENTS[name]
-    plan = make_plan(model, runs / "patches", *sizes)
     records = run_arms(experiment.arms, plan, runs, say)
-    more = compare_systems(records, plan) if name == "methods" else ()
-    page = write_experiment(
+    return write_experiment(
         experiment,
         records,
         plan,
         out,
         command=shlex.join(["dynfocus", *sys.argv[1:]]),
         commit=source_commit(),
-        more=more,
+        more=compare_systems(records, plan) if name == "methods" else (),
     )
-    if json:
-        print_json({"page": str(page), "picture": str(page.with_suffix(".png"))})
-    else:
-        print(page.read_text(encoding="utf-8"))

@@ -65,8 +65,13 @@ def evidence_recall(records: Sequence[Record]) -> tuple[float, float] | None:
     return seen, 100 * fmean(r["fine_share"] for r in asked)
 
 
-def agreement(experiment: Experiment, records: Records) -> str:
-    """Say how many pairs of rows stand in the paper's order, by its first column."""
+def agreement(experiment: Experiment, records: Records, plan: Plan) -> str:
+    """Say what the paper found and whether the rows stand in its order.
+
+    Rows are compared pair by pair, by the first column of the paper's figures; without
+    such figures the best row of each test set is named.
+    """
+    said = f"The paper: {experiment.expects}."
     rows = [
         (arm.paper[0], own.mean)
         for arm in experiment.arms
@@ -74,13 +79,23 @@ def agreement(experiment: Experiment, records: Records) -> str:
     ]
     pairs = [(a, b) for a, b in combinations(rows, 2) if a[0] != b[0]]
     if not pairs:
-        return f"The paper: {experiment.expects}."
+        best = [_best(experiment, records, test.name) for test in plan.sets]
+        return f"{said} Best here: {'; '.join(best)}."
     same = sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a, b in pairs)
     verdict = "agrees" if 2 * same > len(pairs) else "does not agree"
     return (
-        f"The paper: {experiment.expects}. {same} of {len(pairs)} pairs of rows stand in "
-        f"its order ({experiment.paper_columns[0]}): the direction {verdict}."
+        f"{said} {same} of {len(pairs)} pairs of rows stand in its order "
+        f"({experiment.paper_columns[0]}): the direction {verdict}."
     )
+
+
+def _best(experiment: Experiment, records: Records, test: str) -> str:
+    means = {
+        arm.label: own.mean
+        for arm in experiment.arms
+        if (own := accuracy(of_set(records[arm.name], test))) is not None
+    }
+    return f"{max(means, key=lambda label: means[label])} ({test})"
 
 
 def write_experiment(
@@ -137,7 +152,7 @@ def write_experiment(
             for line in _table(experiment, records, plan, test.name)
         ),
         *more,
-        f"{agreement(experiment, records)} ({experiment.source}.)",
+        f"{agreement(experiment, records, plan)} ({experiment.source}.)",
         "",
         f"![{experiment.title}]({name}.png)",
         "",
