@@ -1,12 +1,17 @@
 """A video file becomes frames with their true times, and frames become a file."""
 
-from dynfocus.video.errors import DamagedVideoWarning, UnreadableVideoError
+from dynfocus.video.errors import (
+    DamagedVideoWarning,
+    StuckVideoError,
+    UnreadableVideoError,
+)
 from dynfocus.video.reader import SampledFrames, VideoReader
 from dynfocus.video.writer import VideoWriter
 
 __all__ = [
     "DamagedVideoWarning",
     "SampledFrames",
+    "StuckVideoError",
     "UnreadableVideoError",
     "VideoReader",
     "VideoWriter",

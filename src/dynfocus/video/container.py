@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import av
 
+from dynfocus.video.boxes import follow_boxes
 from dynfocus.video.errors import UnreadableVideoError
 
 # Demuxers that take a text for a film.
@@ -20,6 +21,11 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         raise UnreadableVideoError(
             f"{path}: this is a folder; give the path of a video file."
+        )
+    if path.exists() and not path.is_file():
+        raise UnreadableVideoError(
+            f"{path}: this is a pipe or a device, which cannot be read by time; "
+            "write it to a file first."
         )
     try:
         with path.open("rb") as stream:
@@ -75,8 +81,29 @@ def best_stream(container: Any, path: Path) -> Any:
             f"{path}: this build of FFmpeg has no decoder for the file's video; "
             "convert it to H.264."
         )
-    stream.thread_type = "AUTO"
     return stream
+
+
+def prepare(
+    container: Any, stream: Any, *, num_threads: int, is_strict: bool = False
+) -> None:
+    """Set up a stream's decoder before the first packet, and read that stream only.
+
+    Args:
+        container: The open file.
+        stream: The stream to decode.
+        num_threads: Threads of the decoder.
+        is_strict: Whether damage is an error instead of being painted over in silence.
+    """
+    context = stream.codec_context
+    context.thread_type = "AUTO" if num_threads > 1 else "NONE"
+    context.thread_count = num_threads
+    if is_strict:
+        context.options = {"err_detect": "explode"}
+    for other in container.streams:
+        # PyAV lets packets be left unread from version 17.1 on.
+        if other.index != stream.index and getattr(other, "discard", None) is not None:
+            other.discard = av.stream.Discard.all
 
 
 def read_packets(container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
@@ -120,7 +147,8 @@ def read_structure(path: Path, format_name: str) -> FileStructure:
     if format_name == "mpegts":
         return FileStructure(not _ends_on_packet(path, size), is_streamed=True)
     if "mp4" in format_name.split(","):
-        return _follow_boxes(path, size)
+        chain = follow_boxes(path)
+        return FileStructure(chain.is_broken_off, chain.is_fragmented)
     return FileStructure()
 
 
@@ -135,26 +163,6 @@ def _ends_on_packet(path: Path, size: int) -> bool:
         if len(tail) >= 2 * length and marks == b"GG":
             return True
     return False
-
-
-def _follow_boxes(path: Path, size: int) -> FileStructure:
-    """Follow the chain of top-level boxes of an MP4 file (ISO 14496-12, 4.2)."""
-    position = 0
-    is_streamed = False
-    with path.open("rb") as file:
-        while position + 8 <= size:
-            file.seek(position)
-            header = file.read(16)
-            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
-            is_streamed |= kind == b"moof"
-            if length == 1:
-                length = int.from_bytes(header[8:16], "big")
-            elif length == 0 and kind == b"mdat":
-                length = size - position
-            if length < 8:
-                break
-            position += length
-    return FileStructure(position != size, is_streamed)
 
 
 def _reason(error: Exception) -> str:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.video.container import decode, open_container, read_packets
+from dynfocus.video.container import decode, open_container, prepare
+from dynfocus.video.scaler import FrameScaler
+from dynfocus.video.source import PacketSource
 from dynfocus.video.timeline import Timeline
+from dynfocus.video.watch import Pulse, run_watched
 
-Mode = Literal["threads", "strict", "tolerant"]
+Mode = Literal["quick", "strict", "tolerant"]
+
+# Decoders side by side hold about this many pictures each, in no more than this much.
+_PICTURES_PER_DECODER = 24
+_MAX_PICTURE_BYTES = 2**30
+
+
+class Crew(NamedTuple):
+    """Who decodes, and for how long nothing may happen."""
+
+    num_threads: int
+    """Cores to use."""
+    timeout_seconds: float | None
+    """Longest time without progress; ``None`` waits for ever."""
 
 
 class Stretch(NamedTuple):
@@ -46,7 +63,8 @@ class FrameCollector:
         self.timeline = timeline
         self.indices = indices
         self.size = size
-        self.progress = progress
+        self._progress = progress
+        self._num_reported = 0
         self.frames = np.zeros((len(indices), *size, 3), dtype=np.uint8)
         self.times = np.zeros(len(indices), dtype=np.float64)
         self.is_kept = np.zeros(len(indices), dtype=bool)
@@ -58,48 +76,38 @@ class FrameCollector:
         wanted = self.indices[~self.is_kept & (self.indices >= 0)]
         return [int(index) for index in np.unique(wanted)]
 
-    def keep(self, index: int, shown_index: int, frame: Any | None) -> None:
-        """Store a frame for every wanted moment that frame ``index`` serves.
+    def keep(self, index: int, shown_index: int, picture: NDArray[np.uint8]) -> None:
+        """Store a picture for every wanted moment that frame ``index`` serves.
 
         Args:
             index: The frame that the timeline expects.
             shown_index: The frame that the decoder delivered.
-            frame: The decoded frame, ``None`` if it is of no use.
+            picture: That frame, ``[H, W, 3]``.
         """
-        if frame is None:
-            return
         slots = np.flatnonzero(self.indices == index)
-        self.frames[slots] = self._picture(frame)
+        self.frames[slots] = picture
         self.times[slots] = self.timeline.pts_seconds[shown_index]
         self.is_kept[slots] = True
-        if self.progress is not None:
-            self.progress(int(self.is_kept.sum()), len(self.indices))
 
     def forget(self, indices: list[int]) -> None:
         """Give up frames that were kept."""
         self.is_kept[np.isin(self.indices, indices)] = False
 
-    def _picture(self, frame: Any) -> NDArray[np.uint8]:
-        """Resize a frame while it becomes red, green, blue, then turn it."""
-        orientation = self.timeline.orientation
-        height, width = self.size
-        if orientation.swaps_sides:
-            height, width = width, height
-        is_smaller = height * width < frame.height * frame.width
-        picture = frame.reformat(
-            width=width,
-            height=height,
-            format="rgb24",
-            interpolation="AREA" if is_smaller else "BICUBIC",
-        ).to_ndarray()
-        return orientation.apply(picture)
+    def report(self) -> None:
+        """Tell of the frames that were kept since the last time."""
+        if self._progress is None:
+            return
+        num_kept = int(self.is_kept.sum())
+        for done in range(self._num_reported + 1, num_kept + 1):
+            self._progress(done, len(self.indices))
+        self._num_reported = max(self._num_reported, num_kept)
 
 
-def collect_frames(path: Path, collector: FrameCollector) -> None:
+def collect_frames(path: Path, collector: FrameCollector, crew: Crew) -> None:
     """Decode the wanted frames of a file into the collector.
 
-    The first pass uses all threads and decodes only what leads to wanted frames.
-    Stretches with errors or missing frames are decoded again with one thread, so
+    The first pass decodes only what leads to wanted frames, on all cores.
+    Stretches with errors or missing frames are decoded again packet by packet, so
     that an error is met exactly at its packet, and from one key packet earlier, for
     streams whose key packets need a run-up. A frame is kept only if no packet from
     its key packet to itself met an error: decoders invent pictures from what is left
@@ -107,14 +115,23 @@ def collect_frames(path: Path, collector: FrameCollector) -> None:
 
     If that costs more than half of the frames, the file is one long stretch or was
     written carelessly; then invented pictures are better than none and are counted.
+
+    Raises:
+        MistrustedIndexError: The file does not hold what the timeline expects.
+        StuckVideoError: Nothing happened for too long.
     """
     timeline = collector.timeline
-    _decode_pass(path, collector, _plan(timeline, collector.missing(), 0), "threads")
-    _decode_pass(path, collector, _plan(timeline, collector.missing(), 1), "strict")
+
+    def decode_missing(run_up: int, mode: Mode) -> None:
+        stretches = _plan(timeline, collector.missing(), run_up)
+        _decode_pass(path, collector, stretches, mode, crew)
+
+    decode_missing(0, "quick")
+    decode_missing(1, "strict")
     missing = collector.missing()
     if 2 * len(missing) > len(np.unique(collector.indices[collector.indices >= 0])):
         num_intact = int(collector.is_kept.sum())
-        _decode_pass(path, collector, _plan(timeline, missing, 1), "tolerant")
+        decode_missing(1, "tolerant")
         collector.num_damaged = int(collector.is_kept.sum()) - num_intact
 
 
@@ -145,49 +162,122 @@ def _decode_pass(
     collector: FrameCollector,
     stretches: list[Stretch],
     mode: Mode,
+    crew: Crew,
 ) -> None:
-    """Read the file once and decode the stretches."""
+    """Decode stretches side by side, on as many cores as there are stretches.
+
+    Cores that are left over go to the decoders, except where each packet must be
+    answered at once.
+    """
     if not stretches:
         return
+    height, width = collector.timeline.size
+    room = _MAX_PICTURE_BYTES // (3 * height * width * _PICTURES_PER_DECODER)
+    num_decoders = max(1, min(crew.num_threads, len(stretches), room))
+    num_threads = crew.num_threads // num_decoders if mode == "quick" else 1
+    jobs = [
+        partial(_decode_stretches, path, collector, share, mode, max(1, num_threads))
+        for share in _share(collector.timeline, stretches, num_decoders)
+    ]
+    run_watched(
+        path,
+        jobs,
+        timeout_seconds=crew.timeout_seconds,
+        on_tick=collector.report,
+    )
+
+
+def _share(
+    timeline: Timeline, stretches: list[Stretch], num_shares: int
+) -> list[Iterable[Stretch]]:
+    """Divide the work.
+
+    Where a file can be entered anywhere, each decoder takes the next stretch when it
+    has finished one. Else each one reads the file from its beginning up to its share.
+    """
+    if timeline.is_seekable:
+        queue = iter(stretches)
+        return [queue] * num_shares
+    work = np.cumsum([stretch.stop - stretch.first for stretch in stretches])
+    bounds = np.searchsorted(work, work[-1] * np.arange(1, num_shares) / num_shares)
+    edges = [0, *(int(bound) + 1 for bound in bounds), len(stretches)]
+    shares = [stretches[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [share for share in shares if share]
+
+
+def _decode_stretches(
+    path: Path,
+    collector: FrameCollector,
+    stretches: Iterable[Stretch],
+    mode: Mode,
+    num_threads: int,
+    pulse: Pulse,
+) -> None:
+    """Decode stretches one after the other, in a decoder of its own."""
+    timeline = collector.timeline
     with open_container(path) as container:
-        stream = container.streams[collector.timeline.stream_index]
-        stream.thread_type = "AUTO" if mode == "threads" else "NONE"
-        if mode != "tolerant":
-            # Damage becomes an error instead of being painted over in silence.
-            stream.codec_context.options = {"err_detect": "explode"}
-        packets = read_packets(container, stream)
+        stream = container.streams[timeline.stream_index]
+        prepare(
+            container, stream, num_threads=num_threads, is_strict=mode != "tolerant"
+        )
+        source = PacketSource(container, stream, timeline)
+        scaler = FrameScaler(collector.size, timeline.orientation)
+        skips = mode == "quick" and timeline.marks_unreferenced
         for stretch in stretches:
-            frames = _StretchDecoder(stream.codec_context, packets, stretch)
-            _keep_stretch(collector, stretch, frames, mode)
-            collector.has_errors |= bool(frames.errors)
-            if mode == "threads" and frames.errors:
-                collector.forget(stretch.indices)
+            wanted = {int(timeline.packets[index]) for index in stretch.indices}
+            frames = _StretchDecoder(
+                stream.codec_context, source, stretch, wanted if skips else None, pulse
+            )
+            _keep_stretch(collector, stretch, frames, mode, scaler)
+            if frames.errors:
+                collector.has_errors = True
+                if mode == "quick":
+                    collector.forget(stretch.indices)
             if mode == "strict":
-                collector.forget(_touched(collector.timeline, stretch, frames.errors))
+                collector.forget(_touched(timeline, stretch, frames.errors))
 
 
 class _StretchDecoder:
-    """Iterate over the frames of one stretch and remember errors."""
+    """Iterate over the frames of one stretch and remember errors.
+
+    Args:
+        context: The decoder.
+        source: Where packets come from.
+        stretch: Which packets.
+        wanted_packets: Packets whose frames are wanted; of all others only those that
+            other frames need are decoded. ``None`` decodes everything.
+        pulse: Told of each packet.
+    """
 
     def __init__(
-        self, context: Any, packets: Iterator[tuple[int, Any]], stretch: Stretch
+        self,
+        context: Any,
+        source: PacketSource,
+        stretch: Stretch,
+        wanted_packets: set[int] | None,
+        pulse: Pulse,
     ) -> None:
         self.errors: list[int] = []
         self._context = context
-        self._packets = packets
+        self._source = source
         self._stretch = stretch
+        self._wanted = wanted_packets
+        self._pulse = pulse
 
     def __iter__(self) -> Iterator[Any]:
         """Yield frames in the order in which they are shown."""
-        for number, packet in self._packets:
-            if number >= self._stretch.first:
-                yield from self._decode(number, packet)
-            if number + 1 >= self._stretch.stop:
-                break
+        for number, packet in self._source.read(
+            self._stretch.first, self._stretch.stop
+        ):
+            if self._wanted is not None:
+                is_wanted = number in self._wanted
+                self._context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+            yield from self._decode(number, packet)
         yield from self._decode(self._stretch.stop, None)
         self._context.flush_buffers()
 
     def _decode(self, number: int, packet: Any | None) -> list[Any]:
+        self._pulse.beat()
         frames, succeeded = decode(self._context, packet)
         if not succeeded:
             self.errors.append(number)
@@ -195,7 +285,11 @@ class _StretchDecoder:
 
 
 def _keep_stretch(
-    collector: FrameCollector, stretch: Stretch, frames: _StretchDecoder, mode: Mode
+    collector: FrameCollector,
+    stretch: Stretch,
+    frames: _StretchDecoder,
+    mode: Mode,
+    scaler: FrameScaler,
 ) -> None:
     """Keep the wanted frames of a stretch.
 
@@ -205,6 +299,11 @@ def _keep_stretch(
     pending = list(reversed(stretch.indices))
     replaced: list[int] = []
     before: tuple[int, Any | None] = (-1, None)
+
+    def keep(wanted: int, shown_index: int, frame: Any | None) -> None:
+        if frame is not None:
+            collector.keep(wanted, shown_index, scaler.picture(frame))
+
     for count, frame in enumerate(frames):
         index = _locate(collector.timeline, frame, count)
         if index < 0:
@@ -214,13 +313,13 @@ def _keep_stretch(
         while pending and pending[-1] <= index:
             wanted = pending.pop()
             if wanted == index:
-                collector.keep(wanted, *shown)
+                keep(wanted, *shown)
             else:
-                collector.keep(wanted, *before)
+                keep(wanted, *before)
                 replaced.append(wanted)
         before = shown if mode == "strict" else before
     for wanted in reversed(pending):
-        collector.keep(wanted, *before)
+        keep(wanted, *before)
     if frames.errors:
         # A decoder that meets an error may also swallow frames that were ready.
         collector.forget(replaced + pending)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.video.decoder import FrameCollector, collect_frames
+from dynfocus.video.container import check_file
+from dynfocus.video.decoder import Crew, FrameCollector, collect_frames
 from dynfocus.video.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.video.plan import wanted_times
+from dynfocus.video.source import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, read_timeline
+from dynfocus.video.watch import available_cores, run_watched
+
+_logger = logging.getLogger(__name__)
 
 # Times of frames are ticks made seconds; a frame counts as shown this much early.
 _SLACK_SECONDS = 1e-6
@@ -31,9 +39,11 @@ class SampledFrames(NamedTuple):
 class VideoReader:
     """Read frames of a video by time.
 
-    Nothing rests on what headers claim: opening a file reads all its packets, and
-    every frame comes with the time at which the file itself says it is shown. Only
-    the stretches that lead to wanted frames are decoded.
+    Nothing rests on what headers claim: opening a file learns all its packets, from
+    the index of an MP4 file, which every later reading checks, or by reading the file
+    once. Every frame comes with the time at which the file itself says it is shown.
+    Only the stretches that lead to wanted frames are decoded, on all cores, and in them
+    no frame that neither a caller nor another frame needs.
 
     Example:
         >>> reader = VideoReader("clip.mp4")
@@ -43,15 +53,27 @@ class VideoReader:
 
     Args:
         path: A video file of any kind that FFmpeg reads.
+        num_threads: Cores to use; by default all that this process may use.
+        timeout_seconds: How long reading or decoding may make no progress at all
+            before it is given up; ``None`` waits for ever.
 
     Raises:
         FileNotFoundError: There is no such file.
         UnreadableVideoError: The file holds no video that can be decoded.
+        StuckVideoError: Reading made no progress, also raised by ``sample``.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        num_threads: int | None = None,
+        timeout_seconds: float | None = 60.0,
+    ) -> None:
         self.path = Path(path)
-        self._timeline: Timeline = read_timeline(self.path)
+        self._crew = _checked_crew(num_threads, timeout_seconds)
+        check_file(self.path)
+        self._timeline = self._read_timeline(trusts_index=True)
 
     @property
     def duration(self) -> float:
@@ -82,6 +104,7 @@ class VideoReader:
         size: tuple[int, int] | None = None,
         max_frames: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        fast: bool = False,
     ) -> SampledFrames:
         """Decode the frames on display at wanted moments.
 
@@ -96,12 +119,14 @@ class VideoReader:
             max_frames: At most this many; a rate that gives more is replaced by
                 this many uniform moments.
             progress: Called as ``progress(done, total)`` while frames arrive.
+            fast: Take the key frame nearest to each moment instead, which needs no
+                other frame to be decoded. The times are those of the key frames,
+                seconds off where these are far apart; one may serve several moments.
 
         Returns:
             Each wanted moment's frame, the last one shown at or before it, with its
             own time; frames that cannot be decoded are left out with one warning.
         """
-        timeline = self._timeline
         wanted = wanted_times(
             self.duration,
             fps=fps,
@@ -110,19 +135,49 @@ class VideoReader:
             max_frames=max_frames,
         )
         size = self.size if size is None else _checked_size(size)
-        indices = np.searchsorted(
-            timeline.pts_seconds, wanted + _SLACK_SECONDS, "right"
-        )
-        indices = np.maximum(indices - 1, 0)
-        is_held = wanted < timeline.shown_until[indices]
-        indices[~(is_held & timeline.is_intact[indices])] = -1
-        collector = FrameCollector(timeline, indices, size, progress)
-        collect_frames(self.path, collector)
+        try:
+            collector = self._collect(wanted, size, progress, fast=fast)
+        except MistrustedIndexError:
+            _logger.info("%s: the index is wrong; reading in order", self.path)
+            timeline = self._read_timeline(trusts_index=False)
+            self._timeline = replace(timeline, is_seekable=False)
+            wanted = np.minimum(wanted, self.duration)
+            collector = self._collect(wanted, size, progress, fast=fast)
         self._report(wanted, collector, is_given=times is not None)
         kept = collector.is_kept
         if kept.all():
             return SampledFrames(collector.frames, collector.times)
         return SampledFrames(collector.frames[kept], collector.times[kept])
+
+    def _read_timeline(self, *, trusts_index: bool) -> Timeline:
+        """Learn the packets of the file, under watch."""
+        job = partial(read_timeline, self.path, trusts_index=trusts_index)
+        return run_watched(
+            self.path, [job], timeout_seconds=self._crew.timeout_seconds
+        )[0]
+
+    def _collect(
+        self,
+        wanted: NDArray[np.float64],
+        size: tuple[int, int],
+        progress: Callable[[int, int], None] | None,
+        *,
+        fast: bool,
+    ) -> FrameCollector:
+        """Decode the frames of wanted moments, as far as that is possible."""
+        timeline = self._timeline
+        if fast:
+            indices = _nearest_key_frames(self.path, timeline, wanted)
+        else:
+            indices = np.searchsorted(
+                timeline.pts_seconds, wanted + _SLACK_SECONDS, "right"
+            )
+            indices = np.maximum(indices - 1, 0)
+            is_held = wanted < timeline.shown_until[indices]
+            indices[~(is_held & timeline.is_intact[indices])] = -1
+        collector = FrameCollector(timeline, indices, size, progress)
+        collect_frames(self.path, collector, self._crew)
+        return collector
 
     def _report(
         self, wanted: NDArray[np.float64], collector: FrameCollector, *, is_given: bool
@@ -179,6 +234,41 @@ def _missing_parts(
 def _listed(parts: list[str]) -> str:
     """Join parts as in a sentence."""
     return " and ".join([*filter(None, [", ".join(parts[:-1])]), parts[-1]])
+
+
+def _nearest_key_frames(
+    path: Path, timeline: Timeline, wanted: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Find the key frame nearest to each moment, the earlier of two."""
+    is_key = np.isin(timeline.packets, timeline.key_packets) & timeline.is_intact
+    keys = np.flatnonzero(is_key)
+    if timeline.is_counted or not len(keys):
+        raise UnreadableVideoError(
+            f"{path}: fast mode needs key frames with times, and this file has none "
+            "that are shown; sample it without fast."
+        )
+    seconds = timeline.pts_seconds[keys]
+    after = np.searchsorted(seconds, wanted).clip(1, max(1, len(keys) - 1))
+    after = np.minimum(after, len(keys) - 1)
+    before = np.maximum(after - 1, 0)
+    is_before = wanted - seconds[before] <= seconds[after] - wanted
+    return keys[np.where(is_before, before, after)]
+
+
+def _checked_crew(num_threads: int | None, timeout_seconds: float | None) -> Crew:
+    """Refuse no cores and no time."""
+    if num_threads is None:
+        num_threads = available_cores()
+    if num_threads < 1:
+        raise ValueError(
+            f"num_threads must be at least 1, or None for all cores, got {num_threads}."
+        )
+    if timeout_seconds is not None and not timeout_seconds > 0:
+        raise ValueError(
+            "timeout_seconds must be above 0, or None to wait for ever, "
+            f"got {timeout_seconds}."
+        )
+    return Crew(num_threads, timeout_seconds)
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

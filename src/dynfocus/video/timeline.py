@@ -1,8 +1,9 @@
 """The timeline of a video: when each frame is shown and which packets make it.
 
-It comes from reading every packet of the stream without decoding it, so it does
-not depend on what headers claim. Files whose packets carry no usable presentation
-time (raw H.264, some AVI files, joined transport streams) are decoded once instead.
+It comes from the packets of the stream, all of them, without decoding: from the index of
+a whole MP4 file, else from reading the file once. So it does not depend on what headers
+claim. Files whose packets carry no usable presentation time (raw H.264, some AVI files,
+joined transport streams) are decoded once instead.
 """
 
 from __future__ import annotations
@@ -18,30 +19,24 @@ from numpy.typing import NDArray
 
 from dynfocus.video.container import (
     best_stream,
-    check_file,
     decode,
     open_container,
+    prepare,
     read_packets,
     read_structure,
 )
 from dynfocus.video.errors import UnreadableVideoError
 from dynfocus.video.orientation import Orientation, read_orientation
+from dynfocus.video.packets import NO_TIME, PacketRecorder, PacketTable, read_index
+from dynfocus.video.references import marks_unreferenced_frames
+from dynfocus.video.watch import Pulse, available_cores
 
+# Formats whose index of key frames FFmpeg follows exactly.
+_FORMATS_WITH_KEY_INDEX = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 # A declared length that exceeds the frames by more than this shows a cut file.
 _CUT_SECONDS = 1.0
 # A decoding clock that falls back by more than this was joined from two files.
 _CLOCK_JUMP_SECONDS = 1.0
-
-
-class Packet(NamedTuple):
-    """What the scan keeps of a packet."""
-
-    pts: int | None
-    dts: int | None
-    duration: int
-    is_key: bool
-    is_shown: bool
-    is_corrupt: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +53,8 @@ class Timeline:
     """Number of the packet that completes each frame, shape ``[F]``."""
     key_packets: NDArray[np.int64]
     """Numbers of the packets where decoding can begin, increasing."""
+    packet_pts: NDArray[np.int64]
+    """When each packet's picture is shown, in ticks or ``NO_TIME``, ``[P]``."""
     starts: NDArray[np.int64]
     """Number of the last packet from which each frame can be decoded, ``[F]``."""
     is_intact: NDArray[np.bool_]
@@ -66,6 +63,12 @@ class Timeline:
     """Seconds up to which each frame is known to be on display, ``[F]``."""
     is_counted: bool
     """Whether frames are told apart by their number, for want of times."""
+    is_from_index: bool
+    """Whether the packets come from the index of the file and were not read."""
+    is_seekable: bool
+    """Whether the file can be entered at a key packet."""
+    marks_unreferenced: bool
+    """Whether the decoder can tell frames that no other frame needs."""
     decoded_seconds: float
     """Where the last frame that the file holds ends."""
     duration: float
@@ -83,7 +86,7 @@ class Timeline:
 class _Scan(NamedTuple):
     """One reading of the file."""
 
-    packets: list[Packet]
+    table: PacketTable
     first_frame: Any
     has_errors: bool
     is_broken_off: bool
@@ -92,45 +95,54 @@ class _Scan(NamedTuple):
     time_base: Fraction
     rate: Fraction
     has_invented_times: bool
+    has_key_index: bool
+    marks_unreferenced: bool
 
 
-def read_timeline(path: Path) -> Timeline:
-    """Read the timeline of the best video stream of a file."""
-    check_file(path)
-    scan = _scan_file(path)
+def read_timeline(path: Path, pulse: Pulse, *, trusts_index: bool = True) -> Timeline:
+    """Read the timeline of the best video stream of a file.
+
+    Args:
+        path: The file, already checked.
+        pulse: Told of progress.
+        trusts_index: Whether the index of the file may stand for its packets.
+    """
+    scan = _scan_file(path, pulse, trusts_index=trusts_index)
+    if scan is None:
+        return read_timeline(path, pulse, trusts_index=False)
     if scan.first_frame is None:
         raise UnreadableVideoError(
             f"{path}: the file has a video stream but no frame of it can be decoded."
         )
     if _has_usable_times(scan):
         return _timeline_of_packets(scan)
-    return _timeline_of_frames(path, scan)
+    return _timeline_of_frames(path, scan, pulse)
 
 
-def _scan_file(path: Path) -> _Scan:
-    """Read all packets and decode up to the first frame."""
-    packets: list[Packet] = []
-    first_frame = None
-    has_errors = False
+def _scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> _Scan | None:
+    """Learn all packets and decode up to the first frame; nothing if the index errs."""
     with open_container(path) as container:
         stream = best_stream(container, path)
+        prepare(container, stream, num_threads=1)
         context = stream.codec_context
-        is_vp8 = context.name == "vp8"
-        for _, packet in read_packets(container, stream):
-            packets.append(_describe(packet, is_vp8=is_vp8))
-            if first_frame is None:
-                frames, succeeded = decode(context, packet)
-                has_errors |= not succeeded
-                first_frame = frames[0] if frames else None
-        if first_frame is None:
-            frames, succeeded = decode(context, None)
-            has_errors |= not succeeded
-            first_frame = frames[0] if frames else None
+        table = read_index(path, container, stream) if trusts_index else None
+        recorder = PacketRecorder(context.name)
+        first = _FirstFrame(context)
+        for number, packet in read_packets(container, stream):
+            pulse.beat()
+            if table is None:
+                recorder.add(packet)
+            elif not table.agrees(number, packet):
+                return None
+            first.feed(packet)
+            if table is not None and first.frame is not None:
+                break
+        first.feed(None)
         structure = read_structure(path, container.format.name)
         return _Scan(
-            packets,
-            first_frame,
-            has_errors,
+            recorder.table() if table is None else table,
+            first.frame,
+            first.has_errors,
             structure.is_broken_off,
             0.0 if structure.is_streamed else _declared_seconds(stream),
             stream.index,
@@ -139,21 +151,26 @@ def _scan_file(path: Path) -> _Scan:
             # AVI stores no presentation times; FFmpeg guesses them from the order
             # of decoding, which is wrong where the two orders differ.
             container.format.name == "avi" and bool(context.has_b_frames),
+            container.format.name in _FORMATS_WITH_KEY_INDEX,
+            marks_unreferenced_frames(context),
         )
 
 
-def _describe(packet: Any, *, is_vp8: bool) -> Packet:
-    """Keep what the timeline needs of a packet."""
-    # A VP8 packet whose fifth bit is clear only feeds later frames (RFC 6386, 9.1).
-    is_hidden = is_vp8 and not memoryview(packet)[0] & 0x10
-    return Packet(
-        packet.pts,
-        packet.dts,
-        packet.duration or 0,
-        packet.is_keyframe,
-        not packet.is_discard and not is_hidden,
-        packet.is_corrupt,
-    )
+class _FirstFrame:
+    """Decode until the first frame comes."""
+
+    def __init__(self, context: Any) -> None:
+        self.frame: Any | None = None
+        self.has_errors = False
+        self._context = context
+
+    def feed(self, packet: Any | None) -> None:
+        """Decode a packet, or drain the decoder, unless the frame is there."""
+        if self.frame is not None:
+            return
+        frames, succeeded = decode(self._context, packet)
+        self.has_errors |= not succeeded
+        self.frame = frames[0] if frames else None
 
 
 def _declared_seconds(stream: Any) -> float:
@@ -180,43 +197,46 @@ def _has_usable_times(scan: _Scan) -> bool:
     """Tell whether every packet has a time and the clock never jumps back."""
     if scan.has_invented_times:
         return False
-    if scan.first_frame.pts is None or any(p.pts is None for p in scan.packets):
+    if scan.first_frame.pts is None or (scan.table.pts == NO_TIME).any():
         return False
-    decoding_times = [p.dts for p in scan.packets if p.dts is not None]
-    steps = np.diff(np.array(decoding_times, dtype=np.int64))
+    decoding_times = scan.table.dts[scan.table.dts != NO_TIME]
+    steps = np.diff(decoding_times)
     return float(steps.min(initial=0) * scan.time_base) >= -_CLOCK_JUMP_SECONDS
 
 
 def _timeline_of_packets(scan: _Scan) -> Timeline:
     """Build the timeline from the times of the packets."""
-    pts = np.array([p.pts for p in scan.packets], dtype=np.int64)
-    is_key = np.array([p.is_key for p in scan.packets], dtype=bool)
-    is_shown = np.array([p.is_shown for p in scan.packets], dtype=bool)
+    pts, is_key = scan.table.pts, scan.table.is_key
     key_packets = np.flatnonzero(is_key)
-    origin = _first_shown(scan, pts, is_shown, key_packets)
-    shown = np.flatnonzero(is_shown & (pts >= origin))
+    origin = _first_shown(scan, key_packets)
+    shown = np.flatnonzero(scan.table.is_shown & (pts >= origin))
     shown = shown[np.argsort(pts[shown], kind="stable")]
     # Of packets with one time, the last completes the frame.
     is_last = np.append(np.diff(pts[shown]) > 0, True)
     frames = shown[is_last]
     seconds = (pts[frames] - origin) * float(scan.time_base)
-    durations = np.array([p.duration for p in scan.packets], dtype=np.int64)[frames]
+    durations = scan.table.durations[frames]
     is_before_hole = _find_holes(seconds, durations * float(scan.time_base))
     starts = _start_packets(pts[frames], frames, key_packets, pts[key_packets])
-    is_broken = np.array([p.is_corrupt for p in scan.packets], dtype=bool)
+    is_broken = scan.table.is_corrupt.copy()
     after_holes = frames[1:][is_before_hole[:-1]]
     is_broken[after_holes[~is_key[after_holes]]] = True
     num_broken = np.concatenate([[0], np.cumsum(is_broken)])
+    has_unique_keys = len(np.unique(pts[key_packets])) == len(key_packets) > 0
     return _build(
         scan,
         pts_seconds=seconds,
         pts=pts[frames],
         packets=frames,
         key_packets=key_packets,
+        packet_pts=pts,
         starts=starts,
         is_intact=num_broken[frames + 1] == num_broken[starts],
         is_before_hole=is_before_hole,
         is_counted=False,
+        is_seekable=scan.has_key_index and has_unique_keys,
+        # Of two packets for one picture, a field each, the mark speaks of one field.
+        marks_unreferenced=scan.marks_unreferenced and bool(is_last.all()),
         last_duration=_last_duration(scan, seconds, int(durations[-1])),
     )
 
@@ -259,12 +279,7 @@ def _start_packets(
     return np.where(keys >= 0, key_packets[keys], 0)
 
 
-def _first_shown(
-    scan: _Scan,
-    pts: NDArray[np.int64],
-    is_shown: NDArray[np.bool_],
-    key_packets: NDArray[np.int64],
-) -> int:
+def _first_shown(scan: _Scan, key_packets: NDArray[np.int64]) -> int:
     """Find the time of the first frame that a player would show.
 
     It is the first one that decodes: packets before the first key packet, and
@@ -274,20 +289,23 @@ def _first_shown(
     first_decoded: int = scan.first_frame.pts
     if not scan.has_errors or not len(key_packets):
         return first_decoded
+    pts = scan.table.pts
     first_key = int(key_packets[0])
-    after_key = is_shown & (np.arange(len(pts)) >= first_key) & (pts >= pts[first_key])
-    expected = pts[after_key].min(initial=first_decoded)
-    return int(expected)
+    after_key = np.arange(len(pts)) >= first_key
+    expected = pts[scan.table.is_shown & after_key & (pts >= pts[first_key])]
+    return int(expected.min(initial=first_decoded))
 
 
-def _timeline_of_frames(path: Path, scan: _Scan) -> Timeline:
+def _timeline_of_frames(path: Path, scan: _Scan, pulse: Pulse) -> Timeline:
     """Build the timeline by decoding the whole file once."""
     times: list[int | None] = []
     last_packets: list[int] = []
     number = 0
     with open_container(path) as container:
         stream = best_stream(container, path)
+        prepare(container, stream, num_threads=available_cores())
         for number, packet in read_packets(container, stream):
+            pulse.beat()
             for frame in decode(stream.codec_context, packet)[0]:
                 times.append(frame.pts)
                 last_packets.append(number)
@@ -301,10 +319,13 @@ def _timeline_of_frames(path: Path, scan: _Scan) -> Timeline:
         pts=np.arange(len(times), dtype=np.int64),
         packets=np.array(last_packets, dtype=np.int64),
         key_packets=np.zeros(1, dtype=np.int64),
+        packet_pts=scan.table.pts,
         starts=np.zeros(len(times), dtype=np.int64),
         is_intact=np.ones(len(times), dtype=bool),
         is_before_hole=np.zeros(len(times), dtype=bool),
         is_counted=True,
+        is_seekable=False,
+        marks_unreferenced=False,
         last_duration=_last_duration(scan, seconds, 0),
     )
 
@@ -320,7 +341,8 @@ def _frame_seconds(times: Sequence[int | None], scan: _Scan) -> NDArray[np.float
     own = _without_gaps(times)
     if own is not None and (np.diff(own) > 0).all():
         return (own - own[0]) * unit
-    decoding = _without_gaps([packet.dts for packet in scan.packets])
+    dts = scan.table.dts
+    decoding = None if (dts == NO_TIME).any() else dts
     if decoding is not None and (np.diff(decoding) > 0).all():
         if len(decoding) == len(times):
             return (decoding - decoding[0]) * unit
@@ -374,6 +396,7 @@ def _build(
         duration=max(end, scan.declared_seconds) if is_cut else end,
         is_cut=is_cut,
         num_frames=len(pts_seconds),
+        is_from_index=scan.table.is_from_index,
         size=(width, height) if orientation.swaps_sides else (height, width),
         orientation=orientation,
         **fields,
@@ -386,5 +409,5 @@ def _is_cut(scan: _Scan, end: float, last_duration: float) -> bool:
         return True
     is_shorter = scan.declared_seconds > end + 0.5 * last_duration
     is_unknown = scan.declared_seconds <= 0
-    is_suspect = scan.is_broken_off or scan.packets[-1].is_corrupt
+    is_suspect = scan.is_broken_off or bool(scan.table.is_corrupt[-1])
     return is_suspect and (is_shorter or is_unknown)

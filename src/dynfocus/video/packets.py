@@ -1,0 +1,120 @@
+"""What is known of the packets of a stream, read one by one or taken from its index."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynfocus.video.boxes import follow_boxes, read_sample_times
+
+NO_TIME = int(np.iinfo(np.int64).min)
+"""Stands for a time that the file does not give."""
+
+_KEY, _SHOWN, _CORRUPT = 1, 2, 4
+# FFmpeg's flags of an index entry.
+_INDEX_KEY, _INDEX_DISCARD = 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PacketTable:
+    """The packets of a stream in file order, times in ticks."""
+
+    pts: NDArray[np.int64]
+    """When each packet's picture is shown, or ``NO_TIME``, shape ``[P]``."""
+    dts: NDArray[np.int64]
+    """When each packet is decoded, or ``NO_TIME``, shape ``[P]``."""
+    durations: NDArray[np.int64]
+    """How long each picture stays as declared, 0 if unknown, shape ``[P]``."""
+    is_key: NDArray[np.bool_]
+    """Where decoding can begin, shape ``[P]``."""
+    is_shown: NDArray[np.bool_]
+    """Which packets give a picture that is displayed, shape ``[P]``."""
+    is_corrupt: NDArray[np.bool_]
+    """Which packets the container knows to be incomplete, shape ``[P]``."""
+    is_from_index: bool
+    """Whether the packets were taken from the index of the file, unread."""
+
+    def agrees(self, number: int, packet: Any) -> bool:
+        """Tell whether a packet that was read is the one expected."""
+        return (
+            number < len(self.pts)
+            and packet.pts == self.pts[number]
+            and packet.dts == self.dts[number]
+            and packet.is_keyframe == self.is_key[number]
+        )
+
+
+class PacketRecorder:
+    """Note packets as they are read, about 25 bytes each."""
+
+    def __init__(self, codec_name: str) -> None:
+        self._is_vp8 = codec_name == "vp8"
+        self._times = array("q")
+        self._flags = bytearray()
+
+    def add(self, packet: Any) -> None:
+        """Note one packet."""
+        pts, dts = packet.pts, packet.dts
+        self._times.append(NO_TIME if pts is None else pts)
+        self._times.append(NO_TIME if dts is None else dts)
+        self._times.append(packet.duration or 0)
+        # A VP8 packet whose fifth bit is clear only feeds later frames (RFC 6386, 9.1).
+        is_hidden = self._is_vp8 and not memoryview(packet)[0] & 0x10
+        self._flags.append(
+            (packet.is_keyframe and _KEY)
+            | (not (packet.is_discard or is_hidden) and _SHOWN)
+            | (packet.is_corrupt and _CORRUPT)
+        )
+
+    def table(self) -> PacketTable:
+        """Return what was noted."""
+        times = np.array(self._times, dtype=np.int64).reshape(-1, 3)
+        flags = np.frombuffer(bytes(self._flags), dtype=np.uint8)
+        return PacketTable(
+            pts=times[:, 0].copy(),
+            dts=times[:, 1].copy(),
+            durations=times[:, 2].copy(),
+            is_key=(flags & _KEY) > 0,
+            is_shown=(flags & _SHOWN) > 0,
+            is_corrupt=(flags & _CORRUPT) > 0,
+            is_from_index=False,
+        )
+
+
+def read_index(path: Path, container: Any, stream: Any) -> PacketTable | None:
+    """Take the packets from the index of an MP4 file, if it can be trusted.
+
+    FFmpeg's index holds every sample, edit lists applied, but only the times of
+    decoding; the sample tables of the file give the times of display. Whatever is
+    unusual (fragments, a cut file, tables that do not match) gives nothing, and
+    every packet that is read later is compared with what is expected here.
+    """
+    if "mp4" not in container.format.name.split(","):
+        return None
+    # PyAV shows the index from version 17 on.
+    entries = getattr(stream, "index_entries", None)
+    chain = follow_boxes(path)
+    if not entries or chain.is_broken_off or chain.is_fragmented:
+        return None
+    samples = read_sample_times(path, chain, stream.id)
+    if samples is None or len(samples.offsets) != len(entries):
+        return None
+    index = np.array([(e.timestamp, e.flags) for e in entries], dtype=np.int64)
+    dts, flags = index[:, 0].copy(), index[:, 1]
+    if (np.diff(dts) < 0).any():
+        return None
+    shift = max(0, -int(samples.offsets.min()))
+    return PacketTable(
+        pts=dts + samples.offsets + shift,
+        dts=dts,
+        durations=np.append(np.diff(dts), samples.last_duration),
+        is_key=(flags & _INDEX_KEY) > 0,
+        is_shown=(flags & _INDEX_DISCARD) == 0,
+        is_corrupt=np.zeros(len(dts), dtype=bool),
+        is_from_index=True,
+    )
