@@ -10,6 +10,14 @@ import numpy as np
 import pytest
 
 TICKS = 90_000
+_ENCODERS = {
+    "libx264": {"preset": "ultrafast", "bf": "3", "b_strategy": "0", "g": "10"},
+    "libx265": {
+        "preset": "ultrafast",
+        "x265-params": "log-level=none:keyint=10:bframes=3:b-adapt=0",
+    },
+    "libsvtav1": {"preset": "12", "crf": "40", "svtav1-params": "keyint=10"},
+}
 
 
 def _draw(number: int, height: int, width: int) -> np.ndarray:
@@ -52,6 +60,9 @@ def _write_clip(
     rotation: int = 0,
     is_mirrored: bool = False,
     has_audio: bool = False,
+    is_audio_first: bool = False,
+    has_cover_first: bool = False,
+    pix_fmt: str = "yuv420p",
     first_number: int = 0,
     ticks: int = TICKS,
 ) -> Any:
@@ -61,19 +72,25 @@ def _write_clip(
     the player, which turns it clockwise by ``rotation`` degrees and then mirrors
     it if ``is_mirrored``, shows it upright.
     """
-    options = {"preset": "ultrafast", "bf": "3", "b_strategy": "0", "g": "10"}
-    options = options if codec == "libx264" else {}
+    options = _ENCODERS.get(codec, {})
     target = path if not isinstance(path, Path) else f"file:{path}"
     with av.open(target, "w", format=container_format, options=muxer or {}) as out:
+        cover = _add_cover(out) if has_cover_first else None
+        sound = None
+        if is_audio_first:
+            sound = out.add_stream("aac", rate=16_000)
         stream = out.add_stream(codec, rate=30, options={**options, **(encoder or {})})
         stored = np.rot90(np.zeros(size), rotation // 90)
         stream.height, stream.width = stored.shape
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = Fraction(1, ticks)
         stream.codec_context.thread_count = 1
         if rotation or is_mirrored:
             stream.set_display_rotation(-rotation, is_mirrored)
-        sound = out.add_stream("aac", rate=16_000) if has_audio else None
+        if has_audio:
+            sound = out.add_stream("aac", rate=16_000)
+        if cover is not None:
+            _write_cover(out, cover)
         end = 0.0
         for number, seconds in enumerate(pts_seconds, first_number):
             picture = _draw(number, *size)
@@ -91,6 +108,19 @@ def _write_clip(
     return path
 
 
+def _add_cover(out: Any) -> Any:
+    cover = out.add_stream("mjpeg", rate=1)
+    cover.height, cover.width, cover.pix_fmt = 200, 300, "yuvj420p"
+    cover.disposition = av.stream.Disposition.attached_pic
+    return cover
+
+
+def _write_cover(out: Any, cover: Any) -> None:
+    picture = av.VideoFrame.from_ndarray(np.zeros((200, 300, 3), np.uint8), "rgb24")
+    out.mux(cover.encode(picture.reformat(format="yuvj420p")))
+    out.mux(cover.encode(None))
+
+
 def _write_silence(out: Any, sound: Any, duration: float) -> None:
     for position in range(0, int(duration * 16_000), 1024):
         frame = av.AudioFrame.from_ndarray(
@@ -100,6 +130,54 @@ def _write_silence(out: Any, sound: Any, duration: float) -> None:
         frame.pts = position
         out.mux(sound.encode(frame))
     out.mux(sound.encode(None))
+
+
+def _cut_without_encoding(source: Path, path: Path, start: float) -> Path:
+    """Copy the packets from the key frame before ``start``; show them from there on."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as out:
+        stream = given.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        packets = [p for p in given.demux(stream) if p.size]
+        keys = [
+            n
+            for n, p in enumerate(packets)
+            if p.is_keyframe and p.pts * p.time_base <= start
+        ]
+        shift = round(start / packets[0].time_base)
+        for packet in packets[keys[-1] :]:
+            packet.pts -= shift
+            packet.dts -= shift
+            packet.stream = copy
+            out.mux(packet)
+    return path
+
+
+@pytest.fixture
+def cut_without_encoding() -> Callable[[Path, Path, float], Path]:
+    return _cut_without_encoding
+
+
+@pytest.fixture
+def decode_everything() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Decode a file in order with plain PyAV: all pictures and their times."""
+
+    def decode(path: Path, turns: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        with av.open(str(path)) as container:
+            covers = av.stream.Disposition.attached_pic
+            films = [s for s in container.streams.video if not s.disposition & covers]
+            films[0].thread_type = "NONE"
+            frames = list(container.decode(films[0]))
+            times = np.array([float(f.pts * films[0].time_base) for f in frames])
+            pictures = [
+                np.rot90(
+                    f.reformat(format="rgb24", interpolation="BICUBIC").to_ndarray(),
+                    turns,
+                )
+                for f in frames
+            ]
+        return np.stack(pictures), times - times[0]
+
+    return decode
 
 
 @pytest.fixture
