@@ -44,7 +44,7 @@ FILES = {
     "variable.mp4": {"pts_seconds": VARIABLE},
     "variable.mkv": {"pts_seconds": np.round(VARIABLE, 3)},
     "portrait.mp4": {"size": (96, 64)},
-    "cover_first.mp4": {"has_cover_first": True},
+    "cover_art.mp4": {"has_cover_first": True},
     "audio_first.mp4": {"is_audio_first": True},
     "audio_first.ts": {"is_audio_first": True},
     "video.avi": {"encoder": {"bf": "0"}, "ticks": 30},
