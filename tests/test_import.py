@@ -22,7 +22,13 @@ def test_importing_the_package_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "room",
-    ["dynfocus", "dynfocus.models", "dynfocus.models.dynfocus", "dynfocus.index"],
+    [
+        "dynfocus",
+        "dynfocus.index",
+        "dynfocus.models",
+        "dynfocus.models.dynfocus",
+        "dynfocus.video",
+    ],
 )
 def test_public_names_are_sorted_and_there(room):
     module = importlib.import_module(room)

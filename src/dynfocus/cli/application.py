@@ -12,6 +12,7 @@ from dynfocus.cli import (
     demo,
     doctor,
     evaluate,
+    probe,
     redundancy,
     storyboard,
     timeline,
@@ -73,6 +74,7 @@ chat.register(app)
 timeline.register(app)
 storyboard.register(app)
 redundancy.register(app)
+probe.register(app)
 world.register(app)
 train.register(app)
 evaluate.register(app)

@@ -5,6 +5,7 @@ from dynfocus.video.errors import (
     StuckVideoError,
     UnreadableVideoError,
 )
+from dynfocus.video.probe import VideoProbe, probe_video
 from dynfocus.video.reader import SampledFrames, VideoReader
 from dynfocus.video.writer import VideoWriter
 
@@ -13,6 +14,8 @@ __all__ = [
     "SampledFrames",
     "StuckVideoError",
     "UnreadableVideoError",
+    "VideoProbe",
     "VideoReader",
     "VideoWriter",
+    "probe_video",
 ]

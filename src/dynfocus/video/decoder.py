@@ -123,7 +123,7 @@ def collect_frames(path: Path, collector: FrameCollector, crew: Crew) -> None:
     timeline = collector.timeline
 
     def decode_missing(run_up: int, mode: Mode) -> None:
-        stretches = _plan(timeline, collector.missing(), run_up)
+        stretches = plan_stretches(timeline, collector.missing(), run_up)
         _decode_pass(path, collector, stretches, mode, crew)
 
     decode_missing(0, "quick")
@@ -135,7 +135,9 @@ def collect_frames(path: Path, collector: FrameCollector, crew: Crew) -> None:
         collector.num_damaged = int(collector.is_kept.sum()) - num_intact
 
 
-def _plan(timeline: Timeline, indices: list[int], run_up: int) -> list[Stretch]:
+def plan_stretches(
+    timeline: Timeline, indices: list[int], run_up: int
+) -> list[Stretch]:
     """Group wanted frames into stretches of packets, in file order."""
     stretches: list[Stretch] = []
     for index in indices:

@@ -6,20 +6,18 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.video.container import check_file
 from dynfocus.video.decoder import Crew, FrameCollector, collect_frames
 from dynfocus.video.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.video.plan import wanted_times
 from dynfocus.video.source import MistrustedIndexError
-from dynfocus.video.timeline import Timeline, read_timeline
-from dynfocus.video.watch import available_cores, run_watched
+from dynfocus.video.timeline import Timeline, open_timeline
+from dynfocus.video.watch import available_cores
 
 _logger = logging.getLogger(__name__)
 
@@ -72,8 +70,7 @@ class VideoReader:
     ) -> None:
         self.path = Path(path)
         self._crew = _checked_crew(num_threads, timeout_seconds)
-        check_file(self.path)
-        self._timeline = self._read_timeline(trusts_index=True)
+        self._timeline = self._open(trusts_index=True)
 
     @property
     def duration(self) -> float:
@@ -139,7 +136,7 @@ class VideoReader:
             collector = self._collect(wanted, size, progress, fast=fast)
         except MistrustedIndexError:
             _logger.info("%s: the index is wrong; reading in order", self.path)
-            timeline = self._read_timeline(trusts_index=False)
+            timeline = self._open(trusts_index=False)
             self._timeline = replace(timeline, is_seekable=False)
             wanted = np.minimum(wanted, self.duration)
             collector = self._collect(wanted, size, progress, fast=fast)
@@ -149,12 +146,13 @@ class VideoReader:
             return SampledFrames(collector.frames, collector.times)
         return SampledFrames(collector.frames[kept], collector.times[kept])
 
-    def _read_timeline(self, *, trusts_index: bool) -> Timeline:
-        """Learn the packets of the file, under watch."""
-        job = partial(read_timeline, self.path, trusts_index=trusts_index)
-        return run_watched(
-            self.path, [job], timeout_seconds=self._crew.timeout_seconds
-        )[0]
+    def _open(self, *, trusts_index: bool) -> Timeline:
+        """Learn the packets of the file."""
+        return open_timeline(
+            self.path,
+            timeout_seconds=self._crew.timeout_seconds,
+            trusts_index=trusts_index,
+        )
 
     def _collect(
         self,

@@ -41,4 +41,5 @@ class FrameScaler:
             interpolation="AREA" if is_smaller else "BICUBIC",
             **_OPTIONS,
         )
-        return self._orientation.apply(picture.to_ndarray())
+        pixels: NDArray[np.uint8] = np.asarray(picture.to_ndarray(), dtype=np.uint8)
+        return self._orientation.apply(pixels)

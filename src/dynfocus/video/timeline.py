@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from dynfocus.video.container import (
     best_stream,
+    check_file,
     decode,
     open_container,
     prepare,
@@ -29,7 +31,7 @@ from dynfocus.video.errors import UnreadableVideoError
 from dynfocus.video.orientation import Orientation, read_orientation
 from dynfocus.video.packets import NO_TIME, PacketRecorder, PacketTable, read_index
 from dynfocus.video.references import marks_unreferenced_frames
-from dynfocus.video.watch import Pulse, available_cores
+from dynfocus.video.watch import Pulse, available_cores, run_watched
 
 # Formats whose index of key frames FFmpeg follows exactly.
 _FORMATS_WITH_KEY_INDEX = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
@@ -97,6 +99,15 @@ class _Scan(NamedTuple):
     has_invented_times: bool
     has_key_index: bool
     marks_unreferenced: bool
+
+
+def open_timeline(
+    path: Path, *, timeout_seconds: float | None, trusts_index: bool = True
+) -> Timeline:
+    """Check a file and read its timeline under watch."""
+    check_file(path)
+    job = partial(read_timeline, path, trusts_index=trusts_index)
+    return run_watched(path, [job], timeout_seconds=timeout_seconds)[0]
 
 
 def read_timeline(path: Path, pulse: Pulse, *, trusts_index: bool = True) -> Timeline:

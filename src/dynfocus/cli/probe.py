@@ -1,0 +1,80 @@
+"""``dynfocus probe``: what a video file is and what will be hard about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from dynfocus.cli.console import plural, print_json
+from dynfocus.cli.options import Json, Video, examples
+
+if TYPE_CHECKING:
+    from dynfocus.video import VideoProbe
+
+_LEARNED_BY = {
+    "index": "its index",
+    "reading": "reading it once",
+    "decoding": "decoding it once",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=examples("dynfocus probe clip.mp4", "dynfocus probe a.ts --json")
+    )(probe)
+
+
+def probe(video: Video, json: Json = False) -> None:
+    """Say what a video file is and what will be hard about it.
+
+    Frames, times and key frames are counted, not taken from the header. Needs no model.
+    """
+    from dynfocus.video import probe_video
+
+    found = probe_video(video)
+    if json:
+        print_json(found.to_dict())
+        return
+    for name, text in _lines(found):
+        print(f"{name:<11} {text}")
+    print("Hard about it:" if found.difficulties else "Nothing about it is hard.")
+    for sentence in found.difficulties:
+        print(f"- {sentence}")
+
+
+def _lines(found: VideoProbe) -> list[tuple[str, str]]:
+    """Put the facts in words."""
+    height, width = found.size
+    kind = f"{found.codec} {found.profile}" if found.profile else found.codec
+    others = [
+        plural(count, noun)
+        for count, noun in (
+            (found.video_streams, "video stream"),
+            (found.audio_streams, "audio stream"),
+            (found.cover_pictures, "cover picture"),
+        )
+        if count
+    ]
+    share = found.packets_for_64_frames / max(1, found.frame_count)
+    left_out = " at most" if found.leaves_out_unneeded else ""
+    return [
+        ("file", f"{found.path}, {found.file_bytes / 1e6:,.1f} MB"),
+        ("container", f"{found.container}: {', '.join(others)}"),
+        ("video", f"{kind}, {found.pixel_format}, {width}x{height} as displayed"),
+        (
+            "length",
+            f"{found.duration:.2f} s, {plural(found.frame_count, 'frame')}, "
+            f"{found.fps:.2f} a second on average",
+        ),
+        (
+            "key frames",
+            f"{found.key_frame_count:,}, up to {found.longest_key_gap_seconds:.1f} s apart",
+        ),
+        ("learned by", _LEARNED_BY[found.learned_by]),
+        (
+            "64 frames",
+            f"need{left_out} {found.packets_for_64_frames:,} decoded ({share:.0%})",
+        ),
+    ]

@@ -1,0 +1,242 @@
+"""Say what a video file is and what will be hard about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from dynfocus.video.container import open_container
+from dynfocus.video.decoder import plan_stretches
+from dynfocus.video.plan import wanted_times
+from dynfocus.video.timeline import Timeline, open_timeline
+
+# Key frames further apart than this make single frames expensive.
+_LONG_GAP_SECONDS = 10.0
+_HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoProbe:
+    """What a file is, and what that means for sampling it."""
+
+    path: str
+    """The file."""
+    container: str
+    """FFmpeg's name of the container."""
+    codec: str
+    """Name of the codec."""
+    profile: str | None
+    """Its profile, if it has one."""
+    pixel_format: str
+    """FFmpeg's name of the pixel format."""
+    bit_depth: int
+    """Bits a component."""
+    size: tuple[int, int]
+    """Height and width as displayed."""
+    turned_degrees: int
+    """How far the stored picture is turned clockwise to be displayed."""
+    is_mirrored: bool
+    """Whether it is mirrored too."""
+    duration: float
+    """Seconds, counted; what a cut file declares."""
+    frame_count: int
+    """Frames shown, counted."""
+    declared_frame_count: int
+    """What the header says, 0 if nothing."""
+    hidden_frame_count: int
+    """Packets that show nothing: before an edit list's start, or helpers of others."""
+    fps: float
+    """Average rate."""
+    step_seconds: tuple[float, float]
+    """Shortest and longest time from a frame to the next."""
+    is_variable_rate: bool
+    """Whether these differ by more than the rounding of times."""
+    key_frame_count: int
+    """Places where decoding can begin."""
+    longest_key_gap_seconds: float
+    """Longest time between two of them, or to the end."""
+    video_streams: int
+    """Video streams beside cover pictures."""
+    cover_pictures: int
+    """Cover pictures."""
+    audio_streams: int
+    """Audio streams."""
+    file_bytes: int
+    """Size of the file."""
+    learned_by: str
+    """How its frames were learned: ``index``, ``reading`` or ``decoding``."""
+    is_seekable: bool
+    """Whether the file can be entered at key frames."""
+    leaves_out_unneeded: bool
+    """Whether frames that no other needs can be left undecoded."""
+    packets_for_64_frames: int
+    """Packets on the way to 64 uniform frames."""
+    difficulties: list[str]
+    """What will be hard, a sentence each; empty for an easy file."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the probe as plain data for JSON."""
+        return asdict(self)
+
+
+def probe_video(
+    path: str | Path, *, timeout_seconds: float | None = 60.0
+) -> VideoProbe:
+    """Find out what a video file is and what will be hard about it.
+
+    Args:
+        path: A video file.
+        timeout_seconds: As for ``VideoReader``.
+    """
+    path = Path(path)
+    timeline = open_timeline(path, timeout_seconds=timeout_seconds)
+    with open_container(path) as container:
+        return _probe(path, container, timeline)
+
+
+def _probe(path: Path, container: Any, timeline: Timeline) -> VideoProbe:
+    stream = container.streams[timeline.stream_index]
+    context = stream.codec_context
+    covers = [s for s in container.streams.video if _is_cover(s)]
+    steps = np.diff(timeline.pts_seconds)
+    steps = steps if len(steps) else np.array([timeline.duration])
+    facts = {
+        "path": str(path),
+        "container": container.format.name,
+        "codec": context.name,
+        "profile": context.profile,
+        "pixel_format": context.pix_fmt or "unknown",
+        "bit_depth": max((c.bits for c in context.format.components), default=8),
+        "size": timeline.size,
+        "turned_degrees": -90 * timeline.orientation.quarter_turns % 360,
+        "is_mirrored": timeline.orientation.is_mirrored,
+        "duration": timeline.duration,
+        "frame_count": timeline.num_frames,
+        "declared_frame_count": stream.frames,
+        "hidden_frame_count": max(0, len(timeline.packet_pts) - timeline.num_frames),
+        "fps": timeline.num_frames / timeline.decoded_seconds,
+        "step_seconds": (float(steps.min()), float(steps.max())),
+        # Times in milliseconds, as Matroska has them, are off by up to one.
+        "is_variable_rate": float(np.ptp(steps)) > 0.0021,
+        "key_frame_count": len(timeline.key_packets),
+        "longest_key_gap_seconds": _longest_key_gap(timeline),
+        "video_streams": len(container.streams.video) - len(covers),
+        "cover_pictures": len(covers),
+        "audio_streams": len(container.streams.audio),
+        "file_bytes": path.stat().st_size,
+        "learned_by": _learned_by(timeline),
+        "is_seekable": timeline.is_seekable,
+        "leaves_out_unneeded": timeline.marks_unreferenced,
+        "packets_for_64_frames": _packets_for(timeline, 64),
+    }
+    easy = VideoProbe(**facts, difficulties=[])
+    sentences = [
+        *_hard_to_read(easy, timeline),
+        *_hard_to_time(easy, timeline),
+        *_hard_to_show(easy, context),
+    ]
+    return VideoProbe(**facts, difficulties=sentences)
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _learned_by(timeline: Timeline) -> str:
+    if timeline.is_counted:
+        return "decoding"
+    return "index" if timeline.is_from_index else "reading"
+
+
+def _longest_key_gap(timeline: Timeline) -> float:
+    """Measure the longest time from a key frame to the next, or to the end."""
+    is_key = np.isin(timeline.packets, timeline.key_packets)
+    seconds = timeline.pts_seconds[is_key]
+    return float(np.diff(seconds, append=timeline.decoded_seconds, prepend=0.0).max())
+
+
+def _packets_for(timeline: Timeline, num_frames: int) -> int:
+    """Count the packets on the way to uniform frames."""
+    wanted = wanted_times(timeline.decoded_seconds, num_frames=num_frames)
+    frames = np.searchsorted(timeline.pts_seconds, wanted, "right") - 1
+    stretches = plan_stretches(timeline, [int(n) for n in np.unique(frames)], 0)
+    return sum(stretch.stop - stretch.first for stretch in stretches)
+
+
+def _hard_to_read(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
+    """Say what costs time or frames."""
+    megabytes = probe.file_bytes / 1e6
+    if timeline.is_cut:
+        yield (
+            f"The file breaks off after {timeline.decoded_seconds:.1f} s; frames after "
+            "that are missing."
+        )
+    num_broken = int((~timeline.is_intact).sum())
+    if num_broken:
+        yield f"{num_broken} frames are damaged or missing packets and are left out."
+    if probe.learned_by == "decoding":
+        yield (
+            "Its packets carry no usable times: opening decodes the whole file, and so "
+            "does each sampling; convert it to MP4 to spare that."
+        )
+    elif not probe.is_seekable:
+        yield (
+            f"It has no index that can be trusted ({probe.container}): opening and each "
+            f"sampling read the file from its beginning ({megabytes:,.1f} MB)."
+        )
+    elif probe.learned_by == "reading":
+        yield f"It has no index of all frames: opening reads {megabytes:,.1f} MB once."
+    if probe.key_frame_count <= 1 < probe.frame_count:
+        yield "It has one key frame: every frame needs all frames before it decoded."
+    elif probe.longest_key_gap_seconds > _LONG_GAP_SECONDS:
+        yield (
+            f"Its key frames are up to {probe.longest_key_gap_seconds:.1f} s apart: a "
+            "single frame may need that much decoded, and fast mode may be "
+            f"{probe.longest_key_gap_seconds / 2:.1f} s off."
+        )
+
+
+def _hard_to_time(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
+    """Say where frame numbers or headers would mislead."""
+    if probe.is_variable_rate:
+        shortest, longest = probe.step_seconds
+        yield (
+            f"Its frame rate varies, {1000 * shortest:.0f} to {1000 * longest:.0f} ms a "
+            "frame: a frame's number does not give its time."
+        )
+    if probe.declared_frame_count not in {0, probe.frame_count}:
+        yield (
+            f"Its header declares {probe.declared_frame_count} frames, but "
+            f"{probe.frame_count} are shown."
+        )
+    if probe.hidden_frame_count and not timeline.is_counted:
+        yield f"{probe.hidden_frame_count} of its packets show no frame of their own."
+    if probe.video_streams > 1:
+        yield (
+            f"It has {probe.video_streams} video streams; number "
+            f"{timeline.stream_index} is read."
+        )
+
+
+def _hard_to_show(probe: VideoProbe, context: Any) -> Iterator[str]:
+    """Say what happens to the picture."""
+    if probe.turned_degrees:
+        yield (
+            f"Its picture is stored turned: {probe.turned_degrees} degrees clockwise make "
+            "it upright; frames come upright."
+        )
+    if probe.is_mirrored:
+        yield "Its picture is stored mirrored; frames come as displayed."
+    aspect = context.sample_aspect_ratio
+    if aspect and aspect != 1:
+        yield f"Its pixels are not square ({aspect}); frames keep the stored shape."
+    if probe.bit_depth > 8:
+        yield f"It has {probe.bit_depth} bits a colour; frames have 8."
+    transfer = _HIGH_DYNAMIC_RANGE.get(int(context.color_trc or 0))
+    if transfer:
+        yield f"Its colours are high dynamic range ({transfer}) and look flat in frames."

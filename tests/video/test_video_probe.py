@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pytest
+
+from dynfocus.video import probe_video
+
+TIMES = np.arange(90) / 30
+ONE_KEY_FRAME = {"g": "1000", "keyint_min": "1000", "sc_threshold": "0"}
+
+
+def test_an_easy_file_has_no_difficulties(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.mp4", TIMES, has_audio=True)
+    probe = probe_video(path)
+    assert (probe.codec, probe.pixel_format, probe.bit_depth) == ("h264", "yuv420p", 8)
+    assert (probe.size, probe.frame_count, probe.key_frame_count) == ((64, 96), 90, 9)
+    assert probe.duration == pytest.approx(3.0, abs=0.01)
+    assert probe.fps == pytest.approx(30, abs=0.1)
+    assert probe.longest_key_gap_seconds == pytest.approx(1 / 3, abs=0.01)
+    assert (probe.video_streams, probe.audio_streams, probe.cover_pictures) == (1, 1, 0)
+    assert (probe.learned_by, probe.is_seekable) == ("index", True)
+    assert probe.leaves_out_unneeded
+    assert not probe.is_variable_rate
+    assert probe.difficulties == []
+    assert json.loads(json.dumps(probe.to_dict()))["frame_count"] == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("clip.ts", {}, "no index that can be trusted (mpegts)"),
+        ("clip.mkv", {}, "no index of all frames: opening reads 0.0 MB once"),
+        ("raw.h264", {"ticks": 30}, "no usable times: opening decodes the whole file"),
+        ("one.mp4", {"encoder": ONE_KEY_FRAME}, "It has one key frame: every frame"),
+        (
+            "slow.mp4",
+            {"pts_seconds": np.arange(40) * 1.5},
+            "key frames are up to 15.0 s apart: a single frame may need that much "
+            "decoded, and fast mode may be 7.5 s off.",
+        ),
+        (
+            "variable.mp4",
+            {"pts_seconds": np.cumsum(np.tile([0.02, 0.3], 20))},
+            "frame rate varies, 20 to 300 ms a frame",
+        ),
+        ("turned.mp4", {"rotation": 90}, "90 degrees clockwise make it upright"),
+        ("mirrored.mp4", {"is_mirrored": True}, "stored mirrored"),
+        (
+            "deep.mp4",
+            {"codec": "libx265", "pix_fmt": "yuv420p10le"},
+            "It has 10 bits a colour; frames have 8.",
+        ),
+    ],
+)
+def test_each_difficulty_is_a_sentence(name, settings, sentence, tmp_path, write_clip):
+    settings = {"pts_seconds": TIMES, **settings}
+    path = write_clip(tmp_path / name, settings.pop("pts_seconds"), **settings)
+    found = [text for text in probe_video(path).difficulties if sentence in text]
+    assert len(found) == 1
+    assert found[0].endswith(".")
+
+
+def test_hidden_frames_are_told(tmp_path, write_clip, cut_without_encoding):
+    whole = write_clip(tmp_path / "whole.mp4", TIMES)
+    probe = probe_video(cut_without_encoding(whole, tmp_path / "cut.mp4", 0.8))
+    assert probe.hidden_frame_count == 4
+    assert "4 of its packets show no frame of their own." in probe.difficulties
+
+
+def test_a_cut_file_is_told(tmp_path, write_clip):
+    path = write_clip(tmp_path / "cut.mkv", np.arange(300) / 30)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert any("breaks off after" in text for text in probe_video(path).difficulties)
+
+
+def test_the_work_for_64_frames_is_counted(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.mp4", np.arange(1000) / 10)
+    probe = probe_video(path)
+    assert 64 <= probe.packets_for_64_frames <= 640
