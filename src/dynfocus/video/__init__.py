@@ -1,12 +1,13 @@
 """A video file becomes frames with their true times, and frames become a file."""
 
+from dynfocus.video.decoder import SampledFrames
 from dynfocus.video.errors import (
     DamagedVideoWarning,
     StuckVideoError,
     UnreadableVideoError,
 )
 from dynfocus.video.probe import VideoProbe, probe_video
-from dynfocus.video.reader import SampledFrames, VideoReader
+from dynfocus.video.reader import VideoReader
 from dynfocus.video.writer import VideoWriter
 
 __all__ = [

@@ -23,6 +23,15 @@ _PICTURES_PER_DECODER = 24
 _MAX_PICTURE_BYTES = 2**30
 
 
+class SampledFrames(NamedTuple):
+    """Frames of a video with the times at which they are first shown."""
+
+    frames: NDArray[np.uint8]
+    """Pictures in red, green, blue, shape ``[T, H, W, 3]``."""
+    times: NDArray[np.float64]
+    """Seconds since the first frame of the video, shape ``[T]``."""
+
+
 class Crew(NamedTuple):
     """Who decodes, and for how long nothing may happen."""
 
@@ -70,6 +79,16 @@ class FrameCollector:
         self.is_kept = np.zeros(len(indices), dtype=bool)
         self.has_errors = False
         self.num_damaged = 0
+
+    def kept(self) -> SampledFrames:
+        """Return the frames that were kept with their times."""
+        if self.is_kept.all():
+            return SampledFrames(self.frames, self.times)
+        return SampledFrames(self.frames[self.is_kept], self.times[self.is_kept])
+
+    def drop_frames(self) -> None:
+        """Let go of the pictures; what was kept is still known."""
+        self.frames = np.zeros((0, *self.size, 3), dtype=np.uint8)
 
     def missing(self) -> list[int]:
         """List the frames still to be decoded, increasing."""

@@ -40,16 +40,16 @@ def wanted_times(
             f"Give one of fps, num_frames and times, got {' and '.join(given)}."
         )
     if max_frames is not None:
-        _check_count("max_frames", max_frames)
+        check_count("max_frames", max_frames)
     if times is not None:
         return _bounded(_checked_times(times, duration), max_frames)
     if num_frames is not None:
-        _check_count("num_frames", num_frames)
+        check_count("num_frames", num_frames)
         return _bounded(_uniform_times(duration, num_frames), max_frames)
     return _rate_times(duration, 1.0 if fps is None else fps, max_frames)
 
 
-def _check_count(name: str, value: int) -> None:
+def check_count(name: str, value: int) -> None:
     """Refuse a count that is not a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")

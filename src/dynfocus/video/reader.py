@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.video.decoder import Crew, FrameCollector, collect_frames
+from dynfocus.video.decoder import (
+    Crew,
+    FrameCollector,
+    SampledFrames,
+    collect_frames,
+)
 from dynfocus.video.errors import DamagedVideoWarning, UnreadableVideoError
-from dynfocus.video.plan import wanted_times
+from dynfocus.video.losses import Losses
+from dynfocus.video.plan import check_count, wanted_times
 from dynfocus.video.source import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
 from dynfocus.video.watch import available_cores
 
 _logger = logging.getLogger(__name__)
-
-# Times of frames are ticks made seconds; a frame counts as shown this much early.
-_SLACK_SECONDS = 1e-6
-
-
-class SampledFrames(NamedTuple):
-    """Frames of a video with the times at which they are first shown."""
-
-    frames: NDArray[np.uint8]
-    """Pictures in red, green, blue, shape ``[T, H, W, 3]``."""
-    times: NDArray[np.float64]
-    """Seconds since the first frame of the video, shape ``[T]``."""
 
 
 class VideoReader:
@@ -131,20 +124,53 @@ class VideoReader:
             times=times,
             max_frames=max_frames,
         )
-        size = self.size if size is None else _checked_size(size)
-        try:
-            collector = self._collect(wanted, size, progress, fast=fast)
-        except MistrustedIndexError:
-            _logger.info("%s: the index is wrong; reading in order", self.path)
-            timeline = self._open(trusts_index=False)
-            self._timeline = replace(timeline, is_seekable=False)
-            wanted = np.minimum(wanted, self.duration)
-            collector = self._collect(wanted, size, progress, fast=fast)
-        self._report(wanted, collector, is_given=times is not None)
-        kept = collector.is_kept
-        if kept.all():
-            return SampledFrames(collector.frames, collector.times)
-        return SampledFrames(collector.frames[kept], collector.times[kept])
+        collector = self._collect(wanted, self._size_of(size), progress, fast=fast)
+        self._report(Losses.of(wanted, collector), is_given=times is not None)
+        return collector.kept()
+
+    def stream(
+        self,
+        *,
+        fps: float | None = None,
+        num_frames: int | None = None,
+        times: Sequence[float] | NDArray[np.float64] | None = None,
+        size: tuple[int, int] | None = None,
+        frames_at_a_time: int = 256,
+    ) -> Iterator[SampledFrames]:
+        """Decode the same frames in order of time, a few at a time.
+
+        So memory does not grow with the video. Each part ends at a key frame if there
+        is one in reach; without, its last stretch is decoded again for the next part.
+
+        Args:
+            fps: As in ``sample``.
+            num_frames: As in ``sample``.
+            times: As in ``sample``.
+            size: As in ``sample``.
+            frames_at_a_time: Most frames in memory.
+
+        Yields:
+            Parts that follow one another, none of them empty. What is missing is
+            warned of once, after the last part.
+        """
+        check_count("frames_at_a_time", frames_at_a_time)
+        wanted = np.sort(
+            wanted_times(self.duration, fps=fps, num_frames=num_frames, times=times)
+        )
+        size, collectors = self._size_of(size), []
+        indices = self._timeline.frames_at(wanted)
+        for part in _divide(self._timeline, indices, frames_at_a_time):
+            collector = self._collect(wanted[part], size, None, fast=False)
+            frames = collector.kept()
+            if len(frames.times):
+                yield frames
+            collector.drop_frames()
+            collectors.append(collector)
+        self._report(Losses.of(wanted, *collectors), is_given=times is not None)
+
+    def _size_of(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        """Check a wanted size; by default the displayed one."""
+        return self.size if size is None else _checked_size(size)
 
     def _open(self, *, trusts_index: bool) -> Timeline:
         """Learn the packets of the file."""
@@ -162,76 +188,62 @@ class VideoReader:
         *,
         fast: bool,
     ) -> FrameCollector:
+        """Decode the frames of wanted moments, in order if the index proves wrong."""
+        try:
+            return self._decode(wanted, size, progress, fast=fast)
+        except MistrustedIndexError:
+            _logger.info("%s: the index is wrong; reading in order", self.path)
+        timeline = self._open(trusts_index=False)
+        self._timeline = replace(timeline, is_seekable=False)
+        return self._decode(wanted, size, progress, fast=fast)
+
+    def _decode(
+        self,
+        wanted: NDArray[np.float64],
+        size: tuple[int, int],
+        progress: Callable[[int, int], None] | None,
+        *,
+        fast: bool,
+    ) -> FrameCollector:
         """Decode the frames of wanted moments, as far as that is possible."""
         timeline = self._timeline
-        if fast:
-            indices = _nearest_key_frames(self.path, timeline, wanted)
-        else:
-            indices = np.searchsorted(
-                timeline.pts_seconds, wanted + _SLACK_SECONDS, "right"
-            )
-            indices = np.maximum(indices - 1, 0)
-            is_held = wanted < timeline.shown_until[indices]
-            indices[~(is_held & timeline.is_intact[indices])] = -1
+        indices = (
+            _nearest_key_frames(self.path, timeline, wanted)
+            if fast
+            else timeline.frames_at(wanted)
+        )
         collector = FrameCollector(timeline, indices, size, progress)
         collect_frames(self.path, collector, self._crew)
         return collector
 
-    def _report(
-        self, wanted: NDArray[np.float64], collector: FrameCollector, *, is_given: bool
-    ) -> None:
+    def _report(self, losses: Losses, *, is_given: bool) -> None:
         """Warn once about what is missing, or fail if everything is."""
-        lost = wanted[~collector.is_kept]
-        timeline = self._timeline
-        if len(lost) == len(wanted):
+        if not losses.is_kept.any():
             raise UnreadableVideoError(
-                f"{self.path}: none of the {len(wanted)} wanted frames could be decoded."
+                f"{self.path}: none of the {len(losses.wanted)} wanted frames could be "
+                "decoded."
             )
-        is_cut = timeline.is_cut and (
-            not is_given or bool((lost >= timeline.decoded_seconds).any())
-        )
-        is_uncertain = timeline.is_counted and collector.has_errors
-        if not (len(lost) or is_cut or is_uncertain or collector.num_damaged):
-            return
-        parts = _missing_parts(wanted, collector.is_kept, timeline)
-        if is_cut and self.duration > timeline.decoded_seconds:
-            parts.append(f"after {timeline.decoded_seconds:.1f} s")
-        text = f"{len(wanted) - len(lost)} of {len(wanted)} wanted frames were kept"
-        if parts:
-            places = f"{_listed(parts)} of {self.duration:.1f} s"
-            text = f"frames {places} could not be decoded; {text}"
-        if is_cut and self.duration == timeline.decoded_seconds:
-            text = f"the file breaks off after {self.duration:.1f} s; {text}"
-        if collector.num_damaged:
-            text += f", {collector.num_damaged} of them may show damage"
-        if is_uncertain:
-            text += ", with times that may be early after the damaged place"
-        warnings.warn(f"{self.path.name}: {text}.", DamagedVideoWarning, stacklevel=3)
+        text = losses.describe(self._timeline, is_given=is_given)
+        if text is not None:
+            warnings.warn(
+                f"{self.path.name}: {text}", DamagedVideoWarning, stacklevel=3
+            )
 
 
-def _missing_parts(
-    wanted: NDArray[np.float64], is_kept: NDArray[np.bool_], timeline: Timeline
-) -> list[str]:
-    """Name the stretches before the end of the file whose frames are missing."""
-    order = np.argsort(wanted, kind="stable")
-    order = order[wanted[order] < timeline.decoded_seconds]
-    moments, lost = wanted[order], ~is_kept[order]
-    bounds = np.flatnonzero(np.diff(np.concatenate([[0], lost.view(np.int8), [0]])))
-    stretches = bounds.reshape(-1, 2)  # [stretches, 2], half-open
-    parts = [
-        f"at {moments[a]:.1f} s"
-        if b - a == 1
-        else f"from {moments[a]:.1f} s to {moments[b - 1]:.1f} s"
-        for a, b in stretches[:3]
-    ]
-    if len(stretches) > 3:
-        parts.append(f"in {len(stretches) - 3} more stretches")
-    return parts
-
-
-def _listed(parts: list[str]) -> str:
-    """Join parts as in a sentence."""
-    return " and ".join([*filter(None, [", ".join(parts[:-1])]), parts[-1]])
+def _divide(
+    timeline: Timeline, indices: NDArray[np.int64], limit: int
+) -> Iterator[slice]:
+    """Divide increasing frames into parts of at most ``limit``, best at key frames."""
+    is_fresh = np.ones(len(indices), dtype=bool)
+    is_fresh[1:] = timeline.starts[indices[1:]] > timeline.packets[indices[:-1]]
+    begin = 0
+    while begin < len(indices):
+        end = min(begin + limit, len(indices))
+        if end < len(indices):
+            breaks = np.flatnonzero(is_fresh[begin + 1 : end + 1])
+            end = begin + 1 + int(breaks[-1]) if len(breaks) else end
+        yield slice(begin, end)
+        begin = end
 
 
 def _nearest_key_frames(

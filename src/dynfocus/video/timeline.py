@@ -35,6 +35,8 @@ from dynfocus.video.watch import Pulse, available_cores, run_watched
 
 # Formats whose index of key frames FFmpeg follows exactly.
 _FORMATS_WITH_KEY_INDEX = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+# Times of frames are ticks made seconds; a frame counts as shown this much early.
+_SLACK_SECONDS = 1e-6
 # A declared length that exceeds the frames by more than this shows a cut file.
 _CUT_SECONDS = 1.0
 # A decoding clock that falls back by more than this was joined from two files.
@@ -83,6 +85,21 @@ class Timeline:
     """Height and width as displayed."""
     orientation: Orientation
     """How stored pictures are turned to be displayed."""
+
+    def frames_at(self, seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Find the frame on display at each moment, -1 if the file has lost it.
+
+        Args:
+            seconds: Moments, shape ``[T]``.
+
+        Returns:
+            Numbers of frames, shape ``[T]``.
+        """
+        found = np.searchsorted(self.pts_seconds, seconds + _SLACK_SECONDS, "right")
+        indices = np.maximum(found - 1, 0).astype(np.int64)
+        is_held = seconds < self.shown_until[indices]
+        indices[~(is_held & self.is_intact[indices])] = -1
+        return indices
 
 
 class _Scan(NamedTuple):

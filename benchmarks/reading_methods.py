@@ -1,0 +1,139 @@
+"""Ways to read frames at wanted times, each as its users are told to do it.
+
+Every function takes a path, the wanted seconds ``[T]`` and the number of cores, and returns
+the frames at 224 x 224, ``[T, 224, 224, 3]`` uint8, with the times it reports or ``None``.
+Imports stand inside, so that each is measured with nothing else in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 224
+FRAMES_PER_SECOND = 30
+Frames = tuple[NDArray[np.uint8], NDArray[np.float64] | None]
+
+
+def dynfocus_exact(path: str, seconds: NDArray[np.float64], cores: int) -> Frames:
+    """``VideoReader.sample``."""
+    from dynfocus.video import VideoReader
+
+    reader = VideoReader(path, num_threads=cores)
+    return tuple(reader.sample(times=seconds, size=(SIDE, SIDE)))
+
+
+def dynfocus_fast(path: str, seconds: NDArray[np.float64], cores: int) -> Frames:
+    """``VideoReader.sample`` with ``fast``: key frames only, with their own times."""
+    from dynfocus.video import VideoReader
+
+    reader = VideoReader(path, num_threads=cores)
+    return tuple(reader.sample(times=seconds, size=(SIDE, SIDE), fast=True))
+
+
+def opencv_seek(path: str, seconds: NDArray[np.float64], cores: int) -> Frames:
+    """Set the position before each frame."""
+    import cv2
+
+    cv2.setNumThreads(cores)
+    film = cv2.VideoCapture(path)
+    frames = []
+    for number in _numbers(seconds):
+        film.set(cv2.CAP_PROP_POS_FRAMES, number)
+        frames.append(_opencv_picture(film.read()[1]))
+    return np.stack(frames), None
+
+
+def opencv_grab(path: str, seconds: NDArray[np.float64], cores: int) -> Frames:
+    """Grab every frame and retrieve the wanted ones."""
+    import cv2
+
+    cv2.setNumThreads(cores)
+    film = cv2.VideoCapture(path)
+    numbers = _numbers(seconds)
+    wanted, frames = set(numbers), []
+    for number in range(numbers[-1] + 1):
+        film.grab()
+        if number in wanted:
+            frames.append(_opencv_picture(film.retrieve()[1]))
+    return np.stack(frames), None
+
+
+def torchcodec_exact(path: str, seconds: NDArray[np.float64], cores: int) -> Frames:
+    """``seek_mode="exact"``, resized while decoding."""
+    return _torchcodec(path, seconds, cores, "exact")
+
+
+def torchcodec_approximate(
+    path: str, seconds: NDArray[np.float64], cores: int
+) -> Frames:
+    """``seek_mode="approximate"``, resized while decoding."""
+    return _torchcodec(path, seconds, cores, "approximate")
+
+
+def decord_batch(path: str, seconds: NDArray[np.float64], cores: int) -> Frames:
+    """``get_batch`` of a reader that resizes."""
+    import decord
+
+    reader = decord.VideoReader(path, width=SIDE, height=SIDE, num_threads=cores)
+    return reader.get_batch(_numbers(seconds)).asnumpy(), None
+
+
+def pyav_naive(path: str, seconds: NDArray[np.float64], cores: int) -> Frames:
+    """Decode from the beginning and keep the wanted frames, with PyAV's defaults."""
+    import av
+
+    numbers = _numbers(seconds)
+    wanted, frames = set(numbers), []
+    with av.open(path) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number in wanted:
+                frames.append(np.asarray(frame.to_image().resize((SIDE, SIDE))))
+            if number == numbers[-1]:
+                break
+    return np.stack(frames), None
+
+
+def _torchcodec(
+    path: str, seconds: NDArray[np.float64], cores: int, mode: Any
+) -> Frames:
+    from torchcodec.decoders import VideoDecoder
+    from torchcodec.transforms import Resize
+
+    decoder = VideoDecoder(
+        path,
+        dimension_order="NHWC",
+        num_ffmpeg_threads=cores,
+        seek_mode=mode,
+        transforms=[Resize((SIDE, SIDE))],
+    )
+    batch = decoder.get_frames_played_at(seconds=(seconds + 1e-6).tolist())
+    return batch.data.numpy(), batch.pts_seconds.numpy()
+
+
+def _opencv_picture(frame: Any) -> NDArray[np.uint8]:
+    import cv2
+
+    small = cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
+
+
+def _numbers(seconds: NDArray[np.float64]) -> list[int]:
+    return [int(number) for number in np.floor(seconds * FRAMES_PER_SECOND + 1e-6)]
+
+
+SPARSE: dict[str, Callable[..., Frames]] = {
+    "dynfocus": dynfocus_exact,
+    "OpenCV, seek": opencv_seek,
+    "torchcodec, approximate": torchcodec_approximate,
+    "torchcodec, exact": torchcodec_exact,
+    "decord": decord_batch,
+    "PyAV, naive": pyav_naive,
+    "dynfocus, fast": dynfocus_fast,
+}
+DENSE = {**SPARSE, "OpenCV, grab": opencv_grab}
+# A seek for every frame takes minutes where frames are close.
+del DENSE["OpenCV, seek"]
