@@ -1,6 +1,7 @@
 import logging
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 
@@ -9,6 +10,9 @@ from dynfocus.video.boxes import SampleTimes
 from dynfocus.video.source import PacketSource
 
 TIMES = np.arange(90) / 30
+needs_index = pytest.mark.skipif(
+    int(av.__version__.split(".")[0]) < 17, reason="PyAV shows the index from 17 on"
+)
 
 
 @pytest.fixture
@@ -94,6 +98,18 @@ def test_where_the_need_for_a_frame_is_unknown_all_are_decoded(
     assert not reader._timeline.marks_unreferenced
 
 
+def test_a_key_frame_that_begins_a_refresh_gets_a_run_up(
+    tmp_path, write_clip, work, read_numbers
+):
+    encoder = {"intra-refresh": "1", "bf": "0"}
+    path = write_clip(tmp_path / "clip.mp4", TIMES, encoder=encoder)
+    reader = VideoReader(path, num_threads=1)
+    assert len(reader._timeline.key_packets) == 9
+    assert read_numbers(reader.sample(times=[2.8]).frames) == [84]
+    assert work["packets"] == 5 + 15
+
+
+@needs_index
 @pytest.mark.parametrize("wrong_from", [0, 20, 80])
 def test_an_index_that_is_wrong_is_not_believed(
     wrong_from, tmp_path, write_clip, read_numbers, monkeypatch, caplog

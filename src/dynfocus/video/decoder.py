@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from dynfocus.video.container import decode, open_container, prepare
@@ -252,8 +253,8 @@ def _decode_stretches(
             _keep_stretch(collector, stretch, frames, mode, scaler)
             if frames.errors:
                 collector.has_errors = True
-                if mode == "quick":
-                    collector.forget(stretch.indices)
+            if mode == "quick" and (frames.errors or not frames.begins_whole()):
+                collector.forget(stretch.indices)
             if mode == "strict":
                 collector.forget(_touched(timeline, stretch, frames.errors))
 
@@ -279,6 +280,7 @@ class _StretchDecoder:
         pulse: Pulse,
     ) -> None:
         self.errors: list[int] = []
+        self._first: Any | None = None
         self._context = context
         self._source = source
         self._stretch = stretch
@@ -297,11 +299,24 @@ class _StretchDecoder:
         yield from self._decode(self._stretch.stop, None)
         self._context.flush_buffers()
 
+    def begins_whole(self) -> bool:
+        """Tell whether the first picture needed nothing before its key packet.
+
+        An H.264 key packet may only begin a gradual refresh. FFmpeg then gives
+        pictures from where it takes them for whole, and may take them too early.
+        """
+        if self._stretch.first == 0 or self._context.name != "h264":
+            return True
+        first = self._first
+        return first is not None and first.pict_type == PictureType.I
+
     def _decode(self, number: int, packet: Any | None) -> list[Any]:
         self._pulse.beat()
         frames, succeeded = decode(self._context, packet)
         if not succeeded:
             self.errors.append(number)
+        if self._first is None and frames:
+            self._first = frames[0]
         return frames
 
 
