@@ -20,7 +20,6 @@ FRAMES_PER_SECOND = 30
 FRAMES_PER_PART = 60 * FRAMES_PER_SECOND
 KEY_FRAME_EVERY = 250
 _NUM_BITS = 12
-_TICKS = 15_360
 
 
 def make_clip(path: Path, *, minutes: int, size: tuple[int, int]) -> Path:
@@ -52,13 +51,42 @@ def read_number(picture: NDArray[np.uint8]) -> int:
     return number
 
 
+def make_hard_files(folder: Path) -> dict[str, Path]:
+    """Write small files on which readers that count frames go wrong."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size, steady = (240, 426), np.arange(600)
+    whole = folder / "whole.mp4"
+    _encode(whole, size, steady, key_every=60)
+    files = {
+        "MP4 cut without encoding": _copy(whole, folder / "cut.mp4", start=3.37),
+        "Matroska": _copy(whole, folder / "whole.mkv"),
+        "MPEG-TS": _copy(whole, folder / "whole.ts"),
+        "fragmented MP4": _copy(
+            whole,
+            folder / "fragmented.mp4",
+            options={"movflags": "frag_keyframe+empty_moov"},
+        ),
+    }
+    uneven = np.flatnonzero((np.arange(1200) % 3 > 0) | (np.arange(1200) % 50 < 20))
+    files["variable frame rate"] = folder / "variable.mp4"
+    _encode(files["variable frame rate"], size, uneven, key_every=60)
+    return files
+
+
 def _encode_minute(path: Path, size: tuple[int, int]) -> None:
+    _encode(path, size, np.arange(FRAMES_PER_PART), key_every=KEY_FRAME_EVERY)
+
+
+def _encode(
+    path: Path, size: tuple[int, int], pts: NDArray[np.int64], *, key_every: int
+) -> None:
+    """Encode numbered frames, to be shown at multiples of the frame duration."""
     with av.open(str(path), "w") as out:
         options = {
             "preset": "veryfast",
             "crf": "24",
-            "g": str(KEY_FRAME_EVERY),
-            "keyint_min": str(KEY_FRAME_EVERY),
+            "g": str(key_every),
+            "keyint_min": str(key_every),
             "sc_threshold": "0",
             "bf": "3",
             "b_strategy": "0",
@@ -66,10 +94,37 @@ def _encode_minute(path: Path, size: tuple[int, int]) -> None:
         stream = out.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
-        for picture in _pictures(size):
+        for ticks, picture in zip(pts, _pictures(size), strict=False):
             frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = int(ticks), Fraction(1, FRAMES_PER_SECOND)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+
+
+def _copy(
+    source: Path,
+    path: Path,
+    *,
+    start: float = 0.0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Put a film into another container, shown from ``start`` on."""
+    with av.open(str(source)) as given, av.open(str(path), "w", options=options) as out:
+        stream = given.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        packets = [packet for packet in given.demux(stream) if packet.size]
+        first = max(
+            number
+            for number, packet in enumerate(packets)
+            if packet.is_keyframe and packet.pts * packet.time_base <= start
+        )
+        shift = round(start / stream.time_base)
+        for packet in packets[first:]:
+            packet.pts -= shift
+            packet.dts -= shift
+            packet.stream = copy
+            out.mux(packet)
+    return path
 
 
 def _pictures(size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
