@@ -44,7 +44,7 @@ OURS = "dynfocus"
 INEXACT = "dynfocus, fast"
 # So slow where frames are far apart that one round is enough.
 ONCE = {"PyAV, naive"}
-_MAX_SECONDS = 300
+_MAX_SECONDS = 120
 PACKAGES = ("av", "opencv-python-headless", "torchcodec", "decord", "numpy", "torch")
 
 
