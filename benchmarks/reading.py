@@ -203,13 +203,14 @@ def report(document: dict[str, Any]) -> str:
 def _preface(machine: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {text}" for name, text in machine["versions"].items())
     return (
-        f"`python benchmarks/reading.py --rounds {machine['rounds']}`, commit "
+        f"`python benchmarks/reading.py --folder FOLDER --rounds {machine['rounds']}`, commit "
         f"{machine['commit'][:12]}, {machine['processor']}, {machine['cores']} cores, "
         f"{versions}.\n\n"
-        "Medians of an interleaved run, each reading in a fresh process, files cached, the "
-        f"library loaded. {machine['note']} Load averages of {machine['load'][0]:.1f} to "
-        f"{machine['load'][1]:.1f} on {machine['cores']} cores: times are longer than on an "
-        "idle machine, ratios and CPU seconds count. Every frame is scaled to 224 x 224.\n"
+        f"One interleaved run of {machine['completed_rounds']}, medians; each reading in a "
+        f"fresh process, files cached, the library loaded. {machine['note']} Load averages of "
+        f"{machine['load'][0]:.1f} to {machine['load'][1]:.1f} on {machine['cores']} cores: "
+        "times are longer than on an idle machine, ratios and CPU seconds count. Every frame "
+        "is scaled to 224 x 224.\n\n"
         "The files are made of one minute of moving texture, x264 `veryfast`, a key frame "
         "every 250 frames, three B-frames between others; half of the frames are used by no "
         "other frame. *Wrong* counts frames whose picture is not the one on display at the "
@@ -302,6 +303,7 @@ def _machine(runs: dict[str, Any], num_rounds: int, note: str) -> dict[str, Any]
         for outcomes in methods.values()
         for outcome in outcomes
     ]
+    completed = min(len(runs[name][OURS]) for name in runs)
     versions = {}
     for package in PACKAGES:
         try:
@@ -313,6 +315,7 @@ def _machine(runs: dict[str, Any], num_rounds: int, note: str) -> dict[str, Any]
         "processor": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "rounds": num_rounds,
+        "completed_rounds": "1 round" if completed == 1 else f"{completed} rounds",
         "note": note,
         "load": [min(loads), max(loads)],
         "versions": versions,
