@@ -282,7 +282,8 @@ def _exactness(checks: dict[str, Any]) -> list[str]:
         "## Wrong frames of 24, small files",
         "",
         "Compared with a decode from beginning to end. Readers that address by number got "
-        "the number of the frame, the others the middle of its time on display.",
+        "the number of the frame, the others the middle of its time on display, by their own "
+        "clock.",
         "",
         "| file | " + " | ".join(methods) + " |",
         "| --- | " + " | ".join("---:" for _ in methods) + " |",

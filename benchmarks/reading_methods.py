@@ -117,8 +117,11 @@ def _torchcodec(path: str, wanted: Wanted, cores: int, mode: Any) -> Frames:
         seek_mode=mode,
         transforms=[Resize((SIDE, SIDE))],
     )
-    batch = decoder.get_frames_played_at(seconds=(wanted.seconds + 1e-6).tolist())
-    return batch.data.numpy(), batch.pts_seconds.numpy()
+    # Its clock is the file's, which need not begin at 0.
+    start = decoder.metadata.begin_stream_seconds or 0.0
+    seconds = wanted.seconds + start + 1e-6
+    batch = decoder.get_frames_played_at(seconds=seconds.tolist())
+    return batch.data.numpy(), batch.pts_seconds.numpy() - start
 
 
 def _opencv_picture(frame: Any) -> NDArray[np.uint8]:
