@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from dynfocus.provenance import source_commit
 from dynfocus.training import load_recipe, loop
+from dynfocus.training.arguments import make_arguments
 from dynfocus.training.loop import Job, train
 from dynfocus.training.optimizer import MuonWithAdamW
 
@@ -213,7 +214,7 @@ def test_the_schedule_reaches_the_trainer(write_recipe, tmp_path):
             seed=11,
         )
     )
-    arguments = loop._arguments(recipe, tmp_path)
+    arguments = make_arguments(recipe, tmp_path)
     assert arguments.max_steps == 20
     assert arguments.per_device_train_batch_size == 3
     assert arguments.gradient_accumulation_steps == 2

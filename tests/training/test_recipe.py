@@ -69,7 +69,7 @@ def test_overrides_change_and_add(write_recipe):
         ("=3", "override '=3' must look like"),
         ("task.name=3", "override 'task.name=3': task is not a group of settings"),
         ("seed=[1", r"override 'seed=\[1': the value is not valid YAML: "),
-        ("sede=1", "unknown setting 'sede'; known are data, model, output, schedule"),
+        ("sede=1", "unknown setting 'sede'; known are data, lora, model, output"),
         ("schedule.steps=1", "schedule: unknown setting 'steps'; known are adam_beta2"),
         ("schedule.num_steps=0", "schedule.num_steps must be 1 or more, got 0"),
         ("schedule.num_steps=2.5", "num_steps must be a whole number, got 2.5"),

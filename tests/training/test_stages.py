@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,11 @@ from dynfocus.models.chat import build_conversation
 from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
 from dynfocus.training import load_recipe, run_recipe, stages
 from dynfocus.training.conversation import encode_caption, encode_conversation
+from dynfocus.training.dataset import ConversationDataset, Layout, collate
 from dynfocus.training.features import FeatureCache
 from dynfocus.training.loop import train
 from dynfocus.training.sources import load_samples
-from dynfocus.training.stages import (
-    ConversationDataset,
-    collate,
-    make_stage_job,
-    set_trainable,
-)
+from dynfocus.training.stages import make_stage_job, set_trainable
 from dynfocus.world import make_questions, make_video
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -33,6 +28,7 @@ SOURCES = [
     {"world_pictures": {"num_pictures": 2}},
     {"world_logs": {"num_logs": 2}},
 ]
+LAYOUTS = {1: Layout(template="plain_guided"), 2: Layout()}
 PROJECTORS = {
     "multi_modal_projector",
     "query_projector",
@@ -70,15 +66,11 @@ def mixed(make_tiny, tmp_path):
     chosen = [*videos.values(), samples[-3], samples[-1]]
     cache = FeatureCache(tmp_path / "cache", model, processor)
     cache.fill(chosen)
-    data = ConversationDataset(chosen, cache, processor, counter(model), 2)
+    data = ConversationDataset(chosen, cache, processor, model.settings, Layout())
     encoded = [data[i] for i in (3, 0, 2, 1)]  # the text first
-    assert encoded[2]["features"].num_frames == 1
-    assert len({len(e["question"]) for e in encoded[1:]}) > 1
+    assert encoded[2]["shown"].num_frames == 1
+    assert len({len(e["questions"][0]) for e in encoded[1:]}) > 1
     return model, encoded
-
-
-def counter(model):
-    return partial(num_video_tokens, settings=model.settings)
 
 
 def test_stage_1_trains_the_projectors_alone(make_tiny):
@@ -148,7 +140,9 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
     cache = FeatureCache(tmp_path, model, processor)
     cache.fill(samples)
     for stage in (1, 2):
-        data = ConversationDataset(samples, cache, processor, counter(model), stage)
+        data = ConversationDataset(
+            samples, cache, processor, model.settings, LAYOUTS[stage]
+        )
         assert len(data) == len(samples)
         for number, sample in enumerate(samples):
             encoded = data[number]
@@ -160,7 +154,7 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
                 expected = encode_conversation(tokenizer, turns)
                 assert set(encoded) == {"input_ids", "labels"}
             else:
-                num_frames = encoded["features"].num_frames
+                num_frames = encoded["shown"].num_frames
                 room = "<video>" * num_video_tokens(num_frames, model.settings)
                 if stage == 1:
                     expected = encode_caption(tokenizer, room, turns[0][1])
@@ -168,7 +162,7 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
                     first = (f"{room}\n{turns[0][0]}", turns[0][1])
                     expected = encode_conversation(tokenizer, [first, *turns[1:]])
                 question = tokenizer(turns[0][0])["input_ids"]
-                assert encoded["question"].tolist() == question
+                assert [q.tolist() for q in encoded["questions"]] == [question]
             for name in ("input_ids", "labels"):
                 assert torch.equal(encoded[name], expected[name])
 
@@ -197,7 +191,7 @@ def test_training_reads_the_prompt_that_asking_writes(
     samples = load_samples(SOURCES[:1])
     cache = FeatureCache(tmp_path, model, processor)
     cache.fill(samples)
-    data = ConversationDataset(samples, cache, processor, counter(model), 2)
+    data = ConversationDataset(samples, cache, processor, model.settings, Layout())
     for number, sample in enumerate(samples):
         question = sample["conversations"][0]["value"].removeprefix("<image>\n")
         prompt = processor.apply_chat_template(
@@ -388,7 +382,7 @@ def test_a_run_can_start_over(stage_recipe, tmp_path):
         ({"model": {"focus": {"nummer": 3}}}, "nummer"),
         (
             {"data": {"source": []}},
-            "data: unknown setting 'source'; known are cache, fps, max_frames, sources",
+            "data: unknown setting 'source'; known are blocks, cache, fps, max_f",
         ),
         ({"data": {}}, "no sample found; name at least one source"),
         (
