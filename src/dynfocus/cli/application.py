@@ -9,6 +9,7 @@ import typer
 from dynfocus.cli import (
     ask,
     chat,
+    data,
     demo,
     doctor,
     evaluate,
@@ -74,6 +75,7 @@ timeline.register(app)
 storyboard.register(app)
 redundancy.register(app)
 world.register(app)
+data.register(app)
 train.register(app)
 evaluate.register(app)
 doctor.register(app)

@@ -144,7 +144,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             state = self.accelerator.get_state_dict(self.model_wrapped)
             if self.args.should_save:
                 model.load_state_dict(state, assign=True)
-        return model  # type: ignore[no-any-return]
+        return model
 
 
 class _FailureCheck(TrainerCallback):  # type: ignore[misc]
