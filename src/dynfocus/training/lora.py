@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -90,6 +90,9 @@ def add_adapters(
         bias="none",
     )
     model.language_model = get_peft_model(model.language_model, config)
+    if settings.quantization != "none":
+        # the Trainer refuses quantized weights unless it is told of their adapters
+        model._hf_peft_config_loaded = True
 
 
 def merge_adapters(
@@ -107,7 +110,7 @@ def merge_adapters(
     Returns:
         ``fresh``, changed.
     """
-    add_adapters(fresh, settings)
+    add_adapters(fresh, replace(settings, quantization="none"))
     own = dict(fresh.named_parameters())
     for name, parameter in trained.named_parameters():
         if parameter.requires_grad:
