@@ -174,6 +174,7 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     """
     output = Path(recipe.output)
     arguments = make_arguments(recipe, output)
+    logger.info("running on %s", arguments.device)  # here the processes connect
     set_seed(recipe.seed)
     job = make_job(recipe)
     failures = FailureLog(output, job.max_failures)
