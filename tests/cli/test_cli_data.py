@@ -26,7 +26,9 @@ def test_a_check_prints_what_is_wrong_and_fails(run, data):
     assert outcome.code == 1
     assert outcome.out.startswith("gone: ")
     assert outcome.out.count("\n") == 1
-    assert outcome.err_lines == [f"1 of 2 samples in {data.parent / 'data.clean.jsonl'}"]
+    assert outcome.err_lines == [
+        f"1 of 2 samples in {data.parent / 'data.clean.jsonl'}"
+    ]
 
 
 def test_a_check_of_clean_data_succeeds(run, data):

@@ -66,9 +66,7 @@ def test_one_process_shares_nothing(make, sharding):
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_deepspeed_gets_the_stage_and_leaves_the_rest_to_the_recipe(
-    make, eight, stage
-):
+def test_deepspeed_gets_the_stage_and_leaves_the_rest_to_the_recipe(make, eight, stage):
     offload = stage > 1
     given = make(sharding=f"zero{stage}", offload=offload, precision="bfloat16").given
     zero = given["deepspeed"]["zero_optimization"]
@@ -79,7 +77,9 @@ def test_deepspeed_gets_the_stage_and_leaves_the_rest_to_the_recipe(
 
 
 def test_fsdp2_checkpoints_by_itself(make, eight, monkeypatch):
-    with pytest.raises(ValueError, match="sharding fsdp2 needs GPUs, and there is none"):
+    with pytest.raises(
+        ValueError, match="sharding fsdp2 needs GPUs, and there is none"
+    ):
         make(sharding="fsdp2")
     monkeypatch.setattr(arguments.torch.cuda, "is_available", lambda: True)
     given = make(sharding="fsdp2", gradient_checkpointing=True, offload=True).given
@@ -88,7 +88,9 @@ def test_fsdp2_checkpoints_by_itself(make, eight, monkeypatch):
     assert given["fsdp_config"]["activation_checkpointing"] is True
     assert given["fsdp_config"]["cpu_offload"] is True
     assert not any(
-        value is True for name, value in given.items() if name.endswith("_checkpointing")
+        value is True
+        for name, value in given.items()
+        if name.endswith("_checkpointing")
     )
 
 

@@ -102,7 +102,10 @@ def test_several_processes_find_the_same(folder):
     media += [(str(folder / name), "image") for name in ("red.png", "bad.png")]
     counts = []
     found = probe_media(
-        media, 2, is_full=True, progress=lambda done, total: counts.append((done, total))
+        media,
+        2,
+        is_full=True,
+        progress=lambda done, total: counts.append((done, total)),
     )
     assert found == probe_media(media, 1)
     assert counts == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -111,5 +114,7 @@ def test_several_processes_find_the_same(folder):
 def test_the_data_itself_is_never_overwritten(folder):
     with pytest.raises(ValueError, match="the clean list must be another file than"):
         check_data(folder / "data.jsonl", clean=folder / "data.jsonl")
-    with pytest.raises(FileNotFoundError, match="import some with 'dynfocus data import"):
+    with pytest.raises(
+        FileNotFoundError, match="import some with 'dynfocus data import"
+    ):
         check_data(folder / "no.jsonl")

@@ -60,7 +60,9 @@ def words(data, encoded):
 
 
 @pytest.mark.parametrize("mark", ["<image>", "<video>"])
-@pytest.mark.parametrize("text", ["{}\nWhat is it?", "What is it?\n{}", "What {}is it?"])
+@pytest.mark.parametrize(
+    "text", ["{}\nWhat is it?", "What is it?\n{}", "What {}is it?"]
+)
 def test_the_video_stands_before_the_words_of_its_turn(make_data, mark, text):
     sample = talk(text.format(mark), "And then?", video=VIDEO)
     _, data = make_data([sample])
@@ -221,16 +223,24 @@ def test_frames_are_counted_without_opening_a_file(make_data):
     assert count({"video": "no.mp4", "duration": 100}) == 30
     assert count({"image": "no.png"}) == 1
     assert count({}) == 0
-    with pytest.raises(ValueError, match="sample x does not tell the 'duration' of its"):
+    with pytest.raises(
+        ValueError, match="sample x does not tell the 'duration' of its"
+    ):
         count({"id": "x", "video": "no.mp4"})
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"template": "llama"}, "data.template must be one of plain_guided, roles, vic"),
+        (
+            {"template": "llama"},
+            "data.template must be one of plain_guided, roles, vic",
+        ),
         ({"blocks": "all"}, "data.blocks must be one of first, every_turn, got 'all'"),
-        ({"max_text_tokens": 1}, "max_text_tokens must be a whole number above 1, got 1"),
+        (
+            {"max_text_tokens": 1},
+            "max_text_tokens must be a whole number above 1, got 1",
+        ),
         ({"max_question_tokens": "9"}, "max_question_tokens must be a whole number"),
     ],
 )

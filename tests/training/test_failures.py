@@ -17,7 +17,9 @@ def test_each_failure_is_named_once(tmp_path, caplog):
     log = FailureLog(tmp_path, 2)
     log.add([fail("a")], 0)
     log.add([fail("a"), fail("b")], 3)
-    entries = [json.loads(x) for x in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    entries = [
+        json.loads(x) for x in (tmp_path / "failures.jsonl").read_text().splitlines()
+    ]
     assert [(e["sample"], e["step"]) for e in entries] == [("a", 0), ("b", 3)]
     assert caplog.text.count("sample a is skipped (a.mp4): no video") == 1
     log.check()
@@ -43,5 +45,7 @@ def test_a_run_that_continues_keeps_what_failed_before(tmp_path, step, kept):
     log.add([fail("a")], 1)
     log.add([fail("b")], 2)
     log.restore(step)
-    entries = [json.loads(x) for x in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    entries = [
+        json.loads(x) for x in (tmp_path / "failures.jsonl").read_text().splitlines()
+    ]
     assert [entry["sample"] for entry in entries] == kept

@@ -108,7 +108,13 @@ def test_samples_without_their_video_are_left_out_and_counted(bring, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("PT00H00M16S", 16), ("PT1H2M3.5S", 3723.5), ("PT5M", 300), ("PT", None), ("", None)],
+    [
+        ("PT00H00M16S", 16),
+        ("PT1H2M3.5S", 3723.5),
+        ("PT5M", 300),
+        ("PT", None),
+        ("", None),
+    ],
 )
 def test_durations_are_read(text, seconds):
     assert parse_duration(text) == seconds
@@ -117,7 +123,11 @@ def test_durations_are_read(text, seconds):
 @pytest.mark.parametrize(
     ("kind", "content", "message"),
     [
-        ("llava", [], "kind must be one of video-chatgpt, webvid, videochat2, got 'llava'"),
+        (
+            "llava",
+            [],
+            "kind must be one of video-chatgpt, webvid, videochat2, got 'llava'",
+        ),
         ("video-chatgpt", "{", "source is not valid JSON: "),
         ("video-chatgpt", {}, "source must be a list of entries, as it is published"),
         ("video-chatgpt", [{"q": "a"}], "source, entry 0: 'a' must be a text"),
@@ -127,7 +137,11 @@ def test_durations_are_read(text, seconds):
             [{"video": "a", "start": 1, "QA": [{"q": "", "a": "b"}]}],
             "entry 0: cuts of a video .* cannot be imported; cut the files first",
         ),
-        ("webvid", "id,name\n1,a\n", "is no WebVid CSV: the column 'videoid' is missing"),
+        (
+            "webvid",
+            "id,name\n1,a\n",
+            "is no WebVid CSV: the column 'videoid' is missing",
+        ),
         ("webvid", "videoid,name\n1,\n", "source, line 2: videoid or name is empty"),
     ],
 )
@@ -144,5 +158,7 @@ def test_files_and_folders_that_are_missing_are_named(bring, tmp_path):
         import_data("webvid", tmp_path / "no.csv", tmp_path / "a.json")
     with pytest.raises(FileNotFoundError, match="the folder of videos .*no does not"):
         bring("webvid", WEBVID, media=tmp_path / "no")
-    with pytest.raises(ValueError, match=r"the target must end in .json or .jsonl, got"):
+    with pytest.raises(
+        ValueError, match=r"the target must end in .json or .jsonl, got"
+    ):
         bring("webvid", WEBVID, "out.csv")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 import dynfocus
 from dynfocus.focus import num_video_tokens
@@ -446,3 +447,57 @@ def test_each_nano_stage_keeps_the_vision_tower_of_the_first(nano_runs):
     for other in towers:
         for name, tensor in tower.state_dict().items():
             assert torch.equal(other[name], tensor), name
+
+
+def test_checkpointing_is_a_matter_of_memory_alone(stage_recipe, tmp_path):
+    losses = []
+    for enabled in (False, True):
+        output = run_recipe(
+            stage_recipe(),
+            [
+                f"schedule.gradient_checkpointing={enabled}",
+                f"output={tmp_path / str(enabled)}",
+            ],
+        )
+        losses.append(history(output))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_frozen_weights_are_kept_in_their_precision(stage_recipe):
+    path = stage_recipe(
+        task="stage1",
+        schedule={"precision": "bfloat16", "frozen_precision": "bfloat16"},
+        data={"sources": SOURCES[:2]},
+    )
+    job = make_stage_job(load_recipe(path), 1)
+    for name, parameter in job.model.named_parameters():
+        learns = name.startswith("cooperative_encoding.")
+        assert parameter.requires_grad == learns
+        assert parameter.dtype == (torch.float32 if learns else torch.bfloat16), name
+    assert job.dataset[0]["shown"].pixel_values.dtype == torch.bfloat16
+
+
+def test_attention_that_is_not_installed_is_named(stage_recipe):
+    path = stage_recipe(schedule={"attention": "flash_attention_2"})
+    with pytest.raises(
+        ImportError, match="flash_attention_2 needs a GPU and the packa"
+    ):
+        make_stage_job(load_recipe(path), 2)
+
+
+def test_a_checkpoint_holds_what_learns_alone(stage_recipe, tmp_path):
+    path = stage_recipe(task="stage1", data={"sources": SOURCES[:2]})
+    run_recipe(path)
+    names = safe_open(
+        tmp_path / "out" / "checkpoint-2" / "learned.safetensors", framework="pt"
+    ).keys()
+    assert {name.split(".")[1] for name in names} == PROJECTORS
+    with pytest.raises(ValueError, match="is of a run in which other parameters learn"):
+        run_recipe(path, ["task=stage2", "schedule.num_steps=3"])
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, "many"])
+def test_failures_are_counted_in_whole_numbers(stage_recipe, limit):
+    path = stage_recipe(data={"sources": SOURCES, "max_failures": limit})
+    with pytest.raises(ValueError, match="data.max_failures must be a whole number fr"):
+        make_stage_job(load_recipe(path), 2)

@@ -42,8 +42,7 @@ def make_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         adam_beta2=plan.adam_beta2,
         max_grad_norm=plan.max_grad_norm,
         bf16=plan.precision == "bfloat16",
-        # DeepSpeed finds the device by itself, and connects the processes there
-        use_cpu=not torch.cuda.is_available() and not shares.startswith("zero"),
+        use_cpu=not torch.cuda.is_available(),
         save_steps=plan.save_every,
         save_total_limit=2,
         logging_steps=plan.log_every,

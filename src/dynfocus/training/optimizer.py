@@ -175,13 +175,15 @@ def parameter_groups(
         ValueError: If a name fits no parameter that learns.
     """
     groups: dict[tuple[str, bool], list[Tensor]] = {}
+    used: set[str] = set()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         fitting = [part for part in learning_rates if f".{part}." in f".{name}."]
+        used.update(fitting)
         part = max(fitting, key=len, default="")
         groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
-    unused = sorted(set(learning_rates) - {part for part, _ in groups})
+    unused = sorted(set(learning_rates) - used)
     if unused:
         raise ValueError(
             f"schedule.learning_rates: {unused[0]!r} names no parameter that learns; "
