@@ -60,6 +60,22 @@ class Job:
     max_failures: int = 0
 
 
+class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
+    """Group samples by length, each epoch anew and the same way in every run."""
+
+    def __init__(self, batch_size: int, lengths: Sequence[int], seed: int) -> None:
+        super().__init__(
+            batch_size,
+            lengths=list(lengths),
+            generator=torch.Generator().manual_seed(seed),
+        )
+        self._seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; a run that is continued calls this, too."""
+        self.generator.manual_seed(self._seed + epoch)
+
+
 class RecipeTrainer(Trainer):  # type: ignore[misc]
     """A Trainer that saves what learns, groups by length and reads the facts of batches."""
 
@@ -81,13 +97,12 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
         if self._lengths is None:
             return super()._get_train_sampler(train_dataset)
-        generator = torch.Generator().manual_seed(self.args.seed)
-        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(
-            batch_size * self.args.world_size,
-            lengths=list(self._lengths),
-            generator=generator,
+        samples_a_step = (
+            self.args.train_batch_size
+            * self.args.gradient_accumulation_steps
+            * self.args.world_size
         )
+        return EpochSampler(samples_a_step, self._lengths, self.args.seed)
 
     def compute_loss(
         self,
