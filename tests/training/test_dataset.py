@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -45,11 +46,15 @@ def make_data(make_tiny):
         model, processor = make_tiny()
         reader = FrameReader(processor=processor)
         data = ConversationDataset(
-            samples, reader, processor, model.settings, Layout(**layout)
+            samples, reader, processor, counter(model), Layout(**layout)
         )
         return model, data
 
     return make
+
+
+def counter(model):
+    return partial(num_video_tokens, settings=model.settings)
 
 
 def words(data, encoded):
@@ -72,7 +77,7 @@ def test_the_video_stands_before_the_words_of_its_turn(make_data, mark, text):
     )
     assert words(data, data[0]) == expected
     num_tokens = int((data[0]["input_ids"] == data.processor.video_token_id).sum())
-    assert num_tokens == num_video_tokens(9, data.settings)
+    assert num_tokens == data.count_tokens(9)
 
 
 def test_the_video_stands_in_the_turn_that_has_its_mark(make_data):
@@ -124,7 +129,7 @@ def test_several_blocks_and_frames_from_files_go_through_the_model(make_data):
         talk("<image>\nThree?", image="focusworld:train/4?seconds=60&at=12"),
     ]
     model, data = make_data(samples, blocks="every_turn")
-    batch = Collator(data, needs_video=False)([data[i] for i in range(3)])
+    batch = Collator(data)([data[i] for i in range(3)])
     facts = batch.pop("facts")
     assert batch["block_videos"].tolist() == [0, 0, 1]
     assert batch["video_num_frames"].tolist() == [9, 1]
@@ -133,7 +138,7 @@ def test_several_blocks_and_frames_from_files_go_through_the_model(make_data):
     )
     together = model(**batch).logits
     for number in range(3):
-        alone = Collator(data, needs_video=False)([data[number]])
+        alone = Collator(data)([data[number]])
         alone.pop("facts")
         logits = model(**alone).logits[0]
         torch.testing.assert_close(
@@ -148,11 +153,11 @@ def test_frames_from_files_give_what_the_cache_gives(make_data, tmp_path):
     cache = FeatureCache(tmp_path, model, data.processor)
     cache.fill(samples)
     cached = ConversationDataset(
-        samples, cache, data.processor, model.settings, Layout()
+        samples, cache, data.processor, counter(model), Layout()
     )
     losses = []
     for source in (data, cached):
-        batch = Collator(source, needs_video=False)([source[0]])
+        batch = Collator(source)([source[0]])
         batch.pop("facts")
         losses.append(model(**batch).loss)
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-3, atol=1e-3)
@@ -162,7 +167,8 @@ def test_frames_from_files_give_what_the_cache_gives(make_data, tmp_path):
 @torch.no_grad()
 def test_a_blank_video_keeps_every_module_in_a_batch_of_text(make_data):
     model, data = make_data([talk("Only words.")])
-    batches = [Collator(data, needs_video=needs)([data[0]]) for needs in (False, True)]
+    blanks = (None, data.media.blank())
+    batches = [Collator(data, blank)([data[0]]) for blank in blanks]
     assert "pixel_values_videos" not in batches[0]
     assert batches[1]["video_num_frames"].tolist() == [1]
     assert len(batches[1]["input_ids"]) == 2
@@ -180,7 +186,7 @@ def test_long_texts_and_questions_are_cut_and_counted(make_data, caplog):
     _, whole = make_data(samples)
     limit = 0
     front = int((whole[0]["labels"] != IGNORED).nonzero()[0, 0])
-    room = num_video_tokens(9, whole.settings)
+    room = whole.count_tokens(9)
     limit = front - room + 3  # the mark and two tokens of the answer
     _, data = make_data(samples, max_text_tokens=limit, max_question_tokens=8)
     encoded = data[0]
@@ -190,7 +196,7 @@ def test_long_texts_and_questions_are_cut_and_counted(make_data, caplog):
         int(question[0]),
         *question[-7:].tolist(),
     ]
-    facts = Collator(data, needs_video=False)([encoded, data[1]])["facts"]
+    facts = Collator(data)([encoded, data[1]])["facts"]
     assert facts.num_cut == 1
     assert caplog.text.count("sample a is cut: ") == 1
     _, short = make_data(samples, max_text_tokens=5)
@@ -202,7 +208,7 @@ def test_samples_that_fail_are_named_and_left_out(make_data, tmp_path):
     good, bad = talk("Words."), talk("<image>\nOne?", video=str(tmp_path / "bad.mp4"))
     gone = {**talk("<image>\nOne?", image=str(tmp_path / "no.png")), "id": "gone"}
     _, data = make_data([good, bad, gone])
-    collator = Collator(data, needs_video=False)
+    collator = Collator(data)
     batch = collator([data[0], data[1], data[2]])
     assert len(batch["input_ids"]) == 1
     failures = batch["facts"].failures
@@ -313,7 +319,7 @@ def test_what_a_cache_cannot_encode_is_skipped_too(recipe, tmp_path, caplog):
 def test_workers_decode_what_one_process_decodes(make_data, files):
     samples = load_samples([{"json": str(files)}])
     _, data = make_data(samples, blocks="every_turn")
-    collator = Collator(data, needs_video=False)
+    collator = Collator(data)
     loader = DataLoader(data, batch_size=2, num_workers=2, collate_fn=collator)
     for number, batch in enumerate(loader):
         own = collator([data[2 * number], data[2 * number + 1]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,11 +68,15 @@ def mixed(make_tiny, tmp_path):
     chosen = [*videos.values(), samples[-3], samples[-1]]
     cache = FeatureCache(tmp_path / "cache", model, processor)
     cache.fill(chosen)
-    data = ConversationDataset(chosen, cache, processor, model.settings, Layout())
+    data = ConversationDataset(chosen, cache, processor, counter(model), Layout())
     encoded = [data[i] for i in (3, 0, 2, 1)]  # the text first
     assert encoded[2]["shown"].num_frames == 1
     assert len({len(e["questions"][0]) for e in encoded[1:]}) > 1
     return model, encoded
+
+
+def counter(model):
+    return partial(num_video_tokens, settings=model.settings)
 
 
 def test_stage_1_trains_the_projectors_alone(make_tiny):
@@ -142,7 +147,7 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
     cache.fill(samples)
     for stage in (1, 2):
         data = ConversationDataset(
-            samples, cache, processor, model.settings, LAYOUTS[stage]
+            samples, cache, processor, counter(model), LAYOUTS[stage]
         )
         assert len(data) == len(samples)
         for number, sample in enumerate(samples):
@@ -192,7 +197,7 @@ def test_training_reads_the_prompt_that_asking_writes(
     samples = load_samples(SOURCES[:1])
     cache = FeatureCache(tmp_path, model, processor)
     cache.fill(samples)
-    data = ConversationDataset(samples, cache, processor, model.settings, Layout())
+    data = ConversationDataset(samples, cache, processor, counter(model), Layout())
     for number, sample in enumerate(samples):
         question = sample["conversations"][0]["value"].removeprefix("<image>\n")
         prompt = processor.apply_chat_template(

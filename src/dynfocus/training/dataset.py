@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dynfocus.focus import FocusSettings, num_video_tokens
-from dynfocus.index import VideoFeatures
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
 from dynfocus.training.conversation import (
@@ -30,7 +28,7 @@ from dynfocus.training.conversation import (
     padding_id,
 )
 from dynfocus.training.failures import SAMPLE_ERRORS, BatchFacts, Failure
-from dynfocus.training.features import FeatureCache, load_frames, medium_of
+from dynfocus.training.features import load_frames, medium_of
 from dynfocus.training.sources import Sample
 from dynfocus.world.conversations import PLACEHOLDER, parse_address
 
@@ -38,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 TEMPLATES = ("plain_guided", "roles", "vicuna_v1")
 BLOCKS = ("first", "every_turn")
-_BLANK_QUESTION = "?"
+STAGE_TEMPLATES = {1: "plain_guided", 2: "roles"}
+"""How each stage of the paper is written down where nothing else is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,16 @@ class Pixels:
         return len(self.pixel_values)
 
 
-Shown: TypeAlias = VideoFeatures | Pixels
+class VideoStore(Protocol):
+    """Where the encoded half of videos comes from."""
+
+    def load(self, medium: str) -> Any:
+        """Return the encoded half of a video; it has ``num_frames``."""
+        ...
+
+    def num_frames(self, medium: str) -> int:
+        """Return the number of frames of a video without reading it."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,25 +161,25 @@ class ConversationDataset(Dataset[dict[str, Any]]):
 
     Args:
         samples: Conversations in LLaVA's format.
-        media: Where videos come from: a cache of features, or files.
-        processor: The model's.
-        settings: The settings that tell how many tokens a video takes.
+        media: Where videos come from: what is encoded before, or files.
+        processor: Tokenizer and prompts.
+        count_tokens: Tokens of a video from its number of frames.
         layout: How conversations are written down.
     """
 
     def __init__(
         self,
         samples: Sequence[Sample],
-        media: FeatureCache | FrameReader,
+        media: VideoStore | FrameReader,
         processor: DynFocusProcessor,
-        settings: FocusSettings,
+        count_tokens: Callable[[int], int],
         layout: Layout,
     ) -> None:
         self.samples = samples
         self.media = media
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        self.settings = settings
+        self.count_tokens = count_tokens
         self.layout = layout
         self._has_warned = False
 
@@ -203,10 +211,10 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         kind, medium = medium_of(sample)
         if not medium:
             return self._cut(self._write(turns), sample)
-        if isinstance(self.media, FeatureCache):
-            shown: Shown = self.media.load(medium)
+        if isinstance(self.media, FrameReader):
+            shown: Any = self.media.load(medium, kind)
         else:
-            shown = self.media.load(medium, kind)
+            shown = self.media.load(medium)
         if self.layout.template == "plain_guided":
             asked = [turns[0][0]]
             written = encode_caption(self.tokenizer, VIDEO_TOKEN, turns[0][1])
@@ -216,15 +224,18 @@ class ConversationDataset(Dataset[dict[str, Any]]):
             written = self._write(place_marks(turns, places))
         return self._show(self._cut(written, sample), shown, asked, sample)
 
-    def blank(self) -> dict[str, Any]:
-        """Return a sample that shows a grey image and teaches nothing.
+    def blank(self, shown: Any = None) -> dict[str, Any]:
+        """Return a sample that teaches nothing.
 
-        It lets a batch without any video run through every module, as it must where
-        several processes add up the gradients of all of them.
+        With a video, it lets a batch without one run through every module, as it must
+        where several processes add up the gradients of all of them.
+
+        Args:
+            shown: What it shows; words alone by default.
         """
-        written = self._write([(VIDEO_TOKEN, "")])
+        written = self._write([("" if shown is None else VIDEO_TOKEN, "")])
         written["labels"] = torch.full_like(written["labels"], IGNORED)
-        return self._show(written, self.media.blank(), [_BLANK_QUESTION], {})
+        return written if shown is None else self._show(written, shown, ["?"], {})
 
     def lengths(self) -> list[int]:
         """Estimate how many tokens each sample has, without encoding it."""
@@ -235,13 +246,21 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         words = sum(len(turn["value"]) for turn in sample["conversations"]) // 4
         if not medium_of(sample)[1]:
             return words
-        num_frames = self.media.count_frames(sample)
-        if num_frames == 0:  # it could not be encoded
+        num_frames = self._count_frames(sample)
+        if num_frames == 0:
             return words
         num_blocks = 1
         if self.layout.template != "plain_guided":
             num_blocks = len(self._places(sample, number))
-        return words + num_blocks * num_video_tokens(num_frames, self.settings)
+        return words + num_blocks * self.count_tokens(num_frames)
+
+    def _count_frames(self, sample: Sample) -> int:
+        if isinstance(self.media, FrameReader):
+            return self.media.count_frames(sample)
+        try:
+            return self.media.num_frames(medium_of(sample)[1])
+        except FileNotFoundError:  # it could not be encoded, and fails when asked for
+            return 0
 
     def _write(self, turns: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
         system = VICUNA_SYSTEM if self.layout.template == "vicuna_v1" else ""
@@ -272,7 +291,7 @@ class ConversationDataset(Dataset[dict[str, Any]]):
     def _show(
         self,
         written: dict[str, Any],
-        shown: Shown,
+        shown: Any,
         asked: Sequence[str],
         sample: Sample,
     ) -> dict[str, Any]:
@@ -285,7 +304,7 @@ class ConversationDataset(Dataset[dict[str, Any]]):
                 "leave the sample out"
             )
         asked = asked[:num_marks]
-        room = [token] * num_video_tokens(shown.num_frames, self.settings)
+        room = [token] * self.count_tokens(shown.num_frames)
         blocks = [[*self._lead_in(question), *room] for question in asked]
         rows = {name: written[name] for name in ("input_ids", "labels")}
         return {
@@ -372,10 +391,11 @@ def collate(
     ids, mask = pad_rows(asked, filler)
     batch["qformer_input_ids"] = ids
     batch["qformer_attention_mask"] = mask.long()
-    counts = torch.tensor([len(sample["questions"]) for sample in seen])
-    batch["block_videos"] = torch.arange(len(seen)).repeat_interleave(counts)
+    if len(asked) > len(seen):
+        counts = torch.tensor([len(sample["questions"]) for sample in seen])
+        batch["block_videos"] = torch.arange(len(seen)).repeat_interleave(counts)
     videos = [sample["shown"] for sample in seen]
-    if isinstance(videos[0], VideoFeatures):
+    if not isinstance(videos[0], Pixels):
         return {**batch, "video_features": videos}
     return {
         **batch,
@@ -390,12 +410,12 @@ class Collator:
 
     Args:
         dataset: Where the samples come from.
-        needs_video: Whether a batch without a video gets a blank one.
+        blank_video: What a batch without a video shows; nothing by default.
     """
 
-    def __init__(self, dataset: ConversationDataset, *, needs_video: bool) -> None:
-        self._blank = dataset.blank()
-        self._needs_video = needs_video
+    def __init__(self, dataset: ConversationDataset, blank_video: Any = None) -> None:
+        self._blank = dataset.blank(blank_video)
+        self._needs_video = blank_video is not None
         self._pad_id = padding_id(dataset.tokenizer)
         self._question_pad_id = padding_id(dataset.processor.qformer_tokenizer)
 

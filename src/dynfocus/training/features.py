@@ -116,11 +116,6 @@ class FeatureCache:
         with torch.no_grad():
             return self.model.encode_video(grey, [0.0]).to(dtype=torch.float32)
 
-    def count_frames(self, sample: Sample) -> int:
-        """Count the frames of a sample; none if its video could not be encoded."""
-        medium = medium_of(sample)[1]
-        return self.num_frames(medium) if medium and self._has(medium) else 0
-
     def _has(self, medium: str) -> bool:
         try:
             return self.path(medium).is_file()

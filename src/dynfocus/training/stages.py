@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import is_flash_attn_2_available
 
-from dynfocus.focus import FocusSettings
+from dynfocus.focus import FocusSettings, num_video_tokens
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,
@@ -30,6 +31,7 @@ from dynfocus.models.dynfocus import (
 from dynfocus.models.dynfocus.prompts import VICUNA_CHAT_TEMPLATE
 from dynfocus.training.arguments import count_processes
 from dynfocus.training.dataset import (
+    STAGE_TEMPLATES,
     Collator,
     ConversationDataset,
     FrameReader,
@@ -58,7 +60,6 @@ STAGE_1_MODULES = (
 """What stage 1 trains. The clock is ours; it belongs to the projectors."""
 
 FROZEN_IN_STAGE_2 = ("vision_tower",)
-_TEMPLATES = {1: "plain_guided", 2: "roles"}
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -110,9 +111,11 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
     if isinstance(media, FeatureCache):
         media.fill(samples)
     _store_frozen(model, recipe.schedule.frozen_precision)
+    count_tokens = partial(num_video_tokens, settings=model.settings)
     dataset = ConversationDataset(
-        samples, media, processor, model.settings, settings.layout
+        samples, media, processor, count_tokens, settings.layout
     )
+    needs_video = count_processes() > 1
 
     def finish(trained: nn.Module, output: Path) -> None:
         assert isinstance(trained, DynFocusForConditionalGeneration)
@@ -126,7 +129,7 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
         model=model,
         dataset=dataset,
         finish=finish,
-        collator=Collator(dataset, needs_video=count_processes() > 1),
+        collator=Collator(dataset, media.blank() if needs_video else None),
         lengths=dataset.lengths() if recipe.schedule.group_by_length else None,
         max_failures=settings.max_failures,
     )
@@ -160,7 +163,7 @@ def _data_settings(recipe: Recipe, stage: int) -> _DataSettings:
             f"data.max_failures must be a whole number from 0, got {limit!r}"
         )
     written = {name: given.pop(name) for name in layout if name in given}
-    written.setdefault("template", _TEMPLATES[stage])
+    written.setdefault("template", STAGE_TEMPLATES[stage])
     return _DataSettings(
         **{"sources": (), **given}, layout=Layout(**written, seed=recipe.seed)
     )
