@@ -10,6 +10,7 @@ from dynfocus.training.arguments import (
     deepspeed_config,
     fsdp_config,
     make_arguments,
+    name_units,
 )
 
 
@@ -94,13 +95,18 @@ def test_fsdp2_checkpoints_by_itself(make, eight, monkeypatch):
     )
 
 
-def test_the_plans_are_what_transformers_takes(write_recipe, tmp_path):
+def test_the_plans_are_what_transformers_takes(write_recipe, tmp_path, make_tiny):
     plan = load_recipe(write_recipe(schedule={"sharding": "fsdp2"})).schedule
     taken = TrainingArguments(
         output_dir=str(tmp_path), fsdp=True, fsdp_config=fsdp_config(plan), use_cpu=True
     )
     assert taken.fsdp_plugin_args["fsdp_version"] == 2
     assert taken.fsdp_plugin_args["state_dict_type"] == "FULL_STATE_DICT"
+    model, _ = make_tiny()
+    name_units(taken, model)
+    assert taken.fsdp_plugin_args["transformer_cls_names_to_wrap"] == (
+        "InstructBlipEncoderLayer,InstructBlipQFormerLayer,LlamaDecoderLayer"
+    )
     plan = load_recipe(write_recipe(schedule={"sharding": "zero3"})).schedule
     assert deepspeed_config(plan)["zero_optimization"]["stage"] == 3
 

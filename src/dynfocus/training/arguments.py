@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import TrainingArguments
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from dynfocus.training.recipe import Recipe, Schedule
 
@@ -98,10 +100,7 @@ def _sharing(plan: Schedule, sharding: str) -> dict[str, Any]:
 
 
 def fsdp_config(plan: Schedule) -> dict[str, Any]:
-    """Return FSDP2's settings: each layer of the transformers is a unit of its own.
-
-    The layers are those that the model itself names as not to be split.
-    """
+    """Return FSDP2's settings; `name_units` adds what is sharded piece by piece."""
     return {
         "version": 2,
         "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
@@ -110,6 +109,20 @@ def fsdp_config(plan: Schedule) -> dict[str, Any]:
         "cpu_offload": plan.offload,
         "state_dict_type": "FULL_STATE_DICT",
     }
+
+
+def name_units(arguments: TrainingArguments, model: nn.Module) -> None:
+    """Let FSDP2 shard every transformer layer of a model as a unit of its own."""
+    if arguments.fsdp_plugin_args is None:
+        return
+    layers = {
+        type(module).__name__
+        for module in model.modules()
+        if isinstance(module, GradientCheckpointingLayer)
+    }
+    arguments.fsdp_plugin_args["transformer_cls_names_to_wrap"] = ",".join(
+        sorted(layers)
+    )
 
 
 def deepspeed_config(plan: Schedule) -> dict[str, Any]:

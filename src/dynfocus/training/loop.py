@@ -25,7 +25,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from dynfocus.provenance import source_commit
-from dynfocus.training.arguments import make_arguments
+from dynfocus.training.arguments import make_arguments, name_units
 from dynfocus.training.checkpoint import (
     find_checkpoint,
     load_learned,
@@ -192,6 +192,7 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     logger.info("running on %s", arguments.device)  # here the processes connect
     set_seed(recipe.seed)
     job = make_job(recipe)
+    name_units(arguments, job.model)
     failures = FailureLog(output, job.max_failures)
     with arguments.main_process_first(local=False, desc="preparing the output"):
         checkpoint = _prepare(recipe, arguments, failures, resume=resume)
