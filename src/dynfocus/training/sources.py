@@ -66,12 +66,11 @@ def _settings(
 def _read_json(source: Mapping[str, Any]) -> list[Sample]:
     path = Path(source["json"])
     root = Path(source.get("root", path.parent))
-    samples = []
-    for where, raw in read_entries(path):
+    entries = read_entries(path)
+    for _, raw in entries:
         if isinstance(raw, ValueError):
             raise raw
-        samples.append(check_sample(raw, root, where))
-    return samples
+    return [check_sample(raw, root, where) for where, raw in entries]
 
 
 def read_entries(path: Path) -> list[tuple[str, Any]]:
