@@ -13,7 +13,7 @@ from dynfocus.training.conversation import (
     encode_conversation,
     pad_samples,
 )
-from dynfocus.training.stages import conversation_turns
+from dynfocus.training.dataset import conversation_turns
 
 TURNS = [
     ("How many times does the red square appear?", "3"),

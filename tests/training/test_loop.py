@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 
 from dynfocus.provenance import source_commit
 from dynfocus.training import load_recipe, loop
-from dynfocus.training.loop import Job, train
+from dynfocus.training.arguments import make_arguments
+from dynfocus.training.loop import EpochSampler, Job, train
 from dynfocus.training.optimizer import MuonWithAdamW
 
 
@@ -69,7 +70,7 @@ def train_and_die(path, output, kill_at):
     )
 
 
-def make_job(kill_at=None, made=None, num_draws=0, points=Points):
+def make_job(kill_at=None, made=None, num_draws=0, points=Points, lengths=None):
     def make(recipe):
         model = Noisy()
         torch.randn(num_draws)  # as much as preparing the data happened to draw
@@ -78,6 +79,7 @@ def make_job(kill_at=None, made=None, num_draws=0, points=Points):
         return Job(
             model=model,
             dataset=points(kill_at),
+            lengths=lengths,
             finish=lambda trained, output: torch.save(
                 trained.state_dict(), output / "weights.pt"
             ),
@@ -120,6 +122,29 @@ def test_a_killed_run_has_the_losses_of_an_undisturbed_one(
     )
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name])
+
+
+def test_groups_of_one_length_are_the_same_after_a_kill(write_recipe, tmp_path):
+    path = write_recipe(schedule=SCHEDULE)
+    lengths = [3, 9, 4, 1, 5, 9, 2, 6]
+    train(
+        load_recipe(path, [f"output={tmp_path / 'whole'}"]),
+        make_job(lengths=lengths),
+        resume=True,
+    )
+    for name, kill_at in (("border", 9), ("middle", 13)):  # of the second pass
+        killed = load_recipe(path, [f"output={tmp_path / name}"])
+        with pytest.raises(KeyboardInterrupt):
+            train(killed, make_job(kill_at, lengths=lengths), resume=True)
+        train(killed, make_job(lengths=lengths), resume=True)
+        assert log(tmp_path / name) == log(tmp_path / "whole")
+    orders = []
+    for epoch in (0, 1, 0):
+        sampler = EpochSampler(4, lengths, seed=3)
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+        assert sorted(orders[-1]) == list(range(8))
+    assert orders[0] == orders[2] != orders[1]
 
 
 def test_a_process_that_is_killed_at_once_loses_nothing(write_recipe, tmp_path):
@@ -213,7 +238,7 @@ def test_the_schedule_reaches_the_trainer(write_recipe, tmp_path):
             seed=11,
         )
     )
-    arguments = loop._arguments(recipe, tmp_path)
+    arguments = make_arguments(recipe, tmp_path)
     assert arguments.max_steps == 20
     assert arguments.per_device_train_batch_size == 3
     assert arguments.gradient_accumulation_steps == 2

@@ -10,6 +10,7 @@ from dynfocus.training.optimizer import (
     Muon,
     MuonWithAdamW,
     orthogonalise,
+    parameter_groups,
     split_parameters,
 )
 
@@ -160,3 +161,33 @@ def test_a_model_of_one_kind_is_enough():
     assert [type(p) for p in MuonWithAdamW(only, 0.1).parts] == [Muon]
     norm = nn.LayerNorm(3)
     assert [type(p) for p in MuonWithAdamW(norm, 0.1).parts] == [torch.optim.AdamW]
+
+
+def test_parts_have_their_own_rates():
+    net = Net()
+    net.third.requires_grad_(False)
+    groups = parameter_groups(net, 0.1, {"a": 0.2, "heads.a": 0.3, "norm": 0.4}, 0.5)
+    rates = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    found = {name: rates[id(p)] for name, p in net.named_parameters() if id(p) in rates}
+    assert found == {
+        "embed.weight": (0.1, 0.5),
+        "first.weight": (0.1, 0.5),
+        "first.bias": (0.1, 0.0),
+        "second.weight": (0.1, 0.5),
+        "second.bias": (0.1, 0.0),
+        "norm.weight": (0.4, 0.0),
+        "norm.bias": (0.4, 0.0),
+        "kernel": (0.1, 0.5),
+        "heads.a.weight": (0.3, 0.5),
+        "heads.a.bias": (0.3, 0.0),
+        "lm_head.weight": (0.1, 0.5),
+        "lm_head.bias": (0.1, 0.0),
+    }
+
+
+@pytest.mark.parametrize("name", ["third", "hea", "heads.b"])
+def test_rates_of_nothing_are_refused(name):
+    net = Net()
+    net.third.requires_grad_(False)
+    with pytest.raises(ValueError, match=f"'{name}' names no parameter that learns"):
+        parameter_groups(net, 0.1, {name: 0.2})

@@ -14,7 +14,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
 
 def test_every_recipe_is_counted():
-    assert len(RECIPES) == 11
+    assert len(RECIPES) == 16
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -69,7 +69,7 @@ def test_overrides_change_and_add(write_recipe):
         ("=3", "override '=3' must look like"),
         ("task.name=3", "override 'task.name=3': task is not a group of settings"),
         ("seed=[1", r"override 'seed=\[1': the value is not valid YAML: "),
-        ("sede=1", "unknown setting 'sede'; known are data, model, output, schedule"),
+        ("sede=1", "unknown setting 'sede'; known are data, lora, model, output"),
         ("schedule.steps=1", "schedule: unknown setting 'steps'; known are adam_beta2"),
         ("schedule.num_steps=0", "schedule.num_steps must be 1 or more, got 0"),
         ("schedule.num_steps=2.5", "num_steps must be a whole number, got 2.5"),
@@ -95,6 +95,50 @@ def test_overrides_change_and_add(write_recipe):
         (
             "schedule.optimizer=sgd",
             "optimizer must be one of adamw, muon, got 'sgd'",
+        ),
+        (
+            "schedule.attention=flash",
+            "attention must be one of sdpa, eager, flash_attention_2, got 'flash'",
+        ),
+        (
+            "schedule.sharding=zero4",
+            "sharding must be one of none, fsdp2, zero1, zero2, zero3, got 'zero4'",
+        ),
+        (
+            "schedule.report_to=mlflow",
+            "report_to must be one of none, tensorboard, wandb, got 'mlflow'",
+        ),
+        (
+            "schedule.num_epochs=1",
+            "must give either num_steps or num_epochs, got 2 and 1",
+        ),
+        (
+            "schedule.num_steps=null",
+            "must give either num_steps or num_epochs, got None and None",
+        ),
+        (
+            "schedule.total_batch_size=0",
+            "schedule.total_batch_size must be 1 or more, got 0",
+        ),
+        (
+            "schedule.gradient_checkpointing=1",
+            "gradient_checkpointing must be true or false, got 1",
+        ),
+        (
+            "schedule.learning_rates={heads: 0}",
+            "schedule.learning_rates.heads must be above 0, got 0",
+        ),
+        (
+            "schedule.learning_rates={heads: 1e-3}",
+            "schedule.learning_rates.heads must be above 0, got '1e-3'",
+        ),
+        (
+            "schedule.frozen_precision=bfloat16",
+            "frozen_precision bfloat16 needs precision bfloat16, got float32",
+        ),
+        (
+            "schedule.offload=true",
+            "schedule.offload needs sharding fsdp2, zero2 or zero3, got none",
         ),
         ("schedule=5", "needs a group 'schedule'"),
         ("seed=one", "seed must be a whole number, got 'one'"),
@@ -143,7 +187,32 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 
 def test_an_unknown_task_is_refused_before_anything_is_written(write_recipe, tmp_path):
     path = write_recipe(task="stage9")
-    known = "language, stage1, stage2, vision"
+    known = "connector, language, stage1, stage2, vision"
     with pytest.raises(ValueError, match=f"task must be one of {known}, got 'stage9'"):
+        run_recipe(path)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["schedule.total_batch_size=8", "schedule.gradient_accumulation=2"],
+            "gradient_accumulation follows from total_batch_size, got 2",
+        ),
+        (
+            ["schedule.learning_rates={heads: 0.1}", "schedule.optimizer=muon"],
+            "learning_rates needs optimizer adamw, got muon",
+        ),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(write_recipe, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        load_recipe(write_recipe(), overrides)
+
+
+def test_tasks_that_draw_their_samples_need_steps(write_recipe, tmp_path):
+    path = write_recipe(task="language", schedule={"num_steps": None, "num_epochs": 1})
+    with pytest.raises(ValueError, match="num_steps must be given: this task draws"):
         run_recipe(path)
     assert not (tmp_path / "out").exists()

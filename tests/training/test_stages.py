@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 import dynfocus
 from dynfocus.focus import num_video_tokens
@@ -16,15 +17,11 @@ from dynfocus.models.chat import build_conversation
 from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
 from dynfocus.training import load_recipe, run_recipe, stages
 from dynfocus.training.conversation import encode_caption, encode_conversation
+from dynfocus.training.dataset import ConversationDataset, Layout, collate
 from dynfocus.training.features import FeatureCache
 from dynfocus.training.loop import train
 from dynfocus.training.sources import load_samples
-from dynfocus.training.stages import (
-    ConversationDataset,
-    collate,
-    make_stage_job,
-    set_trainable,
-)
+from dynfocus.training.stages import make_stage_job, set_trainable
 from dynfocus.world import make_questions, make_video
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -33,6 +30,7 @@ SOURCES = [
     {"world_pictures": {"num_pictures": 2}},
     {"world_logs": {"num_logs": 2}},
 ]
+LAYOUTS = {1: Layout(template="plain_guided"), 2: Layout()}
 PROJECTORS = {
     "multi_modal_projector",
     "query_projector",
@@ -70,10 +68,10 @@ def mixed(make_tiny, tmp_path):
     chosen = [*videos.values(), samples[-3], samples[-1]]
     cache = FeatureCache(tmp_path / "cache", model, processor)
     cache.fill(chosen)
-    data = ConversationDataset(chosen, cache, processor, counter(model), 2)
+    data = ConversationDataset(chosen, cache, processor, counter(model), Layout())
     encoded = [data[i] for i in (3, 0, 2, 1)]  # the text first
-    assert encoded[2]["features"].num_frames == 1
-    assert len({len(e["question"]) for e in encoded[1:]}) > 1
+    assert encoded[2]["shown"].num_frames == 1
+    assert len({len(e["questions"][0]) for e in encoded[1:]}) > 1
     return model, encoded
 
 
@@ -148,7 +146,9 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
     cache = FeatureCache(tmp_path, model, processor)
     cache.fill(samples)
     for stage in (1, 2):
-        data = ConversationDataset(samples, cache, processor, counter(model), stage)
+        data = ConversationDataset(
+            samples, cache, processor, counter(model), LAYOUTS[stage]
+        )
         assert len(data) == len(samples)
         for number, sample in enumerate(samples):
             encoded = data[number]
@@ -160,7 +160,7 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
                 expected = encode_conversation(tokenizer, turns)
                 assert set(encoded) == {"input_ids", "labels"}
             else:
-                num_frames = encoded["features"].num_frames
+                num_frames = encoded["shown"].num_frames
                 room = "<video>" * num_video_tokens(num_frames, model.settings)
                 if stage == 1:
                     expected = encode_caption(tokenizer, room, turns[0][1])
@@ -168,7 +168,7 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
                     first = (f"{room}\n{turns[0][0]}", turns[0][1])
                     expected = encode_conversation(tokenizer, [first, *turns[1:]])
                 question = tokenizer(turns[0][0])["input_ids"]
-                assert encoded["question"].tolist() == question
+                assert [q.tolist() for q in encoded["questions"]] == [question]
             for name in ("input_ids", "labels"):
                 assert torch.equal(encoded[name], expected[name])
 
@@ -197,7 +197,7 @@ def test_training_reads_the_prompt_that_asking_writes(
     samples = load_samples(SOURCES[:1])
     cache = FeatureCache(tmp_path, model, processor)
     cache.fill(samples)
-    data = ConversationDataset(samples, cache, processor, counter(model), 2)
+    data = ConversationDataset(samples, cache, processor, counter(model), Layout())
     for number, sample in enumerate(samples):
         question = sample["conversations"][0]["value"].removeprefix("<image>\n")
         prompt = processor.apply_chat_template(
@@ -388,7 +388,7 @@ def test_a_run_can_start_over(stage_recipe, tmp_path):
         ({"model": {"focus": {"nummer": 3}}}, "nummer"),
         (
             {"data": {"source": []}},
-            "data: unknown setting 'source'; known are cache, fps, max_frames, sources",
+            "data: unknown setting 'source'; known are blocks, cache, fps, max_f",
         ),
         ({"data": {}}, "no sample found; name at least one source"),
         (
@@ -452,3 +452,57 @@ def test_each_nano_stage_keeps_the_vision_tower_of_the_first(nano_runs):
     for other in towers:
         for name, tensor in tower.state_dict().items():
             assert torch.equal(other[name], tensor), name
+
+
+def test_checkpointing_is_a_matter_of_memory_alone(stage_recipe, tmp_path):
+    losses = []
+    for enabled in (False, True):
+        output = run_recipe(
+            stage_recipe(),
+            [
+                f"schedule.gradient_checkpointing={enabled}",
+                f"output={tmp_path / str(enabled)}",
+            ],
+        )
+        losses.append(history(output))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_frozen_weights_are_kept_in_their_precision(stage_recipe):
+    path = stage_recipe(
+        task="stage1",
+        schedule={"precision": "bfloat16", "frozen_precision": "bfloat16"},
+        data={"sources": SOURCES[:2]},
+    )
+    job = make_stage_job(load_recipe(path), 1)
+    for name, parameter in job.model.named_parameters():
+        learns = name.startswith("cooperative_encoding.")
+        assert parameter.requires_grad == learns
+        assert parameter.dtype == (torch.float32 if learns else torch.bfloat16), name
+    assert job.dataset[0]["shown"].pixel_values.dtype == torch.bfloat16
+
+
+def test_attention_that_is_not_installed_is_named(stage_recipe):
+    path = stage_recipe(schedule={"attention": "flash_attention_2"})
+    with pytest.raises(
+        ImportError, match="flash_attention_2 needs a GPU and the packa"
+    ):
+        make_stage_job(load_recipe(path), 2)
+
+
+def test_a_checkpoint_holds_what_learns_alone(stage_recipe, tmp_path):
+    path = stage_recipe(task="stage1", data={"sources": SOURCES[:2]})
+    run_recipe(path)
+    names = safe_open(
+        tmp_path / "out" / "checkpoint-2" / "learned.safetensors", framework="pt"
+    ).keys()
+    assert {name.split(".")[1] for name in names} == PROJECTORS
+    with pytest.raises(ValueError, match="is of a run in which other parameters learn"):
+        run_recipe(path, ["task=stage2", "schedule.num_steps=3"])
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, "many"])
+def test_failures_are_counted_in_whole_numbers(stage_recipe, limit):
+    path = stage_recipe(data={"sources": SOURCES, "max_failures": limit})
+    with pytest.raises(ValueError, match="data.max_failures must be a whole number fr"):
+        make_stage_job(load_recipe(path), 2)

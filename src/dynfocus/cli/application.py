@@ -9,6 +9,7 @@ import typer
 from dynfocus.cli import (
     ask,
     chat,
+    data,
     demo,
     doctor,
     evaluate,
@@ -76,6 +77,7 @@ storyboard.register(app)
 redundancy.register(app)
 probe.register(app)
 world.register(app)
+data.register(app)
 train.register(app)
 evaluate.register(app)
 doctor.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -43,4 +44,6 @@ def train(
             raise typer.BadParameter(f"--set takes KEY=VALUE, got {change!r}")
     from dynfocus.training import run_recipe
 
-    print(run_recipe(recipe, changes or (), resume=resume))
+    output = run_recipe(recipe, changes or (), resume=resume)
+    if os.environ.get("RANK", "0") == "0":  # the first of the processes of torchrun
+        print(output)

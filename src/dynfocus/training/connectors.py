@@ -25,12 +25,17 @@ from dynfocus.methods import (
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import count_patches
 from dynfocus.models.loading import load_parts
+from dynfocus.training.dataset import (
+    STAGE_TEMPLATES,
+    Collator,
+    ConversationDataset,
+    Layout,
+)
 from dynfocus.training.features import medium_of
 from dynfocus.training.loop import Job
 from dynfocus.training.patches import PatchCache
 from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import load_samples
-from dynfocus.training.stages import ConversationDataset, collate, sample_lengths
 
 WEIGHTS = "connected.safetensors"
 """File of a trained connector with the parts that were trained beside it."""
@@ -175,16 +180,16 @@ def make_connector_job(recipe: Recipe) -> Job:
     )
     cache.fill([medium_of(sample)[1] for sample in samples])
     videos = PreparedVideos(cache, model)
-    count = model.num_tokens
-    stage = int(recipe.model.get("stage", 2))
-    dataset = ConversationDataset(samples, videos, processor, count, stage)
-    pad_id = int(processor.tokenizer.pad_token_id)
+    template = STAGE_TEMPLATES[int(recipe.model.get("stage", 2))]
+    dataset = ConversationDataset(
+        samples, videos, processor, model.num_tokens, Layout(template=template)
+    )
     return Job(
         model=model,
         dataset=dataset,
         finish=_save,
-        collator=lambda batch: collate(batch, pad_id),
-        lengths=sample_lengths(samples, cache, count),
+        collator=Collator(dataset),
+        lengths=dataset.lengths(),
     )
 
 

@@ -1,12 +1,15 @@
 """Conversations become token ids with labels on the assistant's words only.
 
-The layout is Vicuna's without its system sentence:
-``USER: question ASSISTANT: answer</s>USER: ...``.
+The layout of turns is Vicuna's: ``USER: question ASSISTANT: answer</s>USER: ...``, with a
+system sentence before it if there is one. A text is tokenised whole, as the processor
+does it, and labelled by the characters that each token covers; so training reads exactly
+the prompt that asking writes, whatever the tokenizer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,42 +19,29 @@ IGNORED = -100
 
 
 def encode_conversation(
-    tokenizer: PreTrainedTokenizerFast, turns: Sequence[tuple[str, str]]
+    tokenizer: PreTrainedTokenizerFast,
+    turns: Sequence[tuple[str, str]],
+    system: str = "",
 ) -> dict[str, Tensor]:
     """Encode question and answer pairs.
 
     Args:
         tokenizer: The language model's.
         turns: Human and assistant texts, at least one pair.
+        system: What stands before the first turn.
 
     Returns:
         ``input_ids`` and ``labels`` ``[S]``, int64; the loss is on each answer and its
         end token.
     """
-    ids: list[int] = [int(tokenizer.bos_token_id)]
-    labels: list[int] = [IGNORED]
+    text = f"{system} " if system else ""
+    spans = []
     for question, answer in turns:
-        asked = tokenizer.encode(
-            f"USER: {question} ASSISTANT:", add_special_tokens=False
-        )
-        said = tokenizer.encode(f" {answer}", add_special_tokens=False)
-        said.append(int(tokenizer.eos_token_id))
-        ids += asked + said
-        labels += [IGNORED] * len(asked) + said
-    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
-
-
-def insert_before(
-    sample: dict[str, Tensor], token_id: int, words: list[int]
-) -> dict[str, Tensor]:
-    """Insert words before the first token of a kind; the loss ignores them."""
-    ids, labels = sample["input_ids"], sample["labels"]
-    at = int((ids == token_id).nonzero()[0, 0])
-    lead, ignored = ids.new_tensor(words), labels.new_full((len(words),), IGNORED)
-    return {
-        "input_ids": torch.cat([ids[:at], lead, ids[at:]]),
-        "labels": torch.cat([labels[:at], ignored, labels[at:]]),
-    }
+        text += f"USER: {question} ASSISTANT:"
+        start = len(text)
+        text += f" {answer}{tokenizer.eos_token}"
+        spans.append((start, len(text)))
+    return _encode_labelled(tokenizer, text, spans)
 
 
 def encode_caption(
@@ -66,27 +56,74 @@ def encode_caption(
         room: The video's placeholders.
         caption: What to say; the loss is on it and on a newline after it.
     """
-    front = [int(tokenizer.bos_token_id)]
-    front += tokenizer.encode(room, add_special_tokens=False)
-    said = tokenizer.encode(f"{caption}\n", add_special_tokens=False)
+    text = f"{room}{caption}\n"
+    return _encode_labelled(tokenizer, text, [(len(room), len(text))])
+
+
+def _encode_labelled(
+    tokenizer: PreTrainedTokenizerFast, text: str, spans: Sequence[tuple[int, int]]
+) -> dict[str, Tensor]:
+    """Tokenise a text whose loss is on the characters of some half-open spans."""
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    ids = torch.tensor(encoded["input_ids"])
+    starts, ends = torch.tensor(encoded["offset_mapping"]).unbind(1)
+    labels = torch.full_like(ids, IGNORED)
+    for first, last in spans:
+        inside = (starts >= first) & (ends <= last) & (ends > starts)
+        labels[inside] = ids[inside]
+    return {"input_ids": ids, "labels": labels}
+
+
+def expand_blocks(
+    sample: dict[str, Tensor], token_id: int, blocks: Sequence[list[int]]
+) -> dict[str, Tensor]:
+    """Put the tokens of each block in the place of its mark; the loss ignores them.
+
+    Args:
+        sample: ``input_ids`` and ``labels`` with one mark a block.
+        token_id: The mark.
+        blocks: The tokens of each block, in reading order.
+    """
+    ids, labels = sample["input_ids"], sample["labels"]
+    marks = (ids == token_id).nonzero()[:, 0].tolist()
+    new_ids, new_labels, end = [], [], 0
+    for at, words in zip(marks, blocks, strict=True):
+        new_ids += [ids[end:at], ids.new_tensor(words)]
+        new_labels += [labels[end:at], labels.new_full((len(words),), IGNORED)]
+        end = at + 1
     return {
-        "input_ids": torch.tensor(front + said),
-        "labels": torch.tensor([IGNORED] * len(front) + said),
+        "input_ids": torch.cat([*new_ids, ids[end:]]),
+        "labels": torch.cat([*new_labels, labels[end:]]),
     }
+
+
+def padding_id(tokenizer: Any) -> int:
+    """Choose a token for padding; Llama's tokenizer has none of its own."""
+    for token in (
+        tokenizer.pad_token_id,
+        tokenizer.unk_token_id,
+        tokenizer.eos_token_id,
+    ):
+        if token is not None:
+            return int(token)
+    return 0
+
+
+def pad_rows(rows: Sequence[Tensor], filler: int) -> tuple[Tensor, Tensor]:
+    """Pad rows on the right.
+
+    Returns:
+        The rows and the mask of what is real, both ``[B, S]``.
+    """
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]  # [B, S]
+    padded = torch.full(mask.shape, filler)
+    padded[mask] = torch.cat(list(rows))
+    return padded, mask
 
 
 def pad_samples(samples: Sequence[dict[str, Tensor]], pad_id: int) -> dict[str, Tensor]:
     """Pad samples on the right into one batch with its attention mask."""
-    lengths = torch.tensor([len(s["input_ids"]) for s in samples])
-    mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]  # [B, S]
-
-    def padded(name: str, filler: int) -> Tensor:
-        batch = torch.full(mask.shape, filler)
-        batch[mask] = torch.cat([s[name] for s in samples])
-        return batch
-
-    return {
-        "input_ids": padded("input_ids", pad_id),
-        "labels": padded("labels", IGNORED),
-        "attention_mask": mask.long(),
-    }
+    ids, mask = pad_rows([s["input_ids"] for s in samples], pad_id)
+    labels, _ = pad_rows([s["labels"] for s in samples], IGNORED)
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask.long()}

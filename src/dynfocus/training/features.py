@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from rich.console import Console
 from rich.progress import track
 from safetensors import safe_open
@@ -18,6 +19,7 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.dynfocus.frames import read_image, read_video
+from dynfocus.training.failures import SAMPLE_ERRORS
 from dynfocus.training.sources import Sample
 from dynfocus.video import SampledFrames
 from dynfocus.world.conversations import parse_address, render_address
@@ -69,21 +71,56 @@ class FeatureCache:
         return medium_path(self.folder, medium, stamp)
 
     def fill(self, samples: Sequence[Sample]) -> None:
-        """Encode what is missing, with a progress bar; what is there is kept."""
+        """Encode what is missing, with a progress bar; what is there is kept.
+
+        What cannot be read is left out with a warning, and fails again when it is asked
+        for. Several processes share the work.
+        """
         media = {m: kind for s in samples for kind, m in [medium_of(s)] if m}
-        missing = [(m, kind) for m, kind in media.items() if not self.path(m).is_file()]
-        if not missing:
-            return
-        logger.info("encoding %d of %d videos and images", len(missing), len(media))
+        missing = [(m, kind) for m, kind in media.items() if not self._has(m)]
+        state = PartialState()
+        mine = missing[state.process_index :: state.num_processes]
+        if mine:
+            logger.info("encoding %d of %d videos and images", len(mine), len(media))
+            self._encode_all(mine, shows_bar=state.is_main_process)
+        state.wait_for_everyone()
+
+    def _encode_all(self, media: Sequence[tuple[str, str]], *, shows_bar: bool) -> None:
         console = Console(stderr=True)
+        shows_bar = shows_bar and console.is_terminal
+        home = self.model.device
+        if torch.cuda.is_available():
+            self.model.vision_tower.to(PartialState().device)
         for medium, kind in track(
-            missing, "Encoding", console=console, disable=not console.is_terminal
+            media, "Encoding", console=console, disable=not shows_bar
         ):
-            self._encode(medium, kind)
+            try:
+                self._encode(medium, kind)
+            except SAMPLE_ERRORS as error:
+                logger.warning("%s cannot be encoded: %s", medium, error)
+        self.model.vision_tower.to(home)
 
     def load(self, medium: str) -> VideoFeatures:
         """Return the features of a medium in float32."""
-        return load_features(self.path(medium)).to(dtype=torch.float32)
+        path = self.path(medium)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{medium} could not be encoded; 'dynfocus data check' says why"
+            )
+        return load_features(path).to(dtype=torch.float32)
+
+    def blank(self) -> VideoFeatures:
+        """Return the features of a grey image."""
+        side = self.processor.frame_size
+        grey = torch.zeros(1, 3, side, side)
+        with torch.no_grad():
+            return self.model.encode_video(grey, [0.0]).to(dtype=torch.float32)
+
+    def _has(self, medium: str) -> bool:
+        try:
+            return self.path(medium).is_file()
+        except OSError:  # there is no such medium, so its file has no name
+            return False
 
     def num_frames(self, medium: str) -> int:
         """Return the number of frames of a cached medium without reading them."""

@@ -180,7 +180,7 @@ def make_language_job(recipe: Recipe) -> Job:
     dataset = LogDataset(
         tokenizer,
         recipe.seed,
-        plan.num_steps * plan.batch_size * plan.gradient_accumulation,
+        plan.num_samples(),
         **{k: int(v) for k, v in recipe.data.items()},
     )
 

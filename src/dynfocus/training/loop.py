@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,10 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
+    PrinterCallback,
     Trainer,
+    TrainerCallback,
+    TrainerControl,
     TrainerState,
     TrainingArguments,
     default_data_collator,
@@ -22,10 +23,20 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.trainer_utils import get_last_checkpoint
 
 from dynfocus.provenance import source_commit
-from dynfocus.training.optimizer import MuonWithAdamW
+from dynfocus.training.arguments import make_arguments, name_units
+from dynfocus.training.checkpoint import (
+    find_checkpoint,
+    load_learned,
+    mark_whole,
+    remove_all,
+    remove_broken,
+    save_learned,
+)
+from dynfocus.training.failures import BatchFacts, FailureLog
+from dynfocus.training.optimizer import MuonWithAdamW, parameter_groups
+from dynfocus.training.progress import Meter, ProgressReport
 from dynfocus.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -35,9 +46,10 @@ logger = logging.getLogger(__name__)
 class Job:
     """What a task hands to the loop.
 
-    ``finish`` is called with the trained model and the output folder and writes what
-    the next stage starts from. ``lengths``, one number a sample, puts samples of about one
-    length into a batch.
+    ``finish`` is called once, in the main process, with the trained model and the output
+    folder and writes what the next stage starts from. ``lengths``, one number a sample,
+    puts samples of about one length into a batch. ``max_failures`` samples may turn out
+    unreadable; batches say so under ``facts``.
     """
 
     model: nn.Module
@@ -45,23 +57,126 @@ class Job:
     finish: Callable[[nn.Module, Path], None]
     collator: Callable[[list[Any]], dict[str, Any]] = default_data_collator
     lengths: Sequence[int] | None = None
+    max_failures: int = 0
 
 
-class GroupedTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer whose batches hold samples of about one length, in random order."""
+class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
+    """Group samples by length, each epoch anew and the same way in every run."""
 
-    def __init__(self, *, lengths: Sequence[int] | None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._lengths = lengths
+    def __init__(self, batch_size: int, lengths: Sequence[int], seed: int) -> None:
+        super().__init__(
+            batch_size,
+            lengths=list(lengths),
+            generator=torch.Generator().manual_seed(seed),
+        )
+        self._seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; a run that is continued calls this, too."""
+        self.generator.manual_seed(self._seed + epoch)
+
+
+class RecipeTrainer(Trainer):  # type: ignore[misc]
+    """A Trainer that saves what learns, groups by length and reads the facts of batches."""
+
+    def __init__(self, *, job: Job, failures: FailureLog, **kwargs: Any) -> None:
+        super().__init__(
+            model=job.model,
+            train_dataset=job.dataset,
+            data_collator=job.collator,
+            **kwargs,
+        )
+        self._lengths = job.lengths
+        self._failures = failures
+        self._meter = Meter()
+        self.remove_callback(PrinterCallback)
+        report = ProgressReport(self._meter, self.args.world_size)
+        self.callback_handler.callbacks.insert(0, report)
+        self.add_callback(_FailureCheck(failures))
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
         if self._lengths is None:
             return super()._get_train_sampler(train_dataset)
-        generator = torch.Generator().manual_seed(self.args.seed)
-        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(
-            batch_size, lengths=list(self._lengths), generator=generator
+        samples_a_step = (
+            self.args.train_batch_size
+            * self.args.gradient_accumulation_steps
+            * self.args.world_size
         )
+        return EpochSampler(samples_a_step, self._lengths, self.args.seed)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Compute the loss of a batch, after taking its facts out.
+
+        A step whose samples have all failed has nothing to divide by; its loss is zero.
+        """
+        facts = inputs.pop("facts", None)
+        if isinstance(facts, BatchFacts):
+            self._meter.add(facts)
+            self._failures.add(facts.failures, self.state.global_step)
+        if isinstance(num_items_in_batch, torch.Tensor):
+            num_items_in_batch = num_items_in_batch.clamp(min=1)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if self._is_sharded or not self.args.should_save:
+            return  # FSDP and DeepSpeed write the weights with their optimizer
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_learned(self.model, folder)
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        if self._is_sharded:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_learned(self.model, Path(resume_from_checkpoint))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # until each has written its random state
+        if self.args.should_save:
+            folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
+            mark_whole(folder, self.args.world_size)
+
+    @property
+    def _is_sharded(self) -> bool:
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def whole_model(self) -> nn.Module:
+        """Return the trained model, gathered from the processes if they share it.
+
+        Every process must call this; the model is whole in the main process alone.
+        """
+        model = self.accelerator.unwrap_model(self.model)
+        if self._is_sharded:
+            state = self.accelerator.get_state_dict(self.model_wrapped)
+            if self.args.should_save:
+                model.load_state_dict(state, assign=True)
+        return model
+
+
+class _FailureCheck(TrainerCallback):  # type: ignore[misc]
+    """Stop a run after a step in which too many samples had failed."""
+
+    def __init__(self, failures: FailureLog) -> None:
+        self._failures = failures
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Count the failures of all processes."""
+        self._failures.check()
 
 
 def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) -> Path:
@@ -69,46 +184,61 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
 
     A run that was stopped continues from its last checkpoint when ``resume`` is true:
     model, optimizer, schedule, random state and the place in the data are restored, so
-    the losses are those of an undisturbed run.
+    the losses are those of an undisturbed run. Several processes, as ``torchrun`` starts
+    them, share the work as ``schedule.sharding`` says.
     """
     output = Path(recipe.output)
+    arguments = make_arguments(recipe, output)
+    logger.info("running on %s", arguments.device)  # here the processes connect
     set_seed(recipe.seed)
     job = make_job(recipe)
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoint = _last_checkpoint(output) if resume else None
-    (output / "recipe.yaml").write_text(
-        f"# commit: {source_commit()}\n{recipe.to_yaml()}", encoding="utf-8"
-    )
+    name_units(arguments, job.model)
+    failures = FailureLog(output, job.max_failures)
+    with arguments.main_process_first(local=False, desc="preparing the output"):
+        checkpoint = _prepare(recipe, arguments, failures, resume=resume)
     set_seed(recipe.seed)
-    trainer = GroupedTrainer(
-        lengths=job.lengths,
-        model=job.model,
-        args=_arguments(recipe, output),
-        train_dataset=job.dataset,
-        data_collator=job.collator,
+    trainer = RecipeTrainer(
+        job=job,
+        failures=failures,
+        args=arguments,
         optimizers=(_optimizer(recipe, job.model), None),
+        optimizer_cls_and_kwargs=_grouped_adamw(recipe, job.model),
     )
     _run(trainer, checkpoint)
-    trainer.state.save_to_json(str(output / TRAINER_STATE_NAME))
-    job.finish(job.model, output)
+    model = trainer.whole_model()
+    if arguments.should_save:
+        trainer.state.save_to_json(str(output / TRAINER_STATE_NAME))
+        job.finish(model, output)
+    trainer.accelerator.wait_for_everyone()
     return output
 
 
-def _last_checkpoint(output: Path) -> str | None:
-    """Find the last checkpoint that was written to its end; remove others after it.
-
-    The Trainer writes its state last, so a run that died while it saved has left a
-    folder without a readable one.
-    """
-    while (folder := get_last_checkpoint(str(output))) is not None:
-        try:
-            TrainerState.load_from_json(str(Path(folder, TRAINER_STATE_NAME)))
-        except (OSError, ValueError, TypeError):
-            logger.warning("%s was not written to its end and is removed", folder)
-            shutil.rmtree(folder)
+def _prepare(
+    recipe: Recipe,
+    arguments: TrainingArguments,
+    failures: FailureLog,
+    *,
+    resume: bool,
+) -> str | None:
+    """Make the output folder and find where to continue; the main process comes first."""
+    output = Path(recipe.output)
+    if arguments.should_save:
+        output.mkdir(parents=True, exist_ok=True)
+        if resume:
+            remove_broken(output)
         else:
-            return str(folder)
-    return None
+            remove_all(output)
+    checkpoint = find_checkpoint(output, arguments.world_size) if resume else None
+    if arguments.should_save:
+        failures.restore(_load_state(checkpoint).global_step if checkpoint else 0)
+        (output / "recipe.yaml").write_text(
+            f"# commit: {source_commit()}\n{recipe.to_yaml()}", encoding="utf-8"
+        )
+    return checkpoint
+
+
+def _load_state(checkpoint: str) -> TrainerState:
+    return TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
 
 
 def _run(trainer: Trainer, checkpoint: str | None) -> None:
@@ -117,8 +247,9 @@ def _run(trainer: Trainer, checkpoint: str | None) -> None:
         trainer.train()
         return
     logger.warning("continuing from %s", checkpoint)
-    state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
-    if state.global_step < trainer.args.max_steps:
+    state = _load_state(checkpoint)
+    last = trainer.args.max_steps if trainer.args.max_steps > 0 else state.max_steps
+    if state.global_step < last:
         trainer.train(resume_from_checkpoint=checkpoint)
         return
     # the Trainer would take one step more before it sees that none is left
@@ -134,28 +265,19 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer | None
     return MuonWithAdamW(model, plan.learning_rate, plan.weight_decay, plan.adam_beta2)
 
 
-def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
+def _grouped_adamw(
+    recipe: Recipe, model: nn.Module
+) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
+    """Build AdamW's groups where parts of the model have rates of their own."""
     plan = recipe.schedule
-    return TrainingArguments(
-        output_dir=str(output),
-        max_steps=plan.num_steps,
-        per_device_train_batch_size=plan.batch_size,
-        gradient_accumulation_steps=plan.gradient_accumulation,
-        learning_rate=plan.learning_rate,
-        lr_scheduler_type=plan.schedule,
-        warmup_steps=round(plan.warmup_ratio * plan.num_steps),
-        weight_decay=plan.weight_decay,
-        adam_beta2=plan.adam_beta2,
-        max_grad_norm=plan.max_grad_norm,
-        bf16=plan.precision == "bfloat16",
-        use_cpu=not torch.cuda.is_available(),
-        save_steps=plan.save_every,
-        save_total_limit=2,
-        logging_steps=plan.log_every,
-        seed=recipe.seed,
-        dataloader_num_workers=plan.num_workers,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        remove_unused_columns=False,
-        report_to="none",
-        disable_tqdm=not sys.stderr.isatty(),
+    if not plan.learning_rates:
+        return None
+    groups = parameter_groups(
+        model, plan.learning_rate, plan.learning_rates, plan.weight_decay
     )
+    betas = (0.9, plan.adam_beta2)
+    return torch.optim.AdamW, {
+        "params": groups,
+        "lr": plan.learning_rate,
+        "betas": betas,
+    }

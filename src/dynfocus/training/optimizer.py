@@ -8,7 +8,7 @@ go together, in float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -153,3 +153,47 @@ def split_parameters(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
         inside = not any(word in name for word in _NOT_MATRICES)
         (matrices if inside and parameter.ndim == 2 else others).append(parameter)
     return matrices, others
+
+
+def parameter_groups(
+    model: nn.Module,
+    learning_rate: float,
+    learning_rates: Mapping[str, float],
+    weight_decay: float = 0.0,
+) -> list[dict[str, Any]]:
+    """Group trainable parameters by their learning rate and by whether they decay.
+
+    Args:
+        model: The model; biases and norms do not decay.
+        learning_rate: Rate of what no group names.
+        learning_rates: Rates by a dotted part of the parameters' names, such as
+            ``language_model`` or ``multi_modal_projector.net``; the longest that fits
+            decides.
+        weight_decay: Of the parameters that decay.
+
+    Raises:
+        ValueError: If a name fits no parameter that learns.
+    """
+    groups: dict[tuple[str, bool], list[Tensor]] = {}
+    used: set[str] = set()
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        fitting = [part for part in learning_rates if f".{part}." in f".{name}."]
+        used.update(fitting)
+        part = max(fitting, key=len, default="")
+        groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
+    unused = sorted(set(learning_rates) - used)
+    if unused:
+        raise ValueError(
+            f"schedule.learning_rates: {unused[0]!r} names no parameter that learns; "
+            "give a dotted part of a name, such as 'multi_modal_projector'"
+        )
+    return [
+        {
+            "params": parameters,
+            "lr": learning_rates.get(part, learning_rate),
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        for (part, decays), parameters in groups.items()
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -12,12 +13,17 @@ import yaml
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "linear", "constant")
 OPTIMIZERS = ("adamw", "muon")
-ATTENTIONS = ("sdpa", "eager")
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
+SHARDINGS = ("none", "fsdp2", "zero1", "zero2", "zero3")
+TRACKERS = ("none", "tensorboard", "wandb")
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
     "int": ((int,), "a whole number"),
+    "int | None": ((int, NoneType), "a whole number"),
     "float": ((int, float), "a number such as 0.001"),
     "str": ((str,), "a text"),
+    "Mapping[str, float]": ((Mapping,), "a group of settings"),
     "Mapping[str, str]": ((Mapping,), "a group of settings"),
     "Mapping[str, Any]": ((Mapping,), "a group of settings"),
 }
@@ -28,16 +34,24 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 class Schedule:
     """How long and how fast a run learns."""
 
-    num_steps: int
-    """Optimizer steps."""
     batch_size: int
-    """Samples a step and device, before accumulation."""
+    """Samples a device that go through the model together."""
     learning_rate: float
     """Peak learning rate."""
+    num_steps: int | None = None
+    """Optimizer steps; or give ``num_epochs``."""
+    num_epochs: int | None = None
+    """Passes over the data, in place of ``num_steps``."""
+    total_batch_size: int | None = None
+    """Samples a step over all processes; gradients are accumulated over as many
+    batches as it takes."""
+    gradient_accumulation: int = 1
+    """Batches a step and process, where ``total_batch_size`` is not given."""
     optimizer: str = "adamw"
     """``adamw``, or ``muon`` for matrices with AdamW for the rest."""
-    gradient_accumulation: int = 1
-    """Batches a step."""
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    """Peak rates of parts of the model, by a dotted part of their names, such as
+    ``multi_modal_projector``; all other parameters have ``learning_rate``."""
     warmup_ratio: float = 0.03
     """Share of the steps in which the rate rises."""
     schedule: str = "cosine"
@@ -46,45 +60,129 @@ class Schedule:
     adam_beta2: float = 0.999
     max_grad_norm: float = 1.0
     precision: str = "float32"
-    """``float32`` or ``bfloat16`` (autocast)."""
+    """``float32`` or ``bfloat16`` (autocast; what learns stays in float32)."""
+    frozen_precision: str = "float32"
+    """In what frozen weights are kept: ``float32``, or ``bfloat16`` in half the
+    memory."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them."""
     attention: str = "sdpa"
-    """Attention of the language model: ``sdpa``, or ``eager``, which is faster on a CPU
-    for samples of at most about 200 tokens."""
+    """Attention of the language model: ``sdpa``; ``flash_attention_2`` where it is
+    installed; or ``eager``, which is faster on a CPU for samples of at most about 200
+    tokens."""
+    sharding: str = "none"
+    """What several processes share beside the data: ``none`` (each keeps everything),
+    ``fsdp2``, or DeepSpeed's ``zero1``, ``zero2``, ``zero3``. One process shares
+    nothing, so it ignores this."""
+    offload: bool = False
+    """Keep the shared parts in the memory of the host (``fsdp2``, ``zero2``, ``zero3``)."""
+    group_by_length: bool = True
+    """Put samples of about one length into a batch."""
     num_workers: int = 0
-    """Processes that prepare samples."""
+    """Processes that prepare samples ahead."""
     save_every: int = 500
     """Steps between checkpoints."""
     log_every: int = 20
     """Steps between log lines."""
+    report_to: str = "none"
+    """Where the log also goes: ``none``, ``tensorboard`` or ``wandb``."""
 
     def __post_init__(self) -> None:
         _check_types(self, "schedule.")
-        for name in (
-            "num_steps",
-            "batch_size",
-            "gradient_accumulation",
-            "save_every",
-            "log_every",
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"schedule.{name} must be 1 or more, got {value}")
+        for name, value in (
+            ("learning_rate", self.learning_rate),
+            *((f"learning_rates.{k}", v) for k, v in self.learning_rates.items()),
         ):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"schedule.{name} must be 1 or more, got {getattr(self, name)}"
-                )
-        if not self.learning_rate > 0:
-            raise ValueError(
-                f"schedule.learning_rate must be above 0, got {self.learning_rate}"
-            )
-        for name, known in (
-            ("precision", PRECISIONS),
-            ("schedule", SCHEDULES),
-            ("optimizer", OPTIMIZERS),
-            ("attention", ATTENTIONS),
-        ):
+            if not isinstance(value, int | float) or not value > 0:
+                raise ValueError(f"schedule.{name} must be above 0, got {value!r}")
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"schedule.{name} must be one of {', '.join(known)}, "
                     f"got {getattr(self, name)!r}"
                 )
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """Refuse settings that exclude each other."""
+        if (self.num_steps is None) == (self.num_epochs is None):
+            raise ValueError(
+                "schedule must give either num_steps or num_epochs, got "
+                f"{self.num_steps} and {self.num_epochs}"
+            )
+        if self.total_batch_size is not None and self.gradient_accumulation != 1:
+            raise ValueError(
+                "schedule.gradient_accumulation follows from total_batch_size, got "
+                f"{self.gradient_accumulation}; give one of the two"
+            )
+        if self.learning_rates and self.optimizer != "adamw":
+            raise ValueError(
+                f"schedule.learning_rates needs optimizer adamw, got {self.optimizer}"
+            )
+        if self.frozen_precision == "bfloat16" and self.precision != "bfloat16":
+            raise ValueError(
+                "schedule.frozen_precision bfloat16 needs precision bfloat16, got "
+                f"{self.precision}"
+            )
+        if self.offload and self.sharding not in ("fsdp2", "zero2", "zero3"):
+            raise ValueError(
+                "schedule.offload needs sharding fsdp2, zero2 or zero3, got "
+                f"{self.sharding}"
+            )
+
+    def accumulation(self, num_processes: int) -> int:
+        """Count the batches that each process adds up for one step.
+
+        Raises:
+            ValueError: If ``total_batch_size`` cannot be reached exactly.
+        """
+        if self.total_batch_size is None:
+            return self.gradient_accumulation
+        batches, rest = divmod(self.total_batch_size, self.batch_size * num_processes)
+        if rest:
+            raise ValueError(
+                f"schedule.total_batch_size {self.total_batch_size} is no multiple of "
+                f"batch_size {self.batch_size} x {num_processes} processes; change "
+                "schedule.batch_size"
+            )
+        return batches
+
+    def num_samples(self) -> int:
+        """Count the samples of a run of ``num_steps`` in one process.
+
+        Raises:
+            ValueError: If the run is given in epochs.
+        """
+        if self.num_steps is None:
+            raise ValueError(
+                "schedule.num_steps must be given: this task draws its samples as it "
+                "goes, and has no epochs"
+            )
+        return self.num_steps * self.batch_size * self.accumulation(1)
+
+
+_COUNTS = (
+    "num_steps",
+    "num_epochs",
+    "batch_size",
+    "total_batch_size",
+    "gradient_accumulation",
+    "save_every",
+    "log_every",
+)
+_CHOICES = {
+    "precision": PRECISIONS,
+    "frozen_precision": PRECISIONS,
+    "schedule": SCHEDULES,
+    "optimizer": OPTIMIZERS,
+    "attention": ATTENTIONS,
+    "sharding": SHARDINGS,
+    "report_to": TRACKERS,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +190,8 @@ class Recipe:
     """One training run.
 
     ``task`` names what is trained (``dynfocus.training.TASKS``); ``start`` the folders
-    that it starts from; ``model`` and ``data`` belong to the task, which checks them.
+    that it starts from; ``model``, ``data`` and ``lora`` belong to the task, which checks
+    them.
     """
 
     task: str
@@ -102,6 +201,7 @@ class Recipe:
     start: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    lora: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_types(self, "")
@@ -116,7 +216,8 @@ def _check_types(settings: Recipe | Schedule, prefix: str) -> None:
     for item in fields(settings):
         types, words = _TYPES.get(str(item.type), ((object,), ""))
         value = getattr(settings, item.name)
-        if not isinstance(value, types) or isinstance(value, bool):
+        is_misplaced_bool = isinstance(value, bool) and bool not in types
+        if not isinstance(value, types) or is_misplaced_bool:
             raise ValueError(f"{prefix}{item.name} must be {words}, got {value!r}")
 
 

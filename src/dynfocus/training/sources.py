@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,27 +66,86 @@ def _settings(
 def _read_json(source: Mapping[str, Any]) -> list[Sample]:
     path = Path(source["json"])
     root = Path(source.get("root", path.parent))
+    entries = read_entries(path)
+    for _, raw in entries:
+        if isinstance(raw, ValueError):
+            raise raw
+    return [check_sample(raw, root, where) for where, raw in entries]
+
+
+def read_entries(path: Path) -> list[tuple[str, Any]]:
+    """Read the entries of a JSON list, or of a file with one JSON object a line.
+
+    Returns:
+        For each entry where it stands, for messages, and what it is; a line that is not
+        JSON is given as the error.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is not JSON, or no list.
+    """
     if not path.is_file():
         raise FileNotFoundError(
-            f"training data {path} does not exist: make some with 'dynfocus world make'"
+            f"training data {path} does not exist: make some with 'dynfocus world make', "
+            "or import some with 'dynfocus data import'"
         )
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
-            raw = [json.loads(line) for line in text.splitlines() if line.strip()]
+            lines = text.split("\n")
+            raw: Any = [
+                _read_line(line, path, n)
+                for n, line in enumerate(lines, 1)
+                if line.strip()
+            ]
         else:
             raw = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"training data {path} is not valid JSON: {error}") from error
     if not isinstance(raw, list):
         raise ValueError(f"training data {path} must be a list of samples")
-    return [_check(sample, root, path) for sample in raw]
+    return [(f"training data {path}, sample {_name(entry)}", entry) for entry in raw]
 
 
-def _check(sample: Any, root: Path, path: Path) -> Sample:
-    """Refuse a malformed sample and make its file's path absolute."""
-    name = sample.get("id", "?") if isinstance(sample, dict) else "?"
-    where = f"training data {path}, sample {name}"
+def _read_line(line: str, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        return ValueError(
+            f"training data {path}, line {number} is not valid JSON: {error}"
+        )
+
+
+def _name(entry: Any) -> str:
+    return str(entry.get("id", "?")) if isinstance(entry, dict) else "?"
+
+
+def write_samples(samples: Iterable[Sample], target: Path) -> None:
+    """Write samples to a file that is there only when it is whole."""
+    is_list = target.suffix == ".json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            for number, sample in enumerate(samples):
+                if is_list:
+                    file.write(",\n" if number else "[\n")
+                file.write(json.dumps(sample, ensure_ascii=False))
+                file.write("" if is_list else "\n")
+            if is_list:
+                file.write("\n]\n" if file.tell() else "[]\n")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_sample(sample: Any, root: Path, where: str) -> Sample:
+    """Refuse a malformed sample and make its file's path absolute.
+
+    Raises:
+        FileNotFoundError: If its video or image is not there.
+        ValueError: If something else is wrong with it.
+    """
     if not isinstance(sample, dict) or not isinstance(
         sample.get("conversations"), list
     ):

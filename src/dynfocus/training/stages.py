@@ -6,20 +6,21 @@ the vision tower learns, from conversations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 from transformers import (
     AutoConfig,
     InstructBlipQFormerConfig,
     InstructBlipVisionModel,
     LlamaForCausalLM,
 )
+from transformers.utils import is_flash_attn_2_available
 
 from dynfocus.focus import FocusSettings, num_video_tokens
 from dynfocus.models.dynfocus import (
@@ -27,19 +28,27 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.training.conversation import (
-    encode_caption,
-    encode_conversation,
-    insert_before,
-    pad_samples,
+from dynfocus.models.dynfocus.prompts import VICUNA_CHAT_TEMPLATE
+from dynfocus.training.arguments import count_processes
+from dynfocus.training.dataset import (
+    STAGE_TEMPLATES,
+    Collator,
+    ConversationDataset,
+    FrameReader,
+    Layout,
 )
-from dynfocus.training.features import FeatureCache, medium_of
+from dynfocus.training.features import FeatureCache
 from dynfocus.training.language import VIDEO_TOKEN, load_tokenizer
 from dynfocus.training.loop import Job
+from dynfocus.training.lora import (
+    LoraSettings,
+    add_adapters,
+    load_quantized,
+    merge_adapters,
+)
 from dynfocus.training.recipe import Recipe
-from dynfocus.training.sources import Sample, load_samples
+from dynfocus.training.sources import load_samples
 from dynfocus.training.vision import PIXEL_MEAN, PIXEL_STD
-from dynfocus.world.conversations import PLACEHOLDER
 
 STAGE_1_MODULES = (
     "cooperative_encoding.multi_modal_projector",
@@ -51,19 +60,24 @@ STAGE_1_MODULES = (
 """What stage 1 trains. The clock is ours; it belongs to the projectors."""
 
 FROZEN_IN_STAGE_2 = ("vision_tower",)
-_DATA_KEYS = {"sources", "cache", "fps", "max_frames"}
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def set_trainable(model: nn.Module, stage: int) -> list[str]:
     """Freeze and free parameters as a stage of the paper does.
 
+    Where the language model has adapters, they learn in its place.
+
     Returns:
         Names of the parameters that learn.
     """
     names = []
+    has_adapters = any(".lora_" in name for name, _ in model.named_parameters())
     for name, parameter in model.named_parameters():
         if stage == 1:
             learns = name.startswith(tuple(f"{m}." for m in STAGE_1_MODULES))
+        elif has_adapters and name.startswith("language_model."):
+            learns = ".lora_" in name
         else:
             learns = not name.startswith(tuple(f"{m}." for m in FROZEN_IN_STAGE_2))
         parameter.requires_grad_(learns)
@@ -72,150 +86,126 @@ def set_trainable(model: nn.Module, stage: int) -> list[str]:
     return names
 
 
-class VideoStore(Protocol):
-    """Where the frozen half of training videos comes from."""
-
-    def load(self, medium: str) -> Any:
-        """Return the frozen half of a video; it has ``num_frames``."""
-        ...
-
-    def num_frames(self, medium: str) -> int:
-        """Return the number of frames of a video without reading it."""
-        ...
-
-
-class ConversationDataset(Dataset[dict[str, Any]]):
-    """Samples with the encoded half of their videos, encoded for one stage.
-
-    Args:
-        samples: Conversations in LLaVA's format.
-        videos: Where the frozen half of each video comes from.
-        processor: Tokenizer and prompts.
-        count_tokens: Tokens of a video from its number of frames.
-        stage: 1 for captions alone, 2 for conversations.
-    """
-
-    def __init__(
-        self,
-        samples: list[Sample],
-        videos: VideoStore,
-        processor: DynFocusProcessor,
-        count_tokens: Callable[[int], int],
-        stage: int,
-    ) -> None:
-        self.samples = samples
-        self.videos = videos
-        self.processor = processor
-        self.tokenizer = processor.tokenizer
-        self.count_tokens = count_tokens
-        self.stage = stage
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        sample = self.samples[number]
-        turns = conversation_turns(sample)
-        _, medium = medium_of(sample)
-        if not medium:
-            return encode_conversation(self.tokenizer, turns)
-        features = self.videos.load(medium)
-        room = VIDEO_TOKEN * self.count_tokens(features.num_frames)
-        question, answer = turns[0]
-        if self.stage == 1:
-            encoded: dict[str, Any] = encode_caption(self.tokenizer, room, answer)
-        else:
-            first = (f"{room}\n{question}", answer)
-            encoded = encode_conversation(self.tokenizer, [first, *turns[1:]])
-            encoded = insert_before(
-                encoded,
-                self.processor.video_token_id,
-                self.processor.lead_in(question),
-            )
-        encoded["features"] = features
-        encoded["question"] = torch.tensor(self.tokenizer(question)["input_ids"])
-        return encoded
-
-
-def sample_lengths(
-    samples: list[Sample], videos: VideoStore, count_tokens: Callable[[int], int]
-) -> list[int]:
-    """Estimate how many tokens each sample has, without encoding it."""
-    room = {
-        medium: count_tokens(videos.num_frames(medium))
-        for medium in {medium_of(sample)[1] for sample in samples}
-        if medium
-    }
-    return [
-        room.get(medium_of(sample)[1], 0)
-        + sum(len(turn["value"]) for turn in sample["conversations"]) // 4
-        for sample in samples
-    ]
-
-
-def conversation_turns(sample: Sample) -> list[tuple[str, str]]:
-    """Return question and answer pairs without the placeholder."""
-    texts = [turn["value"] for turn in sample["conversations"]]
-    for mark in (PLACEHOLDER, VIDEO_TOKEN):
-        texts = [text.replace(mark, "").strip() for text in texts]
-    return list(zip(texts[::2], texts[1::2], strict=True))
-
-
-def collate(samples: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
-    """Pad a batch on the right and gather its videos and questions.
-
-    There is no attention mask: padding stands on the right, where a causal model never
-    looks back at it, and without a mask attention is faster.
-    """
-    batch: dict[str, Any] = pad_samples(samples, pad_id)
-    del batch["attention_mask"]
-    shown = [sample for sample in samples if "features" in sample]
-    if shown:
-        lengths = torch.tensor([len(s["question"]) for s in shown])
-        mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
-        ids = torch.full(mask.shape, pad_id)
-        ids[mask] = torch.cat([s["question"] for s in shown])
-        batch["video_features"] = [s["features"] for s in shown]
-        batch["qformer_input_ids"] = ids
-        batch["qformer_attention_mask"] = mask.long()
-    return batch
-
-
 def make_stage_job(recipe: Recipe, stage: int) -> Job:
-    """Build the job of a stage from a recipe."""
-    model, processor = _start(recipe)
-    set_trainable(model, stage)
-    model.language_model.set_attn_implementation(recipe.schedule.attention)
-    unknown = sorted(set(recipe.data) - _DATA_KEYS)
-    if unknown:
+    """Build the job of a stage from a recipe.
+
+    Raises:
+        ValueError: If the recipe holds something wrong.
+    """
+    settings = _data_settings(recipe, stage)
+    adapters = LoraSettings.of(recipe.lora)
+    if adapters is not None and stage == 1:
         raise ValueError(
-            f"data: unknown setting {unknown[0]!r}; known are {', '.join(sorted(_DATA_KEYS))}"
+            "lora: stage 1 does not train the language model, so it takes no adapters; "
+            "leave the group out"
         )
-    samples = load_samples(recipe.data.get("sources") or ())
-    cache = FeatureCache(
-        recipe.data.get("cache", Path(recipe.output) / "features"),
-        model.eval(),
-        processor,
-        float(recipe.data.get("fps", 1.0)),
-        recipe.data.get("max_frames"),
+    model, processor = _start(recipe)
+    if settings.layout.template == "vicuna_v1":
+        processor.chat_template = VICUNA_CHAT_TEMPLATE
+    _set_attention(model, recipe.schedule.attention)
+    if adapters is not None:
+        add_adapters(model, adapters)
+    set_trainable(model, stage)
+    samples = load_samples(settings.sources)
+    media = _media(recipe, settings, model, processor)
+    if isinstance(media, FeatureCache):
+        media.fill(samples)
+    _store_frozen(model, recipe.schedule.frozen_precision)
+    count_tokens = partial(num_video_tokens, settings=model.settings)
+    dataset = ConversationDataset(
+        samples, media, processor, count_tokens, settings.layout
     )
-    cache.fill(samples)
-    count = partial(num_video_tokens, settings=model.settings)
-    dataset = ConversationDataset(samples, cache, processor, count, stage)
-    pad_id = int(processor.tokenizer.pad_token_id)
+    needs_video = count_processes() > 1
 
     def finish(trained: nn.Module, output: Path) -> None:
         assert isinstance(trained, DynFocusForConditionalGeneration)
-        trained.float().cpu().eval().save_pretrained(output / "model")
+        if adapters is not None:
+            fresh, _ = _start(replace(recipe, lora={}))
+            trained = merge_adapters(trained.cpu(), fresh, adapters)
+        trained.cpu().eval().save_pretrained(output / "model")
         processor.save_pretrained(output / "model")
 
     return Job(
         model=model,
         dataset=dataset,
         finish=finish,
-        collator=lambda batch: collate(batch, pad_id),
-        lengths=sample_lengths(samples, cache, count),
+        collator=Collator(dataset, media.blank() if needs_video else None),
+        lengths=dataset.lengths() if recipe.schedule.group_by_length else None,
+        max_failures=settings.max_failures,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DataSettings:
+    """What a recipe's group ``data`` says."""
+
+    sources: Sequence[Mapping[str, Any]]
+    layout: Layout
+    cache: str | None = None
+    fps: float = 1.0
+    max_frames: int | None = None
+    max_failures: int = 0
+
+
+def _data_settings(recipe: Recipe, stage: int) -> _DataSettings:
+    given = dict(recipe.data)
+    own = {f.name for f in fields(_DataSettings)} - {"layout"}
+    layout = {f.name for f in fields(Layout)} - {"seed"}
+    unknown = sorted(set(given) - own - layout)
+    if unknown:
+        raise ValueError(
+            f"data: unknown setting {unknown[0]!r}; known are "
+            f"{', '.join(sorted(own | layout))}"
+        )
+    limit = given.get("max_failures", 0)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise ValueError(
+            f"data.max_failures must be a whole number from 0, got {limit!r}"
+        )
+    written = {name: given.pop(name) for name in layout if name in given}
+    written.setdefault("template", STAGE_TEMPLATES[stage])
+    return _DataSettings(
+        **{"sources": (), **given}, layout=Layout(**written, seed=recipe.seed)
+    )
+
+
+def _media(
+    recipe: Recipe,
+    settings: _DataSettings,
+    model: DynFocusForConditionalGeneration,
+    processor: DynFocusProcessor,
+) -> FeatureCache | FrameReader:
+    """Choose where videos come from: the cache if one is named, else their files."""
+    if settings.cache is not None:
+        return FeatureCache(
+            settings.cache,
+            model.eval(),
+            processor,
+            float(settings.fps),
+            settings.max_frames,
+        )
+    return FrameReader(
+        processor=processor,
+        fps=float(settings.fps),
+        max_frames=settings.max_frames,
+        dtype=_PRECISIONS[recipe.schedule.frozen_precision],
+    )
+
+
+def _set_attention(model: DynFocusForConditionalGeneration, attention: str) -> None:
+    if attention == "flash_attention_2" and not is_flash_attn_2_available():
+        raise ImportError(
+            "schedule.attention flash_attention_2 needs a GPU and the package flash-attn, "
+            "built for it (pip install flash-attn); or set schedule.attention=sdpa"
+        )
+    model.language_model.set_attn_implementation(attention)
+
+
+def _store_frozen(model: nn.Module, precision: str) -> None:
+    """Keep what does not learn in a precision; quantized weights stay as they are."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and not parameter.requires_grad:
+            parameter.data = parameter.data.to(_PRECISIONS[precision])
 
 
 def make_stage_1_job(recipe: Recipe) -> Job:
@@ -244,6 +234,15 @@ def _start(
             f"model: the settings {', '.join(sorted(recipe.model))} belong to a model put "
             "together from its parts; start.model brings its own, so leave them out"
         )
+    adapters = LoraSettings.of(recipe.lora)
+    if adapters is not None and adapters.quantization != "none":
+        if set(start) != {"model"}:
+            raise ValueError(
+                "lora.quantization needs a whole model to start from; name it as "
+                f"start.model, got {sorted(start)}"
+            )
+        model = load_quantized(start["model"], adapters)
+        return model, DynFocusProcessor.from_pretrained(start["model"])
     if set(start) == {"model"}:
         model = DynFocusForConditionalGeneration.from_pretrained(
             start["model"], dtype=torch.float32

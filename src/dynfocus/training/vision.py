@@ -285,7 +285,7 @@ def make_vision_job(recipe: Recipe) -> Job:
     whiten_patch_embedding(model.vision_tower, recipe.seed)
     place_patches(model.vision_tower)
     plan = recipe.schedule
-    samples = plan.num_steps * plan.batch_size * plan.gradient_accumulation
+    samples = plan.num_samples()
     dataset = SnapshotDataset(recipe.seed, int(recipe.data.get("num_samples", samples)))
     num_eval_pictures = int(recipe.data.get("num_eval_pictures", 2048))
     return Job(

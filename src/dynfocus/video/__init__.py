@@ -8,10 +8,12 @@ from dynfocus.video.errors import (
 )
 from dynfocus.video.probe import VideoProbe, probe_video
 from dynfocus.video.reader import VideoReader
+from dynfocus.video.trial import MediumTrial, try_video
 from dynfocus.video.writer import VideoWriter
 
 __all__ = [
     "DamagedVideoWarning",
+    "MediumTrial",
     "SampledFrames",
     "StuckVideoError",
     "UnreadableVideoError",
@@ -19,4 +21,5 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "probe_video",
+    "try_video",
 ]

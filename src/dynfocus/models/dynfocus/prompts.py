@@ -52,6 +52,19 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 """
 
+VICUNA_SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. The "
+    "assistant gives helpful, detailed, and polite answers to the user's questions."
+)
+"""The sentence before every conversation that Vicuna v1.1 was trained on."""
+
+VICUNA_CHAT_TEMPLATE = (
+    "{%- if not messages or messages[0].role != 'system' -%}"
+    f'{{{{- "{VICUNA_SYSTEM} " -}}}}'
+    "{%- endif -%}\n" + CHAT_TEMPLATE
+)
+"""`CHAT_TEMPLATE` after Vicuna's system sentence, unless there is another."""
+
 _MARK = re.compile(f"{re.escape(VIDEO_TOKEN)}|{re.escape(IMAGE_MARK)}")
 _HUMAN_TURN = re.compile(r"USER:(?P<words>.*?)(?=ASSISTANT:|USER:|\Z)", re.DOTALL)
 

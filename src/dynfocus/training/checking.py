@@ -1,0 +1,215 @@
+"""Training data looked through before training: what is malformed, missing or unreadable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from dynfocus.training.features import medium_of
+from dynfocus.training.sources import (
+    Sample,
+    check_sample,
+    read_entries,
+    write_samples,
+)
+from dynfocus.video import MediumTrial, try_video
+from dynfocus.world.conversations import PLACEHOLDER, WorldAddress, parse_address
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """What a check found."""
+
+    num_samples: int
+    problems: Sequence[tuple[str, str]]
+    """Samples that were left out, each with the reason."""
+    damaged: Sequence[tuple[str, str]]
+    """Samples that stay though their video has damage."""
+    clean: Path
+    """The list of all other samples."""
+
+
+def check_data(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    clean: str | Path | None = None,
+    num_workers: int | None = None,
+    is_full: bool = False,
+    progress: Progress | None = None,
+) -> DataReport:
+    """Look through training data and write the list of what is good.
+
+    Args:
+        path: LLaVA samples, ``.json`` or ``.jsonl``.
+        root: Folder of the media; the file's by default.
+        clean: The list to write; ``NAME.clean.jsonl`` beside the file by default. Its
+            videos have a ``duration``, by which batches are grouped.
+        num_workers: Processes that decode; one a core by default.
+        is_full: Decode a frame of every second, not three a video.
+        progress: Called with the media done and in all.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it holds no list of samples.
+    """
+    path = Path(path)
+    root = path.parent if root is None else Path(root)
+    clean = path.with_suffix(".clean.jsonl") if clean is None else Path(clean)
+    entries = read_entries(path)
+    if clean.resolve() == path.resolve():
+        raise ValueError(f"the clean list must be another file than the data, {path}")
+    checked = [_check(entry, root) for _, entry in entries]
+    media = dict.fromkeys(
+        pair[::-1]
+        for sample in checked
+        if isinstance(sample, dict) and (pair := medium_of(sample))[1]
+    )
+    trials = try_media(list(media), num_workers, is_full=is_full, progress=progress)
+    problems, damaged, good = [], [], []
+    for number, ((_, entry), sample) in enumerate(zip(entries, checked, strict=True)):
+        name = _name(entry, number)
+        if isinstance(sample, str):
+            problems.append((name, sample))
+            continue
+        kind, medium = medium_of(sample)
+        trial = trials[medium, kind] if medium else MediumTrial()
+        if trial.problem is not None:
+            problems.append((name, trial.problem))
+            continue
+        if trial.damage is not None:
+            damaged.append((name, trial.damage))
+        seconds = {} if trial.seconds is None else {"duration": trial.seconds}
+        good.append({**entry, **seconds})
+    write_samples(good, clean)
+    return DataReport(
+        num_samples=len(entries), problems=problems, damaged=damaged, clean=clean
+    )
+
+
+def _name(entry: Any, number: int) -> str:
+    name = entry.get("id") if isinstance(entry, dict) else None
+    return f"entry {number}" if name is None else str(name)
+
+
+def _check(entry: Any, root: Path) -> Sample | str:
+    """Return a sample with its file's whole path, or what is wrong with it."""
+    if isinstance(entry, ValueError):
+        return str(entry)
+    try:
+        sample = check_sample(entry, root, "sample")
+    except (ValueError, FileNotFoundError) as error:
+        return str(error).removeprefix("sample: ")
+    texts = [turn["value"] for turn in sample["conversations"]]
+    if not medium_of(sample)[1] and any(PLACEHOLDER in text for text in texts):
+        return f"has the mark {PLACEHOLDER}, but names neither a video nor an image"
+    for number, text in enumerate(texts[1::2]):
+        if not text.strip():
+            return f"answer {number + 1} is empty"
+    return sample
+
+
+def try_media(
+    media: Sequence[tuple[str, str]],
+    num_workers: int | None = None,
+    *,
+    is_full: bool = False,
+    progress: Progress | None = None,
+) -> Mapping[tuple[str, str], MediumTrial]:
+    """Open every video and image, and decode some of it, several at a time.
+
+    Videos are opened in processes of their own, so that a file that makes the decoder
+    crash is found, too: what it took along is opened again, one at a time.
+
+    Args:
+        media: Each with its kind, ``video`` or ``image``.
+        num_workers: Processes; one a core by default; 1 uses this one.
+        is_full: Decode a frame of every second.
+        progress: Called with the media done and in all.
+    """
+    found: dict[tuple[str, str], MediumTrial] = {}
+
+    def note(medium: str, kind: str, trial: MediumTrial) -> None:
+        found[medium, kind] = trial
+        if progress is not None:
+            progress(len(found), len(media))
+
+    files: dict[str, list[str]] = {"video": [], "image": []}
+    for medium, kind in media:
+        address = parse_address(medium)
+        if address is None:
+            files[kind].append(medium)
+        else:
+            note(medium, kind, MediumTrial(seconds=_seconds(address, kind)))
+    num_workers = num_workers or os.cpu_count() or 1
+    for medium, trial in _try_images(files["image"], num_workers):
+        note(medium, "image", trial)
+    for medium, trial in _try_videos(files["video"], num_workers, is_full):
+        note(medium, "video", trial)
+    return found
+
+
+def _seconds(address: WorldAddress, kind: str) -> float | None:
+    return address.seconds if kind == "video" else None
+
+
+def _try_images(
+    paths: Sequence[str], num_workers: int
+) -> Iterator[tuple[str, MediumTrial]]:
+    with ThreadPoolExecutor(num_workers) as pool:
+        yield from zip(paths, pool.map(try_image, paths), strict=True)
+
+
+def try_image(path: str) -> MediumTrial:
+    """Open and decode an image."""
+    try:
+        with Image.open(path) as image:
+            image.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        return MediumTrial(problem=" ".join(str(error).split()))
+    return MediumTrial()
+
+
+def _try_videos(
+    paths: Sequence[str], num_workers: int, is_full: bool
+) -> Iterator[tuple[str, MediumTrial]]:
+    if min(num_workers, len(paths)) <= 1:
+        for path in paths:
+            yield path, try_video(path, is_full=is_full)
+        return
+    found = set()
+    for path, trial in _in_processes(paths, num_workers, is_full):
+        found.add(path)
+        yield path, trial
+    for path in paths:
+        if path not in found:
+            alone = dict(_in_processes([path], 1, is_full))
+            crashed = MediumTrial(problem=f"{path}: the decoder crashes on it")
+            yield path, alone.get(path, crashed)
+
+
+def _in_processes(
+    paths: Sequence[str], num_workers: int, is_full: bool
+) -> Iterator[tuple[str, MediumTrial]]:
+    """Give the trials as they come; those that a crash took along are missing."""
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+        asked = {pool.submit(try_video, p, is_full=is_full): p for p in paths}
+        for future in as_completed(asked):
+            try:
+                yield asked[future], future.result()
+            except BrokenProcessPool:
+                continue

@@ -1,0 +1,113 @@
+"""Checkpoints that hold what learns, and that count only when they are whole."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import get_last_checkpoint
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = "learned.safetensors"
+_MARK = "whole.json"
+
+
+def save_learned(model: nn.Module, folder: Path) -> None:
+    """Write the parameters that learn; the others come from where the run starts."""
+    learned = {
+        name: parameter.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    save_file(learned, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def load_learned(model: nn.Module, folder: Path) -> None:
+    """Read what `save_learned` wrote.
+
+    Raises:
+        ValueError: If the checkpoint is of a run in which other parameters learn.
+    """
+    tensors = load_file(folder / WEIGHTS)
+    learns = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    differing = sorted(set(tensors) ^ set(learns))
+    if differing:
+        raise ValueError(
+            f"{folder} is of a run in which other parameters learn ({differing[0]}, "
+            f"{len(differing)} in all); use another output or --no-resume"
+        )
+    for name, parameter in learns.items():
+        parameter.data.copy_(tensors[name])
+
+
+def mark_whole(folder: Path, num_processes: int) -> None:
+    """Say that every process has written its part of a checkpoint."""
+    part = folder / f".{_MARK}.part"
+    part.write_text(json.dumps({"num_processes": num_processes}), encoding="utf-8")
+    part.replace(folder / _MARK)
+
+
+def find_checkpoint(output: Path, num_processes: int) -> str | None:
+    """Find the last checkpoint that was written to its end.
+
+    Args:
+        output: The folder of the run.
+        num_processes: Processes of the run that would continue from it.
+    """
+    folder = _last_whole(output)
+    if folder is None:
+        return None
+    before = json.loads((folder / _MARK).read_text())["num_processes"]
+    if before != num_processes:
+        logger.warning(
+            "%s was written by %d processes and continues with %d: batches and losses "
+            "will differ from those of an undisturbed run",
+            folder,
+            before,
+            num_processes,
+        )
+    return str(folder)
+
+
+def remove_broken(output: Path) -> None:
+    """Remove checkpoints after the last whole one, left by a run that died saving."""
+    whole = _last_whole(output)
+    while (last := get_last_checkpoint(str(output))) is not None:
+        if whole is not None and Path(last) == whole:
+            return
+        logger.warning("%s was not written to its end and is removed", last)
+        shutil.rmtree(last)
+
+
+def remove_all(output: Path) -> None:
+    """Remove the checkpoints of a run that starts over, or it would continue them."""
+    while (last := get_last_checkpoint(str(output))) is not None:
+        logger.warning("%s is of an earlier run and is removed", last)
+        shutil.rmtree(last)
+
+
+def _last_whole(output: Path) -> Path | None:
+    if not output.is_dir():
+        return None
+    folders = sorted(
+        (f for f in output.glob("checkpoint-*") if f.name[11:].isdigit()),
+        key=lambda folder: int(folder.name[11:]),
+        reverse=True,
+    )
+    return next((folder for folder in folders if _is_whole(folder)), None)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        json.loads((folder / _MARK).read_text())
+        TrainerState.load_from_json(str(folder / TRAINER_STATE_NAME))
+    except (OSError, ValueError, TypeError):
+        return False
+    return True

@@ -1,0 +1,120 @@
+"""Data that is looked through before training."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dynfocus.training.checking import check_data, try_media
+from dynfocus.training.sources import load_samples
+from dynfocus.video import VideoWriter
+
+TURNS = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "This"}]
+WORDS = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "This"}]
+ADDRESS = "focusworld:train/3?seconds=20"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Write good and bad media, and samples of every kind of fault."""
+    with VideoWriter(tmp_path / "clip.mp4", fps=4, size=(64, 64)) as writer:
+        for number in range(12):
+            writer.write(np.full((64, 64, 3), 20 * number, np.uint8))
+    whole = (tmp_path / "clip.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.mp4").write_text("no video")
+    Image.new("RGB", (50, 40), "red").save(tmp_path / "red.png")
+    (tmp_path / "bad.png").write_bytes((tmp_path / "red.png").read_bytes()[:60])
+    samples = [
+        {"id": "good", "video": "clip.mp4", "conversations": TURNS, "source": "x"},
+        {"id": "cut", "video": "cut.mp4", "conversations": TURNS},
+        {"id": "text", "video": "text.mp4", "conversations": TURNS},
+        {"id": "red", "image": "red.png", "conversations": TURNS},
+        {"id": "bad", "image": "bad.png", "conversations": TURNS},
+        {"id": "gone", "video": "gone.mp4", "conversations": TURNS},
+        {"id": "words", "conversations": WORDS},
+        {"id": "mark", "conversations": TURNS},
+        {"id": "half", "conversations": WORDS[:1]},
+        {"id": "mute", "conversations": [WORDS[0], {"from": "gpt", "value": " "}]},
+        {"id": "drawn", "video": ADDRESS, "conversations": TURNS},
+        {"video": "clip.mp4", "conversations": TURNS},
+        "nonsense",
+    ]
+    lines = "".join(json.dumps(sample) + "\n" for sample in samples)
+    (tmp_path / "data.jsonl").write_text(lines + "{oops\n")
+    return tmp_path
+
+
+def test_everything_that_is_wrong_is_found(folder):
+    report = check_data(folder / "data.jsonl", num_workers=1)
+    problems = dict(report.problems)
+    assert report.num_samples == 14
+    assert list(problems) == [
+        "cut",
+        "text",
+        "bad",
+        "gone",
+        "mark",
+        "half",
+        "mute",
+        "entry 12",
+        "entry 13",
+    ]
+    assert "not a video" in problems["text"]
+    assert "gone.mp4 does not exist" in problems["gone"]
+    assert problems["mark"] == (
+        "has the mark <image>, but names neither a video nor an image"
+    )
+    assert problems["half"].startswith("turns must alternate human, gpt")
+    assert problems["mute"] == "answer 1 is empty"
+    assert problems["entry 12"] == "'conversations' must be a list of turns"
+    assert "line 14 is not valid JSON" in problems["entry 13"]
+
+
+def test_the_clean_list_can_be_trained_on(folder):
+    report = check_data(folder / "data.jsonl", num_workers=1)
+    assert report.clean == folder / "data.clean.jsonl"
+    samples = load_samples([{"json": str(report.clean)}])
+    assert [s.get("id") for s in samples] == ["good", "red", "words", "drawn", None]
+    assert samples[0]["source"] == "x"
+    assert samples[0]["duration"] == pytest.approx(3)
+    assert samples[3]["duration"] == 20
+    raw = [json.loads(line) for line in report.clean.read_text().splitlines()]
+    assert raw[0]["video"] == "clip.mp4"
+    assert not check_data(report.clean, num_workers=1).problems
+
+
+def test_media_are_found_under_a_root(folder):
+    (folder / "lists").mkdir()
+    moved = (folder / "data.jsonl").rename(folder / "lists" / "data.jsonl")
+    report = check_data(
+        moved, root=folder, clean=folder / "new" / "good.json", num_workers=1
+    )
+    assert len(report.problems) == 9
+    assert len(json.loads((folder / "new" / "good.json").read_text())) == 5
+
+
+def test_several_processes_find_the_same(folder):
+    media = [(str(folder / name), "video") for name in ("clip.mp4", "text.mp4")]
+    media += [(str(folder / name), "image") for name in ("red.png", "bad.png")]
+    counts = []
+    found = try_media(
+        media,
+        2,
+        is_full=True,
+        progress=lambda done, total: counts.append((done, total)),
+    )
+    assert found == try_media(media, 1)
+    assert counts == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_data_itself_is_never_overwritten(folder):
+    with pytest.raises(ValueError, match="the clean list must be another file than"):
+        check_data(folder / "data.jsonl", clean=folder / "data.jsonl")
+    with pytest.raises(
+        FileNotFoundError, match="import some with 'dynfocus data import"
+    ):
+        check_data(folder / "no.jsonl")

@@ -1,0 +1,66 @@
+"""Two processes over gloo share a run, and one that is killed loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SCRIPT = Path(__file__).parent / "processes.py"
+SOURCES = [
+    {"world_videos": {"num_videos": 2, "seconds": [5, 8]}},
+    {"world_logs": {"num_logs": 6}},
+]
+
+
+@pytest.fixture
+def launch(make_tiny, write_recipe, tmp_path):
+    """Train a tiny model from files in two processes, in one thread each."""
+    model, processor = make_tiny()
+    model.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+    recipe = write_recipe(
+        start={"model": str(tmp_path / "base")},
+        data={"sources": SOURCES},
+        schedule={"num_steps": 5, "save_every": 2, "total_batch_size": 4},
+    )
+
+    def run(*outputs):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc-per-node", "2", SCRIPT, recipe]
+        command += [str(tmp_path / output) for output in outputs]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=240
+        )
+
+    return run
+
+
+def history(output):
+    state = json.loads((output / "trainer_state.json").read_text())
+    return [entry for entry in state["log_history"] if "loss" in entry]
+
+
+def test_a_killed_process_loses_nothing(launch, tmp_path):
+    broken = launch("whole", "killed@7")  # two a step: in the fourth step
+    assert broken.returncode != 0
+    assert "SIGKILL" in broken.stderr
+    assert len(history(tmp_path / "whole")) == 5
+    assert (tmp_path / "killed" / "checkpoint-2" / "whole.json").is_file()
+    assert not (tmp_path / "killed" / "model").exists()
+    done = launch("killed")
+    assert done.returncode == 0, done.stderr
+    assert "continuing from" in done.stderr
+    assert history(tmp_path / "killed") == history(tmp_path / "whole")
+    one, other = (
+        load_file(tmp_path / name / "model" / "model.safetensors")
+        for name in ("whole", "killed")
+    )
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
