@@ -8,6 +8,7 @@ import typer
 
 from dynfocus.cli import (
     ask,
+    assemble,
     chat,
     demo,
     doctor,
@@ -76,6 +77,7 @@ storyboard.register(app)
 redundancy.register(app)
 probe.register(app)
 world.register(app)
+assemble.register(app)
 train.register(app)
 evaluate.register(app)
 doctor.register(app)
