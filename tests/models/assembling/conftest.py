@@ -167,8 +167,8 @@ def llama_vid_state(instructblip_state: dict[str, Tensor]) -> dict[str, Tensor]:
         "vlm_att_key_projector": (WIDTH, WIDTH),
         "vlm_att_val_projector": (32, WIDTH),
     }.items():
-        state[f"model.{name}.weight"] = torch.randn(shape, generator=draw)
-        state[f"model.{name}.bias"] = torch.randn(shape[0], generator=draw)
+        state[f"model.{name}.weight"] = 0.2 * torch.randn(shape, generator=draw)
+        state[f"model.{name}.bias"] = 0.2 * torch.randn(shape[0], generator=draw)
     model = LlamaForCausalLM(_llama())
     randomise(model)
     state |= {name: tensor.detach() for name, tensor in model.state_dict().items()}
@@ -211,7 +211,10 @@ def bert(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_choices() -> Callable[..., Choices]:
     def make(preset: str = "paper", **changes: Any) -> Choices:
-        focus = getattr(FocusSettings, preset)(**FOCUS)
+        sizes = dict(FOCUS)
+        if preset == "official":
+            del sizes["num_prototypes"]
+        focus = getattr(FocusSettings, preset)(**sizes)
         return Choices(**{"focus": focus, "dtype": torch.float32, **changes})
 
     return make

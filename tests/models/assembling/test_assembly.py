@@ -21,6 +21,7 @@ import dynfocus
 from dynfocus.cli import main
 from dynfocus.models.assembling import assemble
 from dynfocus.models.assembling.tensor_files import read_tensors
+from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import encode_pixels
 
 FRESH = {
@@ -258,6 +259,31 @@ def test_a_q_former_of_another_width_keeps_all_but_its_eyes(
     assert any(
         "width 32" in note and "width 16" not in note for note in made.report.notes
     )
+
+
+def test_full_size_has_the_papers_parameters():
+    with torch.device("meta"):
+        model = DynFocusForConditionalGeneration(DynFocusConfig())
+    encoding = model.cooperative_encoding
+    counts = {
+        name: sum(p.numel() for p in part.parameters())
+        for name, part in {
+            "tower": model.vision_tower,
+            "projector": encoding.multi_modal_projector,
+            "context": encoding.context_projector,
+            "key": encoding.key_projector,
+            "language": model.language_model,
+        }.items()
+    }
+    assert counts == {
+        "tower": 985_951_872,
+        "projector": 22_552_576,
+        "context": 5_771_264,
+        "key": 1_983_872,
+        "language": 6_738_415_616,
+    }
+    dynamic = counts["projector"] + counts["context"] + counts["key"]
+    assert round(dynamic / 1e6, 2) == 30.31
 
 
 def test_content_is_read_before_the_norm_and_the_q_former_after_it(
