@@ -276,7 +276,7 @@ def test_full_size_has_the_papers_parameters():
         }.items()
     }
     assert counts == {
-        "tower": 985_951_872,
+        "tower": 985_952_256,
         "projector": 22_552_576,
         "context": 5_771_264,
         "key": 1_983_872,
