@@ -9,15 +9,7 @@ from typing import Annotated
 import typer
 
 from dynfocus.cli.console import print_json, say
-from dynfocus.cli.options import Json, examples
-
-
-class Precision(StrEnum):
-    """The precisions that weights are saved in."""
-
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    float32 = "float32"
+from dynfocus.cli.options import Json, Precision, examples
 
 
 class Preset(StrEnum):
