@@ -11,7 +11,6 @@ their seconds are then multiplied, and the page says so. Writes docs/results/tab
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from table9_page import write_page
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
@@ -44,13 +44,6 @@ from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.provenance import source_commit
 
-PAPER_TABLE_9 = {  # GFLOPs, million parameters, milliseconds on an A100
-    "S-DPC": (0.0, 0.0, 50.84),
-    "dynamic encoding": (112.16, 30.31, 15.96),
-    "T-DPC": (0.0, 0.0, 608.28),
-    "dynamic selection": (12.91, 11.87, 3.02),
-}
-PAPER_TABLE_10 = "LLaMA-VID 1.3, 3.8 and 6.3 s, DynFocus 1.4, 6.4 and 7.8 s"
 CONNECTOR = ("S-DPC", "T-DPC", "dynamic selection", "dynamic encoding", "connector")
 
 
@@ -342,80 +335,6 @@ def _llama_vid(sizes: Sizes, machine: Machine, num_frames: int) -> float:
     return once * num_frames / window
 
 
-def write_page(result: dict[str, Any], folder: Path) -> str:
-    """Write both tables as Markdown and JSON."""
-    lines = [
-        "# Cost: Tables 9 and 10 of the paper",
-        "",
-        f"`{result['command']}`, commit {result['commit'][:12]}, {result['device']}, "
-        f"{result['dtype']}, torch {result['torch']}, random weights at true size.",
-        *([result["note"]] if result["note"] else []),
-        "",
-        f"## Table 9: {result['num_frames']} frames",
-        "",
-        "| module | parameters | GFLOPs | ms | paper: parameters | GFLOPs | ms (A100) |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, row in result["table_9"].items():
-        flops, parameters, milliseconds = PAPER_TABLE_9[name]
-        lines.append(
-            f"| {name} | {row['million_parameters']:.2f} M | {row['gflops']:.2f} "
-            f"| {row['milliseconds']:.2f} | {parameters:.2f} M | {flops:.2f} "
-            f"| {milliseconds:.2f} |"
-        )
-    lines += [
-        "",
-        "GFLOPs count matrix products, two operations a multiply-add. Those of S-DPC and "
-        "T-DPC are distances and means, which the paper does not count. Dynamic encoding "
-        "here has the projection of the question too (1.08 M); without it, it has the "
-        "paper's 30.31 M. S-DPC runs in windows of "
-        f"{result['sizes']['window']} frames.",
-    ]
-    if result["table_10"]:
-        lines += ["", "## Table 10: seconds of an answer", "", *_table_10(result)]
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=2) + "\n"
-    (folder / "table9.json").write_text(text, encoding="utf-8")
-    page = "\n".join([*lines, ""])
-    (folder / "table9.md").write_text(page, encoding="utf-8")
-    return page
-
-
-def _table_10(result: dict[str, Any]) -> list[str]:
-    sizes = result["sizes"]
-    lines = [
-        "| frames | way | video tokens | tower | question | connector | prompt | writing "
-        "| whole | connector's share |",
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row in result["table_10"]:
-        stages = row["stages"]
-        connector = row["connector_share"] * row["seconds"]
-        cells = [stages["vision tower"], stages["question"], connector]
-        cells += [stages["prompt"], stages["writing"], row["seconds"]]
-        shown = " | ".join(f"{cell:.3f}" for cell in cells)
-        lines.append(
-            f"| {row['frames']} | {row['way']} | {row['video_tokens']} | {shown} "
-            f"| {100 * row['connector_share']:.2f} % |"
-        )
-    tower = result["built_tower_layers"], sizes["tower_layers"]
-    language = result["built_language_layers"], sizes["language_layers"]
-    scaled = (
-        f" The tower was built with {tower[0]} of {tower[1]} layers and the language model "
-        f"with {language[0]} of {language[1]}; their seconds are multiplied to full depth."
-        if tower[0] < tower[1] or language[0] < language[1]
-        else ""
-    )
-    return [
-        *lines,
-        "",
-        f"Answers of {sizes['num_new_tokens']} tokens, without reading the video file and "
-        "without the language model's head. The tower, LLaMA-VID's queries and its "
-        f"connector are measured on {sizes['window']} frames and multiplied.{scaled} The "
-        f"paper's Table 10 has, for MSVD, ANet-QA and VideoMME: {PAPER_TABLE_10}.",
-    ]
-
-
 def run(
     sizes: Sizes,
     machine: Machine,
@@ -438,6 +357,7 @@ def run(
         "built_tower_layers": machine.built_tower_layers,
         "built_language_layers": machine.built_language_layers,
         "num_frames": num_frames,
+        "num_prototypes": FocusSettings.paper().num_prototypes_for(num_frames),
         "table_9": measure_modules(sizes, machine, num_frames),
         "table_10": measure_answers(sizes, machine, lengths) if lengths else [],
     }
