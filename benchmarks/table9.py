@@ -257,8 +257,8 @@ class Reader:
         prompt = draw(1, num_tokens + self.sizes.num_question_tokens, width)
         depth = self.sizes.language_layers / self.machine.built_language_layers
         with torch.inference_mode():
-            cache = self.language(inputs_embeds=prompt).past_key_values
-        prefill = self._timed(lambda: self.language(inputs_embeds=prompt))
+            cache = self.language(inputs_embeds=prompt).past_key_values  # warms up too
+        prefill = self.machine.seconds(lambda: self.language(inputs_embeds=prompt))
         word = draw(1, 1, width)
         step = self._timed(
             lambda: self.language(inputs_embeds=word, past_key_values=cache)
