@@ -14,6 +14,7 @@ from transformers import (
     CLIPVisionModel,
     InstructBlipForConditionalGeneration,
     InstructBlipVisionModel,
+    Siglip2Config,
     SiglipVisionModel,
 )
 
@@ -389,6 +390,11 @@ def test_what_does_not_fit_is_refused_by_name_and_shape(
     refused("must be a folder or a hub id with a tokenizer", reader=eva_file)
     refused("cannot be loaded as AutoModelForCausalLM", reader=clip)
     refused("type 'llama', which has no vision tower", vision=vicuna)
+    Siglip2Config().save_pretrained(tmp_path / "naflex")
+    refused(
+        "'siglip2', which has no vision tower for images of one size",
+        vision=tmp_path / "naflex",
+    )
     wider = {
         k: torch.zeros(*(2 * s for s in v.shape)) for k, v in llama_vid_state.items()
     }
