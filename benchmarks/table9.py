@@ -407,7 +407,7 @@ def _command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
     for name, value in vars(given).items():
         if value != parser.get_default(name) and name not in ("note", "out"):
             values = value if isinstance(value, list) else [value]
-            words.append(f"--{name.replace('_', '-')} {' '.join(map(str, values))}")
+            words += [f"--{name.replace('_', '-')}", *map(str, values)]
     return " ".join(words)
 
 

@@ -42,7 +42,7 @@ def write_page(result: dict[str, Any], folder: Path) -> str:
         "GFLOPs count matrix products, two operations a multiply-add. Those of S-DPC and "
         "T-DPC are distances and means, which the paper does not count. Dynamic encoding "
         "has the projection of the question too (1.08 M at true size); without it, it has "
-        "the paper's 30.31 M. The paper's 12.91 of dynamic selection are the 12.90 M "
+        "the paper's 30.31 M. The paper's 12.91 of dynamic selection match the 12.90 M "
         "weights of the published score network, once for each of 1000 frames; ours is the "
         f"smaller network of Eq. 6 and scores {result['num_prototypes']} prototypes. Its "
         "112.16 of dynamic encoding do not follow from Eq. 10 to 13 with 20 kept frames. "
