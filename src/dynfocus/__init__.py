@@ -21,6 +21,8 @@ def load(
     *,
     device: str | None = None,
     dtype: torch.dtype | None = None,
+    quantize: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
 ) -> FocusedModel:
     """Load a model that answers questions about videos.
 
@@ -28,13 +30,19 @@ def load(
         name: ``"nano"``, a folder that ``save_pretrained`` wrote, or a hub id.
         device: Where the model goes; the first GPU if there is one, by default.
         dtype: Precision; float32 on a CPU and the checkpoint's elsewhere by default.
+        quantize: ``"8bit"`` or ``"4bit"``: matrices of the language model in so many
+            bits.
+        device_map: Where each module goes, or ``"auto"`` to fill the GPUs, then the
+            CPU; in place of ``device``.
 
     Returns:
         The model, ready to answer.
     """
     from dynfocus.models import load_model
 
-    return load_model(name, device=device, dtype=dtype)
+    return load_model(
+        name, device=device, dtype=dtype, quantize=quantize, device_map=device_map
+    )
 
 
 def ask(

@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from dynfocus.training import load_recipe
 from dynfocus.training.conversation import encode_conversation
@@ -15,7 +16,6 @@ from dynfocus.training.language import (
     SPECIAL_TOKENS,
     LogDataset,
     frame_log,
-    load_tokenizer,
     log_conversation,
     make_language_job,
     train_tokenizer,
@@ -105,7 +105,7 @@ def test_training_a_tokenizer_repeats():
 
 def test_a_tokenizer_survives_saving(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
-    again = load_tokenizer(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
     text = "USER: <video><video>\nWhat? ASSISTANT: yes</s>"
     assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
     assert again.get_vocab() == tokenizer.get_vocab()

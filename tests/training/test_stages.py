@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from transformers import InstructBlipVisionModel
 
 import dynfocus
 from dynfocus.focus import num_video_tokens
@@ -446,7 +447,7 @@ def test_each_nano_stage_keeps_the_vision_tower_of_the_first(nano_runs):
                 run / "model"
             )
             towers.append(model.vision_tower.state_dict())
-    tower = stages.InstructBlipVisionModel.from_pretrained(
+    tower = InstructBlipVisionModel.from_pretrained(
         nano_runs["nano-vision"] / "vision_tower"
     )
     for other in towers:

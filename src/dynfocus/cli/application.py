@@ -8,6 +8,7 @@ import typer
 
 from dynfocus.cli import (
     ask,
+    assemble,
     chat,
     data,
     demo,
@@ -77,6 +78,7 @@ storyboard.register(app)
 redundancy.register(app)
 probe.register(app)
 world.register(app)
+assemble.register(app)
 data.register(app)
 train.register(app)
 evaluate.register(app)

@@ -11,6 +11,8 @@ import typer
 
 from dynfocus.cli.console import load_model, plural, print_json, progress_bar, say, warn
 from dynfocus.cli.options import (
+    DeviceMap,
+    Dtype,
     Fps,
     Json,
     MaxFrames,
@@ -18,6 +20,7 @@ from dynfocus.cli.options import (
     MaxVideoTokens,
     Method,
     Model,
+    Quantize,
     Video,
     examples,
 )
@@ -47,6 +50,9 @@ def ask(
         ),
     ],
     model: Model = "nano",
+    dtype: Dtype = None,
+    quantize: Quantize = None,
+    device_map: DeviceMap = None,
     fps: Fps = 1.0,
     max_frames: MaxFrames = None,
     max_video_tokens: MaxVideoTokens = None,
@@ -70,7 +76,7 @@ def ask(
     question = read_question(question)
     check_files(video, report)
     truth = _find_truth(video, question) if report is not None else None
-    focused = load_model(model)
+    focused = load_model(model, dtype=dtype, quantize=quantize, device_map=device_map)
     warn_if_meaningless(focused, video)
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:

@@ -11,11 +11,14 @@ import typer
 from dynfocus.cli.ask import check_video, describe_cost, warn_if_meaningless
 from dynfocus.cli.console import load_model, progress_bar, say
 from dynfocus.cli.options import (
+    DeviceMap,
+    Dtype,
     Fps,
     MaxFrames,
     MaxNewTokens,
     MaxVideoTokens,
     Model,
+    Quantize,
     Video,
     examples,
 )
@@ -36,6 +39,9 @@ def register(app: typer.Typer) -> None:
 def chat(
     video: Video,
     model: Model = "nano",
+    dtype: Dtype = None,
+    quantize: Quantize = None,
+    device_map: DeviceMap = None,
     fps: Fps = 1.0,
     max_frames: MaxFrames = None,
     max_video_tokens: MaxVideoTokens = None,
@@ -43,7 +49,7 @@ def chat(
 ) -> None:
     """Talk about a video: one question a line, until "exit" or the end of input."""
     check_video(video)
-    focused = load_model(model)
+    focused = load_model(model, dtype=dtype, quantize=quantize, device_map=device_map)
     warn_if_meaningless(focused, video)
     with progress_bar("Reading the video") as progress:
         session = focused.chat(

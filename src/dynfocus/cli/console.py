@@ -61,15 +61,38 @@ def progress_bar(description: str) -> Iterator[Progress | None]:
         yield advance
 
 
-def load_model(name: str) -> FocusedModel:
-    """Load a model without the notes that libraries write meanwhile."""
+def load_model(
+    name: str,
+    *,
+    dtype: str | None = None,
+    quantize: str | None = None,
+    device_map: str | None = None,
+) -> FocusedModel:
+    """Load a model without the notes that libraries write meanwhile.
+
+    Args:
+        name: ``"nano"``, a folder, or a hub id.
+        dtype: Name of a precision.
+        quantize: ``"8bit"`` or ``"4bit"``.
+        device_map: ``"auto"`` spreads the model.
+
+    Returns:
+        The model.
+    """
+    import torch
     from transformers.utils import logging
 
     import dynfocus
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    return dynfocus.load(name)
+    options: dict[str, Any] = {
+        "dtype": None if dtype is None else getattr(torch, dtype),
+        "quantize": None if quantize is None else str(quantize),
+        "device_map": device_map,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    return dynfocus.load(name, **given)
 
 
 def plural(count: int, noun: str) -> str:

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Precision(StrEnum):
+    """The precisions that weights are kept in."""
+
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    float32 = "float32"
+
+
+class Quantization(StrEnum):
+    """The bits of a matrix of the language model."""
+
+    eight = "8bit"
+    four = "4bit"
 
 
 def positive(value: float | None) -> float | None:
@@ -41,6 +57,26 @@ Model = Annotated[
     str,
     typer.Option(
         "--model", "-m", help='"nano", a folder with a model, or a name on the hub.'
+    ),
+]
+Dtype = Annotated[
+    Precision | None,
+    typer.Option(
+        "--dtype", help="Precision; by default float32 on a CPU, else the model's own."
+    ),
+]
+Quantize = Annotated[
+    Quantization | None,
+    typer.Option(
+        "--quantize", help="Keep the language model's matrices in so many bits."
+    ),
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        "--device-map",
+        metavar="auto",
+        help="Spread a large model over the GPUs, then the CPU.",
     ),
 ]
 Fps = Annotated[

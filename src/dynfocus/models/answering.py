@@ -373,6 +373,8 @@ def load_model(
     *,
     device: str | None = None,
     dtype: torch.dtype | None = None,
+    quantize: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
 ) -> FocusedModel:
     """Load a model that answers questions about videos.
 
@@ -380,11 +382,17 @@ def load_model(
         name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
         device: Where the model goes; the first GPU if there is one, by default.
         dtype: Precision; float32 on a CPU and the checkpoint's elsewhere by default.
+        quantize: ``"8bit"`` or ``"4bit"``: matrices of the language model in so many
+            bits.
+        device_map: Where each module goes, or ``"auto"`` to fill the GPUs, then the
+            CPU; in place of ``device``.
 
     Returns:
         The model, ready to answer.
     """
-    model, processor = load_parts(name, device=device, dtype=dtype)
+    model, processor = load_parts(
+        name, device=device, dtype=dtype, quantize=quantize, device_map=device_map
+    )
     return FocusedModel(model, processor, str(name))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
+from dynfocus.models.memory import check_memory, quantization_config
 
 NANO = "nano"
 _ASSETS = Path(__file__).parent.parent / "assets"
@@ -33,7 +35,12 @@ _LOADING_ERRORS = (
 
 
 def load_parts(
-    name: str | Path, *, device: str | None = None, dtype: torch.dtype | None = None
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    quantize: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
 ) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
     """Load a model and its processor, strictly.
 
@@ -41,34 +48,78 @@ def load_parts(
         name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
         device: Where the model goes; the first GPU if there is one, by default.
         dtype: Precision; float32 on a CPU and the checkpoint's elsewhere by default.
+        quantize: ``"8bit"`` or ``"4bit"``: matrices of the language model in so many
+            bits.
+        device_map: Where each module goes, or ``"auto"`` to fill the GPUs, then the
+            CPU; in place of ``device``.
 
     Returns:
         The model, ready to answer, and its processor.
 
     Raises:
-        ValueError: The model is not there, not whole or of another kind.
+        ValueError: The model is not there, not whole, of another kind or too large.
     """
+    if device is not None and device_map is not None:
+        raise ValueError(
+            f"only one of device and device_map can be given, got {device!r} and "
+            f"{device_map!r}; leave one out"
+        )
     source = _locate(name)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype is None and device == "cpu":
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if dtype is None and place == "cpu":
         dtype = torch.float32
+    try:
+        config = DynFocusConfig.from_pretrained(source)
+    except _LOADING_ERRORS as error:
+        raise _unloadable(source, error) from error
+    work_dtype = dtype or config.dtype or torch.float32
+    options = _placement(place, work_dtype, quantize, device_map)
+    if device_map is None and str(name) != NANO:
+        check_memory(config, source, device=place, dtype=work_dtype, quantize=quantize)
     try:
         model, info = DynFocusForConditionalGeneration.from_pretrained(
             source,
             dtype=dtype or "auto",
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported by _check_keys, all of them
+            **options,
         )
         processor = DynFocusProcessor.from_pretrained(source)
     except _LOADING_ERRORS as error:
-        raise ValueError(
-            f"{source} cannot be loaded ({_first_line(error)}); give a folder that "
-            "save_pretrained wrote, whole"
-        ) from error
+        raise _unloadable(source, error) from error
     _check_keys(source, info)
     _check_vocabulary(source, model, processor)
-    return model.to(device).eval(), processor
+    if not options:
+        model = model.to(place)
+    return model.eval(), processor
+
+
+def _unloadable(source: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{source} cannot be loaded ({_first_line(error)}); give a folder that "
+        "save_pretrained wrote, whole"
+    )
+
+
+def _placement(
+    place: str,
+    dtype: torch.dtype,
+    quantize: str | None,
+    device_map: str | dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Give what transformers needs to quantise and to spread; nothing for neither."""
+    options: dict[str, Any] = {}
+    quantization = quantization_config(quantize, dtype)
+    if quantization is not None:
+        options["quantization_config"] = quantization
+    if options or device_map is not None:
+        if find_spec("accelerate") is None:
+            raise ImportError(
+                "quantize and device_map need accelerate, which is not installed; "
+                "install it with pip install 'dynfocus[quantization]'"
+            )
+        options["device_map"] = {"": place} if device_map is None else device_map
+    return options
 
 
 def _locate(name: str | Path) -> str:

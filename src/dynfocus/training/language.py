@@ -21,7 +21,6 @@ from tokenizers import (
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import (
-    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -195,8 +194,3 @@ def make_language_job(recipe: Recipe) -> Job:
         finish=finish,
         collator=lambda samples: pad_samples(samples, int(tokenizer.pad_token_id)),
     )
-
-
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
-    """Load a tokenizer from a folder."""
-    return AutoTokenizer.from_pretrained(str(folder))

@@ -14,17 +14,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import (
-    AutoConfig,
-    InstructBlipQFormerConfig,
-    InstructBlipVisionModel,
-    LlamaForCausalLM,
-)
 from transformers.utils import is_flash_attn_2_available
 
 from dynfocus.focus import FocusSettings, num_video_tokens
+from dynfocus.models import assembling
 from dynfocus.models.dynfocus import (
-    DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
@@ -38,7 +32,6 @@ from dynfocus.training.dataset import (
     Layout,
 )
 from dynfocus.training.features import FeatureCache
-from dynfocus.training.language import VIDEO_TOKEN, load_tokenizer
 from dynfocus.training.loop import Job
 from dynfocus.training.lora import (
     LoraSettings,
@@ -259,7 +252,7 @@ def _start(
 def assemble(
     vision_tower: str, language_model: str, settings: Mapping[str, Any]
 ) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
-    """Put a trainable model together from a vision tower and a language model.
+    """Put a model together from two folders that earlier recipes made, in float32.
 
     Args:
         vision_tower: Folder of an ``InstructBlipVisionModel``.
@@ -273,35 +266,14 @@ def assemble(
         raise ValueError(
             f"model: unknown group {unknown[0]!r}; known: {', '.join(known)}"
         )
-    tokenizer = load_tokenizer(language_model)
-    tower = InstructBlipVisionModel.from_pretrained(vision_tower)
-    reader = LlamaForCausalLM.from_pretrained(language_model)
-    focus = FocusSettings.from_dict(dict(settings.get("focus", {})))
-    changes = dict(settings.get("qformer", {}))
-    unknown = sorted(set(changes) - set(InstructBlipQFormerConfig().to_dict()))
-    if unknown:
-        raise ValueError(f"model.qformer: unknown setting {unknown[0]!r}")
-    qformer = InstructBlipQFormerConfig(vocab_size=len(tokenizer), **changes)
-    config = DynFocusConfig(
-        vision_config=tower.config,
-        qformer_config=qformer,
-        text_config=AutoConfig.from_pretrained(language_model),
-        focus=focus,
-        video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
-    )
-    model = DynFocusForConditionalGeneration(config)
-    model.vision_tower.load_state_dict(tower.state_dict())
-    model.language_model.load_state_dict(reader.state_dict())
-    clock = model.cooperative_encoding.time_encoding
-    if clock is not None:  # as loud as the words that it is to be written in
-        words = float(model.get_input_embeddings().weight.detach().std())
-        clock.tables.weight.data.copy_(clock.draw_tables(words))
-    processor = DynFocusProcessor(
-        tokenizer,
-        focus=focus,
-        frame_size=config.frame_size,
+    choices = assembling.Choices(
+        focus=FocusSettings.from_dict(dict(settings.get("focus", {}))),
+        qformer=dict(settings.get("qformer", {})),
+        question_first=bool(settings.get("question_first", False)),
         image_mean=PIXEL_MEAN,
         image_std=PIXEL_STD,
-        question_first=bool(settings.get("question_first", False)),
+        dtype=torch.float32,
+        seed=None,
     )
-    return model, processor
+    made = assembling.assemble(vision_tower, language_model, choices=choices)
+    return made.model, made.processor

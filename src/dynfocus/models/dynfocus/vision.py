@@ -17,7 +17,7 @@ class PatchFeatures(NamedTuple):
     content: Tensor
     """Last hidden states before the final norm, class token dropped, ``[F, N, D_v]``."""
     normalised: Tensor
-    """Output of the tower with its class token, ``[F, N + 1, D_v]``, for a Q-Former."""
+    """Those after it, with the class token if any, ``[F, N + 1, D_v]``, for a Q-Former."""
 
 
 def build_vision_tower(config: Any) -> Any:
@@ -40,7 +40,8 @@ def encode_pixels(tower: Any, pixel_values: Tensor) -> PatchFeatures:
     """Run the tower over some frames.
 
     InstructBLIP's tower is run piece by piece, so that the hidden states of its 39
-    layers are not all kept in memory for the sake of the last one.
+    layers are not all kept in memory for the sake of the last one. CLIP's class applies
+    its final norm to the class token alone; here it is applied to all of them.
 
     Args:
         tower: What `build_vision_tower` gave.
@@ -56,6 +57,13 @@ def encode_pixels(tower: Any, pixel_values: Tensor) -> PatchFeatures:
         normalised = tower.post_layernorm(hidden)
     else:
         outputs = tower(pixels, output_hidden_states=True, return_dict=True)
-        hidden, normalised = outputs.hidden_states[-1], outputs.last_hidden_state
+        hidden = outputs.hidden_states[-1]
+        norm = getattr(_inner(tower), "post_layernorm", None)  # CLIP, SigLIP
+        normalised = outputs.last_hidden_state if norm is None else norm(hidden)
     num_prefix = hidden.shape[1] - count_patches(tower.config)  # class token, registers
     return PatchFeatures(content=hidden[:, num_prefix:], normalised=normalised)
+
+
+def _inner(tower: Any) -> Any:
+    """Give the module that holds the layers; older classes wrap it once."""
+    return getattr(tower, "vision_model", tower)

@@ -1,0 +1,143 @@
+"""``dynfocus assemble``: a trainable model from checkpoints of others."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynfocus.cli.console import print_json, say
+from dynfocus.cli.options import Json, Precision, examples
+
+
+class Preset(StrEnum):
+    """The settings of the dynamic cooperative network."""
+
+    paper = "paper"
+    official = "official"
+
+
+class TextSide(StrEnum):
+    """What the Rods read of the question."""
+
+    text = "text"
+    frame_queries = "frame_queries"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=examples(
+            "dynfocus assemble --vision-from Salesforce/instructblip-vicuna-7b "
+            "--language-model lmsys/vicuna-7b-v1.5 dynfocus-7b",
+            "dynfocus assemble --vision-from eva_vit_g.pth "
+            "--qformer-from instruct_blip_vicuna7b_trimmed.pth "
+            "--question-tokenizer bert-base-uncased "
+            "--language-model lmsys/vicuna-7b-v1.5 dynfocus-7b",
+        )
+    )(assemble)
+
+
+def assemble(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of the new model.")
+    ],
+    vision_from: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE",
+            help="The vision tower: InstructBLIP, eva_vit_g.pth, LLaMA-VID, or any CLIP "
+            "or SigLIP; a file, a folder or a name on the hub.",
+        ),
+    ],
+    language_model: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE",
+            help="Any causal language model, or LLaMA-VID; a folder or a name on the hub.",
+        ),
+    ],
+    qformer_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="The Q-Former, if not the one of LLaMA-VID or of --vision-from.",
+        ),
+    ] = None,
+    connector_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Trained projectors: LLaMA-VID or its mm_projector.bin.",
+        ),
+    ] = None,
+    question_tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Tokenizer of the Q-Former, if it has none beside it.",
+        ),
+    ] = None,
+    focus: Annotated[
+        Preset, typer.Option(help="Settings of the paper or of the published code.")
+    ] = Preset.paper,
+    text_side: Annotated[
+        TextSide,
+        typer.Option(
+            help="What Rods read: the question alone (the paper), or the Q-Former's "
+            "queries of every frame (LLaMA-VID, the published code)."
+        ),
+    ] = TextSide.text,
+    image_mean: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Mean of the colours, if the tower's files do not say."),
+    ] = None,
+    image_std: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Their deviation, if the tower's files do not say."),
+    ] = None,
+    dtype: Annotated[
+        Precision, typer.Option(help="Precision of all weights.")
+    ] = Precision.bfloat16,
+    max_shard_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="Largest file of weights.")
+    ] = "2GB",
+    seed: Annotated[int, typer.Option(help="Decides the fresh weights.")] = 0,
+    json: Json = False,
+) -> None:
+    """Put a trainable model together from checkpoints of others.
+
+    Every tensor is accounted for: loaded, initialised fresh, or left unused. A file
+    that does not fit is refused. Prints the folder.
+    """
+    import torch
+
+    from dynfocus.focus import FocusSettings
+    from dynfocus.models import assembling
+
+    assembling.check_folder(out)
+    choices = assembling.Choices(
+        focus=getattr(FocusSettings, focus.value)(),
+        text_side=text_side.value,
+        question_tokenizer=question_tokenizer,
+        image_mean=image_mean,
+        image_std=image_std,
+        dtype=getattr(torch, dtype.value),
+        seed=seed,
+    )
+    made = assembling.assemble(
+        vision_from,
+        language_model,
+        qformer_from=qformer_from,
+        connector_from=connector_from,
+        choices=choices,
+    )
+    made.save(out, max_shard_size=max_shard_size)
+    for line in made.report.lines():
+        say(line)
+    if json:
+        print_json({"folder": str(out), **made.report.to_dict()})
+    else:
+        print(out)

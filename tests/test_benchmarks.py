@@ -1,0 +1,90 @@
+"""The measurements run, and their pages say what was measured."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+TINY = {
+    "dim": 16,
+    "image-size": 56,
+    "tower-mlp": 24,
+    "tower-heads": 2,
+    "tower-layers": 4,
+    "text-dim": 12,
+    "text-layers": 2,
+    "hidden-size": 32,
+    "language-mlp": 40,
+    "language-heads": 4,
+    "language-layers": 2,
+    "num-new-tokens": 2,
+    "window": 8,
+}
+
+
+@pytest.fixture
+def table9(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import the script as it is run, with its folder on the path."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("table9")
+
+
+def test_table_9_and_10_are_measured_and_written(table9, tmp_path, capsys):
+    import table9_page
+
+    words = [w for name, value in TINY.items() for w in (f"--{name}", str(value))]
+    words += ["--frames", "40", "--lengths", "3", "30", "--repeats", "1"]
+    words += ["--device", "cpu", "--dtype", "float32", "--built-tower-layers", "1"]
+    table9.main([*words, "--note", "The machine was shared.", "--out", str(tmp_path)])
+    result = json.loads((tmp_path / "table9.json").read_text())
+    page = (tmp_path / "table9.md").read_text()
+    assert capsys.readouterr().out.strip() == page.strip()
+    assert "The machine was shared." in page
+    assert "--frames 40 --lengths 3 30" in page
+    assert "The tower was built with 1 of 4 layers" in page
+    assert set(result["table_9"]) == set(table9_page.PAPER_TABLE_9)
+    assert all(row["milliseconds"] > 0 for row in result["table_9"].values())
+    ways = [(r["frames"], r["way"], r["video_tokens"]) for r in result["table_10"]]
+    assert ways == [
+        (3, "DynFocus", 3 * 40),
+        (3, "LLaMA-VID's way", 6),
+        (30, "DynFocus", 20 * 40 + 10 * 2),
+        (30, "LLaMA-VID's way", 60),
+    ]
+    for row in result["table_10"]:
+        assert row["seconds"] == pytest.approx(sum(row["stages"].values()))
+        assert 0 < row["connector_share"] < 1
+
+
+def test_flops_of_dynamic_encoding_are_those_of_its_products(table9):
+    import table9_page
+
+    sizes = table9.Sizes(**{n.replace("-", "_"): v for n, v in TINY.items()})
+    machine = table9.Machine(
+        device="cpu",
+        dtype=torch.float32,
+        repeats=1,
+        built_tower_layers=1,
+        built_language_layers=1,
+    )
+    num_frames, cones, question = 30, 20, sizes.num_question_tokens
+    rows = table9.measure_modules(sizes, machine, num_frames)
+    d, h, tokens = sizes.dim, sizes.hidden_size, 22
+    fine = cones * (16 + tokens) * (d * h + h * h)
+    coarse = num_frames * (d * h + h * h + d * h)
+    keys = num_frames * tokens * d * d + question * sizes.text_dim * d
+    attention = num_frames * tokens * (question * d + d + question)
+    wanted = 2 * (fine + coarse + keys + attention) / 1e9
+    got = rows["dynamic encoding"]
+    assert got["gflops"] == pytest.approx(wanted, rel=0.02)
+    paper = 22_552_576 + 5_771_264 + 1_983_872
+    assert round(paper / 1e6, 2) == table9_page.PAPER_TABLE_9["dynamic encoding"][1]
+    projectors = d * h + h + h * h + h + d * h + h + d * d + d
+    question_projector = sizes.text_dim * d + d
+    assert got["million_parameters"] == (projectors + question_projector) / 1e6
