@@ -11,7 +11,6 @@ their seconds are then multiplied, and the page says so. Writes docs/results/tab
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -42,7 +41,7 @@ from dynfocus.focus import (
 from dynfocus.methods.connectors import ConnectorSizes, build_connector
 from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus.vision import encode_pixels
-from dynfocus.provenance import source_commit
+from dynfocus.provenance import processor_name, source_commit
 
 CONNECTOR = ("S-DPC", "T-DPC", "dynamic selection", "dynamic encoding", "connector")
 
@@ -118,11 +117,7 @@ class Machine:
         """Name the hardware."""
         if self.device.startswith("cuda"):
             return torch.cuda.get_device_name(self.device)
-        cores = f"{torch.get_num_threads()} threads"
-        info = Path("/proc/cpuinfo")
-        lines = info.read_text().splitlines() if info.is_file() else []
-        names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-        return f"{names[0] if names else platform.processor()}, {cores}"
+        return f"{processor_name()}, {torch.get_num_threads()} threads"
 
 
 class Network:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 
 from dynfocus import provenance
-from dynfocus.provenance import source_commit
+from dynfocus.provenance import (
+    describe_hardware,
+    processor_name,
+    source_commit,
+)
 
 
 def test_a_checkout_names_its_commit_or_none():
@@ -17,3 +21,10 @@ def test_outside_a_checkout_the_commit_is_unknown(monkeypatch, tmp_path):
     assert source_commit() == "unknown"
     monkeypatch.setenv("PATH", "")
     assert source_commit() == "unknown"
+
+
+def test_hardware_names_processor_threads_and_torch():
+    assert processor_name()
+    described = describe_hardware()
+    assert described.startswith(processor_name())
+    assert re.search(r", \d+ threads?, torch \d", described)

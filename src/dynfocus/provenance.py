@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from pathlib import Path
 
@@ -14,3 +15,20 @@ def source_commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()
+
+
+def describe_hardware() -> str:
+    """Name the processor, the threads in use and the version of torch."""
+    import torch
+
+    threads = torch.get_num_threads()
+    noun = "thread" if threads == 1 else "threads"
+    return f"{processor_name()}, {threads} {noun}, torch {torch.__version__}"
+
+
+def processor_name() -> str:
+    """Name the processor as the system does, or its kind where that says nothing."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1] for line in lines if line.startswith("model name")]
+    return names[0].strip() if names else platform.processor() or platform.machine()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +11,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dynfocus.evaluation.ablations import Experiment
 from dynfocus.evaluation.experiment import Plan
+from dynfocus.provenance import describe_hardware
 
 Record = dict[str, Any]
 Records = Mapping[str, Sequence[Record]]
@@ -126,7 +125,7 @@ def write_experiment(
         if experiment.name == "methods"
         else f"ablation-{experiment.name}"
     )
-    hardware = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    hardware = describe_hardware()
     document = {
         "command": command,
         "commit": commit,

@@ -7,7 +7,6 @@ are kept one line a question as they come, so a run that stops continues.
 from __future__ import annotations
 
 import json
-import platform
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -15,11 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dynfocus.evaluation.scoring import chance, is_right
 from dynfocus.models.answering import FocusedModel
 from dynfocus.models.dynfocus.frames import uniform_indices
+from dynfocus.provenance import describe_hardware
 from dynfocus.world import KINDS, WorldQuestion, make_video
 from dynfocus.world.dataset import draw_duration
 from dynfocus.world.scene import Split
@@ -232,7 +230,7 @@ def write_results(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = summarise(records)
-    hardware = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    hardware = describe_hardware()
     tokens = sum(r["tokens"] for r in records) / len(records)
     seconds = sum(r["seconds"] for r in records) / len(records)
     recall = selection_recall(records)
