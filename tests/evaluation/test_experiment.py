@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ from dynfocus.focus import FocusSettings
 from dynfocus.methods import VideoPatches
 from dynfocus.models.loading import load_parts
 from dynfocus.training.connectors import load_connected
+from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.language import train_tokenizer
 from dynfocus.training.stages import assemble
 
@@ -195,15 +197,20 @@ def test_the_prompt_of_an_answer_is_the_one_of_training(start):
     connected.answer = answer
     question = "What letter is on the red square?"
     answer_question(connected, processor, connected.prepare(video), question)
-    from dynfocus.training.conversation import encode_conversation, insert_before
-
-    text = f"{'<video>' * 6}\n{question}"
-    encoded = encode_conversation(processor.tokenizer, [(text, "C")])
-    lead = processor.lead_in(question)
-    full = insert_before(encoded, connected.video_token_id, lead)["input_ids"]
+    turns = [
+        {"from": "human", "value": f"<image>\n{question}"},
+        {"from": "gpt", "value": "C"},
+    ]
+    sample = {"id": "a", "video": "a.mp4", "conversations": turns}
+    shown = SimpleNamespace(num_frames=3)
+    store = SimpleNamespace(load=lambda medium: shown, num_frames=lambda medium: 3)
+    dataset = ConversationDataset(
+        [sample], store, processor, connected.num_tokens, Layout(template="roles")
+    )
+    full = dataset[0]["input_ids"]
     length = seen["ids"].shape[1]
     assert seen["ids"][0].tolist() == full[:length].tolist()
-    assert len(lead) > 0
+    assert len(processor.lead_in(question)) > 0
     assert full[length:].tolist() == processor.tokenizer.encode(
         " C", add_special_tokens=False
     ) + [2]
