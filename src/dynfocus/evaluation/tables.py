@@ -237,19 +237,23 @@ def _show(value: Share | None) -> str:
 
 def draw_experiment(experiment: Experiment, records: Records, plan: Plan) -> Figure:
     """Draw mean accuracy of each test set over the tokens, or over ``x``, or as bars."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    is_crowded = experiment.name == "methods"
+    figure = Figure(figsize=(11 if is_crowded else 8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     if experiment.axis:
         draw: Callable[..., None] = _draw_line
-    elif experiment.name == "methods":
+    elif is_crowded:
         draw = _draw_tokens
     else:
         draw = _draw_bars
     for number, test in enumerate(plan.sets):
         draw(axes, experiment, records, test.name, number)
     axes.set_title(experiment.title)
-    axes.legend()
+    if is_crowded:
+        figure.legend(loc="outside right upper")
+    else:
+        axes.legend()
     return figure
 
 
