@@ -35,3 +35,20 @@ def test_public_names_are_sorted_and_there(room):
     assert list(module.__all__) == sorted(module.__all__)
     for name in module.__all__:
         assert getattr(module, name).__doc__
+
+
+def test_a_plain_install_answers_without_the_extras():
+    program = """
+import sys
+for name in ("accelerate", "peft", "bitsandbytes"):
+    sys.modules[name] = None
+import dynfocus.evaluation, dynfocus.methods, dynfocus.models, dynfocus.report
+import dynfocus.world
+from dynfocus.cli import main
+sys.exit(main(["train", "nothing.yaml"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "pip install 'dynfocus[train]'" in done.stderr

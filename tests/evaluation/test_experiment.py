@@ -16,16 +16,22 @@ from transformers import (
 )
 
 from dynfocus.cli import evaluate as command
-from dynfocus.evaluation import EXPERIMENTS, Arm, Experiment, Plan, run_arms
 from dynfocus.evaluation import experiment as module
-from dynfocus.evaluation.ablations import ABLATIONS, BASE
+from dynfocus.evaluation.ablations import ABLATIONS, BASE, EXPERIMENTS, Experiment
 from dynfocus.evaluation.comparison import (
     choose_frames,
     gains,
     recall_without_training,
     selection_lines,
 )
-from dynfocus.evaluation.experiment import Lesson, TestSet, answer_question
+from dynfocus.evaluation.experiment import (
+    Arm,
+    Lesson,
+    Plan,
+    TestSet,
+    answer_question,
+    run_arms,
+)
 from dynfocus.evaluation.tables import (
     accuracy,
     agreement,

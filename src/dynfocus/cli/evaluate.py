@@ -23,7 +23,7 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dynfocus.evaluation import Plan
+    from dynfocus.evaluation.experiment import Plan
 
 ABLATIONS = (
     "cones-rods",
@@ -236,7 +236,7 @@ def _run_experiments(
     """Run experiments one after another; print their pages, or where they are."""
     from transformers.utils import logging
 
-    from dynfocus.evaluation import make_plan
+    from dynfocus.evaluation.experiment import make_plan
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -256,12 +256,10 @@ def _run_experiments(
 
 
 def _run_experiment(name: str, plan: Plan, out: Path, runs: Path) -> Path:
-    from dynfocus.evaluation import (
-        EXPERIMENTS,
-        compare_systems,
-        run_arms,
-        write_experiment,
-    )
+    from dynfocus.evaluation.ablations import EXPERIMENTS
+    from dynfocus.evaluation.comparison import compare_systems
+    from dynfocus.evaluation.experiment import run_arms
+    from dynfocus.evaluation.tables import write_experiment
     from dynfocus.provenance import source_commit
 
     experiment = EXPERIMENTS[name]

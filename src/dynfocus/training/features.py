@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from rich.console import Console
 from rich.progress import track
 from safetensors import safe_open
@@ -23,6 +22,14 @@ from dynfocus.training.failures import SAMPLE_ERRORS
 from dynfocus.training.sources import Sample
 from dynfocus.video import SampledFrames
 from dynfocus.world.conversations import parse_address, render_address
+
+try:
+    from accelerate import PartialState
+except ImportError as error:
+    raise ImportError(
+        "training and experiments need accelerate, which is not installed; install it "
+        "with pip install 'dynfocus[train]'"
+    ) from error
 
 logger = logging.getLogger(__name__)
 
