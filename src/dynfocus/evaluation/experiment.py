@@ -8,6 +8,7 @@ says. Only the connector starts fresh.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,7 +23,12 @@ from dynfocus.methods import ConnectedLanguageModel
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.loading import load_parts
 from dynfocus.training import Recipe, Schedule
-from dynfocus.training.connectors import PARTS, load_connected, make_connector_job
+from dynfocus.training.connectors import (
+    PARTS,
+    WEIGHTS,
+    load_connected,
+    make_connector_job,
+)
 from dynfocus.training.loop import train
 from dynfocus.training.patches import PatchCache
 from dynfocus.world import make_questions
@@ -30,7 +36,6 @@ from dynfocus.world.conversations import WorldAddress
 from dynfocus.world.dataset import draw_duration
 
 Progress = Callable[[str], None]
-VIDEO_TOKEN = "<video>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,20 +241,14 @@ def _train_arm(arm: Arm, plan: Plan, seed: int, folder: Path) -> Path:
     weights: Path | None = None
     for number, lesson in enumerate(arm.lessons):
         output = folder / f"{arm.name}-seed{seed}-lesson{number + 1}"
-        if not (output / "connected.safetensors").is_file():
+        if not (output / WEIGHTS).is_file():
             recipe = make_recipe(arm, lesson, plan, seed, output, weights)
             train(recipe, make_connector_job, resume=True)
             for checkpoint in output.glob("checkpoint-*"):
-                _remove(checkpoint)
+                shutil.rmtree(checkpoint)
         weights = output
     assert weights is not None
     return weights
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
 
 
 def make_recipe(

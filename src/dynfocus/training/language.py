@@ -26,13 +26,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
 from dynfocus.training.conversation import encode_conversation, pad_samples
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
 from dynfocus.world.questions import make_questions
 from dynfocus.world.scene import Scene, make_scene
 
-VIDEO_TOKEN = "<video>"
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", VIDEO_TOKEN)
 FRAME_MARK = "|"
 
