@@ -6,11 +6,13 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import track
 from safetensors import safe_open
+from torch import nn
 
 from dynfocus.index import VideoFeatures, load_features, save_features
 from dynfocus.models.dynfocus import (
@@ -208,7 +210,12 @@ def _fingerprint(
             )
         ).encode()
     )
-    for name, tensor in sorted(model.vision_tower.state_dict().items()):
+    digest_weights(digest, model.vision_tower)
+    return digest.hexdigest()
+
+
+def digest_weights(digest: Any, module: nn.Module) -> None:
+    """Add the names and weights of a module to a hash, whatever their precision."""
+    for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()

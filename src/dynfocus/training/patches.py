@@ -23,7 +23,7 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.dynfocus.vision import encode_pixels
-from dynfocus.training.features import load_frames, medium_path
+from dynfocus.training.features import digest_weights, load_frames, medium_path
 
 _WINDOW = 64
 
@@ -53,9 +53,7 @@ class PatchCache:
         self.fps = fps
         self.max_frames = max_frames
         digest = hashlib.sha256(repr(processor.frame_size).encode())
-        for name, tensor in sorted(self.tower.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().float().cpu().numpy().tobytes())
+        digest_weights(digest, self.tower)
         self._tower_digest = digest.hexdigest()
 
     def path(self, medium: str) -> Path:
