@@ -188,6 +188,26 @@ def test_answers_of_other_settings_are_refused(plan, tmp_path):
         run_arms(ARMS[:1], plan, tmp_path, print)
 
 
+def test_weights_of_other_settings_are_refused(plan, tmp_path):
+    run_arms(ARMS[:1], plan, tmp_path, lambda text: None)
+    (tmp_path / "base-seed0.jsonl").unlink()
+    other = replace(plan, learning_rate=0.5)
+    with pytest.raises(ValueError, match="base-seed0-lesson1 was trained with other"):
+        run_arms(ARMS[:1], other, tmp_path, print)
+
+
+def test_finished_weights_are_used_after_their_folder_has_moved(
+    plan, tmp_path, monkeypatch
+):
+    records = run_arms(ARMS[2:], plan, tmp_path / "runs", lambda text: None)
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    (tmp_path / "moved" / "two-seed0.jsonl").unlink()
+    monkeypatch.setattr(module, "train", None)
+    again = run_arms(ARMS[2:], plan, tmp_path / "moved", lambda text: None)
+    texts = [[r["answer"] for r in run["two"]] for run in (records, again)]
+    assert texts[0] == texts[1]
+
+
 def test_the_prompt_of_an_answer_is_the_one_of_training(start):
     model, processor = load_parts(start, device="cpu")
     connected = load_connected(model, "llama_vid", {}).eval()

@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from dynfocus.training.connectors import (
 )
 from dynfocus.training.loop import train
 from dynfocus.training.patches import PatchCache
+from dynfocus.training.recipe import RECIPE_FILE, load_recipe
 from dynfocus.world import make_questions
 from dynfocus.world.conversations import WorldAddress
 from dynfocus.world.dataset import draw_duration
@@ -241,14 +242,30 @@ def _train_arm(arm: Arm, plan: Plan, seed: int, folder: Path) -> Path:
     weights: Path | None = None
     for number, lesson in enumerate(arm.lessons):
         output = folder / f"{arm.name}-seed{seed}-lesson{number + 1}"
+        recipe = make_recipe(arm, lesson, plan, seed, output, weights)
+        _check_same_lesson(output, recipe)
         if not (output / WEIGHTS).is_file():
-            recipe = make_recipe(arm, lesson, plan, seed, output, weights)
             train(recipe, make_connector_job, resume=True)
             for checkpoint in output.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
         weights = output
     assert weights is not None
     return weights
+
+
+def _check_same_lesson(output: Path, recipe: Recipe) -> None:
+    """Refuse weights and checkpoints that other settings left in a lesson's folder."""
+    path = output / RECIPE_FILE
+    if path.is_file() and _portable(load_recipe(path)) != _portable(recipe):
+        raise ValueError(
+            f"{output} was trained with other settings; delete it or name another folder"
+        )
+
+
+def _portable(recipe: Recipe) -> Recipe:
+    """Drop where things lie, which does not change what is learnt."""
+    start = {name: Path(value).name for name, value in recipe.start.items()}
+    return replace(recipe, output="-", start=start, data=recipe.data | {"cache": ""})
 
 
 def make_recipe(

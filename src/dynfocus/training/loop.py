@@ -37,7 +37,7 @@ from dynfocus.training.checkpoint import (
 from dynfocus.training.failures import BatchFacts, FailureLog
 from dynfocus.training.optimizer import MuonWithAdamW, parameter_groups
 from dynfocus.training.progress import Meter, ProgressReport
-from dynfocus.training.recipe import Recipe
+from dynfocus.training.recipe import RECIPE_FILE, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -231,7 +231,7 @@ def _prepare(
     checkpoint = find_checkpoint(output, arguments.world_size) if resume else None
     if arguments.should_save:
         failures.restore(_load_state(checkpoint).global_step if checkpoint else 0)
-        (output / "recipe.yaml").write_text(
+        (output / RECIPE_FILE).write_text(
             f"# commit: {source_commit()}\n{recipe.to_yaml()}", encoding="utf-8"
         )
     return checkpoint

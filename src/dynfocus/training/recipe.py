@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+RECIPE_FILE = "recipe.yaml"
+"""What a run was, in its output folder."""
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "linear", "constant")
 OPTIMIZERS = ("adamw", "muon")
