@@ -265,7 +265,7 @@ def _check_same_lesson(output: Path, recipe: Recipe) -> None:
 def _portable(recipe: Recipe) -> Recipe:
     """Drop where things lie, which does not change what is learnt."""
     start = {name: Path(value).name for name, value in recipe.start.items()}
-    return replace(recipe, output="-", start=start, data=recipe.data | {"cache": ""})
+    return replace(recipe, output="-", start=start, data={**recipe.data, "cache": ""})
 
 
 def make_recipe(

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dynfocus.focus import plan_budget
 from dynfocus.index import VideoFeatures, VideoIndex
 from dynfocus.models.answers import Answer, FrameReport, report_frames
 from dynfocus.models.chat import (
@@ -28,14 +27,11 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
     VideoInputs,
 )
-from dynfocus.models.dynfocus.blocks import join_frames
 from dynfocus.models.dynfocus.frames import Video
-from dynfocus.models.dynfocus.media import take_evenly
+from dynfocus.models.encoding import Progress, VideoEncoder
 from dynfocus.models.generation import CallbackStreamer, FiniteLogits, check_context
 from dynfocus.models.loading import NANO, load_parts
 from dynfocus.models.prototype_maps import PrototypeMap, map_prototypes
-from dynfocus.models.sources import OpenedVideo, make_thumbnails, open_video
-from dynfocus.video import SampledFrames
 
 __all__ = [
     "METHODS",
@@ -48,9 +44,6 @@ __all__ = [
 ]
 
 METHODS = ("dynfocus",)
-_WINDOW = 64
-
-Progress = Callable[[int, int], None]
 
 
 class FocusedModel:
@@ -71,6 +64,7 @@ class FocusedModel:
         self.model = model.eval()
         self.processor = processor
         self.name = name
+        self._encoder = VideoEncoder(self.model, processor)
 
     @property
     def is_nano(self) -> bool:
@@ -116,7 +110,13 @@ class FocusedModel:
         check_question(question)
         _check_method(method)
         check_count("max_new_tokens", max_new_tokens)
-        features = self._features(video, fps, max_frames, max_video_tokens, progress)
+        features = self._encoder.features(
+            video,
+            fps=fps,
+            max_frames=max_frames,
+            max_video_tokens=max_video_tokens,
+            progress=progress,
+        )
         return self.answer_turn(
             features,
             question,
@@ -147,13 +147,8 @@ class FocusedModel:
         """
         if isinstance(video, VideoIndex):
             return video
-        opened = self._open(video, fps, max_frames, progress)
-        return VideoIndex(
-            features=self._encode(opened.sampled, progress),
-            source=opened.source,
-            duration=opened.duration,
-            fps=fps,
-            thumbnails=make_thumbnails(opened.sampled.frames, opened.size),
+        return self._encoder.index(
+            video, fps=fps, max_frames=max_frames, progress=progress
         )
 
     def chat(
@@ -177,7 +172,13 @@ class FocusedModel:
         Returns:
             The conversation.
         """
-        features = self._features(video, fps, max_frames, max_video_tokens, progress)
+        features = self._encoder.features(
+            video,
+            fps=fps,
+            max_frames=max_frames,
+            max_video_tokens=max_video_tokens,
+            progress=progress,
+        )
         return ChatSession(self, features, max_video_tokens)
 
     def answer_turn(
@@ -244,7 +245,13 @@ class FocusedModel:
             The ``frames`` of the answer that `ask` would give.
         """
         check_question(question)
-        features = self._features(video, fps, max_frames, max_video_tokens, progress)
+        features = self._encoder.features(
+            video,
+            fps=fps,
+            max_frames=max_frames,
+            max_video_tokens=max_video_tokens,
+            progress=progress,
+        )
         inputs = self._prompt(features, question, (), max_video_tokens)
         with torch.inference_mode():
             (tokens,) = self.model.build_video_tokens(VideoInputs.of(inputs))
@@ -308,65 +315,6 @@ class FocusedModel:
         text: str = tokenizer.decode(output[0], skip_special_tokens=True)
         return text.strip()
 
-    def _features(
-        self,
-        video: Video,
-        fps: float,
-        max_frames: int | None,
-        max_video_tokens: int | None,
-        progress: Progress | None,
-    ) -> VideoFeatures:
-        """Encode a video unless it is encoded, no more frames than the budget holds."""
-        content: SampledFrames | VideoFeatures
-        if isinstance(video, VideoIndex | VideoFeatures):
-            content = video.features if isinstance(video, VideoIndex) else video
-            num_frames = content.num_frames
-            if max_frames is not None:
-                check_count("max_frames", max_frames)
-                num_frames = min(num_frames, max_frames)
-        else:
-            content = self._open(video, fps, max_frames, progress).sampled
-            num_frames = len(content.frames)
-        if max_video_tokens is not None:
-            settings = self.model.settings
-            num_frames = plan_budget(num_frames, settings, max_video_tokens).num_frames
-        content = take_evenly(content, num_frames)
-        if isinstance(content, VideoFeatures):
-            return content
-        return self._encode(content, progress)
-
-    def _open(
-        self,
-        video: Any,
-        fps: float,
-        max_frames: int | None,
-        progress: Progress | None,
-    ) -> OpenedVideo:
-        return open_video(
-            video,
-            fps=fps,
-            max_frames=max_frames,
-            frame_size=self.processor.frame_size,
-            progress=None if progress is None else _first_half(progress),
-        )
-
-    def _encode(
-        self, sampled: SampledFrames, progress: Progress | None
-    ) -> VideoFeatures:
-        num_frames = len(sampled.frames)
-        parts = []
-        with torch.no_grad():
-            for start in range(0, num_frames, _WINDOW):
-                window = sampled.frames[start : start + _WINDOW]
-                parts.append(
-                    self.model.encode_frames(self.processor.pixel_values(window))
-                )
-                if progress is not None:
-                    done = min(start + _WINDOW, num_frames)
-                    progress(num_frames + done, 2 * num_frames)
-            features = join_frames(parts, torch.from_numpy(sampled.times))
-            return self.model.add_prototypes(features)
-
 
 def load_model(
     name: str | Path = NANO,
@@ -394,11 +342,6 @@ def load_model(
         name, device=device, dtype=dtype, quantize=quantize, device_map=device_map
     )
     return FocusedModel(model, processor, str(name))
-
-
-def _first_half(progress: Progress) -> Progress:
-    """Let decoding fill the first half of the steps; encoding fills the second."""
-    return lambda done, total: progress(done, 2 * total)
 
 
 def _check_method(method: str | None) -> None:
