@@ -27,6 +27,7 @@ def test_importing_the_package_imports_nothing_heavy():
         "dynfocus.index",
         "dynfocus.models",
         "dynfocus.models.dynfocus",
+        "dynfocus.selection",
         "dynfocus.video",
     ],
 )

@@ -21,7 +21,7 @@ from transformers import (
 
 import dynfocus
 from dynfocus.evaluation.redundancy import (
-    DualEncoder,
+    DualFrameEncoder,
     FocusedEncoder,
     FrameQuestion,
     ImageFeatureEncoder,
@@ -33,6 +33,7 @@ from dynfocus.evaluation.redundancy import (
     repetition,
 )
 from dynfocus.focus import FocusSettings
+from dynfocus.selection import DualEncoder
 from dynfocus.video import SampledFrames, VideoWriter
 from dynfocus.world import make_video
 
@@ -152,14 +153,14 @@ def clip_folder(tmp_path) -> Path:
 
 
 def test_an_image_text_encoder_sees_repetition_and_relevance(clip_folder, two_scenes):
-    encoder = DualEncoder(str(clip_folder))
+    encoder = DualFrameEncoder(DualEncoder(str(clip_folder)))
     asked = FrameQuestion(video=two_scenes, question="what?", answer="noise")
     found = measure_redundancy(two_scenes, encoder, [asked], fps=2)
     assert found.num_frames == 20
     assert found.repetition.argmin() == 11
     frames = np.random.default_rng(1).integers(0, 255, (3, 40, 40, 3), dtype=np.uint8)
     video = encoder.read(SampledFrames(frames, np.arange(3.0)))
-    model, processor = encoder.model, encoder.processor
+    model, processor = encoder.encoder.model, encoder.encoder.processor
     with torch.inference_mode():
         joint = model(
             **processor(

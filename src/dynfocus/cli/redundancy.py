@@ -134,16 +134,17 @@ def redundancy(
 
 def _load_encoder(name: str | None) -> FrameEncoder:
     from dynfocus.evaluation.redundancy import (
-        DualEncoder,
+        DualFrameEncoder,
         FocusedEncoder,
         ImageFeatureEncoder,
     )
+    from dynfocus.selection import DualEncoder
 
     if name is None:
         return ImageFeatureEncoder()
     if name == "nano":
         return FocusedEncoder(load_model(name))
-    return DualEncoder(name)
+    return DualFrameEncoder(DualEncoder(name))
 
 
 def _questions_about(file: Path, asked: list[FrameQuestion]) -> list[FrameQuestion]:

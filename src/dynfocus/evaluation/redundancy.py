@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from dynfocus.models.answering import FocusedModel
-from dynfocus.report.image_features import LOOK_PIXELS, fit_size, image_features
+from dynfocus.selection import DualEncoder, fit_size, image_features
+from dynfocus.selection.image_features import LOOK_PIXELS
 from dynfocus.video import SampledFrames, VideoReader
 
 Floats = NDArray[np.float64]
@@ -25,8 +24,6 @@ Progress = Callable[[int, int], None]
 
 _FLAT = 1e-9
 """Spread below which similarities count as all equal."""
-_MOST_PIXELS = 448
-_BATCH = 32
 NUM_BINS = 20
 
 
@@ -147,69 +144,32 @@ class ImageFeatureEncoder:
         )
 
 
-class DualEncoder:
+class DualFrameEncoder:
     """An image-text encoder of transformers: CLIP, SigLIP and their like.
 
     Args:
-        name: A folder or a name on the hub.
+        encoder: The encoder.
     """
 
-    def __init__(self, name: str) -> None:
-        from transformers import AutoModel, AutoProcessor
-
-        self.model = _load(AutoModel, name).eval()
-        if not hasattr(self.model, "get_text_features"):
-            raise ValueError(
-                f"{name} is a {type(self.model).__name__}, which does not compare "
-                "pictures with words; name a dual encoder such as CLIP or SigLIP"
-            )
-        self.processor = _load(AutoProcessor, name)
+    def __init__(self, encoder: DualEncoder) -> None:
+        self.encoder = encoder
 
     def size(self, own: tuple[int, int]) -> tuple[int, int]:
-        """Make the longer side 448 pixels at most; the processor crops and resizes."""
-        return fit_size(own, min(max(own), _MOST_PIXELS))
+        """Give the size that the encoder wants."""
+        return self.encoder.size(own)
 
-    @torch.inference_mode()
     def read(self, frames: SampledFrames) -> NDArray[np.float32]:
         """Encode the frames, ``[T, C]``."""
-        parts = []
-        for start in range(0, len(frames.frames), _BATCH):
-            pictures = list(frames.frames[start : start + _BATCH])
-            inputs = self.processor(images=pictures, return_tensors="pt")
-            parts.append(_features(self.model.get_image_features(**inputs)))
-        return np.concatenate(parts)
+        return self.encoder.encode_frames(frames.frames)
 
     def repetition(self, video: NDArray[np.float32]) -> Floats:
         """Score repetition (Eq. 14)."""
         return repetition(video)
 
-    @torch.inference_mode()
     def relevance(self, video: NDArray[np.float32], asked: FrameQuestion) -> Floats:
         """Score relevance to question and answer (Eq. 15)."""
         words = f"{asked.question} {asked.answer}".strip()
-        inputs = self.processor(
-            text=[words], return_tensors="pt", padding="max_length", truncation=True
-        )
-        (text,) = _features(self.model.get_text_features(**inputs))
-        return relevance(video, text)
-
-
-def _load(kind: Any, name: str) -> Any:
-    try:
-        return kind.from_pretrained(name)
-    except OSError as error:
-        reason = " ".join(str(error).split())
-        raise FileNotFoundError(
-            f"the encoder {name!r} could not be loaded: {reason}"
-        ) from error
-
-
-def _features(output: Any) -> NDArray[np.float32]:
-    """Take the features from a tensor, or from an output that pools them."""
-    if not isinstance(output, torch.Tensor):
-        output = output.pooler_output
-    array: NDArray[np.float32] = F.normalize(output.float(), dim=1).numpy()
-    return array
+        return relevance(video, self.encoder.encode_words(words))
 
 
 class FocusedEncoder:

@@ -6,7 +6,6 @@ from dynfocus.report.contact_sheet import (
     draw_storyboard,
     write_storyboard,
 )
-from dynfocus.report.image_features import image_features
 from dynfocus.report.output import (
     UnwritableFileError,
     check_writable,
@@ -20,6 +19,7 @@ from dynfocus.report.timelines import (
     draw_timelines,
     write_timelines,
 )
+from dynfocus.selection.image_features import image_features
 
 __all__ = [
     "QuestionTimeline",

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from dynfocus.focus import ClusterResult, dpc_knn
-from dynfocus.report.image_features import LOOK_PIXELS, fit_size, image_features
+from dynfocus.selection.image_features import LOOK_PIXELS, fit_size, image_features
 from dynfocus.video import VideoReader
 
 Progress = Callable[[int, int], None]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dynfocus.report import image_features
-from dynfocus.report.image_features import _edges, _histogram, _lab, _mean_in_cells
+from dynfocus.selection import image_features
+from dynfocus.selection.image_features import _edges, _histogram, _lab, _mean_in_cells
 
 
 def random_frames(count: int, seed: int = 0) -> np.ndarray:
