@@ -118,6 +118,13 @@ def register(app: typer.Typer) -> None:
             "dynfocus eval ablation clustering --num-seeds 3 --out results",
         )
     )(ablation)
+    group.command(
+        epilog=examples(
+            "dynfocus eval recall",
+            "dynfocus eval recall --short-videos 40 --long-videos 3 -L 32 -L 256 "
+            "--compare blind=runs/nano-selection-blind/model",
+        )
+    )(recall)
     app.add_typer(group, name="eval")
 
 
@@ -223,6 +230,73 @@ def ablation(
     sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
     names = ABLATIONS if name == "all" else (name,)
     _run_experiments(names, out, runs, model, sizes, json)
+
+
+def recall(
+    out: Out = Path("docs/results"),
+    runs: Runs = Path("runs/recall"),
+    model: Model = "nano",
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="NAME=FOLDER",
+            help="Another model with the same vision tower; may be repeated.",
+        ),
+    ] = None,
+    short_videos: ShortVideos = 12,
+    medium_videos: MediumVideos = 4,
+    long_videos: Annotated[
+        int,
+        typer.Option("--long-videos", min=0, help="Unseen videos of 40 to 60 minutes."),
+    ] = 1,
+    num_cones: Annotated[
+        list[int] | None,
+        typer.Option("-K", "--num-cones", help="Cones; may be repeated.", min=1),
+    ] = None,
+    num_prototypes: Annotated[
+        list[int] | None,
+        typer.Option(
+            "-L", "--num-prototypes", help="Event prototypes; may be repeated.", min=1
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure whether frames that show the answer become Cones.
+
+    Compares the model's selection with even frames and with clustering alone, on unseen
+    videos whose evidence is known. Only frames are scored; nothing is asked.
+    """
+    from transformers.utils import logging
+
+    from dynfocus.evaluation.experiment import usual_sets
+    from dynfocus.evaluation.recall import RecallPlan, check_sources, measure_recall
+    from dynfocus.evaluation.recall_page import write_recall
+    from dynfocus.provenance import source_commit
+
+    models = {model: model}
+    for pair in compare or ():
+        name, equals, folder = pair.partition("=")
+        if not (name and equals and folder):
+            raise typer.BadParameter(f"--compare takes NAME=FOLDER, got {pair!r}")
+        models[name] = folder
+    check_sources(models)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    plan = RecallPlan(
+        models=models,
+        sets=usual_sets(short_videos, medium_videos, long_videos),
+        num_cones=tuple(sorted(set(num_cones or (1, 2, 4, 8, 16, 32)))),
+        num_prototypes=tuple(sorted(set(num_prototypes or (32,)))),
+        cache=str(runs),
+    )
+    records = measure_recall(plan, say)
+    command = shlex.join(["dynfocus", *sys.argv[1:]])
+    page = write_recall(records, plan, out, command=command, commit=source_commit())
+    if json:
+        print_json({"page": str(page), "picture": str(page.with_suffix(".png"))})
+    else:
+        print(page.read_text(encoding="utf-8"))
 
 
 def _run_experiments(

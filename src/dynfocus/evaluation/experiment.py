@@ -150,11 +150,6 @@ def make_plan(
         num_short: Unseen videos of one to three minutes.
         num_medium: Unseen videos of eight to ten minutes; may be 0.
     """
-    sets = [TestSet(name="short", num_videos=num_short, seconds=(60.0, 180.0))]
-    if num_medium:
-        sets.append(
-            TestSet(name="medium", num_videos=num_medium, seconds=(480.0, 600.0))
-        )
     return Plan(
         start=start,
         patches=str(patches),
@@ -162,8 +157,26 @@ def make_plan(
         num_caption_steps=max(1, num_steps // 4),
         num_training_videos=num_training_videos,
         seeds=tuple(range(num_seeds)),
-        sets=tuple(sets),
+        sets=usual_sets(num_short, num_medium),
     )
+
+
+def usual_sets(
+    num_short: int, num_medium: int, num_long: int = 0
+) -> tuple[TestSet, ...]:
+    """Return test sets of the usual lengths, without those of no video.
+
+    Args:
+        num_short: Videos of one to three minutes.
+        num_medium: Videos of eight to ten minutes.
+        num_long: Videos of forty minutes to an hour.
+    """
+    sets = (
+        TestSet(name="short", num_videos=num_short, seconds=(60.0, 180.0)),
+        TestSet(name="medium", num_videos=num_medium, seconds=(480.0, 600.0)),
+        TestSet(name="long", num_videos=num_long, seconds=(2400.0, 3600.0)),
+    )
+    return tuple(test for test in sets if test.num_videos)
 
 
 def run_arms(

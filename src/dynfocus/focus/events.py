@@ -152,21 +152,13 @@ class EventPrototypes(nn.Module):
     ) -> Tensor:
         """Score prototypes from 0 to 1 (Eq. 6 and the min-max after it).
 
-        Args:
-            prototypes: The prototypes of each video.
-            spatial: Spatial prototypes of the centre frames, ``[B, L, M, D]``.
-            text: Text features of the question, ``[B, n, Dq]``.
-            text_mask: True at real text tokens, ``[B, n]``.
+        The arguments are those of `rate`.
 
         Returns:
             Scores, shape ``[B, L]``, 0 in padding.
         """
         mask = prototypes.mask
-        events = prototypes.features
-        inputs = [_pool_tokens(events, self.settings.score_pooling)]
-        if self.question_context is not None:
-            inputs.append(self.question_context(events, spatial, text, text_mask))
-        raw = at_least_single(self.score_network(torch.cat(inputs, dim=2), mask))
+        raw = self.rate(prototypes, spatial, text, text_mask)
         low = raw.masked_fill(~mask, torch.inf).amin(1, keepdim=True)
         high = raw.masked_fill(~mask, -torch.inf).amax(1, keepdim=True)
         if self.settings.score_network == "global":
@@ -174,6 +166,31 @@ class EventPrototypes(nn.Module):
         else:
             scale = (high - low).clamp(min=1e-5)
         return ((raw - low) / scale).masked_fill(~mask, 0)
+
+    def rate(
+        self,
+        prototypes: TimePrototypes,
+        spatial: Tensor | None = None,
+        text: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Give each prototype its raw score (Eq. 6).
+
+        Args:
+            prototypes: The prototypes of each video.
+            spatial: Spatial prototypes of the centre frames, ``[B, L, M, D]``.
+            text: Text features of the question, ``[B, n, Dq]``.
+            text_mask: True at real text tokens, ``[B, n]``.
+
+        Returns:
+            Raw scores, shape ``[B, L]``, without meaning in padding.
+        """
+        events = prototypes.features
+        inputs = [_pool_tokens(events, self.settings.score_pooling)]
+        if self.question_context is not None:
+            inputs.append(self.question_context(events, spatial, text, text_mask))
+        summaries = torch.cat(inputs, dim=2)
+        return at_least_single(self.score_network(summaries, prototypes.mask))
 
     def forward(
         self,

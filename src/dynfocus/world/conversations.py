@@ -160,10 +160,16 @@ def make_sample(
         medium: ``video`` or ``image``.
         place: Its file or address.
         questions: The turns; the medium stands before the first.
+
+    Returns:
+        The sample; ``evidence`` holds for each question the half-open intervals of
+        seconds that show its answer, where any of them has some.
     """
     turns = []
+    evidence = [[list(span) for span in question.evidence] for question in questions]
     for position, question in enumerate(questions):
         mark = f"{PLACEHOLDER}\n" if position == 0 else ""
         turns.append({"from": "human", "value": mark + question.question})
         turns.append({"from": "gpt", "value": question.answer})
-    return {"id": name, medium: place, "conversations": turns}
+    sample = {"id": name, medium: place, "conversations": turns}
+    return {**sample, "evidence": evidence} if any(evidence) else sample

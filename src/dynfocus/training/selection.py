@@ -1,0 +1,297 @@
+r"""Teach the selection where the answer is: the score network alone learns.
+
+Task ``selection``. Where it is known when a video shows an answer, the score network can be
+told which event prototypes to keep, instead of finding out through the language model:
+
+.. math::
+    \mathcal L = -\frac{1}{|E|} \sum_{l \in E} \log \frac{e^{s_l}}{\sum_{j=1}^{L} e^{s_j}}
+
+``s_l`` is the raw score of prototype ``l`` (Eq. 6, before the min-max), ``E`` the prototypes
+whose centre frames lie in the evidence. This loss is not in the paper. Vision tower, text
+encoder and language model stay as they are, so a run takes minutes on two CPU cores.
+
+Letters: B questions of a batch, L prototypes, P event tokens and M spatial prototypes
+of each, n question tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+
+from dynfocus.focus import FocusSettings, TimePrototypes
+from dynfocus.index import VideoFeatures
+from dynfocus.models.dynfocus import (
+    DynFocusConfig,
+    DynFocusForConditionalGeneration,
+    DynFocusProcessor,
+)
+from dynfocus.models.loading import load_parts
+from dynfocus.training.conversation import pad_rows, padding_id
+from dynfocus.training.dataset import conversation_turns
+from dynfocus.training.failures import BatchFacts
+from dynfocus.training.features import FeatureCache, medium_of
+from dynfocus.training.loop import Job
+from dynfocus.training.recipe import Recipe
+from dynfocus.training.sources import Sample, load_samples
+
+LEARNS = ("event_prototypes.score_network.", "event_prototypes.question_context.")
+"""What this task trains, by the start of parameters' names."""
+
+_MODEL_KEYS = {"fresh_scores", "score_conditioning"}
+_DATA_KEYS = {"sources", "cache", "fps", "max_frames"}
+
+
+class EvidenceDataset(Dataset[dict[str, Any]]):
+    """Questions with their videos and the prototypes that show the answer.
+
+    Args:
+        samples: Conversations with ``evidence``: for each question the half-open
+            intervals of seconds that show its answer, or none.
+        media: The encoded videos.
+        processor: Its tokenizer of questions.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        media: FeatureCache,
+        processor: DynFocusProcessor,
+    ) -> None:
+        self._media = media
+        self._tokenizer = processor.qformer_tokenizer
+        self._kept: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self.questions = [
+            (medium_of(sample)[1], question, evidence)
+            for sample in samples
+            for question, evidence in _questions(sample)
+            if evidence
+        ]
+        if not self.questions:
+            raise ValueError(
+                "data.sources: no question says under 'evidence' when its video shows "
+                "the answer; use world_videos, or add the intervals to the samples"
+            )
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        medium, question, evidence = self.questions[number]
+        if medium not in self._kept:
+            self._kept[medium] = _centres(self._media.load(medium))
+        events, spatial, times = self._kept[medium]
+        return {
+            "events": events,
+            "spatial": spatial,
+            "question": torch.tensor(self._tokenizer(question)["input_ids"]),
+            "shows_answer": shows_answer(times, evidence),
+        }
+
+
+def _centres(video: VideoFeatures) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what is scored of a video.
+
+    Returns:
+        Event tokens ``[L, P, D]``, spatial prototypes of the centre frames ``[L, M, D]``
+        and the times of these frames ``[L]``.
+    """
+    assert video.prototypes is not None
+    frames = video.prototypes.frames[0]
+    return (
+        video.prototypes.features[0],
+        video.spatial[frames],
+        video.pts_seconds[frames],
+    )
+
+
+def shows_answer(times: Tensor, evidence: Sequence[tuple[float, float]]) -> Tensor:
+    """Tell which frames show the answer.
+
+    Args:
+        times: Times in seconds, shape ``[L]``.
+        evidence: Half-open intervals in seconds.
+
+    Returns:
+        True inside the evidence, shape ``[L]``.
+    """
+    bounds = torch.tensor(evidence, dtype=times.dtype)  # [intervals, 2]
+    after = times[:, None] >= bounds[:, 0]
+    return (after & (times[:, None] < bounds[:, 1])).any(1)
+
+
+def _questions(sample: Sample) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Return the questions of a sample with their evidence."""
+    turns = conversation_turns(sample)
+    evidence = sample.get("evidence", [[]] * len(turns))
+    if len(evidence) != len(turns):
+        raise ValueError(
+            f"sample {sample.get('id', '?')}: 'evidence' must have one list of "
+            f"[start, end] a question ({len(turns)}), got {len(evidence)}"
+        )
+    return [
+        (question, [(float(start), float(end)) for start, end in intervals or ()])
+        for (question, _), intervals in zip(turns, evidence, strict=True)
+    ]
+
+
+class EvidenceLesson(nn.Module):
+    """A model whose loss is how far its scores are from the evidence.
+
+    Args:
+        model: The model; what does not score is frozen.
+    """
+
+    def __init__(self, model: DynFocusForConditionalGeneration) -> None:
+        super().__init__()
+        self.model = model
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(LEARNS))
+
+    def forward(
+        self,
+        events: Tensor,
+        spatial: Tensor,
+        prototype_mask: Tensor,
+        qformer_input_ids: Tensor,
+        qformer_attention_mask: Tensor,
+        shows_answer: Tensor,
+    ) -> dict[str, Tensor]:
+        """Score the prototypes of the video of each question.
+
+        Args:
+            events: Event tokens of the prototypes, shape ``[B, L, P, D]``.
+            spatial: Spatial prototypes of their centre frames, ``[B, L, M, D]``.
+            prototype_mask: True where there is a prototype, ``[B, L]``.
+            qformer_input_ids: The questions, shape ``[B, n]``.
+            qformer_attention_mask: 1 at their tokens, shape ``[B, n]``.
+            shows_answer: True at prototypes that show the answer, ``[B, L]``.
+
+        Returns:
+            ``loss``, and ``hits``: the share of questions whose best prototype shows
+            the answer, both over the questions that some prototype can answer.
+        """
+        with torch.no_grad():
+            text = self.model.encode_question(qformer_input_ids, qformer_attention_mask)
+        nowhere = torch.full_like(prototype_mask, -1, dtype=torch.long)
+        prototypes = TimePrototypes(events, nowhere, prototype_mask, nowhere)
+        scores = self.model.event_prototypes.rate(
+            prototypes, spatial, text, qformer_attention_mask.bool()
+        ).masked_fill(~prototype_mask, -torch.inf)
+        right = shows_answer
+        wanted = scores.log_softmax(1).where(right, 0).sum(1) / right.sum(1).clamp(
+            min=1
+        )
+        num_answerable = right.any(1).sum().clamp(min=1)
+        best = scores.argmax(1, keepdim=True)
+        return {
+            "loss": -wanted.sum() / num_answerable,
+            "hits": right.gather(1, best).sum() / num_answerable,
+        }
+
+
+def make_collator(
+    processor: DynFocusProcessor,
+) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Return what makes a batch of questions."""
+    filler = padding_id(processor.qformer_tokenizer)
+
+    def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+        ids, mask = pad_rows([sample["question"] for sample in samples], filler)
+        answers = [sample["shows_answer"] for sample in samples]
+        there = [torch.ones_like(answer) for answer in answers]
+        return {
+            **{
+                name: pad_sequence([sample[name] for sample in samples], True)
+                for name in ("events", "spatial")
+            },
+            "prototype_mask": pad_sequence(there, True),
+            "shows_answer": pad_sequence(answers, True),
+            "qformer_input_ids": ids,
+            "qformer_attention_mask": mask.long(),
+            "facts": BatchFacts(
+                num_tokens=int(mask.sum()), num_frames=sum(map(len, there))
+            ),
+        }
+
+    return collate
+
+
+def make_selection_job(recipe: Recipe) -> Job:
+    """Build the job of task ``selection``.
+
+    Raises:
+        ValueError: If the recipe holds something wrong.
+    """
+    _check(recipe)
+    model, processor = load_parts(
+        recipe.start["model"], device="cpu", dtype=torch.float32
+    )
+    model = _with_scores(model, recipe.model)
+    processor.focus = model.settings.to_dict()
+    samples = load_samples(recipe.data.get("sources") or ())
+    media = FeatureCache(
+        recipe.data.get("cache", Path(recipe.output) / "features"),
+        model.eval(),
+        processor,
+        float(recipe.data.get("fps", 1.0)),
+        recipe.data.get("max_frames"),
+    )
+    media.fill(samples)
+
+    def finish(trained: nn.Module, output: Path) -> None:
+        assert isinstance(trained, EvidenceLesson)
+        trained.model.cpu().eval().save_pretrained(output / "model")
+        processor.save_pretrained(output / "model")
+
+    return Job(
+        model=EvidenceLesson(model),
+        dataset=EvidenceDataset(samples, media, processor),
+        finish=finish,
+        collator=make_collator(processor),
+    )
+
+
+def _with_scores(
+    model: DynFocusForConditionalGeneration, changes: Mapping[str, Any]
+) -> DynFocusForConditionalGeneration:
+    """Return the model with another score network, or a fresh one, where asked."""
+    wanted = changes.get("score_conditioning", model.settings.score_conditioning)
+    same_kind = wanted == model.settings.score_conditioning
+    if same_kind and not changes.get("fresh_scores", False):
+        return model
+    settings = FocusSettings.from_dict(
+        model.settings.to_dict() | {"score_conditioning": wanted}
+    )
+    config = DynFocusConfig.from_dict(
+        model.config.to_dict() | {"focus": settings.to_dict()}
+    )
+    fresh = DynFocusForConditionalGeneration(config)
+    kept = {k: v for k, v in model.state_dict().items() if not k.startswith(LEARNS)}
+    fresh.load_state_dict(kept, strict=False)
+    return fresh
+
+
+def _check(recipe: Recipe) -> None:
+    for group, values, known in (
+        ("model", recipe.model, _MODEL_KEYS),
+        ("data", recipe.data, _DATA_KEYS),
+        ("start", recipe.start, {"model"}),
+    ):
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"{group}: unknown setting {unknown[0]!r}; known are "
+                f"{', '.join(sorted(known))}"
+            )
+    if "model" not in recipe.start:
+        raise ValueError(
+            "task selection needs start.model, 'nano' or the folder of the model whose "
+            "selection is to be taught"
+        )
