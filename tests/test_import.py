@@ -24,6 +24,7 @@ def test_importing_the_package_imports_nothing_heavy():
     "room",
     [
         "dynfocus",
+        "dynfocus.backends",
         "dynfocus.index",
         "dynfocus.models",
         "dynfocus.models.dynfocus",

@@ -149,6 +149,7 @@ class FakeModel:
 
     def chat(self, video: Path, **options: Any) -> FakeSession:
         options.pop("max_video_tokens")
+        options.pop("answerer")
         return FakeSession(self, self.index(video, **options))
 
 

@@ -14,6 +14,7 @@ from dynfocus.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     probe,
     redundancy,
     storyboard,
@@ -79,6 +80,7 @@ redundancy.register(app)
 probe.register(app)
 world.register(app)
 assemble.register(app)
+export.register(app)
 data.register(app)
 train.register(app)
 evaluate.register(app)

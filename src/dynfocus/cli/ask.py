@@ -24,11 +24,28 @@ from dynfocus.cli.options import (
     Video,
     examples,
 )
+from dynfocus.cli.servers import (
+    ApiKeyEnv,
+    Backend,
+    BackendName,
+    ServedModel,
+    Timeout,
+    Url,
+    ask_aloud,
+    check_combination,
+    connect,
+    video_token_answerer,
+)
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
     from dynfocus.models import Answer, FocusedModel
     from dynfocus.world import WorldQuestion
+
+_REFUSED: dict[Backend | None, frozenset[str]] = {
+    None: frozenset(),
+    Backend.vllm: frozenset({"method"}),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -37,11 +54,14 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             'dynfocus ask clip.mp4 "What letter is on the red square?"',
             "echo 'What happens?' | dynfocus ask clip.mp4 - --json --report r.html",
+            'dynfocus ask clip.mp4 "Who comes in?" --model my-model --backend vllm '
+            "--url http://localhost:8000",
         )
     )(ask)
 
 
 def ask(
+    context: typer.Context,
     video: Video,
     question: Annotated[
         str,
@@ -68,13 +88,22 @@ def ask(
             "what their spatial prototypes merged.",
         ),
     ] = None,
+    backend: BackendName = None,
+    url: Url = None,
+    api_key_env: ApiKeyEnv = None,
+    timeout: Timeout = 120.0,
+    served_model: ServedModel = None,
 ) -> None:
     """Answer a question about a video.
 
     The answer goes to standard output, one line on what it cost to standard error.
     """
+    check_combination(context, backend, refused=_REFUSED[backend])
     question = read_question(question)
     check_files(video, report)
+    connection = None
+    if backend is not None:
+        connection = connect(url, api_key_env, timeout, served_model)
     truth = _find_truth(video, question) if report is not None else None
     focused = load_model(model, dtype=dtype, quantize=quantize, device_map=device_map)
     warn_if_meaningless(focused, video)
@@ -82,22 +111,31 @@ def ask(
     with progress_bar("Reading the video") as progress:
         index = focused.index(video, fps=fps, max_frames=max_frames, progress=progress)
     index_seconds = time.perf_counter() - started
-    answer = focused.ask(
-        index,
-        question,
-        max_video_tokens=max_video_tokens,
-        method=method,
-        max_new_tokens=max_new_tokens,
-    )
-    facts = {
+    facts: dict[str, object] = {
         "video": str(video),
         "model": model,
         "index_seconds": round(index_seconds, 3),
     }
+    if connection is None:
+        answer = focused.ask(
+            index,
+            question,
+            max_video_tokens=max_video_tokens,
+            method=method,
+            max_new_tokens=max_new_tokens,
+        )
+        if not json:
+            print(answer.text)
+    else:
+        session = focused.chat(
+            index,
+            max_video_tokens=max_video_tokens,
+            answerer=video_token_answerer(focused, connection),
+        )
+        answer = ask_aloud(session, question, max_new_tokens, is_silent=json)
+        facts |= {"backend": backend, "url": connection.server.url}
     if json:
         print_json(facts | answer.to_dict())
-    else:
-        print(answer.text)
     say(f"{describe_cost(answer)} after {index_seconds:.2f} s for reading the video")
     if report is not None:
         _write_report(report, focused, index, answer, truth)

@@ -22,6 +22,17 @@ from dynfocus.cli.options import (
     Video,
     examples,
 )
+from dynfocus.cli.servers import (
+    ApiKeyEnv,
+    BackendName,
+    ServedModel,
+    Timeout,
+    Url,
+    ask_aloud,
+    check_combination,
+    connect,
+    video_token_answerer,
+)
 
 if TYPE_CHECKING:
     from dynfocus.models import ChatSession
@@ -31,12 +42,16 @@ def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
         epilog=examples(
-            "dynfocus chat clip.mp4", "dynfocus chat clip.mp4 < questions.txt"
+            "dynfocus chat clip.mp4",
+            "dynfocus chat clip.mp4 < questions.txt",
+            "dynfocus chat clip.mp4 --model my-model --backend vllm "
+            "--url http://localhost:8000",
         )
     )(chat)
 
 
 def chat(
+    context: typer.Context,
     video: Video,
     model: Model = "nano",
     dtype: Dtype = None,
@@ -46,9 +61,18 @@ def chat(
     max_frames: MaxFrames = None,
     max_video_tokens: MaxVideoTokens = None,
     max_new_tokens: MaxNewTokens = 64,
+    backend: BackendName = None,
+    url: Url = None,
+    api_key_env: ApiKeyEnv = None,
+    timeout: Timeout = 120.0,
+    served_model: ServedModel = None,
 ) -> None:
     """Talk about a video: one question a line, until "exit" or the end of input."""
+    check_combination(context, backend, refused=frozenset())
     check_video(video)
+    connection = None
+    if backend is not None:
+        connection = connect(url, api_key_env, timeout, served_model)
     focused = load_model(model, dtype=dtype, quantize=quantize, device_map=device_map)
     warn_if_meaningless(focused, video)
     with progress_bar("Reading the video") as progress:
@@ -58,6 +82,11 @@ def chat(
             max_frames=max_frames,
             max_video_tokens=max_video_tokens,
             progress=progress,
+            answerer=(
+                None
+                if connection is None
+                else video_token_answerer(focused, connection)
+            ),
         )
     failures = sum(
         not _answer(session, question, max_new_tokens) for question in _questions()
@@ -87,15 +116,12 @@ def _questions() -> Iterator[str]:
 
 def _answer(session: ChatSession, question: str, max_new_tokens: int) -> bool:
     """Answer one question while it is generated; report a user error and go on."""
+    from dynfocus.backends import BackendError
+
     try:
-        answer = session.ask(
-            question,
-            max_new_tokens=max_new_tokens,
-            on_text=lambda text: print(text, end="", flush=True),
-        )
-    except ValueError as error:
+        answer = ask_aloud(session, question, max_new_tokens, is_silent=False)
+    except (ValueError, BackendError) as error:
         say(f"dynfocus: {' '.join(str(error).split())}")
         return False
-    print(flush=True)
     say(describe_cost(answer))
     return True

@@ -2,6 +2,7 @@
 
 from dynfocus.models.answering import ChatSession, FocusedModel, load_model
 from dynfocus.models.answers import Answer, FrameReport
+from dynfocus.models.exporting import export_language_model
 from dynfocus.models.generation import NonFiniteLogitsError
 from dynfocus.models.prototype_maps import PrototypeMap
 
@@ -12,5 +13,6 @@ __all__ = [
     "FrameReport",
     "NonFiniteLogitsError",
     "PrototypeMap",
+    "export_language_model",
     "load_model",
 ]

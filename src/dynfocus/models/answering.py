@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from dynfocus.index import VideoFeatures, VideoIndex
 from dynfocus.models.answers import Answer, FrameReport, report_frames
 from dynfocus.models.chat import (
     ChatSession,
     Turn,
+    TurnAnswerer,
     build_conversation,
     check_count,
     check_question,
@@ -32,6 +32,7 @@ from dynfocus.models.encoding import Progress, VideoEncoder
 from dynfocus.models.generation import CallbackStreamer, FiniteLogits, check_context
 from dynfocus.models.loading import NANO, load_parts
 from dynfocus.models.prototype_maps import PrototypeMap, map_prototypes
+from dynfocus.models.turns import PreparedTurn
 
 __all__ = [
     "METHODS",
@@ -159,6 +160,7 @@ class FocusedModel:
         max_frames: int | None = None,
         max_video_tokens: int | None = None,
         progress: Progress | None = None,
+        answerer: TurnAnswerer | None = None,
     ) -> ChatSession:
         """Start a conversation about a video, which is encoded once.
 
@@ -168,6 +170,8 @@ class FocusedModel:
             max_frames: At most so many frames, taken evenly.
             max_video_tokens: At most so many video tokens a question.
             progress: Called with the steps done and the steps in all.
+            answerer: What runs the language model, such as a server; by default this
+                model.
 
         Returns:
             The conversation.
@@ -179,7 +183,7 @@ class FocusedModel:
             max_video_tokens=max_video_tokens,
             progress=progress,
         )
-        return ChatSession(self, features, max_video_tokens)
+        return ChatSession(answerer or self, features, max_video_tokens)
 
     def answer_turn(
         self,
@@ -207,24 +211,48 @@ class FocusedModel:
             The answer, its cost and what became of each frame.
         """
         started = time.perf_counter() if started is None else started
+        turn = self.prepare_turn(
+            features,
+            question,
+            history=history,
+            max_video_tokens=max_video_tokens,
+            max_new_tokens=max_new_tokens,
+        )
+        with torch.inference_mode():
+            text = self._generate(turn, max_new_tokens, on_text)
+        return turn.answer(text, started)
+
+    def prepare_turn(
+        self,
+        features: VideoFeatures,
+        question: str,
+        *,
+        history: Sequence[Turn] = (),
+        max_video_tokens: int | None = None,
+        max_new_tokens: int = 64,
+    ) -> PreparedTurn:
+        """Do all of `answer_turn` but the answer, for whoever runs the language model.
+
+        The arguments are those of `answer_turn`.
+
+        Returns:
+            What the language model reads.
+        """
         check_question(question)
         check_count("max_new_tokens", max_new_tokens)
         inputs = self._prompt(features, question, history, max_video_tokens)
-        length = inputs["input_ids"].shape[1]
-        check_context(self.model.config, self.name, length, max_new_tokens)
+        input_ids = inputs["input_ids"]
+        check_context(self.model.config, self.name, input_ids.shape[1], max_new_tokens)
         with torch.inference_mode():
             embeds, (tokens,) = self.model.embed_prompt(
-                inputs["input_ids"], VideoInputs.of(inputs)
+                input_ids, VideoInputs.of(inputs)
             )
-            text = self._generate(
-                embeds, inputs["attention_mask"], max_new_tokens, on_text
-            )
-        return Answer(
-            text=text,
+        return PreparedTurn(
             question=question,
-            tokens=len(tokens.embeds),
-            frames=report_frames(tokens),
-            seconds=time.perf_counter() - started,
+            input_ids=input_ids[0],
+            embeds=embeds,
+            lead_in=len(self.processor.lead_in(question)),
+            tokens=tokens,
         )
 
     def score_frames(
@@ -292,8 +320,7 @@ class FocusedModel:
 
     def _generate(
         self,
-        inputs_embeds: Tensor,
-        attention_mask: Tensor,
+        turn: PreparedTurn,
         max_new_tokens: int,
         on_text: Callable[[str], None] | None,
     ) -> str:
@@ -301,8 +328,8 @@ class FocusedModel:
         eos = tokenizer.eos_token_id
         pad = eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         output = self.model.generate(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
+            inputs_embeds=turn.embeds,
+            attention_mask=torch.ones_like(turn.input_ids)[None],
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from dynfocus.index import VideoFeatures
 from dynfocus.models.answers import Answer
 from dynfocus.models.dynfocus.prompts import IMAGE_MARK, VIDEO_TOKEN
 
-if TYPE_CHECKING:
-    from dynfocus.models.answering import FocusedModel
+
+class TurnAnswerer(Protocol):
+    """What answers a question about an encoded video, after earlier turns."""
+
+    def answer_turn(
+        self,
+        features: VideoFeatures,
+        question: str,
+        *,
+        history: Sequence[Turn] = (),
+        max_video_tokens: int | None = None,
+        max_new_tokens: int = 64,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """Answer; see `FocusedModel.answer_turn`."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +43,18 @@ class ChatSession:
     conversation does not pay for the video again and again.
 
     Args:
-        focused: The model.
+        answerer: The model, or what runs its language model elsewhere.
         features: The video, encoded.
         max_video_tokens: At most so many video tokens a question.
     """
 
     def __init__(
         self,
-        focused: FocusedModel,
+        answerer: TurnAnswerer,
         features: VideoFeatures,
         max_video_tokens: int | None = None,
     ) -> None:
-        self._focused = focused
+        self._answerer = answerer
         self._features = features
         self._max_video_tokens = max_video_tokens
         self.turns: list[Turn] = []
@@ -63,7 +76,7 @@ class ChatSession:
         Returns:
             The answer, its cost and what became of each frame.
         """
-        answer = self._focused.answer_turn(
+        answer = self._answerer.answer_turn(
             self._features,
             question,
             history=self.turns,

@@ -94,6 +94,23 @@ def load_parts(
     return model.eval(), processor
 
 
+def stored_dtype(name: str | Path) -> torch.dtype:
+    """Tell the precision that a model's weights are stored in.
+
+    Args:
+        name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
+
+    Returns:
+        The precision; float32 where the configuration names none.
+    """
+    source = _locate(name)
+    try:
+        config = DynFocusConfig.from_pretrained(source)
+    except _LOADING_ERRORS as error:
+        raise _unloadable(source, error) from error
+    return config.dtype or torch.float32
+
+
 def _unloadable(source: str, error: Exception) -> ValueError:
     return ValueError(
         f"{source} cannot be loaded ({_first_line(error)}); give a folder that "

@@ -1,0 +1,50 @@
+"""``dynfocus export-language-model``: what a vLLM server serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynfocus.cli.console import load_model, say
+from dynfocus.cli.options import Dtype, examples
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        name="export-language-model",
+        epilog=examples(
+            "dynfocus export-language-model nano nano-language",
+            "dynfocus export-language-model my-model my-language --dtype bfloat16",
+        ),
+    )(export_language_model)
+
+
+def export_language_model(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help='"nano", a folder with a model, or a name on the hub.'
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
+    dtype: Dtype = None,
+) -> None:
+    """Write the language model of a model alone, for a vLLM server.
+
+    The folder also has the tokenizer and a chat template under which the server reads
+    the prompt of the model token for token. Precision is the model's own by default.
+    Prints the folder.
+    """
+    from dynfocus.models import export_language_model as export
+    from dynfocus.models.loading import stored_dtype
+
+    if dtype is not None:
+        precision = dtype.value
+    else:
+        precision = str(stored_dtype(model)).removeprefix("torch.")
+    focused = load_model(model, dtype=precision)
+    print(export(focused, out))
+    say(f"serve it with: vllm serve {out} --enable-prompt-embeds")

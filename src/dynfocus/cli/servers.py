@@ -1,0 +1,169 @@
+"""Options of the commands that answer through a server, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynfocus.cli.options import positive
+
+if TYPE_CHECKING:
+    from dynfocus.backends import ChatClient, Server, VllmAnswerer
+    from dynfocus.models import Answer, ChatSession, FocusedModel
+
+
+class Backend(StrEnum):
+    """What a server is sent."""
+
+    vllm = "vllm"
+
+
+BackendName = Annotated[
+    Backend | None,
+    typer.Option(
+        "--backend",
+        help="Let a vLLM server that runs the language model of --model write the "
+        "answer; by default the model answers here.",
+    ),
+]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="The server, with --backend."),
+]
+ApiKeyEnv = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key-env",
+        metavar="NAME",
+        help="Environment variable with the server's key; by default OPENAI_API_KEY, "
+        "if it is set.",
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        callback=positive,
+        help="How long the server may be silent.",
+    ),
+]
+ServedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--served-model",
+        metavar="NAME",
+        help="Name of the model at the server, where it serves several.",
+    ),
+]
+
+_OF_SERVERS = frozenset({"url", "api_key_env", "timeout", "served_model"})
+
+
+def given_options(context: typer.Context) -> dict[str, str]:
+    """List the options that stand in the call, by their names in the program."""
+    return {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name is not None
+        and parameter.param_type_name == "option"
+        and getattr(context.get_parameter_source(parameter.name), "name", "")
+        == "COMMANDLINE"
+    }
+
+
+def check_combination(
+    context: typer.Context, backend: Backend | None, *, refused: frozenset[str]
+) -> None:
+    """Refuse options that do not go with a backend, and a backend without a URL.
+
+    Args:
+        context: The call.
+        backend: The backend.
+        refused: Options of the command that mean nothing to it.
+    """
+    given = given_options(context)
+    if backend is None:
+        refused = refused | _OF_SERVERS
+    wrong = [option for name, option in given.items() if name in refused]
+    if wrong:
+        where = "without --backend" if backend is None else f"with --backend {backend}"
+        raise typer.BadParameter(f"{wrong[0]} means nothing {where}: leave it out")
+    if backend is not None and not given.get("url"):
+        raise typer.BadParameter(
+            f"--backend {backend} needs --url, such as http://localhost:8000/v1"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """A server and the name of a model on it."""
+
+    client: ChatClient
+    served_model: str
+
+    @property
+    def server(self) -> Server:
+        """Give the server."""
+        return self.client.server
+
+
+def connect(
+    url: str | None, api_key_env: str | None, timeout: float, served_model: str | None
+) -> Connection:
+    """Reach a server, and find out what it serves unless that is given."""
+    from dynfocus.backends import ChatClient, Server, find_served_model
+
+    try:
+        server = Server.from_environment(
+            url or "", api_key_variable=api_key_env, timeout_seconds=timeout
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    client = ChatClient(server)
+    return Connection(
+        client=client, served_model=served_model or find_served_model(client)
+    )
+
+
+def video_token_answerer(focused: FocusedModel, connection: Connection) -> VllmAnswerer:
+    """Let a server run the language model of a model."""
+    from dynfocus.backends import VllmAnswerer
+
+    return VllmAnswerer(
+        focused, connection.client, served_model=connection.served_model
+    )
+
+
+def ask_aloud(
+    session: ChatSession, question: str, max_new_tokens: int, *, is_silent: bool
+) -> Answer:
+    """Ask, and print the answer while it is written unless it is to be silent."""
+    if is_silent:
+        return session.ask(question, max_new_tokens=max_new_tokens)
+    with printed_pieces() as show:
+        return session.ask(question, max_new_tokens=max_new_tokens, on_text=show)
+
+
+@contextmanager
+def printed_pieces() -> Iterator[Callable[[str], None]]:
+    """Give what prints the pieces of an answer, on a line that always ends."""
+    is_begun = False
+
+    def show(piece: str) -> None:
+        nonlocal is_begun
+        is_begun = True
+        print(piece, end="", flush=True)
+
+    try:
+        yield show
+    except BaseException:
+        if is_begun:
+            print(flush=True)
+        raise
+    print(flush=True)

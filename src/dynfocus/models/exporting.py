@@ -1,0 +1,178 @@
+"""The language model alone, as a folder that a vLLM server can serve.
+
+The server applies its chat template around embeddings that it gets. So the exported
+template must give the very tokens that our processor gives around a video.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import GenerationConfig
+
+from dynfocus.models.answering import FocusedModel
+from dynfocus.models.chat import Turn, build_conversation
+from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
+
+EMBEDS_MARK = "<prompt_embeds>"
+"""What a vLLM server writes into the prompt where embeddings stand."""
+
+_PROBES: tuple[tuple[tuple[Turn, ...], str], ...] = (
+    ((), "What is shown?"),
+    ((), "  Is it 'red',\n or \"blue\"?  "),
+    ((Turn("Who comes in?", "a man"),), "And then?"),
+    ((Turn("One?", "yes"), Turn("Two?", "")), "Three?"),
+)
+_TEMPLATE = """\
+{%- set turns = namespace(all=[]) -%}
+{%- for message in messages -%}
+{%- set text = namespace(parts=[]) -%}
+{%- if message.content is string -%}
+{%- set text.parts = [message.content] -%}
+{%- else -%}
+{%- for part in message.content -%}
+{%- set text.parts = text.parts + [part.text] -%}
+{%- endfor -%}
+{%- endif -%}
+{%- set content = text.parts | join('\\n') -%}
+{%- set mark = '<prompt_embeds>' -%}
+{%- set pieces = [{'type': 'video'}] if mark in content else [] -%}
+{%- set pieces = pieces + [{'type': 'text', 'text': content.replace(mark, '')}] -%}
+{%- set turns.all = turns.all + [{'role': message.role, 'content': pieces}] -%}
+{%- endfor -%}
+{%- set messages = turns.all -%}
+{%- set prompt -%}
+@ORIGINAL@
+{%- endset -%}
+{{- @PREFIX@ + prompt.replace('<video>', '<prompt_embeds>') -}}
+"""
+
+
+def export_language_model(
+    focused: FocusedModel, folder: str | Path, *, max_shard_size: str = "2GB"
+) -> Path:
+    """Write the language model, its tokenizer and a chat template to a folder.
+
+    Args:
+        focused: The model, not quantised.
+        folder: A new or empty folder.
+        max_shard_size: Largest file of weights.
+
+    Returns:
+        The folder, for ``vllm serve FOLDER --enable-prompt-embeds``.
+
+    Raises:
+        ValueError: The folder holds something, the model is quantised, or no chat
+            template gives the tokens of the model's own.
+    """
+    folder = Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"{folder} is there and not empty; choose another folder")
+    if getattr(focused.model, "is_quantized", False):
+        raise ValueError(
+            f"the language model of {focused.name} is quantised and cannot be exported; "
+            "load it without quantize"
+        )
+    tokenizer = focused.processor.tokenizer
+    template = serving_template(focused)
+    language_model = focused.model.language_model
+    language_model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    language_model.save_pretrained(folder, max_shard_size=max_shard_size)
+    served = copy.deepcopy(tokenizer)
+    served.chat_template = template
+    served.save_pretrained(folder)
+    _forget_processor(folder / "tokenizer_config.json")
+    return folder
+
+
+def serving_template(focused: FocusedModel) -> str:
+    """Write the chat template under which a server's prompt equals ours.
+
+    It turns the mark of the embeddings back into a video, runs the model's own template
+    and turns the video into the mark again. Chat templates are tokenised without the
+    special tokens that the tokenizer adds by itself, so these stand in front.
+
+    Args:
+        focused: The model.
+
+    Returns:
+        The template.
+    """
+    tokenizer = focused.processor.tokenizer
+    original = focused.processor.chat_template.strip()
+    ids = tokenizer("")["input_ids"]
+    special = "".join(tokenizer.convert_ids_to_tokens(ids))
+    for prefix in dict.fromkeys((special, f"{special} ")):
+        template = _TEMPLATE.replace("@ORIGINAL@", original)
+        template = template.replace("@PREFIX@", _quote(prefix))
+        if all(_agrees(focused, template, *probe) for probe in _PROBES):
+            return template
+    raise ValueError(
+        f"no chat template gives the prompts of {focused.name} token for token: its "
+        "tokenizer adds special tokens that cannot be written as text; serve it with "
+        "dynfocus instead"
+    )
+
+
+def serving_messages(
+    history: Sequence[Turn], question: str, video: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Write a conversation as a server takes it.
+
+    Args:
+        history: Earlier turns.
+        question: The question to answer.
+        video: The part that stands in the place of the video.
+
+    Returns:
+        The messages, their texts without white space at the ends.
+    """
+    messages = build_conversation(history, question)
+    for message in messages:
+        message["content"] = [
+            video if part["type"] == "video" else part | {"text": part["text"].strip()}
+            for part in message["content"]
+        ]
+    return messages
+
+
+def _agrees(
+    focused: FocusedModel, template: str, history: Sequence[Turn], question: str
+) -> bool:
+    """Compare the prompts of both templates, token for token."""
+    processor = focused.processor
+    messages = build_conversation(history, question)
+    text = processor.apply_chat_template(messages, add_generation_prompt=True)
+    ours = processor.tokenizer(text)["input_ids"]
+    mark = {"type": "text", "text": EMBEDS_MARK}
+    served = processor.tokenizer.apply_chat_template(
+        serving_messages(history, question, mark),
+        chat_template=template,
+        add_generation_prompt=True,
+        tokenize=False,
+    )
+    # The server makes its mark one token, as <video> is one of ours.
+    marked = served.replace(EMBEDS_MARK, VIDEO_TOKEN)
+    theirs = processor.tokenizer(marked, add_special_tokens=False)["input_ids"]
+    return served.count(EMBEDS_MARK) == 1 and ours == theirs
+
+
+def _forget_processor(path: Path) -> None:
+    """Let the folder be that of a language model, which has no processor."""
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    fields.pop("processor_class", None)
+    path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+
+
+def _quote(text: str) -> str:
+    """Write text as a literal of the template language."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"
