@@ -1,12 +1,23 @@
-"""A stand-in for a server, for every test that needs one."""
+"""What every test needs: an index of its own; and what some need: a server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from stand_in_server import StandInServer
+
+
+@pytest.fixture(autouse=True)
+def index_folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Let the index on disk be an empty folder of this test."""
+    folder = tmp_path_factory.mktemp("index", numbered=True)
+    monkeypatch.setenv("DYNFOCUS_INDEX", str(folder))
+    return folder
 
 
 @pytest.fixture

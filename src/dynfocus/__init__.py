@@ -23,6 +23,8 @@ def load(
     dtype: torch.dtype | None = None,
     quantize: str | None = None,
     device_map: str | dict[str, Any] | None = None,
+    index_folder: str | Path | bool | None = None,
+    storage: str | None = None,
 ) -> FocusedModel:
     """Load a model that answers questions about videos.
 
@@ -34,6 +36,10 @@ def load(
             bits.
         device_map: Where each module goes, or ``"auto"`` to fill the GPUs, then the
             CPU; in place of ``device``.
+        index_folder: Where files are kept once they are encoded; by default
+            ``$DYNFOCUS_INDEX`` or a folder in the user's cache; ``False`` for nowhere.
+        storage: How they are kept, ``"exact"`` or ``"compact"``; by default exact for
+            a model whose indexes are small.
 
     Returns:
         The model, ready to answer.
@@ -41,7 +47,13 @@ def load(
     from dynfocus.models import load_model
 
     return load_model(
-        name, device=device, dtype=dtype, quantize=quantize, device_map=device_map
+        name,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        device_map=device_map,
+        index_folder=index_folder,
+        storage=storage,
     )
 
 

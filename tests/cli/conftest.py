@@ -62,8 +62,9 @@ class FakeSession:
 class FakeModel:
     """Answers with the length of the question; every third frame is a Cone."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, index_folder: str | bool | None = None) -> None:
         self.name = name
+        self.index_folder = index_folder
         self.num_indexed = 0
 
     @property
@@ -172,8 +173,8 @@ def models(monkeypatch: pytest.MonkeyPatch) -> list[FakeModel]:
     """Let every model loaded be a stand-in, and collect them."""
     loaded: list[FakeModel] = []
 
-    def load(name: str) -> FakeModel:
-        loaded.append(FakeModel(name))
+    def load(name: str, index_folder: str | bool | None = None) -> FakeModel:
+        loaded.append(FakeModel(name, index_folder))
         return loaded[-1]
 
     monkeypatch.setattr(dynfocus, "load", load)

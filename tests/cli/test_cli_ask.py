@@ -28,6 +28,14 @@ def test_json_is_one_document(run, models, clip):
     assert outcome.code == 0
 
 
+def test_the_index_on_disk_can_be_left_out(run, models, clip):
+    assert run("ask", clip, "What?", "--json").document["from_index"] is False
+    run("ask", clip, "What?", "--no-index")
+    run("chat", clip, "--no-index", stdin="exit\n")
+    run("timeline", clip, "What?", "--no-index")
+    assert [model.index_folder for model in models] == [None, False, False, False]
+
+
 def test_the_question_may_come_from_standard_input(run, models, clip):
     outcome = run("ask", clip, "-", stdin="  How many\nbars are there?\n")
     assert outcome.out == "words: 5\n"

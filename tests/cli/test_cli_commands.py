@@ -205,9 +205,14 @@ def test_every_check_but_those_of_the_model_passes_here():
 
 def test_the_last_check_asks_a_question(models, monkeypatch):
     name, check, _ = doctor_module.CHECKS[-1]
-    monkeypatch.setattr("dynfocus.cli.doctor.load_model", lambda name: _Answering())
+    monkeypatch.setattr("dynfocus.cli.doctor.load_model", _load_answering)
     assert name == "question"
     assert "3 video tokens" in check()
+
+
+def _load_answering(name: str, index_folder: bool) -> _Answering:
+    assert index_folder is False  # a check leaves nothing behind
+    return _Answering()
 
 
 class _Answering:

@@ -12,9 +12,9 @@ from dynfocus.focus import TimePrototypes
 from dynfocus.index import (
     VideoFeatures,
     VideoIndex,
-    feature_files,
     load_features,
     save_features,
+    writing,
 )
 
 
@@ -96,7 +96,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         part.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(feature_files, "save_file", fail)
+    monkeypatch.setattr(writing, "save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         save_features(build_features(5), path)
     assert load_features(path).num_frames == 4

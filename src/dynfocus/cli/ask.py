@@ -20,6 +20,7 @@ from dynfocus.cli.options import (
     MaxVideoTokens,
     Method,
     Model,
+    NoIndex,
     Quantize,
     Video,
     examples,
@@ -78,6 +79,7 @@ def ask(
     max_video_tokens: MaxVideoTokens = None,
     method: Method = None,
     max_new_tokens: MaxNewTokens = 64,
+    no_index: NoIndex = False,
     json: Json = False,
     report: Annotated[
         Path | None,
@@ -105,7 +107,13 @@ def ask(
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
     truth = _find_truth(video, question) if report is not None else None
-    focused = load_model(model, dtype=dtype, quantize=quantize, device_map=device_map)
+    focused = load_model(
+        model,
+        dtype=dtype,
+        quantize=quantize,
+        device_map=device_map,
+        index_folder=False if no_index else None,
+    )
     warn_if_meaningless(focused, video)
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:
@@ -114,6 +122,7 @@ def ask(
     facts: dict[str, object] = {
         "video": str(video),
         "model": model,
+        "from_index": index.is_from_disk,
         "index_seconds": round(index_seconds, 3),
     }
     if connection is None:
@@ -136,7 +145,8 @@ def ask(
         facts |= {"backend": backend, "url": connection.server.url}
     if json:
         print_json(facts | answer.to_dict())
-    say(f"{describe_cost(answer)} after {index_seconds:.2f} s for reading the video")
+    work = "opening its index" if index.is_from_disk else "reading the video"
+    say(f"{describe_cost(answer)} after {index_seconds:.2f} s for {work}")
     if report is not None:
         _write_report(report, focused, index, answer, truth)
         say(f"Report: {report}")

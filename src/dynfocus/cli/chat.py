@@ -18,6 +18,7 @@ from dynfocus.cli.options import (
     MaxNewTokens,
     MaxVideoTokens,
     Model,
+    NoIndex,
     Quantize,
     Video,
     examples,
@@ -66,6 +67,7 @@ def chat(
     api_key_env: ApiKeyEnv = None,
     timeout: Timeout = 120.0,
     served_model: ServedModel = None,
+    no_index: NoIndex = False,
 ) -> None:
     """Talk about a video: one question a line, until "exit" or the end of input."""
     check_combination(context, backend, refused=frozenset())
@@ -73,7 +75,13 @@ def chat(
     connection = None
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
-    focused = load_model(model, dtype=dtype, quantize=quantize, device_map=device_map)
+    focused = load_model(
+        model,
+        dtype=dtype,
+        quantize=quantize,
+        device_map=device_map,
+        index_folder=False if no_index else None,
+    )
     warn_if_meaningless(focused, video)
     with progress_bar("Reading the video") as progress:
         session = focused.chat(

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def load_model(
     dtype: str | None = None,
     quantize: str | None = None,
     device_map: str | None = None,
+    index_folder: str | Path | bool | None = None,
+    storage: str | None = None,
 ) -> FocusedModel:
     """Load a model without the notes that libraries write meanwhile.
 
@@ -75,6 +78,8 @@ def load_model(
         dtype: Name of a precision.
         quantize: ``"8bit"`` or ``"4bit"``.
         device_map: ``"auto"`` spreads the model.
+        index_folder: Where encoded videos are kept; False for nowhere.
+        storage: ``"exact"`` or ``"compact"``.
 
     Returns:
         The model.
@@ -90,6 +95,8 @@ def load_model(
         "dtype": None if dtype is None else getattr(torch, dtype),
         "quantize": None if quantize is None else str(quantize),
         "device_map": device_map,
+        "index_folder": index_folder,
+        "storage": None if storage is None else str(storage),
     }
     given = {key: value for key, value in options.items() if value is not None}
     return dynfocus.load(name, **given)

@@ -57,7 +57,7 @@ def demo(
     report, pictures = out / "report.html", out / "timeline.png"
     out.mkdir(parents=True, exist_ok=True)
     check_writable(report)
-    focused = load_model(model)
+    focused = load_model(model, index_folder=False)
     video, questions = _make_video(out, duration, seed)
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:

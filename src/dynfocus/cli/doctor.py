@@ -105,7 +105,7 @@ def _gpu() -> str:
 
 
 def _weights() -> str:
-    focused = load_model("nano")
+    focused = load_model("nano", index_folder=False)
     count = sum(weight.numel() for weight in focused.model.parameters())
     return f"the shipped nano model loads, {count / 1e6:.1f} million parameters"
 
@@ -116,7 +116,7 @@ def _answer() -> str:
     with tempfile.TemporaryDirectory() as folder:
         made = make_video(Path(folder, "clip.mp4"), 5.0, 0)
         asked = made.questions[0]
-        answer = load_model("nano").ask(made.path, asked.question)
+        answer = load_model("nano", index_folder=False).ask(made.path, asked.question)
     return (
         f"a 5-second video was made, read and asked {asked.question!r}: {answer.text!r}"
         f", {answer.tokens} video tokens, {answer.seconds:.2f} s"

@@ -170,7 +170,7 @@ def focusworld(
         max_video_tokens=max_video_tokens,
     )
     name = f"focusworld-{min_seconds:g}-{max_seconds:g}s"
-    focused = load_model(model)
+    focused = load_model(model, index_folder=False)
     with progress_bar("Asking") as progress:
         records = run_world_benchmark(focused, plan, out / f"{name}.jsonl", progress)
     command = shlex.join(["dynfocus", *sys.argv[1:]])

@@ -113,6 +113,12 @@ MaxNewTokens = Annotated[
         help="Longest answer, in text tokens.",
     ),
 ]
+NoIndex = Annotated[
+    bool,
+    typer.Option(
+        "--no-index", help="Read the video; neither use nor fill the index on disk."
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document on standard output."),

@@ -143,7 +143,7 @@ def _load_encoder(name: str | None) -> FrameEncoder:
     if name is None:
         return ImageFeatureEncoder()
     if name == "nano":
-        return FocusedEncoder(load_model(name))
+        return FocusedEncoder(load_model(name, index_folder=False))
     return DualFrameEncoder(DualEncoder(name))
 
 

@@ -15,6 +15,7 @@ from dynfocus.cli.options import (
     MaxFrames,
     MaxVideoTokens,
     Model,
+    NoIndex,
     Video,
     examples,
 )
@@ -62,6 +63,7 @@ def timeline(
     fps: Fps = 1.0,
     max_frames: MaxFrames = None,
     max_video_tokens: MaxVideoTokens = None,
+    no_index: NoIndex = False,
     json: Json = False,
 ) -> None:
     """Draw the scores of a video for several questions, side by side.
@@ -81,7 +83,7 @@ def timeline(
     check_timelines_path(path)
     check_video(video)
     known = known_evidence(video, evidence)
-    focused = load_model(model)
+    focused = load_model(model, index_folder=False if no_index else None)
     warn_if_meaningless(focused, video, "its scores mean")
     if len(questions) > 1 and not focused.scores_see_question:
         warn(f"the scores of {model} do not see the question: all timelines are equal")

@@ -1,7 +1,29 @@
 """The question-independent half of a video: written once, checked, asked often."""
 
+from dynfocus.index.entries import EntryFacts, EntryKey, Sampling, UnusableEntryWarning
 from dynfocus.index.feature_files import load_features, save_features
 from dynfocus.index.features import VideoFeatures
+from dynfocus.index.layout import IndexLayout, check_storage
+from dynfocus.index.packing import pack_features, unpack_features
+from dynfocus.index.pictures import Pictures
+from dynfocus.index.store import IndexStore, StoredEntry, default_folder
 from dynfocus.index.video_index import VideoIndex
 
-__all__ = ["VideoFeatures", "VideoIndex", "load_features", "save_features"]
+__all__ = [
+    "EntryFacts",
+    "EntryKey",
+    "IndexLayout",
+    "IndexStore",
+    "Pictures",
+    "Sampling",
+    "StoredEntry",
+    "UnusableEntryWarning",
+    "VideoFeatures",
+    "VideoIndex",
+    "check_storage",
+    "default_folder",
+    "load_features",
+    "pack_features",
+    "save_features",
+    "unpack_features",
+]

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dynfocus.focus import TimePrototypes
 from dynfocus.index.features import VideoFeatures
+from dynfocus.index.writing import write_tensors
 
 _FORMAT = "dynfocus-video-features"
 _VERSION = "1"
-_REQUIRED = frozenset({"pooled", "spatial", "pts_seconds"})
-_PROTOTYPES = {
+_REQUIRED = frozenset({"spatial", "pts_seconds"})
+PROTOTYPES = {
     "prototype_features": "features",
     "prototype_frames": "frames",
     "prototype_mask": "mask",
     "prototype_assignment": "assignment",
 }
-_OPTIONAL = frozenset({"patches", *_PROTOTYPES})
+"""The fields of `TimePrototypes` by the names of their tensors."""
+
+_OPTIONAL = frozenset({"pooled", "patches", *PROTOTYPES})
 
 
 def save_features(features: VideoFeatures, path: str | Path) -> None:
@@ -33,27 +34,21 @@ def save_features(features: VideoFeatures, path: str | Path) -> None:
         features: What to write, on any device.
         path: The file, by custom ending in ``.safetensors``; replaced if it exists.
     """
-    path = Path(path)
-    tensors: dict[str, Tensor] = {
-        "pooled": features.pooled,
-        "spatial": features.spatial,
-        "pts_seconds": features.pts_seconds,
-    }
+    header = {"format": _FORMAT, "version": _VERSION}
+    write_tensors(path, feature_tensors(features), header)
+
+
+def feature_tensors(features: VideoFeatures) -> dict[str, Tensor]:
+    """Give the tensors of features by name, those of the prototypes among them."""
+    tensors = {"spatial": features.spatial, "pts_seconds": features.pts_seconds}
+    if features.pooled is not None:
+        tensors["pooled"] = features.pooled
     if features.patches is not None:
         tensors["patches"] = features.patches
     if features.prototypes is not None:
-        for name, field in _PROTOTYPES.items():
+        for name, field in PROTOTYPES.items():
             tensors[name] = getattr(features.prototypes, field)
-    tensors = {
-        name: tensor.detach().cpu().contiguous().clone()
-        for name, tensor in tensors.items()
-    }
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, part, metadata={"format": _FORMAT, "version": _VERSION})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    return tensors
 
 
 def load_features(path: str | Path, device: str = "cpu") -> VideoFeatures:
@@ -89,23 +84,25 @@ def load_features(path: str | Path, device: str = "cpu") -> VideoFeatures:
             "torch.float64; index the video again"
         )
     try:
-        return VideoFeatures(**_with_prototypes(tensors))
+        return build_features(tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}; index the video again") from error
 
 
-def _with_prototypes(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Gather the tensors of the prototypes, all of them or none."""
-    found = [name for name in _PROTOTYPES if name in tensors]
-    if not found:
-        return dict(tensors)
-    if len(found) < len(_PROTOTYPES):
+def build_features(tensors: dict[str, Tensor]) -> VideoFeatures:
+    """Put features together from what `feature_tensors` gave."""
+    found = [name for name in PROTOTYPES if name in tensors]
+    if found and len(found) < len(PROTOTYPES):
         raise ValueError(
-            f"holds only {', '.join(found)} of {', '.join(_PROTOTYPES)}, all are needed"
+            f"holds only {', '.join(found)} of {', '.join(PROTOTYPES)}, all are needed"
         )
-    parts = {field: tensors[name] for name, field in _PROTOTYPES.items()}
-    rest = {name: t for name, t in tensors.items() if name not in _PROTOTYPES}
-    return {**rest, "prototypes": TimePrototypes(**parts)}
+    parts: dict[str, Any] = {
+        name: tensor for name, tensor in tensors.items() if name not in PROTOTYPES
+    }
+    if found:
+        fields = {field: tensors[name] for name, field in PROTOTYPES.items()}
+        parts["prototypes"] = TimePrototypes(**fields)
+    return VideoFeatures(**parts)
 
 
 def _check_header(path: Path, metadata: dict[str, str] | None, names: set[str]) -> None:

@@ -18,12 +18,13 @@ from dynfocus.focus import TimePrototypes
 class VideoFeatures:
     """Hold what the model knows about a video before any question is asked."""
 
-    pooled: Tensor
-    """Pooled patches of every frame, ``[T, P, D]``."""
     spatial: Tensor
     """Spatial prototypes of every frame, ``[T, M, D]``."""
     pts_seconds: Tensor
     """Presentation time of every frame, ``[T]``, float64, never falling."""
+    pooled: Tensor | None = None
+    """Pooled patches of every frame, ``[T, P, D]``; they are needed to estimate event
+    prototypes only, and may be left out where these are there."""
     patches: Tensor | None = None
     """Normalised patches with their class token, ``[T, N + 1, D]``; only for a model
     whose text side is ``"frame_queries"``."""
@@ -31,31 +32,35 @@ class VideoFeatures:
     """Event prototypes of the video, as a batch of one; estimated anew when absent."""
 
     def __post_init__(self) -> None:
+        if self.pooled is None and self.prototypes is None:
+            raise ValueError(
+                "pooled frames or event prototypes must be given, got neither; encode "
+                "the video again"
+            )
         for name, tensor, rank in self._ranks():
             if tensor.ndim != rank:
                 raise ValueError(
                     f"{name} must have {rank} dimensions, got shape "
                     f"{tuple(tensor.shape)}"
                 )
-            if tensor.shape[0] != self.pooled.shape[0]:
+            if tensor.shape[0] != self.num_frames:
                 raise ValueError(
-                    f"{name} must have one entry a frame ({self.pooled.shape[0]}), "
+                    f"{name} must have one entry a frame ({self.num_frames}), "
                     f"got {tensor.shape[0]}"
                 )
         if self.num_frames == 0:
-            raise ValueError("pooled must hold at least one frame, got none")
-        if self.pooled.shape[-1] != self.spatial.shape[-1]:
+            raise ValueError("features must be of at least one frame, got none")
+        width = self.spatial.shape[-1]
+        if self.pooled is not None and self.pooled.shape[-1] != width:
             raise ValueError(
                 "pooled and spatial must have the same width, got "
-                f"{self.pooled.shape[-1]} and {self.spatial.shape[-1]}"
+                f"{self.pooled.shape[-1]} and {width}"
             )
 
     def _ranks(self) -> list[tuple[str, Tensor, int]]:
-        ranks = [
-            ("pooled", self.pooled, 3),
-            ("spatial", self.spatial, 3),
-            ("pts_seconds", self.pts_seconds, 1),
-        ]
+        ranks = [("pts_seconds", self.pts_seconds, 1), ("spatial", self.spatial, 3)]
+        if self.pooled is not None:
+            ranks.append(("pooled", self.pooled, 3))
         if self.patches is not None:
             ranks.append(("patches", self.patches, 3))
         return ranks
@@ -63,7 +68,7 @@ class VideoFeatures:
     @property
     def num_frames(self) -> int:
         """Count the frames, ``T``."""
-        return int(self.pooled.shape[0])
+        return int(self.pts_seconds.shape[0])
 
     def to(
         self,
@@ -77,7 +82,7 @@ class VideoFeatures:
 
         return replace(
             self,
-            pooled=move(self.pooled),
+            pooled=None if self.pooled is None else move(self.pooled),
             spatial=move(self.spatial),
             pts_seconds=self.pts_seconds.to(device=device),
             patches=None if self.patches is None else move(self.patches),
@@ -92,7 +97,16 @@ class VideoFeatures:
 
         Returns:
             The features of these frames alone, without event prototypes.
+
+        Raises:
+            ValueError: There are no pooled frames to estimate new prototypes from.
         """
+        if self.pooled is None:
+            raise ValueError(
+                f"{len(frame_indices)} of {self.num_frames} frames cannot be taken: "
+                "these features come from a compact index, which keeps no pooled "
+                "frames; ask about the file itself, with max_frames or a smaller fps"
+            )
         indices = frame_indices.to(self.pooled.device)
         return VideoFeatures(
             pooled=self.pooled[indices],

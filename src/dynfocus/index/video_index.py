@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.index.features import VideoFeatures
+from dynfocus.index.pictures import Pictures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,8 +26,12 @@ class VideoIndex:
     """Length of the video in seconds."""
     fps: float
     """Frames sampled per second."""
-    thumbnails: NDArray[np.uint8] | None = None
+    max_frames: int | None = None
+    """At most so many frames were sampled."""
+    thumbnails: NDArray[np.uint8] | Pictures | None = None
     """The sampled frames in small, ``[T, H, W, 3]``."""
+    is_from_disk: bool = False
+    """Whether it was opened from an index on disk; else the video was read."""
 
     def __post_init__(self) -> None:
         if self.thumbnails is None:

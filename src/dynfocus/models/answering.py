@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.index import IndexStore, VideoFeatures, VideoIndex
 from dynfocus.models.answers import Answer, FrameReport, report_frames
 from dynfocus.models.chat import (
     ChatSession,
@@ -28,8 +28,9 @@ from dynfocus.models.dynfocus import (
     VideoInputs,
 )
 from dynfocus.models.dynfocus.frames import Video
-from dynfocus.models.encoding import Progress, VideoEncoder
+from dynfocus.models.encoding import Progress
 from dynfocus.models.generation import CallbackStreamer, FiniteLogits, check_context
+from dynfocus.models.indexing import VideoIndexer
 from dynfocus.models.loading import NANO, load_parts
 from dynfocus.models.prototype_maps import PrototypeMap, map_prototypes
 from dynfocus.models.turns import PreparedTurn
@@ -54,6 +55,10 @@ class FocusedModel:
         model: The model.
         processor: Its processor.
         name: What it was loaded as.
+        store: The index on disk where files are looked up before they are read, and
+            kept afterwards; None for no index on disk.
+        storage: How the index keeps a video, ``"exact"`` or ``"compact"``; by default
+            exact for a model whose indexes are small.
     """
 
     def __init__(
@@ -61,11 +66,14 @@ class FocusedModel:
         model: DynFocusForConditionalGeneration,
         processor: DynFocusProcessor,
         name: str,
+        store: IndexStore | None = None,
+        storage: str | None = None,
     ) -> None:
         self.model = model.eval()
         self.processor = processor
         self.name = name
-        self._encoder = VideoEncoder(self.model, processor)
+        self.store = store
+        self._indexer = VideoIndexer(self.model, processor, name, store, storage)
 
     @property
     def is_nano(self) -> bool:
@@ -111,7 +119,7 @@ class FocusedModel:
         check_question(question)
         _check_method(method)
         check_count("max_new_tokens", max_new_tokens)
-        features = self._encoder.features(
+        features = self._indexer.features(
             video,
             fps=fps,
             max_frames=max_frames,
@@ -135,7 +143,7 @@ class FocusedModel:
         max_frames: int | None = None,
         progress: Progress | None = None,
     ) -> VideoIndex:
-        """Encode a video once, for any number of questions.
+        """Encode a video once, for any number of questions, or open its index.
 
         Args:
             video: A file or frames.
@@ -146,9 +154,7 @@ class FocusedModel:
         Returns:
             What takes the place of the file in `ask` and `chat`.
         """
-        if isinstance(video, VideoIndex):
-            return video
-        return self._encoder.index(
+        return self._indexer.index(
             video, fps=fps, max_frames=max_frames, progress=progress
         )
 
@@ -176,7 +182,7 @@ class FocusedModel:
         Returns:
             The conversation.
         """
-        features = self._encoder.features(
+        features = self._indexer.features(
             video,
             fps=fps,
             max_frames=max_frames,
@@ -273,7 +279,7 @@ class FocusedModel:
             The ``frames`` of the answer that `ask` would give.
         """
         check_question(question)
-        features = self._encoder.features(
+        features = self._indexer.features(
             video,
             fps=fps,
             max_frames=max_frames,
@@ -350,6 +356,8 @@ def load_model(
     dtype: torch.dtype | None = None,
     quantize: str | None = None,
     device_map: str | dict[str, Any] | None = None,
+    index_folder: str | Path | bool | None = None,
+    storage: str | None = None,
 ) -> FocusedModel:
     """Load a model that answers questions about videos.
 
@@ -361,6 +369,10 @@ def load_model(
             bits.
         device_map: Where each module goes, or ``"auto"`` to fill the GPUs, then the
             CPU; in place of ``device``.
+        index_folder: Where files are kept once they are encoded; by default
+            ``$DYNFOCUS_INDEX`` or a folder in the user's cache; ``False`` for nowhere.
+        storage: How they are kept, ``"exact"`` or ``"compact"``; by default exact for
+            a model whose indexes are small.
 
     Returns:
         The model, ready to answer.
@@ -368,7 +380,15 @@ def load_model(
     model, processor = load_parts(
         name, device=device, dtype=dtype, quantize=quantize, device_map=device_map
     )
-    return FocusedModel(model, processor, str(name))
+    return FocusedModel(model, processor, str(name), _store(index_folder), storage)
+
+
+def _store(index_folder: str | Path | bool | None) -> IndexStore | None:
+    if index_folder is False:
+        return None
+    if index_folder is None or index_folder is True:
+        return IndexStore()
+    return IndexStore(index_folder)
 
 
 def _check_method(method: str | None) -> None:

@@ -1,4 +1,4 @@
-"""A video becomes its question-independent half: read, thinned to a budget, encoded.
+"""A video becomes its question-independent half: read, thinned, encoded.
 
 Letters: T frames.
 """
@@ -6,18 +6,14 @@ Letters: T frames.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
-from dynfocus.focus import plan_budget
-from dynfocus.index import VideoFeatures, VideoIndex
-from dynfocus.models.chat import check_count
+from dynfocus.index import VideoFeatures
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.models.dynfocus.blocks import join_frames
 from dynfocus.models.dynfocus.frames import Video
-from dynfocus.models.dynfocus.media import take_evenly
-from dynfocus.models.sources import OpenedVideo, make_thumbnails, open_video
+from dynfocus.models.sources import OpenedVideo, open_video
 from dynfocus.video import SampledFrames
 
 _WINDOW = 64
@@ -40,62 +36,32 @@ class VideoEncoder:
         self._model = model
         self._processor = processor
 
-    def index(
+    def read(
         self,
         video: Video,
         *,
         fps: float,
         max_frames: int | None,
         progress: Progress | None,
-    ) -> VideoIndex:
-        """Encode a file or frames whole; see `FocusedModel.index`."""
-        opened = self._open(video, fps, max_frames, progress)
-        return VideoIndex(
-            features=self.encode(opened.sampled, progress),
-            source=opened.source,
-            duration=opened.duration,
-            fps=fps,
-            thumbnails=make_thumbnails(opened.sampled.frames, opened.size),
-        )
-
-    def features(
-        self,
-        video: Video,
-        *,
-        fps: float,
-        max_frames: int | None,
-        max_video_tokens: int | None,
-        progress: Progress | None,
-    ) -> VideoFeatures:
-        """Encode a video unless it is encoded, no more frames than the budget holds.
+    ) -> OpenedVideo:
+        """Read the frames of a file, or take frames as they are.
 
         Args:
-            video: A file, frames, or an encoded video.
-            fps: Frames per second to sample; an index keeps its own.
+            video: A file or frames.
+            fps: Frames per second to sample.
             max_frames: At most so many frames, taken evenly.
-            max_video_tokens: At most so many video tokens.
-            progress: Called with the steps done and the steps in all.
+            progress: Called with the first half of the steps; encoding is the second.
 
         Returns:
-            The question-independent half.
+            The frames, and the length and shape of the video.
         """
-        content: SampledFrames | VideoFeatures
-        if isinstance(video, VideoIndex | VideoFeatures):
-            content = video.features if isinstance(video, VideoIndex) else video
-            num_frames = content.num_frames
-            if max_frames is not None:
-                check_count("max_frames", max_frames)
-                num_frames = min(num_frames, max_frames)
-        else:
-            content = self._open(video, fps, max_frames, progress).sampled
-            num_frames = len(content.frames)
-        if max_video_tokens is not None:
-            settings = self._model.settings
-            num_frames = plan_budget(num_frames, settings, max_video_tokens).num_frames
-        content = take_evenly(content, num_frames)
-        if isinstance(content, VideoFeatures):
-            return content
-        return self.encode(content, progress)
+        return open_video(
+            video,
+            fps=fps,
+            max_frames=max_frames,
+            frame_size=self._processor.frame_size,
+            progress=None if progress is None else _first_half(progress),
+        )
 
     def encode(
         self, sampled: SampledFrames, progress: Progress | None = None
@@ -113,21 +79,6 @@ class VideoEncoder:
                     progress(num_frames + done, 2 * num_frames)
             features = join_frames(parts, torch.from_numpy(sampled.times))
             return self._model.add_prototypes(features)
-
-    def _open(
-        self,
-        video: Any,
-        fps: float,
-        max_frames: int | None,
-        progress: Progress | None,
-    ) -> OpenedVideo:
-        return open_video(
-            video,
-            fps=fps,
-            max_frames=max_frames,
-            frame_size=self._processor.frame_size,
-            progress=None if progress is None else _first_half(progress),
-        )
 
 
 def _first_half(progress: Progress) -> Progress:

@@ -33,6 +33,8 @@ class OpenedVideo:
     """Length in seconds."""
     size: tuple[int, int]
     """Height and width as displayed."""
+    damage: str | None = None
+    """What of the file could not be decoded, as the reader warned."""
 
 
 def open_video(
@@ -66,6 +68,7 @@ def open_video(
             source=str(video),
             duration=reader.duration,
             size=reader.size,
+            damage=reader.damage,
         )
     sampled = read_video(video, fps=fps, max_frames=max_frames, frame_size=frame_size)
     height, width = sampled.frames.shape[1:3]

@@ -17,7 +17,7 @@ from dynfocus.report.output import check_writable, write_atomically
 from dynfocus.report.timeline import Interval
 
 if TYPE_CHECKING:
-    from dynfocus.index import VideoIndex
+    from dynfocus.index import Pictures, VideoIndex
     from dynfocus.models.answers import FrameReport
 
 _MARGIN = 24
@@ -211,7 +211,7 @@ class _Panel:
             text = self._time(seconds)
             self.draw.text((x, low + 9), text, FAINT, font(14), anchor=anchor)
 
-    def _pictures(self, sheet: Image.Image, thumbnails: np.ndarray) -> None:
+    def _pictures(self, sheet: Image.Image, thumbnails: np.ndarray | Pictures) -> None:
         """Show the Cones of the highest scores in time order."""
         times = np.asarray(self.index.features.pts_seconds.cpu())
         top = self._base + _TICKS + _AXIS

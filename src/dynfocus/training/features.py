@@ -6,13 +6,11 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import track
 from safetensors import safe_open
-from torch import nn
 
 from dynfocus.index import VideoFeatures, load_features, save_features
 from dynfocus.models.dynfocus import (
@@ -20,6 +18,7 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.dynfocus.frames import read_image, read_video
+from dynfocus.models.fingerprint import digest_weights
 from dynfocus.training.failures import SAMPLE_ERRORS
 from dynfocus.training.sources import Sample
 from dynfocus.video import SampledFrames
@@ -212,10 +211,3 @@ def _fingerprint(
     )
     digest_weights(digest, model.vision_tower)
     return digest.hexdigest()
-
-
-def digest_weights(digest: Any, module: nn.Module) -> None:
-    """Add the names and weights of a module to a hash, whatever their precision."""
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().numpy().tobytes())

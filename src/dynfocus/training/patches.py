@@ -23,7 +23,8 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.dynfocus.vision import encode_pixels
-from dynfocus.training.features import digest_weights, load_frames, medium_path
+from dynfocus.models.fingerprint import digest_weights
+from dynfocus.training.features import load_frames, medium_path
 
 _WINDOW = 64
 

@@ -64,6 +64,12 @@ class VideoReader:
         self.path = Path(path)
         self._crew = _checked_crew(num_threads, timeout_seconds)
         self._timeline = self._open(trusts_index=True)
+        self._damage: str | None = None
+
+    @property
+    def damage(self) -> str | None:
+        """What the latest ``sample`` could not decode, as it warned; None if nothing."""
+        return self._damage
 
     @property
     def duration(self) -> float:
@@ -224,10 +230,9 @@ class VideoReader:
                 "decoded."
             )
         text = losses.describe(self._timeline, is_given=is_given)
-        if text is not None:
-            warnings.warn(
-                f"{self.path.name}: {text}", DamagedVideoWarning, stacklevel=3
-            )
+        self._damage = None if text is None else f"{self.path.name}: {text}"
+        if self._damage is not None:
+            warnings.warn(self._damage, DamagedVideoWarning, stacklevel=3)
 
 
 def _divide(

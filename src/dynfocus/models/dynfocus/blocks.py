@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,8 +27,8 @@ _Batch = TypeVar("_Batch", "VideoBatch", TimePrototypes)
 class VideoBatch:
     """Hold several videos, padded to the longest."""
 
-    pooled: Tensor
-    """``[V, T, P, D]``."""
+    pooled: Tensor | None
+    """``[V, T, P, D]``; None if a video brings its event prototypes alone."""
     spatial: Tensor
     """``[V, T, M, D]``."""
     pts_seconds: Tensor
@@ -81,11 +81,12 @@ def split_videos(packed: VideoFeatures, counts: Sequence[int]) -> list[VideoFeat
 
 def pad_videos(videos: Sequence[VideoFeatures]) -> VideoBatch:
     """Put videos side by side; one video alone is not copied."""
-    device = videos[0].pooled.device
+    device = videos[0].spatial.device
+    pooled = [video.pooled for video in videos if video.pooled is not None]
     num_frames = torch.tensor([v.num_frames for v in videos], device=device)
     positions = torch.arange(max(v.num_frames for v in videos), device=device)
     return VideoBatch(
-        pooled=_pad([video.pooled for video in videos]),
+        pooled=_pad(pooled) if len(pooled) == len(videos) else None,
         spatial=_pad([video.spatial for video in videos]),
         pts_seconds=_pad([video.pts_seconds for video in videos]),
         num_frames=num_frames,
@@ -118,14 +119,23 @@ def block_prototypes(
     Returns:
         The prototypes, one entry a block.
     """
-    known = [video.prototypes for video in videos]
-    if any(prototypes is None for prototypes in known):
+    is_known = all(video.prototypes is not None for video in videos)
+    if batch.pooled is not None and not is_known:
         prototypes = events.estimate(batch.pooled, batch.mask)
     else:
-        prototypes = _pad_prototypes([p for p in known if p is not None])
+        prototypes = _pad_prototypes([_own_prototypes(events, v) for v in videos])
     if list(owners) == list(range(len(videos))):
         return prototypes
     return _take(prototypes, torch.tensor(owners, device=batch.mask.device))
+
+
+def _own_prototypes(events: EventPrototypes, video: VideoFeatures) -> TimePrototypes:
+    """Give the prototypes that a video brings along, or estimate them."""
+    if video.prototypes is not None:
+        return video.prototypes
+    assert video.pooled is not None  # checked by VideoFeatures
+    mask = torch.ones(1, video.num_frames, dtype=torch.bool, device=video.pooled.device)
+    return events.estimate(video.pooled[None], mask)
 
 
 def _pad_prototypes(prototypes: Sequence[TimePrototypes]) -> TimePrototypes:
@@ -146,7 +156,8 @@ def _pad_prototypes(prototypes: Sequence[TimePrototypes]) -> TimePrototypes:
 
 def _take(batch: _Batch, rows: Tensor) -> _Batch:
     """Index every tensor of a dataclass along its first dimension."""
-    return replace(
-        batch,
-        **{field.name: getattr(batch, field.name)[rows] for field in fields(batch)},
-    )
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    taken: dict[str, Any] = {
+        name: None if value is None else value[rows] for name, value in values.items()
+    }
+    return replace(batch, **taken)

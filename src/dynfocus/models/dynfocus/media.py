@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 
@@ -168,6 +168,14 @@ def _fit(
     )
 
 
+@overload
+def take_evenly(content: SampledFrames, num_keep: int) -> SampledFrames: ...
+@overload
+def take_evenly(content: VideoFeatures, num_keep: int) -> VideoFeatures: ...
+@overload
+def take_evenly(
+    content: SampledFrames | VideoFeatures, num_keep: int
+) -> SampledFrames | VideoFeatures: ...
 def take_evenly(
     content: SampledFrames | VideoFeatures, num_keep: int
 ) -> SampledFrames | VideoFeatures:

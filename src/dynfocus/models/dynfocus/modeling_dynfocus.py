@@ -164,6 +164,8 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
     def add_prototypes(self, features: VideoFeatures) -> VideoFeatures:
         """Estimate the event prototypes once, for any number of questions."""
         batch = pad_videos([features])
+        if batch.pooled is None:
+            return features
         prototypes = self.event_prototypes.estimate(batch.pooled, batch.mask)
         return replace(features, prototypes=prototypes)
 

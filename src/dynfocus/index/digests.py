@@ -1,0 +1,90 @@
+"""The content of files as short names, remembered while a file stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+import uuid
+from pathlib import Path
+
+_DIGEST_BYTES = 16
+_SETTLED_SECONDS = 2.0
+"""A file changed so recently may change again without a new time."""
+
+_logger = logging.getLogger(__name__)
+
+
+class ContentDigests:
+    """Name files by their content.
+
+    A digest is remembered by the path, size and times of the file, one small file each,
+    so that a large video is not read whole for every question.
+
+    Args:
+        folder: Where digests are remembered; it need not be there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def of(self, path: str | Path) -> str:
+        """Give the digest of a file.
+
+        Args:
+            path: The file.
+
+        Returns:
+            32 hexadecimal digits that depend on its content alone.
+        """
+        path = Path(path).resolve()
+        facts = _facts(path)
+        note = self._note(path)
+        known = _read(note)
+        if known.get("path") == str(path) and known.get("facts") == facts:
+            return str(known["digest"])
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, _hash).hexdigest()
+        is_settled = time.time() - path.stat().st_mtime > _SETTLED_SECONDS
+        if is_settled and _facts(path) == facts:
+            self._remember(note, {"path": str(path), "facts": facts, "digest": digest})
+        return digest
+
+    def forget_missing(self) -> None:
+        """Remove what is remembered of files that are no longer there."""
+        for note in self.folder.glob("*.json"):
+            if not Path(str(_read(note).get("path", ""))).is_file():
+                note.unlink(missing_ok=True)
+
+    def _note(self, path: Path) -> Path:
+        name = hashlib.blake2b(os.fsencode(path), digest_size=_DIGEST_BYTES)
+        return self.folder / f"{name.hexdigest()}.json"
+
+    def _remember(self, note: Path, document: dict[str, object]) -> None:
+        part = note.with_name(f".{note.name}.{uuid.uuid4().hex}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(document), encoding="utf-8")
+            part.replace(note)
+        except OSError as error:
+            _logger.info("the digest of a file is not remembered: %s", error)
+
+
+def _hash() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=_DIGEST_BYTES)
+
+
+def _facts(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _read(note: Path) -> dict[str, object]:
+    """Read what is remembered; what cannot be read is as good as not there."""
+    try:
+        document = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

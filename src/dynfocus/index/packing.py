@@ -1,0 +1,144 @@
+"""Features become the tensors of an index file, and come back.
+
+Letters: T frames, K tokens of a frame, D width, M_s spatial prototypes of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from dynfocus.focus import FocusSettings, merge_clusters
+from dynfocus.focus.centroids import cluster_points
+from dynfocus.index.feature_files import build_features, feature_tensors
+from dynfocus.index.features import VideoFeatures
+from dynfocus.index.layout import IndexLayout, Storage
+
+_WINDOW = 64
+_LEVELS = 127
+_OWN = ("layer_", "spatial_", "patches_")
+
+
+def pack_features(
+    features: VideoFeatures, layout: IndexLayout, storage: Storage
+) -> dict[str, Tensor]:
+    """Turn features into the tensors that an index keeps.
+
+    Args:
+        features: The features with their event prototypes, on any device.
+        layout: The layout of their model.
+        storage: ``"exact"`` or ``"compact"``.
+
+    Returns:
+        The tensors by the names of `IndexLayout.tensors`, but for the pictures, on the
+        CPU.
+    """
+    assert features.prototypes is not None  # the encoder always adds them
+    tensors = {name: t.detach().cpu() for name, t in feature_tensors(features).items()}
+    if storage == "exact":
+        return tensors
+    tensors.pop("pooled", None)
+    spatial = tensors.pop("spatial")
+    kept = spatial[:, : layout.num_coded_tokens]
+    tensors |= _code("spatial", kept)
+    if not layout.settings.spatial_gate:
+        tensors |= _describe_layers(kept, layout.settings)
+    if "patches" in tensors:
+        tensors |= _code("patches", tensors.pop("patches"))
+    return tensors
+
+
+def unpack_features(
+    tensors: Mapping[str, Tensor], layout: IndexLayout, storage: Storage
+) -> VideoFeatures:
+    """Give the features back that `pack_features` packed.
+
+    Exact storage gives them bit by bit and copies nothing. Compact storage gives each
+    channel of a token of the first layer within half of its scale times the scale of
+    the channel, those of further layers, which are averages, within the largest such
+    error of the tokens they merge; and no pooled frames.
+
+    Args:
+        tensors: What `pack_features` gave.
+        layout: The layout of their model.
+        storage: ``"exact"`` or ``"compact"``.
+
+    Returns:
+        The features, on the CPU.
+    """
+    if storage == "exact":
+        return build_features(dict(tensors))
+    whole = {n: t for n, t in tensors.items() if not n.startswith(_OWN)}
+    layers = [_decode("spatial", tensors)]
+    for layer in range(2, len(layout.settings.num_spatial_prototypes) + 1):
+        if f"layer_{layer}_clusters" in tensors:
+            layers.append(_rebuild(layer, layers[-1], tensors, layout.settings))
+    whole["spatial"] = torch.cat(layers, dim=1).to(layout.dtype)
+    if "patches_levels" in tensors:
+        whole["patches"] = _decode("patches", tensors).to(layout.dtype)
+    return build_features(whole)
+
+
+def _code(name: str, tokens: Tensor) -> dict[str, Tensor]:
+    """Write tokens, ``[T, K, D]``, as whole numbers from -127 to 127 with two scales."""
+    tiny = torch.finfo(torch.float32).tiny
+    channels = tokens.abs().amax(dim=(0, 1)).float()  # [D]
+    if not bool(torch.isfinite(channels).all()):
+        raise ValueError(
+            "the features hold numbers that are not finite, so a compact index cannot "
+            "keep them; load the model with dtype bfloat16 or float32"
+        )
+    channels = channels.clamp(min=tiny)
+    levels, scales = [], []
+    for window in torch.split(tokens, _WINDOW):
+        relative = window.float() / channels
+        scale = (relative.abs().amax(2) / _LEVELS).clamp(min=tiny)
+        levels.append((relative / scale[..., None]).round().to(torch.int8))
+        scales.append(scale)
+    return {
+        f"{name}_levels": torch.cat(levels),
+        f"{name}_scales": torch.cat(scales),
+        f"{name}_channels": channels,
+    }
+
+
+def _decode(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Give the tokens, ``[T, K, D]``, that `_code` wrote, in float32."""
+    levels, scales = tensors[f"{name}_levels"], tensors[f"{name}_scales"]
+    values = levels.float().mul_(tensors[f"{name}_channels"])
+    return values.mul_(scales[..., None])
+
+
+def _describe_layers(first: Tensor, settings: FocusSettings) -> dict[str, Tensor]:
+    """Tell of each layer after the first what it merges, from the first's tokens.
+
+    Clustering is deterministic, so the layers are found again as they were encoded.
+    """
+    parts: dict[str, list[Tensor]] = {}
+    sizes = settings.num_spatial_prototypes[1:]
+    neighbors = settings.num_spatial_neighbors[1:]
+    for tokens in torch.split(first, _WINDOW):
+        for layer, (size, near) in enumerate(zip(sizes, neighbors, strict=True), 2):
+            clusters = cluster_points(
+                tokens, size, near, settings.spatial_clustering
+            ).in_point_order()
+            one_each = torch.eye(tokens.shape[1]).expand(len(tokens), -1, -1)
+            shares = merge_clusters(one_each, clusters, settings.spatial_merge)
+            assignment = clusters.assignment.to(torch.int16)
+            parts.setdefault(f"layer_{layer}_clusters", []).append(assignment)
+            parts.setdefault(f"layer_{layer}_weights", []).append(shares.sum(1))
+            tokens = merge_clusters(tokens, clusters, settings.spatial_merge)
+    return {name: torch.cat(windows) for name, windows in parts.items()}
+
+
+def _rebuild(
+    layer: int, below: Tensor, tensors: Mapping[str, Tensor], settings: FocusSettings
+) -> Tensor:
+    """Merge the tokens of the layer below, ``[T, M_s, D]``, as the encoder did."""
+    clusters = tensors[f"layer_{layer}_clusters"].long()[:, None]  # [T, 1, M_below]
+    weights = tensors[f"layer_{layer}_weights"][:, None]
+    size = settings.num_spatial_prototypes[layer - 1]
+    is_member = clusters == torch.arange(size)[:, None]  # [T, M_s, M_below]
+    return torch.bmm(weights * is_member, below)

@@ -1,0 +1,201 @@
+"""Videos through their index: opened where it is on disk, read and encoded elsewhere.
+
+Letters: T frames.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeGuard
+
+from dynfocus.focus import plan_budget
+from dynfocus.index import (
+    IndexStore,
+    Sampling,
+    VideoFeatures,
+    VideoIndex,
+    check_storage,
+)
+from dynfocus.models.chat import check_count
+from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
+from dynfocus.models.dynfocus.frames import Video
+from dynfocus.models.dynfocus.media import take_evenly
+from dynfocus.models.encoding import Progress, VideoEncoder
+from dynfocus.models.fingerprint import ModelFingerprint, index_layout
+from dynfocus.models.sources import make_thumbnails
+from dynfocus.models.stored_videos import StoredVideos
+from dynfocus.video import VideoReader
+from dynfocus.video.plan import wanted_times
+
+_logger = logging.getLogger(__name__)
+
+
+class VideoIndexer:
+    """Give the question-independent half of videos, each encoded at most once.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        name: What it was loaded as.
+        store: Where files that were encoded are kept and found again; None for
+            nowhere.
+        storage: ``"exact"`` or ``"compact"``; by default what suits the model.
+    """
+
+    def __init__(
+        self,
+        model: DynFocusForConditionalGeneration,
+        processor: DynFocusProcessor,
+        name: str,
+        store: IndexStore | None = None,
+        storage: str | None = None,
+    ) -> None:
+        self._encoder = VideoEncoder(model, processor)
+        self._settings = model.settings
+        self._stored: StoredVideos | None = None
+        wanted = check_storage(storage)
+        if store is None:
+            return
+        fingerprint = ModelFingerprint(model, processor)
+        if not fingerprint.is_known:
+            _logger.warning("the vision tower of %s is on a disk: no index", name)
+            return
+        layout = index_layout(model.config, model.vision_tower.dtype)
+        self._stored = StoredVideos(
+            store, layout, wanted or layout.storage, fingerprint, name
+        )
+
+    def index(
+        self,
+        video: Video,
+        *,
+        fps: float,
+        max_frames: int | None,
+        progress: Progress | None,
+    ) -> VideoIndex:
+        """Open the index of a video, or encode it; see `FocusedModel.index`."""
+        if isinstance(video, VideoIndex):
+            return video
+        sampling = Sampling(fps=float(fps), max_frames=max_frames)
+        return self._open(video, sampling) or self._make(video, sampling, progress)
+
+    def features(
+        self,
+        video: Video,
+        *,
+        fps: float,
+        max_frames: int | None,
+        max_video_tokens: int | None,
+        progress: Progress | None,
+    ) -> VideoFeatures:
+        """Encode a video unless it is encoded, no more frames than the budget holds.
+
+        Args:
+            video: A file, frames, or an encoded video.
+            fps: Frames per second to sample; an index keeps its own.
+            max_frames: At most so many frames, taken evenly.
+            max_video_tokens: At most so many video tokens.
+            progress: Called with the steps done and the steps in all.
+
+        Returns:
+            The question-independent half.
+        """
+
+        def fit(num_frames: int) -> int:
+            return self._fit(num_frames, max_frames, max_video_tokens)
+
+        if isinstance(video, VideoFeatures):
+            return take_evenly(video, fit(video.num_frames))
+        sampling = Sampling(fps=float(fps), max_frames=max_frames)
+        whole = video if isinstance(video, VideoIndex) else self._open(video, sampling)
+        if whole is not None:
+            return self._thin_index(whole, fit(whole.num_frames), progress)
+        if max_video_tokens is not None and _is_file(video):
+            num_frames = _count_frames(video, sampling)
+            if fit(num_frames) < num_frames:
+                sampling = replace(sampling, keep=fit(num_frames))
+                thinned = self._open(video, sampling)
+                if thinned is not None:
+                    return thinned.features
+        return self._make(video, sampling, progress, fit).features
+
+    def _fit(
+        self, num_frames: int, max_frames: int | None, max_video_tokens: int | None
+    ) -> int:
+        """Tell how many of so many frames are wanted and fit the budget."""
+        if max_frames is not None:
+            check_count("max_frames", max_frames)
+            num_frames = min(num_frames, max_frames)
+        if max_video_tokens is None:
+            return num_frames
+        return plan_budget(num_frames, self._settings, max_video_tokens).num_frames
+
+    def _thin_index(
+        self, index: VideoIndex, num_keep: int, progress: Progress | None
+    ) -> VideoFeatures:
+        """Keep frames of an index; the file is read again if it has no pooled frames."""
+        features, source = index.features, index.source
+        if num_keep == index.num_frames:
+            return features
+        if features.pooled is not None or source is None or not _is_file(source):
+            return take_evenly(features, num_keep)
+        sampling = Sampling(fps=index.fps, max_frames=index.max_frames, keep=num_keep)
+        found = self._open(source, sampling) or self._make(source, sampling, progress)
+        return found.features
+
+    def _open(self, video: Video, sampling: Sampling) -> VideoIndex | None:
+        """Open the entry of a file; None where there is no file or no entry."""
+        if self._stored is None or not _is_file(video):
+            return None
+        return self._stored.open(video, sampling)
+
+    def _make(
+        self,
+        video: Video,
+        sampling: Sampling,
+        progress: Progress | None,
+        fit: Callable[[int], int] | None = None,
+    ) -> VideoIndex:
+        """Read and encode a video; the entry of a file is kept where there is a store.
+
+        Args:
+            video: A file or frames.
+            sampling: Which of its frames.
+            progress: Called with the steps done and the steps in all.
+            fit: Tells how many of so many frames are wanted, where frames are given.
+        """
+        stored = self._stored if _is_file(video) else None
+        key = stored.key(video, sampling) if stored and _is_file(video) else None
+        opened = self._encoder.read(
+            video, fps=sampling.fps, max_frames=sampling.max_frames, progress=progress
+        )
+        sampled = opened.sampled
+        num_keep = sampling.keep or len(sampled.frames)
+        if fit is not None and not _is_file(video):
+            num_keep = fit(len(sampled.frames))
+        sampled = take_evenly(sampled, min(num_keep, len(sampled.frames)))
+        index = VideoIndex(
+            features=self._encoder.encode(sampled, progress),
+            source=opened.source,
+            duration=opened.duration,
+            fps=sampling.fps,
+            max_frames=sampling.max_frames,
+            thumbnails=make_thumbnails(sampled.frames, opened.size),
+        )
+        if stored is None or key is None:
+            return index
+        return stored.keep(key, index, opened.damage)
+
+
+def _is_file(video: Video) -> TypeGuard[str | Path]:
+    return isinstance(video, str | Path) and Path(video).is_file()
+
+
+def _count_frames(path: str | Path, sampling: Sampling) -> int:
+    """Count the frames that sampling wants of a file, without decoding it."""
+    duration = VideoReader(path).duration
+    wanted = wanted_times(duration, fps=sampling.fps, max_frames=sampling.max_frames)
+    return len(wanted)

@@ -1,0 +1,117 @@
+"""The videos of one model in an index on disk."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dynfocus.index import (
+    EntryFacts,
+    EntryKey,
+    IndexLayout,
+    IndexStore,
+    Pictures,
+    Sampling,
+    VideoIndex,
+    pack_features,
+    unpack_features,
+)
+from dynfocus.index.layout import Storage
+from dynfocus.models.fingerprint import ModelFingerprint
+from dynfocus.video import DamagedVideoWarning
+
+_logger = logging.getLogger(__name__)
+
+
+class StoredVideos:
+    """Open and keep what a model has encoded of video files.
+
+    Args:
+        store: Where entries stand.
+        layout: What the model's entries hold.
+        storage: How they hold it.
+        fingerprint: Names the model's question-independent half.
+        model_name: What the model was loaded as.
+    """
+
+    def __init__(
+        self,
+        store: IndexStore,
+        layout: IndexLayout,
+        storage: Storage,
+        fingerprint: ModelFingerprint,
+        model_name: str,
+    ) -> None:
+        self.store = store
+        self.layout = layout
+        self.storage = storage
+        self._fingerprint = fingerprint
+        self._model_name = model_name
+
+    def key(self, path: str | Path, sampling: Sampling) -> EntryKey:
+        """Tell what a file's entry goes by."""
+        return self.store.key(path, str(self._fingerprint), sampling, self.storage)
+
+    def open(self, path: str | Path, sampling: Sampling) -> VideoIndex | None:
+        """Open the entry of a file; None where there is none that can be used.
+
+        Args:
+            path: The video.
+            sampling: Which of its frames were encoded.
+        """
+        key = self.key(path, sampling)
+        found = self.store.open(key, self.layout)
+        if found is None:
+            return None
+        facts, tensors = found
+        if facts.damage is not None:
+            warnings.warn(facts.damage, DamagedVideoWarning, stacklevel=4)
+        _logger.info("%s was opened from %s", path, self.store.path(key))
+        pictures = Pictures(tensors.pop("pictures").numpy(), facts.picture_size)
+        return VideoIndex(
+            features=unpack_features(tensors, self.layout, self.storage),
+            source=str(path),
+            duration=facts.duration,
+            fps=sampling.fps,
+            max_frames=sampling.max_frames,
+            thumbnails=pictures,
+            is_from_disk=True,
+        )
+
+    def keep(
+        self, key: EntryKey, index: VideoIndex, damage: str | None = None
+    ) -> VideoIndex:
+        """Write the entry of a file, and give what opening it will give.
+
+        So the first question is answered from the same numbers as the second, also
+        where the store cannot be written.
+
+        Args:
+            key: What the entry goes by, told before the file was read.
+            index: What was encoded of the file.
+            damage: What of the file could not be decoded.
+        """
+        assert isinstance(index.thumbnails, np.ndarray)  # made beside the features
+        assert index.source is not None  # it is of a file
+        tensors = pack_features(index.features, self.layout, self.storage)
+        pictures = Pictures.of(index.thumbnails)
+        facts = EntryFacts(
+            num_frames=index.num_frames,
+            source=str(Path(index.source).resolve()),
+            duration=index.duration,
+            picture_size=pictures.shape[1:3],
+            model_name=self._model_name,
+            damage=damage,
+        )
+        if self.key(index.source, key.sampling) == key:
+            slots = torch.from_numpy(pictures.slots)
+            self.store.write(key, facts, tensors | {"pictures": slots})
+        else:
+            _logger.info("%s changed while it was read; it is not kept", index.source)
+        features = unpack_features(tensors, self.layout, self.storage)
+        return replace(index, features=features, thumbnails=pictures)
