@@ -148,6 +148,7 @@ def _orders(
     """Return the centre frames of the prototypes, best first, for each question."""
     orders: dict[str, list[Tensor]] = {}
     shared: TimePrototypes | None = None
+    assert video.pooled is not None  # encoded here, not opened from an index
     for name, (model, processor) in loaded.items():
         events = model.event_prototypes
         if shared is None:
