@@ -1,6 +1,6 @@
 """Models of transformers' kind, and what answers questions with them."""
 
-from dynfocus.models.answering import ChatSession, FocusedModel, load_model
+from dynfocus.models.answering import ChatSession, FocusedModel, Session, load_model
 from dynfocus.models.answers import Answer, FrameReport
 from dynfocus.models.exporting import export_language_model
 from dynfocus.models.generation import NonFiniteLogitsError
@@ -13,6 +13,7 @@ __all__ = [
     "FrameReport",
     "NonFiniteLogitsError",
     "PrototypeMap",
+    "Session",
     "export_language_model",
     "load_model",
 ]

@@ -33,6 +33,7 @@ from dynfocus.models.generation import CallbackStreamer, FiniteLogits, check_con
 from dynfocus.models.indexing import VideoIndexer
 from dynfocus.models.loading import NANO, load_parts
 from dynfocus.models.prototype_maps import PrototypeMap, map_prototypes
+from dynfocus.models.session import Session
 from dynfocus.models.turns import PreparedTurn
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ChatSession",
     "FocusedModel",
     "FrameReport",
+    "Session",
     "Turn",
     "load_model",
 ]
@@ -190,6 +192,36 @@ class FocusedModel:
             progress=progress,
         )
         return ChatSession(answerer or self, features, max_video_tokens)
+
+    def session(
+        self,
+        *,
+        max_frames: int | None = 1024,
+        fps: float = 1.0,
+        max_video_tokens: int | None = None,
+        keeps_turns: bool = False,
+        keeps_thumbnails: bool = False,
+    ) -> Session:
+        """Start to watch a video that is still coming.
+
+        Args:
+            max_frames: Hold at most so many frames; without, all of them.
+            fps: The rate that frames without times are taken to have.
+            max_video_tokens: At most so many video tokens a question.
+            keeps_turns: Whether each question is asked with the turns before it.
+            keeps_thumbnails: Whether small pictures of the frames held are kept.
+
+        Returns:
+            What frames are pushed to and questions are asked of.
+        """
+        return Session(
+            self,
+            max_frames=max_frames,
+            fps=fps,
+            max_video_tokens=max_video_tokens,
+            keeps_turns=keeps_turns,
+            keeps_thumbnails=keeps_thumbnails,
+        )
 
     def answer_turn(
         self,

@@ -53,14 +53,14 @@ def read_video(
         side = (frame_size, frame_size)
         return VideoReader(video).sample(fps=fps, max_frames=max_frames, size=side)
     if isinstance(video, SampledFrames):
-        sampled = SampledFrames(_frame_array(video.frames), np.asarray(video.times))
+        sampled = SampledFrames(frame_array(video.frames), np.asarray(video.times))
         if len(sampled.frames) != len(sampled.times):
             raise ValueError(
                 f"times must have one entry a frame ({len(sampled.frames)}), got "
                 f"{len(sampled.times)}"
             )
     else:
-        frames = _frame_array(video)
+        frames = frame_array(video)
         sampled = SampledFrames(frames, np.arange(len(frames), dtype=np.float64) / fps)
     if max_frames is None or len(sampled.frames) <= max_frames:
         return sampled
@@ -80,7 +80,7 @@ def read_image(image: str | Path | Frame) -> SampledFrames:
     if isinstance(image, str | Path):
         with Image.open(image) as opened:
             image = opened.convert("RGB")
-    return SampledFrames(_frame_array([image]), np.zeros(1))
+    return SampledFrames(frame_array([image]), np.zeros(1))
 
 
 def is_frame(value: object) -> bool:
@@ -122,6 +122,36 @@ def uniform_indices(num_frames: int, num_keep: int) -> NDArray[np.int64]:
     return (2 * np.arange(num_keep, dtype=np.int64) + 1) * num_frames // (2 * num_keep)
 
 
+def frame_array(frames: Any) -> NDArray[np.uint8]:
+    """Check frames and stack them.
+
+    Args:
+        frames: An array or tensor ``[T, H, W, 3]``, or a list of single frames.
+
+    Returns:
+        Frames of uint8, shape ``[T, H, W, 3]``, at least one.
+    """
+    if isinstance(frames, Tensor):
+        frames = frames.cpu().numpy()
+    if isinstance(frames, list | tuple):
+        arrays = [_one_frame(frame) for frame in frames]
+        shapes = sorted({array.shape for array in arrays})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"the frames of a video must have one size, got {shapes}; resize them"
+            )
+        frames = np.stack(arrays) if arrays else np.empty((0, 1, 1, 3), np.uint8)
+    array = np.asarray(frames)
+    if array.ndim != 4 or array.shape[-1] != 3 or array.dtype != np.uint8:
+        raise ValueError(
+            "the frames of a video must be uint8 of shape [T, H, W, 3], got "
+            f"{array.dtype} of shape {list(array.shape)}"
+        )
+    if len(array) == 0:
+        raise ValueError("a video must have at least one frame, got none")
+    return array
+
+
 def to_pixel_values(
     frames: NDArray[np.uint8],
     *,
@@ -151,28 +181,6 @@ def to_pixel_values(
             pixels = F.interpolate(pixels, side, mode="bilinear", antialias=True)
         parts.append((pixels - center) / spread)
     return torch.cat(parts)
-
-
-def _frame_array(frames: Any) -> NDArray[np.uint8]:
-    if isinstance(frames, Tensor):
-        frames = frames.cpu().numpy()
-    if isinstance(frames, list | tuple):
-        arrays = [_one_frame(frame) for frame in frames]
-        shapes = sorted({array.shape for array in arrays})
-        if len(shapes) > 1:
-            raise ValueError(
-                f"the frames of a video must have one size, got {shapes}; resize them"
-            )
-        frames = np.stack(arrays) if arrays else np.empty((0, 1, 1, 3), np.uint8)
-    array = np.asarray(frames)
-    if array.ndim != 4 or array.shape[-1] != 3 or array.dtype != np.uint8:
-        raise ValueError(
-            "the frames of a video must be uint8 of shape [T, H, W, 3], got "
-            f"{array.dtype} of shape {list(array.shape)}"
-        )
-    if len(array) == 0:
-        raise ValueError("a video must have at least one frame, got none")
-    return array
 
 
 def _one_frame(frame: Frame) -> NDArray[Any]:

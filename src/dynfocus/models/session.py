@@ -1,0 +1,263 @@
+"""A video that is still coming: frames are pushed, questions are asked at any time.
+
+Letters: F frames pushed together, H and W of a frame, S side of the model's frames.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dynfocus.focus import TimePrototypes
+from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.models.answers import Answer
+from dynfocus.models.chat import Turn, check_count, check_question
+from dynfocus.models.dynfocus.frames import frame_array, is_frame
+from dynfocus.models.frame_clock import FrameClock
+from dynfocus.models.frame_memory import FrameMemory
+from dynfocus.models.sources import make_thumbnails
+
+if TYPE_CHECKING:
+    from dynfocus.models.answering import FocusedModel
+
+_STALE_SHARE = 10
+"""Prototypes are estimated again when one in so many of the frames held is new."""
+
+
+class _Arrived(NamedTuple):
+    """Frames that wait for their window to be full."""
+
+    pixels: Tensor
+    """Normalised, ``[F, 3, S, S]``."""
+    times: Tensor
+    """``[F]``, float64."""
+    thumbnails: Tensor | None
+    """Small pictures, ``[F, H, W, 3]``."""
+
+
+class Session:
+    """Watch a video while it comes, in memory that does not grow.
+
+    Frames are encoded as they arrive. At most ``max_frames`` of them are held; when
+    there are more, every second one is, and so on (`FrameMemory`). As long as all
+    frames fit, an answer is the one that the same frames would get as a whole video.
+
+    Pushing and asking may happen in different threads: a question is about the frames
+    pushed before it, and frames can be pushed while its answer is generated.
+
+    Example:
+        >>> session = dynfocus.load("nano").session(max_frames=512)
+        >>> for frames, times in camera:
+        ...     session.push(frames, times)
+        >>> session.ask("Which room is shown now?").text
+
+    Args:
+        focused: The model.
+        max_frames: Hold at most so many frames; without, all of them.
+        fps: The rate that frames without times are taken to have.
+        max_video_tokens: At most so many video tokens a question.
+        window: Frames that go through the vision tower together. Fewer are encoded
+            when a question comes.
+        keeps_turns: Whether each question is asked with the turns before it.
+        keeps_thumbnails: Whether small pictures of the frames held are kept, for
+            reports.
+    """
+
+    def __init__(
+        self,
+        focused: FocusedModel,
+        *,
+        max_frames: int | None = 1024,
+        fps: float = 1.0,
+        max_video_tokens: int | None = None,
+        window: int = 16,
+        keeps_turns: bool = False,
+        keeps_thumbnails: bool = False,
+    ) -> None:
+        check_count("window", window)
+        if max_video_tokens is not None:
+            check_count("max_video_tokens", max_video_tokens)
+        self.turns: list[Turn] = []
+        self._focused = focused
+        self._max_video_tokens = max_video_tokens
+        self._window = window
+        self._keeps_turns = keeps_turns
+        self._keeps_thumbnails = keeps_thumbnails
+        self._memory = FrameMemory(max_frames)
+        self._clock = FrameClock(fps)
+        self._waiting: list[_Arrived] = []
+        self._size: tuple[int, int] | None = None
+        self._prototypes: TimePrototypes | None = None
+        self._estimated_at = 0
+        self._lock = threading.Lock()
+
+    @property
+    def fps(self) -> float:
+        """The rate that frames without times are taken to have."""
+        return self._clock.fps
+
+    @property
+    def num_pushed(self) -> int:
+        """Count the frames that were pushed."""
+        return self._clock.num_frames
+
+    @property
+    def num_frames(self) -> int:
+        """Count the frames that a question would be about now."""
+        with self._lock:
+            return self._memory.held_after(self._clock.num_frames)[0]
+
+    @property
+    def stride(self) -> int:
+        """Tell which frames a question would be about: 1 for all, 2 for every second."""
+        with self._lock:
+            return self._memory.held_after(self._clock.num_frames)[1]
+
+    @property
+    def seen_seconds(self) -> float:
+        """Tell how long the frames pushed so far last, in seconds."""
+        with self._lock:
+            return self._clock.seen_seconds
+
+    @property
+    def prototypes(self) -> TimePrototypes | None:
+        """The event prototypes as of late, as a batch of one.
+
+        They are brought up to date whenever a tenth of the frames held is new, and for
+        every question.
+        """
+        with self._lock:
+            return self._prototypes
+
+    def push(
+        self,
+        frames: Any,
+        pts_seconds: float | Sequence[float] | NDArray[np.float64] | None = None,
+    ) -> None:
+        """Take in the next frames.
+
+        Args:
+            frames: Frames of uint8, shape ``[F, H, W, 3]``, or one, ``[H, W, 3]``, or
+                Pillow images; all frames of a session have one size.
+            pts_seconds: Their times, shape ``[F]``, never falling; by default each
+                follows the one before by ``1 / fps``, from 0 on.
+        """
+        array = frame_array([frames] if is_frame(frames) else frames)
+        with self._lock:
+            size = self._checked_size(array)
+            times = torch.from_numpy(self._clock.advance(len(array), pts_seconds))
+            self._size = size
+            start = 0
+            while start < len(array):
+                room = self._window - sum(len(part.times) for part in self._waiting)
+                part = slice(start, start + room)
+                self._waiting.append(self._prepare(array[part], times[part]))
+                start += room
+                if start <= len(array):
+                    self._encode_waiting()
+            if self._is_stale():
+                prototypes = self._estimate(self._memory.features())
+                self._keep(prototypes, self._memory.num_seen)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        max_new_tokens: int = 64,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """Answer a question about the frames pushed so far.
+
+        Args:
+            question: The question.
+            max_new_tokens: At most so many tokens in the answer.
+            on_text: Called with each finished piece of the answer.
+
+        Returns:
+            The answer, its cost and what became of each frame that is held.
+        """
+        started = time.perf_counter()
+        check_question(question)
+        chat = self._focused.chat(self.index(), max_video_tokens=self._max_video_tokens)
+        chat.turns = list(self.turns)
+        answer = chat.ask(question, max_new_tokens=max_new_tokens, on_text=on_text)
+        if self._keeps_turns:
+            self.turns.append(chat.turns[-1])
+        return replace(answer, seconds=time.perf_counter() - started)
+
+    def index(self) -> VideoIndex:
+        """Copy what is held; it takes the place of a path in every question."""
+        with self._lock:
+            if self._clock.num_frames == 0:
+                raise ValueError(
+                    "the session has seen no frame yet; push at least one before asking"
+                )
+            self._encode_waiting()
+            features = self._memory.features()
+            thumbnails = self._memory.thumbnails()
+            num_seen, duration = self._memory.num_seen, self._clock.end_seconds
+            prototypes = self._prototypes if num_seen == self._estimated_at else None
+        if prototypes is None:
+            prototypes = self._estimate(features)
+            with self._lock:
+                self._keep(prototypes, num_seen)
+        return VideoIndex(
+            features=replace(features, prototypes=prototypes),
+            source=None,
+            duration=duration,
+            fps=self.fps,
+            thumbnails=None if thumbnails is None else thumbnails.numpy(),
+        )
+
+    def _checked_size(self, array: NDArray[np.uint8]) -> tuple[int, int]:
+        size = array.shape[1], array.shape[2]
+        if self._size not in (None, size):
+            raise ValueError(
+                f"the frames of a session must have one size, got {size} after "
+                f"{self._size}; resize them"
+            )
+        return size
+
+    def _prepare(self, array: NDArray[np.uint8], times: Tensor) -> _Arrived:
+        """Normalise frames at once, so that what waits has the model's size."""
+        thumbnails = None
+        if self._keeps_thumbnails:
+            size = array.shape[1], array.shape[2]
+            thumbnails = torch.from_numpy(make_thumbnails(array, size))
+        pixels = self._focused.processor.pixel_values(array)
+        return _Arrived(pixels, times, thumbnails)
+
+    def _encode_waiting(self) -> None:
+        """Encode the frames that wait, whether their window is full or not."""
+        if not self._waiting:
+            return
+        pixels, times, thumbnails = zip(*self._waiting, strict=True)
+        with torch.no_grad():
+            encoded = self._focused.model.encode_frames(torch.cat(pixels))
+        small = None if thumbnails[0] is None else torch.cat(thumbnails)
+        self._memory.add(encoded, torch.cat(times), small)
+        self._waiting.clear()
+
+    def _is_stale(self) -> bool:
+        """Tell whether enough came since the prototypes were estimated."""
+        num_new = self._memory.num_seen - self._estimated_at
+        num_held = self._memory.num_frames
+        return num_new > 0 and num_new * _STALE_SHARE >= num_held * self._memory.stride
+
+    def _estimate(self, features: VideoFeatures) -> TimePrototypes:
+        prototypes = self._focused.model.add_prototypes(features).prototypes
+        assert prototypes is not None  # just estimated
+        return prototypes
+
+    def _keep(self, prototypes: TimePrototypes, num_seen: int) -> None:
+        """Keep prototypes unless newer ones came from another thread meanwhile."""
+        if num_seen >= self._estimated_at:
+            self._prototypes, self._estimated_at = prototypes, num_seen
