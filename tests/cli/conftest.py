@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,49 @@ class FakeSession:
         return answer
 
 
+class FakeWatch:
+    """Holds times alone; an answer counts what was seen."""
+
+    def __init__(self, fps: float, max_frames: int) -> None:
+        self.fps = fps
+        self.max_frames = max_frames
+        self.times: list[float] = []
+
+    @property
+    def num_pushed(self) -> int:
+        return len(self.times)
+
+    @property
+    def num_frames(self) -> int:
+        return -(-len(self.times) // self.stride)
+
+    @property
+    def stride(self) -> int:
+        stride = 1
+        while -(-len(self.times) // stride) > self.max_frames:
+            stride *= 2
+        return stride
+
+    @property
+    def seen_seconds(self) -> float:
+        return self.times[-1] + 1 / self.fps if self.times else 0.0
+
+    def push(self, frames: np.ndarray, times: np.ndarray) -> None:
+        assert frames.shape == (len(times), 28, 28, 3)
+        self.times += times.tolist()
+
+    def ask(self, question: str, *, max_new_tokens: int = 64) -> Answer:
+        if "too long" in question:
+            raise ValueError("the prompt has too many tokens; ask for less")
+        return Answer(
+            text=f"seen:\n{len(self.times)}",
+            question=question,
+            tokens=2 * self.num_frames,
+            frames=[],
+            seconds=0.25,
+        )
+
+
 class FakeModel:
     """Answers with the length of the question; every third frame is a Cone."""
 
@@ -70,6 +114,15 @@ class FakeModel:
     @property
     def is_nano(self) -> bool:
         return self.name == "nano"
+
+    @property
+    def processor(self) -> SimpleNamespace:
+        return SimpleNamespace(frame_size=28)
+
+    def session(
+        self, *, max_frames: int, fps: float, max_video_tokens: int | None
+    ) -> FakeWatch:
+        return FakeWatch(fps, max_frames)
 
     def index(
         self,

@@ -20,6 +20,7 @@ from dynfocus.cli import (
     storyboard,
     timeline,
     train,
+    watch,
     world,
 )
 from dynfocus.cli.options import examples
@@ -74,6 +75,7 @@ def dynfocus(
 demo.register(app)
 ask.register(app)
 chat.register(app)
+watch.register(app)
 timeline.register(app)
 storyboard.register(app)
 redundancy.register(app)

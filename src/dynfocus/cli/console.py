@@ -62,6 +62,25 @@ def progress_bar(description: str) -> Iterator[Progress | None]:
         yield advance
 
 
+@contextmanager
+def status_line(is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
+    """Show one line that changes on standard error if that is a terminal.
+
+    Args:
+        is_wanted: Show it at all.
+
+    Yields:
+        What to call with the newest state.
+    """
+    if not (is_wanted and sys.stderr.isatty()):
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield status.update
+
+
 def load_model(
     name: str,
     *,

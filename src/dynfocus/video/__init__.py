@@ -6,6 +6,7 @@ from dynfocus.video.errors import (
     StuckVideoError,
     UnreadableVideoError,
 )
+from dynfocus.video.live import LiveReader
 from dynfocus.video.probe import VideoProbe, probe_video
 from dynfocus.video.reader import VideoReader
 from dynfocus.video.trial import MediumTrial, try_video
@@ -13,6 +14,7 @@ from dynfocus.video.writer import VideoWriter
 
 __all__ = [
     "DamagedVideoWarning",
+    "LiveReader",
     "MediumTrial",
     "SampledFrames",
     "StuckVideoError",

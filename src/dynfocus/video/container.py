@@ -57,7 +57,7 @@ def open_container(path: Path) -> Iterator[Any]:
         yield container
 
 
-def best_stream(container: Any, path: Path) -> Any:
+def best_stream(container: Any, path: Path | str) -> Any:
     """Choose the video stream that a player would show, never a cover picture."""
     if container.format.name in _TEXT_FORMATS:
         raise UnreadableVideoError(f"{path}: this is a text file, not a video.")

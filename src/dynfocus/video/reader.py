@@ -176,7 +176,7 @@ class VideoReader:
 
     def _size_of(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """Check a wanted size; by default the displayed one."""
-        return self.size if size is None else _checked_size(size)
+        return self.size if size is None else checked_size(size)
 
     def _open(self, *, trusts_index: bool) -> Timeline:
         """Learn the packets of the file."""
@@ -286,7 +286,7 @@ def _checked_crew(num_threads: int | None, timeout_seconds: float | None) -> Cre
     return Crew(num_threads, timeout_seconds)
 
 
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+def checked_size(size: tuple[int, int]) -> tuple[int, int]:
     """Refuse a size that is not two whole numbers above 0."""
     try:
         height, width = (int(side) for side in size)

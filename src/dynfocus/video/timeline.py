@@ -175,7 +175,7 @@ def _scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> _Scan | None:
             0.0 if structure.is_streamed else _declared_seconds(stream),
             stream.index,
             stream.time_base,
-            _nominal_rate(stream),
+            nominal_rate(stream),
             # AVI stores no presentation times; FFmpeg guesses them from the order
             # of decoding, which is wrong where the two orders differ.
             container.format.name == "avi" and bool(context.has_b_frames),
@@ -213,7 +213,7 @@ def _declared_seconds(stream: Any) -> float:
         return 0.0
 
 
-def _nominal_rate(stream: Any) -> Fraction:
+def nominal_rate(stream: Any) -> Fraction:
     """Choose a frame rate for where the file gives no times: the codec's own first."""
     rate: Fraction | None = stream.codec_context.framerate
     if rate and 1 <= rate <= 240:

@@ -1,0 +1,314 @@
+"""Read a video that is still coming: a pipe, a camera, a stream on the network."""
+
+from __future__ import annotations
+
+import io
+import logging
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from dynfocus.video.arrival import ArrivalClock, MomentSampler
+from dynfocus.video.container import best_stream, decode, prepare
+from dynfocus.video.decoder import SampledFrames
+from dynfocus.video.errors import (
+    DamagedVideoWarning,
+    StuckVideoError,
+    UnreadableVideoError,
+)
+from dynfocus.video.orientation import read_orientation
+from dynfocus.video.reader import checked_size
+from dynfocus.video.scaler import FrameScaler
+from dynfocus.video.timeline import nominal_rate
+from dynfocus.video.watch import AbandonedError, available_cores
+
+_logger = logging.getLogger(__name__)
+_QUEUE_SIZE = 8
+_TICK_SECONDS = 0.05
+STANDARD_INPUT = "-"
+
+
+class LiveReader:
+    """Read a video once, from where it stands to where it ends, as it comes.
+
+    The frames are those that `VideoReader.sample` would give for the same rate: of
+    every moment the frame on display then, with its own time since the first frame. A
+    frame is known to be on display once the next one has come, so one frame's length
+    passes before it is given.
+
+    A thread decodes ahead by a few frames. When nobody takes them it waits, and so does
+    who writes into the pipe.
+
+    Example:
+        >>> with LiveReader("rtsp://camera/1", fps=1.0, size=(224, 224)) as reader:
+        ...     for frames, times in reader:
+        ...         session.push(frames, times)
+
+    Args:
+        source: A file or named pipe, ``"-"`` for standard input, a device, any address
+            that FFmpeg opens, or an open binary file.
+        fps: Moments a second.
+        size: Height and width to resize to; by default the displayed size.
+        input_format: FFmpeg's name of the format, where it cannot be told from the
+            data; ``v4l2`` by default for a camera under ``/dev/video``.
+        options: FFmpeg's options for opening, by name.
+        timeout_seconds: How long nothing may come before it is given up; ``None`` waits
+            for ever.
+
+    Raises:
+        FileNotFoundError: There is no such file, also raised while reading.
+        UnreadableVideoError: No video came that can be decoded, while reading.
+        StuckVideoError: Nothing came for too long, while reading.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | BinaryIO,
+        *,
+        fps: float = 1.0,
+        size: tuple[int, int] | None = None,
+        input_format: str | None = None,
+        options: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = 60.0,
+    ) -> None:
+        if timeout_seconds is not None and not timeout_seconds > 0:
+            raise ValueError(
+                "timeout_seconds must be above 0, or None to wait for ever, "
+                f"got {timeout_seconds}."
+            )
+        self.source = source
+        self.num_decoded = 0
+        self.num_damaged = 0
+        self._size = None if size is None else checked_size(size)
+        self._sampler = MomentSampler(fps)
+        self._target, self._format = _target_of(source, input_format)
+        self._options = dict(options or {})
+        self._timeout_seconds = timeout_seconds
+        self._arrived: queue.Queue[SampledFrames | BaseException | None] = queue.Queue(
+            _QUEUE_SIZE
+        )
+        self._is_over = False
+        self._is_abandoned = threading.Event()
+        self._last_beat = time.monotonic()
+        # A daemon: FFmpeg may wait for data that never come.
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether everything was read."""
+        return self._is_over
+
+    def __enter__(self) -> Self:
+        self._last_beat = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_abandoned.set()
+
+    def __iter__(self) -> Iterator[SampledFrames]:
+        while not self._is_over:
+            part = self.read(wait_seconds=1.0)
+            if part is not None:
+                yield part
+
+    def read(self, wait_seconds: float) -> SampledFrames | None:
+        """Take the next frame.
+
+        Args:
+            wait_seconds: Wait at most so long for it.
+
+        Returns:
+            One frame with its time, or nothing if none came or the video is over.
+        """
+        if self._is_over:
+            return None
+        try:
+            arrived = self._arrived.get(timeout=wait_seconds)
+        except queue.Empty:
+            self._check_silence()
+            return None
+        if isinstance(arrived, SampledFrames):
+            return arrived
+        self._is_over = True
+        if arrived is not None:
+            raise arrived
+        if self.num_damaged:
+            warnings.warn(
+                f"{self.source}: {self.num_damaged} pieces of the video were damaged; "
+                "frames near them may be missing or wrong.",
+                DamagedVideoWarning,
+                stacklevel=2,
+            )
+        return None
+
+    def _check_silence(self) -> None:
+        silence = time.monotonic() - self._last_beat
+        if self._timeout_seconds is not None and silence > self._timeout_seconds:
+            self._is_over = True
+            raise StuckVideoError(
+                f"{self.source}: nothing came for {self._timeout_seconds:g} s; check "
+                "the source, or wait longer for it."
+            )
+
+    def _run(self) -> None:
+        """Decode until the end and hand over frames, then why it ended."""
+        last: BaseException | None = None
+        try:
+            self._decode()
+        except AbandonedError:
+            return
+        except BaseException as error:  # noqa: BLE001 raised again by who reads
+            last = error
+        try:
+            self._put(last)
+        except AbandonedError:
+            return
+
+    def _put(self, item: SampledFrames | BaseException | None) -> None:
+        """Hand over an item; waiting for a slow reader is no silence of the source."""
+        while not self._is_abandoned.is_set():
+            self._last_beat = time.monotonic()
+            try:
+                self._arrived.put(item, timeout=_TICK_SECONDS)
+            except queue.Full:
+                continue
+            return
+        raise AbandonedError
+
+    def _decode(self) -> None:
+        with self._open() as container:
+            stream = best_stream(container, str(self.source))
+            prepare(container, stream, num_threads=available_cores())
+            clock = ArrivalClock(float(1 / nominal_rate(stream)))
+            scaler: FrameScaler | None = None
+            before: Any = None
+            for frame in self._frames(container, stream):
+                if scaler is None:
+                    scaler = self._scaler_for(frame)
+                seconds = clock.take(frame.time)
+                if seconds is None:
+                    continue
+                if before is not None:
+                    self._give(before, self._sampler.due_before(seconds), scaler)
+                before = seconds, frame
+            if before is None or scaler is None:
+                raise UnreadableVideoError(
+                    f"{self.source}: no frame came that can be decoded."
+                )
+            end = before[0] + _length(before[1], clock)
+            self._give(before, self._sampler.due_until(end), scaler)
+
+    def _open(self) -> Any:
+        try:
+            return av.open(self._target, format=self._format, options=self._options)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{self.source}: there is no such file or device; check the path."
+            ) from error
+        except (av.error.FFmpegError, ValueError) as error:
+            raise UnreadableVideoError(
+                f"{self.source}: FFmpeg cannot open this as a video ({error}); a pipe "
+                "must carry a format that needs no seeking, such as MPEG-TS, Matroska "
+                "or fragmented MP4."
+            ) from error
+
+    def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
+        """Yield whole frames until the packets end or can no longer be read."""
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                _logger.info("%s: reading ended with %s", self.source, error)
+                self.num_damaged += 1
+                packet = None
+            self._beat()
+            frames, succeeded = decode(stream.codec_context, packet)
+            is_whole = succeeded and not (packet is not None and packet.is_corrupt)
+            self.num_damaged += not is_whole
+            for frame in frames:
+                if frame.is_corrupt:
+                    self.num_damaged += 1
+                    continue
+                self.num_decoded += 1
+                yield frame
+            if packet is None or not packet.size:
+                return
+
+    def _beat(self) -> None:
+        if self._is_abandoned.is_set():
+            raise AbandonedError
+        self._last_beat = time.monotonic()
+
+    def _scaler_for(self, frame: Any) -> FrameScaler:
+        orientation = read_orientation(frame)
+        stored = (frame.height, frame.width)
+        shown = stored[::-1] if orientation.swaps_sides else stored
+        return FrameScaler(self._size or shown, orientation)
+
+    def _give(self, shown: Any, count: int, scaler: FrameScaler) -> None:
+        """Hand over the frame on display, once for each moment that it is."""
+        if not count:
+            return
+        seconds, frame = shown
+        picture: NDArray[np.uint8] = scaler.picture(frame)
+        for _ in range(count):
+            self._put(SampledFrames(picture[None], np.array([seconds])))
+
+
+def _length(frame: Any, clock: ArrivalClock) -> float:
+    """Tell how long the last frame stays: declared, else like those before."""
+    if frame.duration and frame.time_base:
+        return float(frame.duration * frame.time_base)
+    return clock.step_seconds
+
+
+class _Arriving:
+    """A binary file whose reads give what is there instead of waiting for all of it.
+
+    Args:
+        file: The file.
+    """
+
+    def __init__(self, file: Any) -> None:
+        is_buffered = isinstance(file, io.BufferedReader)
+        self.read = file.read1 if is_buffered else file.read
+
+
+def _target_of(
+    source: str | Path | BinaryIO, input_format: str | None
+) -> tuple[Any, str | None]:
+    """Say how FFmpeg calls a source."""
+    if not isinstance(source, str | Path):
+        return _Arriving(source), input_format
+    name = str(source)
+    if name == STANDARD_INPUT:
+        return "pipe:0", input_format
+    if name.startswith("/dev/video") and input_format is None:
+        return name, "v4l2"
+    if Path(name).exists() and not name.startswith("/dev/"):
+        # The prefix keeps a colon in the name from being read as a protocol.
+        return f"file:{name}", input_format
+    if isinstance(source, str) and ("://" in name or input_format is not None):
+        return name, input_format
+    if name.startswith("/dev/"):
+        return name, input_format
+    raise FileNotFoundError(
+        f"{name}: there is no such file; give a file, '-' for standard input, a device "
+        "or an address such as rtsp://host/path."
+    )

@@ -1,0 +1,181 @@
+"""Videos that come: the frames of a file read by time, from a pipe, cut, stuck."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dynfocus.video import (
+    DamagedVideoWarning,
+    LiveReader,
+    StuckVideoError,
+    UnreadableVideoError,
+    VideoReader,
+)
+
+TIMES = np.arange(75) / 30
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
+
+
+def read_all(source, **options):
+    with LiveReader(source, **options) as reader:
+        parts = list(reader)
+    assert reader.is_over
+    assert all(part.frames.shape[0] == len(part.times) == 1 for part in parts)
+    return (
+        np.concatenate([part.frames for part in parts]),
+        np.concatenate([part.times for part in parts]),
+    )
+
+
+@pytest.mark.parametrize("fps", [1.0, 4.0, 30.0, 45.0])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("clip.ts", {}),
+        ("clip.mp4", {"muxer": FRAGMENTED}),
+        ("clip.mkv", {"rotation": 90}),
+    ],
+)
+def test_frames_are_those_of_the_file(name, options, fps, tmp_path, write_clip):
+    path = write_clip(tmp_path / name, TIMES, **options)
+    frames, times = read_all(path, fps=fps)
+    wanted = VideoReader(path).sample(fps=fps)
+    np.testing.assert_array_equal(frames, wanted.frames)
+    np.testing.assert_allclose(times, wanted.times, atol=1e-9)
+
+
+def test_gaps_between_frames_show_the_frame_before(tmp_path, write_clip, read_numbers):
+    path = write_clip(tmp_path / "clip.mkv", [0, 0.5, 4.2, 4.4])
+    frames, times = read_all(path, fps=1.0, size=(64, 96))
+    assert read_numbers(frames) == [0, 1, 1, 1, 1]
+    np.testing.assert_allclose(times, [0, 0.5, 0.5, 0.5, 0.5], atol=2e-3)
+
+
+def test_a_pipe_is_read_as_it_comes(tmp_path, write_clip, read_numbers):
+    content = write_clip(tmp_path / "clip.ts", TIMES).read_bytes()
+    half = len(content) // 2 // 188 * 188
+    descriptor, writer = os.pipe()
+    may_go_on = threading.Event()
+
+    def write():
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(content[:half])
+            pipe.flush()
+            may_go_on.wait(30)
+            pipe.write(content[half:])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    numbers = []
+    quick = {"probesize": "2000", "analyzeduration": "1000"}
+    with (
+        os.fdopen(descriptor, "rb") as pipe,
+        LiveReader(pipe, fps=10, options=quick) as reader,
+    ):
+        while len(numbers) < 4:
+            part = reader.read(wait_seconds=30)
+            numbers += read_numbers(part.frames)
+        may_go_on.set()  # only now is the other half written
+        for part in reader:
+            numbers += read_numbers(part.frames)
+    thread.join()
+    assert numbers[:4] == [0, 3, 6, 9]
+    assert numbers[-1] == 72
+
+
+def test_standard_input_is_read_in_a_process_of_its_own(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.ts", TIMES)
+    code = (
+        "from dynfocus.video import LiveReader\n"
+        "with LiveReader('-', fps=2) as reader:\n"
+        "    print(*(part.times[0] for part in reader))\n"
+    )
+    with path.open("rb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+    assert done.stdout.split() == ["0.0", "0.5", "1.0", "1.5", "2.0"]
+
+
+def test_a_named_pipe_is_a_file_that_comes(tmp_path, write_clip):
+    content = write_clip(tmp_path / "clip.ts", TIMES).read_bytes()
+    fifo = tmp_path / "a: pipe"
+    os.mkfifo(fifo)
+    thread = threading.Thread(target=fifo.write_bytes, args=(content,))
+    thread.start()
+    _, times = read_all(fifo, fps=2)
+    thread.join()
+    assert len(times) == 5
+
+
+def test_a_stream_that_is_cut_off_gives_what_came(tmp_path, write_clip, read_numbers):
+    path = write_clip(tmp_path / "clip.ts", TIMES)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    frames, _ = read_all(path, fps=10)
+    assert read_numbers(frames)[:4] == [0, 3, 6, 9]
+    assert 4 <= len(frames) < 25
+
+
+def test_damage_is_counted_and_told_once(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.ts", TIMES)
+    content = bytearray(path.read_bytes())
+    generator = np.random.default_rng(0)
+    middle = slice(len(content) // 3, len(content) // 2)
+    content[middle] = generator.bytes(len(content[middle]))
+    path.write_bytes(content)
+    with pytest.warns(DamagedVideoWarning, match="pieces of the video were damaged"):
+        frames, times = read_all(path, fps=10)
+    assert len(frames) > 5
+    assert (np.diff(times) >= 0).all()
+
+
+def test_a_source_that_falls_silent_is_given_up(tmp_path):
+    descriptor, writer = os.pipe()
+    with (
+        os.fdopen(descriptor, "rb") as pipe,
+        os.fdopen(writer, "wb"),
+        LiveReader(pipe, timeout_seconds=0.3) as reader,
+        pytest.raises(StuckVideoError, match="nothing came for 0.3 s"),
+    ):
+        list(reader)
+
+
+def test_a_slow_reader_holds_the_source_up_and_is_no_silence(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.ts", TIMES)
+    with LiveReader(path, fps=30, timeout_seconds=0.3) as reader:
+        first = reader.read(wait_seconds=30)
+        time.sleep(0.6)
+        assert reader.num_decoded < 75
+        rest = list(reader)
+    assert len(rest) == 74
+    assert first.times[0] == 0
+
+
+def test_what_cannot_be_read_is_one_sentence(tmp_path, write_sound):
+    missing = tmp_path / "no.ts"
+    with pytest.raises(FileNotFoundError, match="no such file; give a file, '-' for"):
+        LiveReader(missing)
+    (tmp_path / "noise.ts").write_bytes(b"no video " * 40)
+    with pytest.raises(UnreadableVideoError, match="cannot open this as a video"):
+        read_all(tmp_path / "noise.ts")
+    with pytest.raises(UnreadableVideoError, match="holds no video stream"):
+        read_all(write_sound(tmp_path / "sound.m4a"))
+    with pytest.raises(FileNotFoundError, match="no such file or device"):
+        read_all("/dev/video97")
+    for wrong in ({"fps": 0}, {"size": (0, 3)}, {"timeout_seconds": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            LiveReader(Path(__file__), **wrong)
