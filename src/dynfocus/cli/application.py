@@ -15,6 +15,7 @@ from dynfocus.cli import (
     doctor,
     evaluate,
     export,
+    index,
     probe,
     redundancy,
     storyboard,
@@ -76,6 +77,7 @@ demo.register(app)
 ask.register(app)
 chat.register(app)
 watch.register(app)
+index.register(app)
 timeline.register(app)
 storyboard.register(app)
 redundancy.register(app)

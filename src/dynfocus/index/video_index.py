@@ -6,6 +6,7 @@ Letters: T frames, H and W of a thumbnail.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ class VideoIndex:
     """The sampled frames in small, ``[T, H, W, 3]``."""
     is_from_disk: bool = False
     """Whether it was opened from an index on disk; else the video was read."""
+    entry: Path | None = None
+    """The file that keeps it, if one does."""
 
     def __post_init__(self) -> None:
         if self.thumbnails is None:

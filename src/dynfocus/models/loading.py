@@ -94,6 +94,19 @@ def load_parts(
     return model.eval(), processor
 
 
+def load_config(name: str | Path) -> DynFocusConfig:
+    """Read the configuration of a model, without its weights.
+
+    Args:
+        name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
+    """
+    source = _locate(name)
+    try:
+        return DynFocusConfig.from_pretrained(source)
+    except _LOADING_ERRORS as error:
+        raise _unloadable(source, error) from error
+
+
 def stored_dtype(name: str | Path) -> torch.dtype:
     """Tell the precision that a model's weights are stored in.
 
@@ -103,12 +116,19 @@ def stored_dtype(name: str | Path) -> torch.dtype:
     Returns:
         The precision; float32 where the configuration names none.
     """
-    source = _locate(name)
-    try:
-        config = DynFocusConfig.from_pretrained(source)
-    except _LOADING_ERRORS as error:
-        raise _unloadable(source, error) from error
-    return config.dtype or torch.float32
+    return load_config(name).dtype or torch.float32
+
+
+def working_dtype(name: str | Path, dtype: torch.dtype | None = None) -> torch.dtype:
+    """Tell the precision in which a model works on the default device.
+
+    Args:
+        name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
+        dtype: A precision that was asked for.
+    """
+    if dtype is not None:
+        return dtype
+    return stored_dtype(name) if torch.cuda.is_available() else torch.float32
 
 
 def _unloadable(source: str, error: Exception) -> ValueError:

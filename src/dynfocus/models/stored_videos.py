@@ -81,6 +81,7 @@ class StoredVideos:
             max_frames=sampling.max_frames,
             thumbnails=pictures,
             is_from_disk=True,
+            entry=self.store.path(key),
         )
 
     def keep(
@@ -108,10 +109,11 @@ class StoredVideos:
             model_name=self._model_name,
             damage=damage,
         )
+        entry = None
         if self.key(index.source, key.sampling) == key:
             slots = torch.from_numpy(pictures.slots)
-            self.store.write(key, facts, tensors | {"pictures": slots})
+            entry = self.store.write(key, facts, tensors | {"pictures": slots})
         else:
             _logger.info("%s changed while it was read; it is not kept", index.source)
         features = unpack_features(tensors, self.layout, self.storage)
-        return replace(index, features=features, thumbnails=pictures)
+        return replace(index, features=features, thumbnails=pictures, entry=entry)

@@ -6,6 +6,7 @@ from dynfocus.video.errors import (
     StuckVideoError,
     UnreadableVideoError,
 )
+from dynfocus.video.finding import find_videos
 from dynfocus.video.live import LiveReader
 from dynfocus.video.probe import VideoProbe, probe_video
 from dynfocus.video.reader import VideoReader
@@ -22,6 +23,7 @@ __all__ = [
     "VideoProbe",
     "VideoReader",
     "VideoWriter",
+    "find_videos",
     "probe_video",
     "try_video",
 ]

@@ -1,0 +1,228 @@
+"""``dynfocus index``: videos encoded now, asked about later; and what is kept of them."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dynfocus.cli.console import load_model, plural, print_json, say, warn
+from dynfocus.cli.file_progress import file_progress
+from dynfocus.cli.index_folder import keep_house, megabytes
+from dynfocus.cli.options import (
+    Dtype,
+    Fps,
+    Json,
+    MaxFrames,
+    Model,
+    at_least_one,
+    examples,
+)
+
+if TYPE_CHECKING:
+    from dynfocus.models.bulk_indexing import FileOutcome
+
+
+class StorageName(StrEnum):
+    """How an index keeps a video."""
+
+    exact = "exact"
+    compact = "compact"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=examples(
+            "dynfocus index clip.mp4 talks/ 'archive/**/*.mkv' --workers 2",
+            "dynfocus index talks/ --dry-run",
+            "dynfocus index --list",
+        )
+    )(index)
+
+
+def index(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="VIDEO...",
+            help="Files, folders that are searched for videos, patterns in quotes.",
+        ),
+    ] = None,
+    model: Model = "nano",
+    dtype: Dtype = None,
+    fps: Fps = 1.0,
+    max_frames: MaxFrames = None,
+    storage: Annotated[
+        StorageName | None,
+        typer.Option(
+            "--storage",
+            help="Keep every bit, or about an eighth; by default what the model needs "
+            "for an hour to take at most 100 MB.",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            metavar="FOLDER",
+            help="The index; by default $DYNFOCUS_INDEX or a folder in your cache.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            callback=at_least_one,
+            help="Processes that work at once, each with the model.",
+        ),
+    ] = 1,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only tell how large each index will be."),
+    ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List what the index holds.")
+    ] = False,
+    clean: Annotated[
+        bool,
+        typer.Option("--clean", help="Remove files from the index that are no use."),
+    ] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Remove everything from the index.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Encode videos now, so that questions about them are answered at once.
+
+    What is indexed is skipped, so a run that was stopped continues. A video that cannot
+    be read is named at the end, and the others are done. "ask", "chat" and "timeline"
+    with the same model and --fps find the index by themselves.
+    """
+    chores = [list_, clean, empty]
+    if sum(chores) + bool(videos) != 1:
+        raise typer.BadParameter(
+            "give either videos or one of --list, --clean and --empty"
+        )
+    if any(chores):
+        keep_house(folder, is_list=list_, is_empty=empty, json=json)
+        return
+    from dynfocus.video import find_videos
+
+    files = find_videos(videos or ())
+    plan = _Plan(model, dtype, fps, max_frames, storage)
+    if dry_run:
+        _predict(files, plan, json=json)
+        return
+    _index_all(files, plan, folder, workers, json=json)
+
+
+class _Plan:
+    """The model and which frames it encodes."""
+
+    def __init__(
+        self,
+        model: str,
+        dtype: str | None,
+        fps: float,
+        max_frames: int | None,
+        storage: str | None,
+    ) -> None:
+        import torch
+
+        from dynfocus.models.fingerprint import index_layout
+        from dynfocus.models.loading import load_config, working_dtype
+
+        self.model, self.dtype = model, dtype
+        self.fps, self.max_frames = fps, max_frames
+        precision = None if dtype is None else getattr(torch, dtype)
+        self.layout = index_layout(load_config(model), working_dtype(model, precision))
+        self.storage = storage or self.layout.storage
+
+
+def _index_all(
+    files: Sequence[Path], plan: _Plan, folder: Path | None, workers: int, *, json: bool
+) -> None:
+    from dynfocus.models.bulk_indexing import BulkSampling, index_files
+
+    load = functools.partial(
+        load_model,
+        plan.model,
+        dtype=plan.dtype,
+        index_folder=folder,
+        storage=str(plan.storage),
+    )
+    started = time.perf_counter()
+    outcomes = []
+    with file_progress(len(files)) as bars:
+        for outcome in index_files(
+            files,
+            load,
+            BulkSampling(fps=plan.fps, max_frames=plan.max_frames),
+            num_workers=workers,
+            on_progress=bars.advance,
+        ):
+            outcomes.append(outcome)
+            bars.finish(outcome)
+    seconds = time.perf_counter() - started
+    if json:
+        print_json({"videos": [outcome.to_dict() for outcome in outcomes]})
+    else:
+        for outcome in outcomes:
+            if outcome.entry is not None:
+                print(f"{outcome.entry}\t{outcome.file}")
+    _summarise(outcomes, seconds)
+
+
+def _summarise(outcomes: Sequence[FileOutcome], seconds: float) -> None:
+    for outcome in outcomes:
+        for text in outcome.warnings:
+            warn(text)
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    counts = {s: sum(o.state == s for o in outcomes) for s in ("new", "done")}
+    say(
+        f"{counts['new']} new, {counts['done']} done before, {len(failed)} failed "
+        f"in {seconds:.1f} s"
+    )
+    for outcome in failed:
+        say(f"dynfocus: {outcome.file} is not indexed: {outcome.reason}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _predict(files: Sequence[Path], plan: _Plan, *, json: bool) -> None:
+    """Tell the size of each index from the length of its video."""
+    from dynfocus.index import check_storage
+    from dynfocus.video import VideoReader
+    from dynfocus.video.plan import wanted_times
+
+    rows: list[dict[str, Any]] = []
+    storage = check_storage(str(plan.storage))
+    for file in files:
+        row: dict[str, Any] = {"file": str(file)}
+        try:
+            duration = VideoReader(file).duration
+        except (OSError, ValueError) as error:
+            rows.append(row | {"reason": " ".join(str(error).split())})
+            continue
+        times = wanted_times(duration, fps=plan.fps, max_frames=plan.max_frames)
+        num_bytes = plan.layout.num_bytes(len(times), storage)
+        rows.append(row | {"num_frames": len(times), "num_bytes": num_bytes})
+    total = sum(row.get("num_bytes", 0) for row in rows)
+    if json:
+        print_json({"storage": storage, "videos": rows, "num_bytes": total})
+    else:
+        for row in rows:
+            if "reason" not in row:
+                print(f"{megabytes(row['num_bytes'])}\t{row['file']}")
+        say(f"{megabytes(total)} in {plural(len(files), 'video')}, {storage} storage")
+    failed = [row for row in rows if "reason" in row]
+    for row in failed:
+        say(f"dynfocus: {row['file']} cannot be indexed: {row['reason']}")
+    if failed:
+        raise typer.Exit(1)
