@@ -107,6 +107,10 @@ def test_an_hour_takes_at_most_100_megabytes_by_default():
         assert full.num_bytes(HOUR) <= 100e6
     nano = LAYOUTS["nano"]
     assert nano.storage == "exact"
+    assert (nano.storages, full.storages) == (
+        ("exact", "compact"),
+        ("compact", "exact"),
+    )
     assert nano.num_bytes(HOUR) <= 100e6
 
 

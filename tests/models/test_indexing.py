@@ -107,6 +107,21 @@ def test_compact_answers_are_the_same_first_and_later(build, clip, monkeypatch):
     assert index.features.pooled is None
 
 
+def test_an_entry_of_the_other_storage_is_used_unless_one_is_asked_for(
+    build, clip, monkeypatch
+):
+    compact = ask(build(storage="compact"), clip)
+    model = build()
+    assert model.store.entries()[0].storage == "compact"
+    reads = count_reads(model, monkeypatch)
+    assert ask(model, clip) == compact
+    assert reads == []
+    asked = build(storage="exact")
+    reads = count_reads(asked, monkeypatch)
+    assert ask(asked, clip) == ask(build(store=None), clip)
+    assert reads == [6]
+
+
 def test_a_compact_index_is_thinned_by_reading_again(build, clip, monkeypatch):
     model = build(storage="compact")
     reads = count_reads(model, monkeypatch)

@@ -142,6 +142,7 @@ class _Plan:
         self.fps, self.max_frames = fps, max_frames
         precision = None if dtype is None else getattr(torch, dtype)
         self.layout = index_layout(load_config(model), working_dtype(model, precision))
+        self.asked_storage = storage
         self.storage = storage or self.layout.storage
 
 
@@ -155,7 +156,7 @@ def _index_all(
         plan.model,
         dtype=plan.dtype,
         index_folder=folder,
-        storage=str(plan.storage),
+        storage=plan.asked_storage,
     )
     started = time.perf_counter()
     outcomes = []

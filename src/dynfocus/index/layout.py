@@ -57,6 +57,11 @@ class IndexLayout:
         return "exact" if is_small else "compact"
 
     @property
+    def storages(self) -> tuple[Storage, ...]:
+        """Give both storages, the chosen one first."""
+        return tuple(sorted(STORAGES, key=lambda storage: storage != self.storage))
+
+    @property
     def num_coded_tokens(self) -> int:
         """Spatial prototypes of a frame that a compact index keeps itself.
 

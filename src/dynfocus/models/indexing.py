@@ -64,9 +64,8 @@ class VideoIndexer:
             _logger.warning("the vision tower of %s is on a disk: no index", name)
             return
         layout = index_layout(model.config, model.vision_tower.dtype)
-        self._stored = StoredVideos(
-            store, layout, wanted or layout.storage, fingerprint, name
-        )
+        storages = (wanted,) if wanted else layout.storages
+        self._stored = StoredVideos(store, layout, storages, fingerprint, name)
 
     def index(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dynfocus.index import (
     EntryFacts,
@@ -34,7 +35,7 @@ class StoredVideos:
     Args:
         store: Where entries stand.
         layout: What the model's entries hold.
-        storage: How they hold it.
+        storages: How they hold it: the first is written, all are opened.
         fingerprint: Names the model's question-independent half.
         model_name: What the model was loaded as.
     """
@@ -43,19 +44,22 @@ class StoredVideos:
         self,
         store: IndexStore,
         layout: IndexLayout,
-        storage: Storage,
+        storages: tuple[Storage, ...],
         fingerprint: ModelFingerprint,
         model_name: str,
     ) -> None:
         self.store = store
         self.layout = layout
-        self.storage = storage
+        self.storages = storages
         self._fingerprint = fingerprint
         self._model_name = model_name
 
-    def key(self, path: str | Path, sampling: Sampling) -> EntryKey:
-        """Tell what a file's entry goes by."""
-        return self.store.key(path, str(self._fingerprint), sampling, self.storage)
+    def key(
+        self, path: str | Path, sampling: Sampling, storage: Storage | None = None
+    ) -> EntryKey:
+        """Tell what a file's entry goes by, in the storage that is written or another."""
+        own = self.storages[0] if storage is None else storage
+        return self.store.key(path, str(self._fingerprint), sampling, own)
 
     def open(self, path: str | Path, sampling: Sampling) -> VideoIndex | None:
         """Open the entry of a file; None where there is none that can be used.
@@ -64,21 +68,30 @@ class StoredVideos:
             path: The video.
             sampling: Which of its frames were encoded.
         """
-        key = self.key(path, sampling)
-        found = self.store.open(key, self.layout)
-        if found is None:
-            return None
-        facts, tensors = found
+        for storage in self.storages:
+            key = self.key(path, sampling, storage)
+            found = self.store.open(key, self.layout)
+            if found is not None:
+                return self._index(path, key, *found)
+        return None
+
+    def _index(
+        self,
+        path: str | Path,
+        key: EntryKey,
+        facts: EntryFacts,
+        tensors: dict[str, Tensor],
+    ) -> VideoIndex:
         if facts.damage is not None:
-            warnings.warn(facts.damage, DamagedVideoWarning, stacklevel=4)
+            warnings.warn(facts.damage, DamagedVideoWarning, stacklevel=5)
         _logger.info("%s was opened from %s", path, self.store.path(key))
         pictures = Pictures(tensors.pop("pictures").numpy(), facts.picture_size)
         return VideoIndex(
-            features=unpack_features(tensors, self.layout, self.storage),
+            features=unpack_features(tensors, self.layout, key.storage),
             source=str(path),
             duration=facts.duration,
-            fps=sampling.fps,
-            max_frames=sampling.max_frames,
+            fps=key.sampling.fps,
+            max_frames=key.sampling.max_frames,
             thumbnails=pictures,
             is_from_disk=True,
             entry=self.store.path(key),
@@ -99,7 +112,7 @@ class StoredVideos:
         """
         assert isinstance(index.thumbnails, np.ndarray)  # made beside the features
         assert index.source is not None  # it is of a file
-        tensors = pack_features(index.features, self.layout, self.storage)
+        tensors = pack_features(index.features, self.layout, key.storage)
         pictures = Pictures.of(index.thumbnails)
         facts = EntryFacts(
             num_frames=index.num_frames,
@@ -115,5 +128,5 @@ class StoredVideos:
             entry = self.store.write(key, facts, tensors | {"pictures": slots})
         else:
             _logger.info("%s changed while it was read; it is not kept", index.source)
-        features = unpack_features(tensors, self.layout, self.storage)
+        features = unpack_features(tensors, self.layout, key.storage)
         return replace(index, features=features, thumbnails=pictures, entry=entry)
