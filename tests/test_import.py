@@ -11,7 +11,7 @@ import pytest
 
 def test_importing_the_package_imports_nothing_heavy():
     program = (
-        "import dynfocus, sys; dynfocus.load, dynfocus.ask; "
+        "import dynfocus, sys; dynfocus.load, dynfocus.ask, dynfocus.plug; "
         "print([n for n in ('torch', 'transformers', 'av', 'numpy') if n in sys.modules])"
     )
     done = subprocess.run(
@@ -28,7 +28,11 @@ def test_importing_the_package_imports_nothing_heavy():
         "dynfocus.index",
         "dynfocus.models",
         "dynfocus.models.dynfocus",
+<<<<<<< HEAD
         "dynfocus.selection",
+=======
+        "dynfocus.plugins",
+>>>>>>> 5205d77 (DynFocus on vision language models that exist: seven families, tested bit for bit against the host)
         "dynfocus.video",
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     import torch
 
     from dynfocus.models import Answer, FocusedModel
+    from dynfocus.plugins import PluggedModel, Scorer
 
-__all__ = ["ask", "load"]
+__all__ = ["ask", "load", "plug"]
 
 
 def load(
@@ -97,6 +98,42 @@ def ask(
         max_new_tokens=max_new_tokens,
         progress=progress,
         on_text=on_text,
+    )
+
+
+def plug(
+    model: Any,
+    processor: Any,
+    *,
+    method: str = "dynfocus",
+    max_video_tokens: int = 2048,
+    scorer: str | Path | Scorer | None = None,
+    cone_tokens: int | Literal["whole"] | None = None,
+) -> PluggedModel:
+    """Put DynFocus in front of a vision language model, without training.
+
+    Args:
+        model: What ``AutoModelForImageTextToText`` gives, of a supported family.
+        processor: What ``AutoProcessor`` gives for it.
+        method: ``"dynfocus"``; ``"uniform"`` for whole frames, evenly; ``"none"`` for
+            all frames whole.
+        max_video_tokens: How many video tokens the language model may read.
+        scorer: A dual encoder such as CLIP or SigLIP, by name or folder, that tells
+            which frames belong to the question; without one the question has no say.
+        cone_tokens: Tokens of a Cone, ``"whole"``, or by default a quarter of a frame's.
+
+    Returns:
+        The model, ready to answer.
+    """
+    from dynfocus.plugins import plug as plug_in
+
+    return plug_in(
+        model,
+        processor,
+        method=method,
+        max_video_tokens=max_video_tokens,
+        scorer=scorer,
+        cone_tokens=cone_tokens,
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dynfocus.index import VideoFeatures
 from dynfocus.models.answers import Answer
 from dynfocus.models.dynfocus.prompts import IMAGE_MARK, VIDEO_TOKEN
 
@@ -16,7 +15,7 @@ class TurnAnswerer(Protocol):
 
     def answer_turn(
         self,
-        features: VideoFeatures,
+        features: Any,
         question: str,
         *,
         history: Sequence[Turn] = (),
@@ -51,7 +50,7 @@ class ChatSession:
     def __init__(
         self,
         answerer: TurnAnswerer,
-        features: VideoFeatures,
+        features: Any,
         max_video_tokens: int | None = None,
     ) -> None:
         self._answerer = answerer

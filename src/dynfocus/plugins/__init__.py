@@ -1,0 +1,30 @@
+"""DynFocus in front of the language model of vision language models that exist."""
+
+from dynfocus.plugins.budget import TokenBudget
+from dynfocus.plugins.family import Family, FramePlan, StepTokens
+from dynfocus.plugins.host_processor import HostProcessor
+from dynfocus.plugins.host_video import HostVideo
+from dynfocus.plugins.looking import Scorer
+from dynfocus.plugins.methods import METHODS, KeptStep, Method, QuestionLook
+from dynfocus.plugins.pixels import PixelPlan
+from dynfocus.plugins.plugged import PluggedModel
+from dynfocus.plugins.plugging import plug
+from dynfocus.plugins.registry import families
+
+__all__ = [
+    "Family",
+    "FramePlan",
+    "HostProcessor",
+    "HostVideo",
+    "KeptStep",
+    "METHODS",
+    "Method",
+    "PixelPlan",
+    "PluggedModel",
+    "QuestionLook",
+    "Scorer",
+    "StepTokens",
+    "TokenBudget",
+    "families",
+    "plug",
+]

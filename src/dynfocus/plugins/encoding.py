@@ -1,0 +1,217 @@
+"""A video becomes the host's own tokens: read, prepared and encoded window by window.
+
+Letters: T frames, S steps, H and W of a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dynfocus.models.chat import check_count
+from dynfocus.models.dynfocus.frames import read_video, uniform_indices
+from dynfocus.models.sources import make_thumbnails
+from dynfocus.plugins.budget import TokenBudget
+from dynfocus.plugins.family import Family, FramePlan, StepTokens
+from dynfocus.plugins.host_video import HostVideo
+from dynfocus.plugins.looking import Scorer, look_at
+from dynfocus.plugins.pixels import to_pixels
+from dynfocus.video import SampledFrames, VideoReader
+from dynfocus.video.plan import wanted_times
+
+_WINDOW_FRAMES = 32
+
+Progress = Callable[[int, int], None]
+"""Called with the steps done and the steps in all."""
+
+Thin = Callable[[int, TokenBudget], int]
+"""How many steps of so many to keep for a budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Frames to come, and what is known of the whole video."""
+
+    parts: Iterator[SampledFrames]
+    num_frames: int
+    size: tuple[int, int]
+    duration: float
+    path: str | None
+
+
+class HostEncoder:
+    """Encode videos with a host's own tower.
+
+    Args:
+        family: The host.
+        scorer: What compares frames with questions, if anything does.
+    """
+
+    def __init__(self, family: Family, scorer: Scorer | None) -> None:
+        self._family = family
+        self._scorer = scorer
+
+    def encode(
+        self,
+        video: Any,
+        *,
+        fps: float,
+        max_frames: int | None,
+        budget: Callable[[FramePlan], TokenBudget] | None = None,
+        thin: Thin | None = None,
+        is_windowed: bool = True,
+        progress: Progress | None = None,
+    ) -> HostVideo:
+        """Read and encode a video.
+
+        Args:
+            video: A file or frames.
+            fps: Frames per second to sample, or the rate that frames without times have.
+            max_frames: At most so many frames, taken evenly.
+            budget: Makes the budget for tokens of a kind.
+            thin: How many steps to keep for it; frames that are left out are not read.
+            is_windowed: Whether 32 frames at a time are encoded, so that memory does not
+                grow with the tower's work. In one go, the numbers are the host's own to
+                the last bit.
+            progress: Called with the frames done and the frames in all.
+
+        Returns:
+            The video.
+        """
+        source = self._open(video, fps, max_frames, budget, thin)
+        window = _WINDOW_FRAMES if is_windowed else source.num_frames
+        plan = self._family.plan_frames(source.size, source.num_frames)
+        encoded, times, looks, thumbnails = [], [], [], []
+        for part in _regroup(source.parts, window, self._family.frames_per_step):
+            encoded.append(self._encode(part, plan))
+            times.append(part.times)
+            thumbnails.append(make_thumbnails(part.frames, source.size))
+            if self._scorer is not None:
+                seen = look_at(self._scorer, part.frames, self._family.frames_per_step)
+                looks.append(seen)
+            if progress is not None:
+                progress(sum(map(len, times)), source.num_frames)
+        per_step = self._family.frames_per_step
+        pts_seconds = _by_step(np.concatenate(times), per_step)
+        layers = [part.layers for part in encoded if part.layers is not None]
+        return HostVideo(
+            tokens=torch.cat([part.tokens for part in encoded]),
+            layers=torch.cat(layers) if layers else None,
+            tail=self._family.tail().detach(),
+            grid=plan.grid,
+            num_front=plan.num_front,
+            steps=torch.arange(len(pts_seconds)),
+            pts_seconds=pts_seconds,
+            duration=source.duration,
+            fps=fps,
+            source=source.path,
+            looks=torch.cat(looks) if looks else None,
+            thumbnails=np.concatenate(thumbnails)[::per_step],
+        )
+
+    @torch.inference_mode()
+    def _encode(self, part: SampledFrames, plan: FramePlan) -> StepTokens:
+        weight = self._family.model.get_input_embeddings().weight
+        pixels = to_pixels(part.frames, plan.pixels).to(weight.device, weight.dtype)
+        steps = self._family.encode(pixels)
+        if steps.tokens.shape[1] != plan.num_tokens:
+            raise ValueError(
+                f"the model makes {steps.tokens.shape[1]} tokens of a frame, the "
+                f"processor expects {plan.num_tokens}; load both from one folder"
+            )
+        return steps
+
+    def _open(
+        self,
+        video: Any,
+        fps: float,
+        max_frames: int | None,
+        budget: Callable[[FramePlan], TokenBudget] | None,
+        thin: Thin | None,
+    ) -> _Source:
+        if max_frames is not None:
+            check_count("max_frames", max_frames)
+
+        def keep(num_frames: int, size: tuple[int, int]) -> int:
+            if budget is None or thin is None:
+                return num_frames
+            per_step = self._family.frames_per_step
+            plan = self._family.plan_frames(size, num_frames)
+            num_steps = -(-num_frames // per_step)
+            kept = thin(num_steps, budget(plan))
+            return num_frames if kept == num_steps else kept * per_step
+
+        if isinstance(video, str | Path):
+            return _open_file(VideoReader(video), fps, max_frames, keep)
+        return _open_frames(video, fps, max_frames, keep)
+
+
+def _open_file(
+    reader: VideoReader,
+    fps: float,
+    max_frames: int | None,
+    keep: Callable[[int, tuple[int, int]], int],
+) -> _Source:
+    times = wanted_times(reader.duration, fps=fps, max_frames=max_frames)
+    num_frames = keep(len(times), reader.size)
+    if num_frames < len(times):
+        times = wanted_times(reader.duration, num_frames=num_frames)
+    return _Source(
+        parts=reader.stream(times=times, frames_at_a_time=_WINDOW_FRAMES),
+        num_frames=len(times),
+        size=reader.size,
+        duration=reader.duration,
+        path=str(reader.path),
+    )
+
+
+def _open_frames(
+    video: Any,
+    fps: float,
+    max_frames: int | None,
+    keep: Callable[[int, tuple[int, int]], int],
+) -> _Source:
+    sampled = read_video(video, fps=fps, max_frames=max_frames, frame_size=0)
+    height, width = sampled.frames.shape[1:3]
+    num_frames = keep(len(sampled.frames), (height, width))
+    duration = float(sampled.times[-1]) + 1 / fps
+    if num_frames < len(sampled.frames):
+        rows = uniform_indices(len(sampled.frames), num_frames)
+        sampled = SampledFrames(sampled.frames[rows], sampled.times[rows])
+    return _Source(
+        parts=iter([sampled]),
+        num_frames=len(sampled.frames),
+        size=(height, width),
+        duration=duration,
+        path=None,
+    )
+
+
+def _regroup(
+    parts: Iterator[SampledFrames], window: int, frames_per_step: int
+) -> Iterator[SampledFrames]:
+    """Give frames in windows of whole steps, the last as long as it is."""
+    window = -(-window // frames_per_step) * frames_per_step
+    frames: list[Any] = []
+    times: list[float] = []
+    for part in parts:
+        frames.extend(part.frames)
+        times.extend(part.times.tolist())
+        while len(frames) >= window:
+            yield SampledFrames(np.stack(frames[:window]), np.array(times[:window]))
+            frames, times = frames[window:], times[window:]
+    if frames:
+        yield SampledFrames(np.stack(frames), np.array(times))
+
+
+def _by_step(times: Any, frames_per_step: int) -> Tensor:
+    """Group times by step, the last doubled where a step is not full, ``[S, F]``."""
+    missing = -len(times) % frames_per_step
+    padded = np.concatenate([times, np.repeat(times[-1:], missing)])
+    return torch.from_numpy(padded.astype(np.float64)).view(-1, frames_per_step)

@@ -1,0 +1,1 @@
+"""The families that the package knows, one file each."""

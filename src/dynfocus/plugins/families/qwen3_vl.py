@@ -1,0 +1,127 @@
+"""Qwen3-VL: pairs of frames, each behind its time, and features for the first layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
+from dynfocus.plugins.host_processor import HostProcessor
+from dynfocus.plugins.host_video import HostVideo
+from dynfocus.plugins.pixels import PixelPlan
+from dynfocus.plugins.temporal_patches import (
+    check_patches,
+    cut_patches,
+    enlarge_to,
+    fit_pixels,
+    pixel_bounds,
+    rope_positions,
+    temporal_size,
+)
+
+
+class Qwen3VL(Family):
+    """Times are text; what the tower adds after the first layers is merged as tokens are."""
+
+    model_types = ("qwen3_vl",)
+    numbers: ClassVar[dict[str, Any]] = {
+        "size": {"shortest_edge": 128 * 32 * 32, "longest_edge": 32 * 32 * 768},
+        "patch_size": 16,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+        "max_video_tokens": 768,
+        "image_mean": (0.5, 0.5, 0.5),
+        "image_std": (0.5, 0.5, 0.5),
+    }
+
+    def __init__(self, model: Any, processor: HostProcessor) -> None:
+        super().__init__(model, processor)
+        self.frames_per_step = temporal_size(self.processor.numbers)
+
+    @property
+    def placeholder(self) -> int:
+        """Id of ``<|video_pad|>``."""
+        return int(self.model.config.video_token_id)
+
+    @property
+    def video_mark(self) -> str:
+        """``<|video_pad|>``."""
+        return self._word("video")
+
+    def plan_frames(self, size: tuple[int, int], num_frames: int) -> FramePlan:
+        """Round both sides to whole merged patches; all frames share the pixels."""
+        numbers = self.processor.numbers
+        factor = numbers["patch_size"] * numbers["merge_size"]
+        least, most = pixel_bounds(numbers)
+        depth = max(num_frames, self.frames_per_step)
+        if numbers.get("cap_pixels_per_frame"):
+            share = min(numbers["max_video_tokens"] * factor**2, most // depth)
+            most = max(share, int(least * 1.05)) * depth
+        height, width = fit_pixels(enlarge_to(size, factor), factor, least, most, depth)
+        return FramePlan(
+            pixels=PixelPlan.of(numbers, ((height, width),)),
+            grid=(height // factor, width // factor),
+        )
+
+    def encode(self, pixels: Tensor) -> StepTokens:
+        """Encode pairs of frames, with the features of deeper layers."""
+        patches, grid = cut_patches(pixels, self.processor.numbers)
+        output = self.model.get_video_features(
+            patches, video_grid_thw=grid.to(pixels.device)
+        )
+        steps = int(grid[0, 0])
+        layers = [torch.cat(list(layer)) for layer in output.deepstack_features]
+        rows = [x.view(steps, -1, x.shape[-1]) for x in (pooled(output), *layers)]
+        return StepTokens(tokens=rows[0], layers=torch.stack(rows[1:], dim=2))
+
+    def write(self, video: HostVideo) -> str:
+        """Write the placeholders of each pair behind the mean of its times."""
+        inside = self.video_mark * video.tokens_per_step
+        pair = f"{self._word('vision_start')}{inside}{self._word('vision_end')}"
+        times = (video.pts_seconds[:, 0] + video.pts_seconds[:, -1]) / 2
+        return "".join(f"<{time:.1f} seconds>{pair}" for time in times.tolist())
+
+    def positions(self, ids: Tensor, video: HostVideo) -> Tensor:
+        """Give the host's own positions in time, height and width."""
+        merge = self.processor.numbers["merge_size"]
+        grid = [video.num_steps, video.grid[0] * merge, video.grid[1] * merge]
+        grids = torch.tensor([grid], device=ids.device)
+        return rope_positions(
+            self.model.model, ids, self.placeholder, video_grid_thw=grids
+        )
+
+    @contextmanager
+    def prefill(self, is_visual: Tensor, layers: Tensor | None) -> Iterator[None]:
+        """Add the features of the video after the first layers, once, at the prompt."""
+        assert layers is not None
+        added = list(layers.unbind(1))
+
+        def add(module: Any, arguments: Any, named: dict[str, Any]) -> Any:
+            embeds = named.get("inputs_embeds")
+            if embeds is None or embeds.shape[1] != is_visual.shape[1]:
+                return None
+            visual = is_visual.expand(embeds.shape[0], -1)
+            named["visual_pos_masks"] = visual
+            named["deepstack_visual_embeds"] = [
+                layer.repeat(embeds.shape[0], 1) for layer in added
+            ]
+            return arguments, named
+
+        language_model = self.model.model.language_model
+        handle = language_model.register_forward_pre_hook(add, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def check(self) -> None:
+        """Refuse patches of another size than the tower's."""
+        check_patches(self.processor.numbers, self.model.config.vision_config)
+
+    def _word(self, name: str) -> str:
+        token = getattr(self.model.config, f"{name}_token_id")
+        return str(self.processor.tokenizer.convert_ids_to_tokens(token))

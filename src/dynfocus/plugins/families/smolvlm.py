@@ -1,0 +1,110 @@
+"""SmolVLM2: each frame an image of its own, with its time before it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
+from dynfocus.plugins.host_video import HostVideo
+from dynfocus.plugins.pixels import PixelPlan, check_side
+
+_INTRO = (
+    "You are provided the following series of {frames} frames from a {duration} "
+    "[H:MM:SS] video.\n"
+)
+
+
+class SmolVLM(Family):
+    """Frames of a fixed size, their times written in minutes and seconds."""
+
+    model_types = ("smolvlm",)
+    numbers: ClassVar[dict[str, Any]] = {
+        "size": {"longest_edge": 4 * 364},
+        "max_image_size": {"longest_edge": 364},
+        "resample": 1,
+        "image_mean": (0.5, 0.5, 0.5),
+        "image_std": (0.5, 0.5, 0.5),
+    }
+
+    @property
+    def placeholder(self) -> int:
+        """Id of ``<image>``."""
+        return int(self.model.config.image_token_id)
+
+    @property
+    def video_mark(self) -> str:
+        """``<video>``."""
+        return str(getattr(self.processor.tokenizer, "video_token", "<video>"))
+
+    def plan_frames(self, size: tuple[int, int], num_frames: int) -> FramePlan:
+        """Resize the longer side, then to a square; shuffling joins patches."""
+        config = self.model.config
+        tower = config.vision_config
+        side = tower.image_size // tower.patch_size // config.scale_factor
+        sizes = (_fit_longest(size, self._longest_edge), (self._side, self._side))
+        plan = PixelPlan.of(self.processor.numbers, sizes)
+        return FramePlan(pixels=plan, grid=(side, side))
+
+    def encode(self, pixels: Tensor) -> StepTokens:
+        """Encode frames."""
+        features = pooled(self.model.get_image_features(pixels[None]))
+        width = features.shape[-1]
+        return StepTokens(tokens=features.reshape(len(pixels), -1, width))
+
+    def write(self, video: HostVideo) -> str:
+        """Write the placeholders of each frame behind its time."""
+        words = self.processor.tokenizer
+        around = getattr(words, "fake_image_token", "<fake_token_around_image>")
+        first = getattr(words, "global_image_token", "<global-img>")
+        inside = words.convert_ids_to_tokens(self.placeholder) * video.tokens_per_step
+        frame = f"{around}{first}{inside}{around}"
+        intro = _INTRO.format(
+            frames=_spell(video.num_steps),
+            duration=timedelta(seconds=int(video.duration)),
+        )
+        seconds = [int(time) for time in video.pts_seconds[:, 0].tolist()]
+        frames = [
+            f"\nFrame from {time // 60:02d}:{time % 60:02d}:{frame}" for time in seconds
+        ]
+        return f"{intro}{''.join(frames)}\n\n"
+
+    def check(self) -> None:
+        """Refuse frames of another size than the tower's."""
+        check_side((self._side, self._side), self.model.config.vision_config)
+
+    @property
+    def _side(self) -> int:
+        return int(self.processor.numbers["max_image_size"]["longest_edge"])
+
+    @property
+    def _longest_edge(self) -> int:
+        numbers = self.processor.numbers
+        sampling = numbers.get("video_sampling") or {}
+        size = sampling.get("video_size") or numbers["size"]
+        return int(size["longest_edge"])
+
+
+def _spell(number: int) -> str:
+    """Write a number in words, as the host was trained to read it."""
+    try:
+        from num2words import num2words
+    except ImportError as error:
+        raise ImportError(
+            "SmolVLM2 reads the number of frames in words, which needs num2words; install "
+            "it with pip install 'dynfocus[plugins]'"
+        ) from error
+    return str(num2words(number))
+
+
+def _fit_longest(own: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Give the longer side a length; the other, rounded up to an even one, follows."""
+    height, width = own
+    shape = width / height
+    if width >= height:
+        shorter = int(longest / shape)
+        return max(1, shorter + shorter % 2), longest
+    shorter = int(longest * shape)
+    return longest, max(1, shorter + shorter % 2)

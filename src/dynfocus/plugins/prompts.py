@@ -1,0 +1,137 @@
+"""A host's prompt with every placeholder, and the same with what is kept of the video.
+
+Letters: S steps, N tokens a step, H width, E layers, L prompt tokens, V visual tokens
+that are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dynfocus.models.chat import Turn, build_conversation
+from dynfocus.plugins.family import Family
+from dynfocus.plugins.host_video import HostVideo
+from dynfocus.plugins.methods import KeptStep
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HostInputs:
+    """What the host reads to answer."""
+
+    input_ids: Tensor
+    """The prompt, a placeholder for every visual token, ``[1, L]``."""
+    inputs_embeds: Tensor
+    """The prompt with its visual tokens, ``[1, L, H]``."""
+    position_ids: Tensor | None
+    """The host's positions of what was kept, ``[R, 1, L]``; None for a plain row."""
+    is_visual: Tensor
+    """True at visual tokens, ``[1, L]``."""
+    layers: Tensor | None
+    """What the host adds at visual tokens after its first layers, ``[V, E, H]``."""
+    sources: Tensor
+    """Where each token stood in the whole prompt, ``[L]``, never falling."""
+
+    @property
+    def attention_mask(self) -> Tensor:
+        """All tokens are read, ``[1, L]``."""
+        return torch.ones_like(self.input_ids)
+
+
+def lay_out(
+    family: Family, video: HostVideo, question: str, history: Sequence[Turn] = ()
+) -> Tensor:
+    """Write the host's own prompt, with a placeholder for every token of the video.
+
+    Args:
+        family: The host.
+        video: The video; it stands at the front of the first turn.
+        question: The question to answer.
+        history: Earlier turns.
+
+    Returns:
+        Token ids, shape ``[1, L]``.
+    """
+    processor = family.processor
+    text = processor.render(build_conversation(history, question))
+    num_marks = text.count(family.video_mark)
+    if num_marks != 1:
+        raise ValueError(
+            f"the prompt must name the video once, as {family.video_mark}, but does so "
+            f"{num_marks} times; leave it out of questions, and use the chat template "
+            "that belongs to the model"
+        )
+    text = text.replace(family.video_mark, family.write(video))
+    ids = torch.tensor([processor.token_ids(text)])
+    found = int((ids == family.placeholder).sum())
+    if found != video.num_tokens:
+        raise ValueError(
+            f"the prompt has {found} places for the {video.num_tokens} tokens of the "
+            "video; use the processor that belongs to the model"
+        )
+    return ids.to(video.tokens.device)
+
+
+def fill(
+    family: Family, video: HostVideo, ids: Tensor, kept: Sequence[KeptStep]
+) -> HostInputs:
+    """Put what is kept of a video into a prompt; nothing else of it changes.
+
+    Runs of placeholders shrink to what is kept of their step. What was kept has the
+    position of the token it stands for, where the host has positions of its own.
+
+    Args:
+        family: The host.
+        video: The video that the prompt was laid out for.
+        ids: The whole prompt, shape ``[1, L]``.
+        kept: What is kept of each step.
+
+    Returns:
+        The shorter prompt.
+    """
+    size, num_tail = video.tokens_per_step, len(video.tail)
+    places = (ids[0] == family.placeholder).nonzero()[:, 0].cpu()
+    runs = places[: len(places) - num_tail].view(-1, size)  # [S, N]
+    picked = [run[step.places] for run, step in zip(runs, kept, strict=True)]
+    visual = torch.cat([*picked, places[len(places) - num_tail :]])
+    is_text = torch.ones(ids.shape[1], dtype=torch.bool)
+    is_text[places] = False
+    sources = torch.cat([is_text.nonzero()[:, 0], visual]).sort(stable=True).values
+    is_visual = ~is_text[sources]
+    sources = sources.to(ids.device)
+    input_ids = ids[:, sources]
+    features = [
+        step.mix(tokens) for step, tokens in zip(kept, video.tokens, strict=True)
+    ]
+    embeds = family.model.get_input_embeddings()(input_ids)
+    rows = torch.cat([*features, video.tail.to(video.tokens)]).to(embeds)
+    is_visual = is_visual.to(embeds.device)
+    embeds = embeds.masked_scatter(is_visual[None, :, None], rows)
+    positions = family.positions(ids, video)
+    return HostInputs(
+        input_ids=input_ids,
+        inputs_embeds=embeds,
+        position_ids=None if positions is None else _at(positions, sources),
+        is_visual=is_visual[None],
+        layers=_mix_layers(video, kept),
+        sources=sources,
+    )
+
+
+def _at(positions: Tensor, sources: Tensor) -> Tensor:
+    """Take the positions of what was kept; the first row counts the tokens anew."""
+    taken = positions[..., sources].clone()
+    taken[0] = torch.arange(len(sources), device=taken.device)
+    return taken
+
+
+def _mix_layers(video: HostVideo, kept: Sequence[KeptStep]) -> Tensor | None:
+    if video.layers is None:
+        return None
+    mixed = [step.mix(layer) for step, layer in zip(kept, video.layers, strict=True)]
+    rows = torch.cat(mixed)
+    tail = rows.new_zeros(len(video.tail), *rows.shape[1:])
+    return torch.cat([rows, tail])

@@ -1,0 +1,163 @@
+"""Asking a plugged host: answers, indexes, conversations, errors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import dynfocus
+from dynfocus.models import NonFiniteLogitsError
+from dynfocus.plugins import HostProcessor, plug
+
+QUESTION = "what is on the red square ?"
+SOME = pytest.mark.parametrize("name", ["llava_onevision", "qwen2_5_vl"])
+
+
+@SOME
+def test_two_lines_answer_a_question_about_a_file(hosts, clip, name):
+    host = hosts(name)
+    focused = dynfocus.plug(host.model, host.processor, max_video_tokens=40)
+    answer = focused.ask(clip, QUESTION, max_new_tokens=3)
+    assert answer.tokens == 40
+    assert answer.question == QUESTION
+    times = [frame.time for frame in answer.frames]
+    gap = 2.0 if name == "qwen2_5_vl" else 1.0
+    assert times == pytest.approx(np.arange(0, 6, gap), abs=0.05)
+    assert {frame.kind for frame in answer.frames} <= {"cone", "rod"}
+    assert json.loads(json.dumps(answer.to_dict())) == answer.to_dict()
+    assert answer.seconds > 0
+
+
+@SOME
+def test_answers_are_the_same_from_a_file_and_from_an_index(plugged, clip, name):
+    focused = plugged(name, max_video_tokens=40)
+    first = focused.ask(clip, QUESTION, max_new_tokens=3)
+    index = focused.index(str(clip))
+    again = focused.ask(index, QUESTION, max_new_tokens=3)
+    assert (again.text, again.frames) == (first.text, first.frames)
+    assert focused.index(index) is index
+    assert focused.score_frames(index, QUESTION) == first.frames
+    assert index.source == str(clip)
+    assert index.duration == pytest.approx(6.0, abs=0.3)
+    assert index.thumbnails.shape[0] == index.num_frames == len(first.frames)
+
+
+def test_frames_that_a_budget_leaves_out_are_not_encoded(plugged, make_frames):
+    focused = plugged(max_video_tokens=21)
+    seen = []
+    encode = focused.family.encode
+    focused.family.encode = lambda pixels: seen.append(len(pixels)) or encode(pixels)
+    answer = focused.ask(make_frames(30), QUESTION, max_new_tokens=2)
+    assert sum(seen) == len(answer.frames) == 5  # half of 20 tokens, two each
+    assert answer.tokens == 21
+    assert [frame.time for frame in answer.frames] == [3.0, 9.0, 15.0, 21.0, 27.0]
+
+
+def test_windows_change_nothing_but_memory(plugged, make_frames, monkeypatch):
+    focused = plugged("qwen2_5_vl", max_video_tokens=50)
+    frames = make_frames(9)
+    whole = focused.index(frames)
+    monkeypatch.setattr("dynfocus.plugins.encoding._WINDOW_FRAMES", 3)
+    parts = focused.index(frames)
+    torch.testing.assert_close(parts.tokens, whole.tokens)
+    assert torch.equal(parts.pts_seconds, whole.pts_seconds)
+    assert np.array_equal(parts.thumbnails, whole.thumbnails)
+
+
+def test_a_method_and_a_budget_can_be_changed_for_a_question(plugged, make_frames):
+    focused = plugged(max_video_tokens=40)
+    video = focused.index(make_frames(8))
+    assert focused.ask(video, QUESTION, max_video_tokens=33).tokens == 33
+    uniform = focused.ask(video, QUESTION, method="uniform", max_new_tokens=2)
+    assert uniform.tokens == 33  # two frames of 16 and the newline
+    assert [frame.index for frame in uniform.frames] == [2, 6]
+    everything = focused.ask(video, QUESTION, method="none", max_new_tokens=2)
+    assert everything.tokens == 8 * 16 + 1
+    few = focused.ask(video, QUESTION, method="none", max_frames=3, max_new_tokens=2)
+    assert few.tokens == 3 * 16 + 1
+
+
+def test_a_scorer_lets_the_question_choose(plugged, scorer):
+    focused = plugged(max_video_tokens=41, cone_tokens="whole", scorer=scorer)
+    frames = np.full((10, 28, 28, 3), 60, np.uint8)
+    frames[3, 5:20, 5:20] = (250, 20, 20)
+    frames[7, 5:20, 5:20] = (20, 20, 250)
+    index = focused.index(frames)
+    for word, place in (("red", 3), ("blue", 7)):
+        answer = focused.ask(index, f"what is {word} ?", max_new_tokens=2)
+        assert [f.index for f in answer.frames if f.tokens == 16] == [place]
+    assert focused.scores_see_question
+    assert not plugged().scores_see_question
+
+
+def test_a_conversation_encodes_once_and_keeps_its_turns(plugged, clip, monkeypatch):
+    focused = plugged(max_video_tokens=40)
+    session = focused.chat(clip)
+    monkeypatch.setattr(focused.family, "encode", None)
+    prompts = []
+    render = HostProcessor.render
+
+    def spy(self, messages):
+        prompts.append(render(self, messages))
+        return prompts[-1]
+
+    monkeypatch.setattr(HostProcessor, "render", spy)
+    first = session.ask(QUESTION, max_new_tokens=3)
+    second = session.ask("where ?", max_new_tokens=3)
+    assert [turn.answer for turn in session.turns] == [first.text, second.text]
+    assert prompts[1].count("<video>") == 1
+    assert prompts[1].index("<video>") < prompts[1].index(QUESTION)
+    assert second.tokens == 40
+
+
+def test_progress_and_text_come_piece_by_piece(plugged, clip):
+    steps, pieces = [], []
+    answer = plugged("qwen3_vl", max_video_tokens=40).ask(
+        clip,
+        QUESTION,
+        max_new_tokens=4,
+        progress=lambda done, total: steps.append((done, total)),
+        on_text=pieces.append,
+    )
+    assert steps[-1] == (6, 6)
+    assert "".join(pieces).strip() == answer.text
+
+
+def test_wrong_calls_are_one_sentence(plugged, hosts, make_frames):
+    focused, frames = plugged(), make_frames(4)
+    with pytest.raises(ValueError, match="the question is empty"):
+        focused.ask(frames, " ")
+    with pytest.raises(
+        ValueError, match="name the video once, as <video>, but .* 2 ti"
+    ):
+        focused.ask(frames, "what is <video> ?")
+    with pytest.raises(ValueError, match="one of dynfocus, none, uniform, got 'magic'"):
+        focused.ask(frames, QUESTION, method="magic")
+    with pytest.raises(ValueError, match="one of dynfocus, none, uniform, got 'magic'"):
+        plugged(method="magic")
+    with pytest.raises(
+        ValueError, match="max_video_tokens must be at least 3, .* got 2"
+    ):
+        focused.ask(frames, QUESTION, max_video_tokens=2)
+    with pytest.raises(ValueError, match="max_video_tokens must be at least 1, got 0"):
+        plugged(max_video_tokens=0)
+    with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):
+        focused.ask(frames, QUESTION, max_new_tokens=0)
+    with pytest.raises(
+        ValueError, match=r"\d+ tokens .* 3000, more than the 2048 that"
+    ):
+        focused.ask(frames, QUESTION, max_new_tokens=3000)
+
+
+def test_logits_that_are_not_numbers_are_reported(make_frames):
+    from tiny_hosts import build_host
+
+    host = build_host("llava_onevision")
+    with torch.no_grad():
+        host.model.lm_head.weight.fill_(torch.nan)
+    focused = plug(host.model, host.processor)
+    with pytest.raises(NonFiniteLogitsError, match="logits that are not finite"):
+        focused.ask(make_frames(2), QUESTION)

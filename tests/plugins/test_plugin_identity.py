@@ -1,0 +1,122 @@
+"""With compression off a plugged host is the host, bit for bit; with it on, only the
+visual tokens change."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from recomputation import expected_prompt, greedy, host_arguments
+from tiny_hosts import BUILDERS
+
+from dynfocus.models.chat import Turn
+from dynfocus.plugins import METHODS
+from dynfocus.plugins.prompts import lay_out
+
+QUESTION = "what is on the red square ?"
+HISTORY = [Turn("where is the circle ?", "on the green square .")]
+OPTIONS = {
+    "max_new_tokens": 4,
+    "do_sample": False,
+    "eos_token_id": None,
+    "output_logits": True,
+    "return_dict_in_generate": True,
+}
+families = pytest.mark.parametrize("name", sorted(BUILDERS))
+
+
+@families
+@pytest.mark.parametrize("history", [(), HISTORY])
+def test_without_compression_it_is_the_host_bit_for_bit(
+    plugged, make_frames, name, history
+):
+    focused = plugged(name, method="none")
+    frames = make_frames(5)
+    video = focused.index(frames)
+    ids = lay_out(focused.family, video, QUESTION, history)
+    wanted = focused.model.generate(
+        **host_arguments(focused, frames, ids, fps=1.0), **OPTIONS
+    )
+    got = focused.generate(
+        focused.prepare(*focused.select(video, QUESTION), QUESTION, history), **OPTIONS
+    )
+    assert torch.equal(got.sequences, wanted.sequences)
+    assert len(got.logits) == 4
+    for ours, theirs in zip(got.logits, wanted.logits, strict=True):
+        assert torch.equal(ours, theirs)
+    assert ours.std() > 0.01
+
+
+@families
+@pytest.mark.parametrize(("history", "budget"), [((), 24), (HISTORY, 47)])
+def test_with_compression_only_the_visual_tokens_change(
+    plugged, make_frames, name, history, budget
+):
+    focused = plugged(name, max_video_tokens=budget)
+    video = focused.index(make_frames(9))
+    thinned, kept = focused.select(video, QUESTION)
+    ids = lay_out(focused.family, thinned, QUESTION, history)
+    embeds, positions, layers, is_visual = expected_prompt(
+        focused, thinned, ids, kept, fps=_rate(thinned)
+    )
+    inputs = focused.prepare(thinned, kept, QUESTION, history)
+    assert int(inputs.is_visual.sum()) == budget
+    assert torch.equal(inputs.is_visual[0], is_visual)
+    text = inputs.input_ids[0, ~inputs.is_visual[0]]
+    assert torch.equal(text, ids[0][ids[0] != focused.family.placeholder])
+    torch.testing.assert_close(inputs.inputs_embeds[0], embeds)
+    assert inputs.attention_mask.all()
+    if positions is not None:
+        assert torch.equal(inputs.position_ids[1:, 0], positions)
+        count = torch.arange(len(embeds))
+        assert torch.equal(inputs.position_ids[0, 0], count)
+    tokens, logits = greedy(focused, embeds, positions, layers, is_visual, 4)
+    got = focused.generate(inputs, **OPTIONS)
+    assert got.sequences[0, inputs.input_ids.shape[1] :].tolist() == tokens
+    for ours, theirs in zip(got.logits, logits, strict=True):
+        torch.testing.assert_close(ours[0], theirs, rtol=1e-4, atol=1e-4)
+
+
+@families
+def test_a_host_is_left_as_it_was(hosts, plugged, make_frames, name):
+    model = hosts(name).model
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    plugged(name, max_video_tokens=20).ask(make_frames(4), QUESTION, max_new_tokens=2)
+    assert before.keys() == model.state_dict().keys()
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+@families
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_token_is_accounted_for(plugged, make_frames, name, method, monkeypatch):
+    focused = plugged(name, method=method, max_video_tokens=60)
+    seen = []
+    generate = focused.model.generate
+
+    def spy(**arguments):
+        seen.append(arguments["inputs_embeds"].shape[1])
+        return generate(**arguments)
+
+    monkeypatch.setattr(focused.model, "generate", spy)
+    frames = make_frames(8)
+    answer = focused.ask(frames, QUESTION, max_new_tokens=2)
+    assert sum(frame.tokens for frame in answer.frames) == answer.tokens
+    if method == "dynfocus":
+        assert answer.tokens == 60
+    elif method == "uniform":
+        assert answer.tokens <= 60
+    video = focused.index(frames)
+    if method == "none":
+        assert answer.tokens == video.num_tokens
+    thinned, _ = focused.select(video, QUESTION)
+    ids = lay_out(focused.family, thinned, QUESTION)
+    num_text = int((ids != focused.family.placeholder).sum())
+    assert seen[0] == num_text + answer.tokens
+
+
+def _rate(video) -> float:
+    """Give the frames a second that the steps of a video amount to."""
+    if video.pts_seconds.shape[1] == 1 or video.num_steps == 1:
+        return 1.0
+    seconds = video.pts_seconds[:, 0]
+    return float(2 * (video.num_steps - 1) / (seconds[-1] - seconds[0]))
