@@ -28,11 +28,8 @@ def test_importing_the_package_imports_nothing_heavy():
         "dynfocus.index",
         "dynfocus.models",
         "dynfocus.models.dynfocus",
-<<<<<<< HEAD
-        "dynfocus.selection",
-=======
         "dynfocus.plugins",
->>>>>>> 5205d77 (DynFocus on vision language models that exist: seven families, tested bit for bit against the host)
+        "dynfocus.selection",
         "dynfocus.video",
     ],
 )
