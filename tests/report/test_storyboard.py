@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dynfocus.report import make_storyboard
-from dynfocus.report.storyboard import _count_events, _stretches
+from dynfocus.report.storyboard import _stretches
+from dynfocus.selection.events import _count_events
 from dynfocus.video import UnreadableVideoError, VideoWriter
 
 

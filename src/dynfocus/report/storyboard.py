@@ -7,38 +7,26 @@ are the prototypes, every other frame belongs to the nearest of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from dynfocus.focus import ClusterResult, dpc_knn
-from dynfocus.selection.image_features import LOOK_PIXELS, fit_size, image_features
+from dynfocus.selection import (
+    distinct_frames,
+    find_events,
+    fit_size,
+    image_features,
+)
+from dynfocus.selection.image_features import LOOK_PIXELS
 from dynfocus.video import VideoReader
 
 Progress = Callable[[int, int], None]
 
 _NUM_LOOKS = (90, 300)
 _LOOKS_PER_SECOND = 2.0
-_NUM_NEIGHBORS = 5
-_STANDS_OUT = 0.4
-"""Density times distance from which on a frame is an event of its own."""
-_STANDS_OUT_RATIOS = (0.35, 0.7)
-"""The same in a video of one scene, as shares of the second and third best scores: the
-best belongs to the scene itself, and two clear events leave only noise for the third."""
-_STANDS_STILL = 0.03
-"""Second-best score below which a video shows one unchanging picture."""
-_CONTRAST = 2.0
-"""Distance that frames far apart are stretched to, so that density tells moments that
-last from passing ones in a video of low contrast too."""
-_CONTRAST_QUANTILE = 0.9
-_LEAST_CONTRAST = 0.1
-_MOST_COMPARED = 300
-_AUTO_CAPS = (12, 30)
-_AUTO_CAP_SECONDS = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +111,13 @@ def make_storyboard(
         size=fit_size(reader.size, LOOK_PIXELS),
         progress=progress,
     )
-    frames, times = _distinct(frames, times)
+    frames, times = distinct_frames(frames, times)
     if num_prototypes is not None and not 1 <= num_prototypes <= len(times):
         raise ValueError(
             f"num_prototypes must be from 1 to the {len(times)} frames looked at, got "
             f"{num_prototypes}; ask for fewer prototypes or look at more frames (fps)"
         )
-    found = _find_events(image_features(frames), num_prototypes, reader.duration)
+    found = find_events(image_features(frames), num_prototypes, reader.duration)
     centers = found.centers[0].numpy()
     pictures = reader.sample(
         times=times[centers], size=fit_size(reader.size, tile_pixels)
@@ -152,59 +140,11 @@ def make_storyboard(
     )
 
 
-def _find_events(
-    features: NDArray[np.float32], num_prototypes: int | None, duration: float
-) -> ClusterResult:
-    """Cluster frames around density peaks, peaks in time order; ``[T, C]``."""
-    points = torch.from_numpy(features)[None]
-    stretch = _stretch(points[0])
-    points = points * stretch
-    if num_prototypes is None:
-        scores = dpc_knn(points, 1, _NUM_NEIGHBORS).score[0] / stretch
-        num_prototypes = _count_events(scores.numpy(), duration)
-    found = dpc_knn(points, num_prototypes, _NUM_NEIGHBORS).in_point_order()
-    return replace(found, score=found.score / stretch)
-
-
 def _choose_rate(reader: VideoReader) -> float:
     """Look twice a second, at 90 to 300 frames, and never faster than frames come."""
     least, most = _NUM_LOOKS
     wanted = min(max(_LOOKS_PER_SECOND * reader.duration, least), most)
     return min(wanted / reader.duration, reader.fps)
-
-
-def _distinct(
-    frames: NDArray[np.uint8], times: NDArray[np.float64]
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Drop frames that several wanted moments share; they would look like a crowd."""
-    _, first = np.unique(times, return_index=True)
-    return frames[first], times[first]
-
-
-def _stretch(points: torch.Tensor) -> float:
-    """Choose a factor for features of low contrast; points: ``[T, C]``."""
-    step = -(-len(points) // _MOST_COMPARED)
-    some = points[::step]
-    distances = torch.pdist(some) / some.shape[1] ** 0.5
-    if not len(distances):
-        return 1.0
-    contrast = float(distances.quantile(_CONTRAST_QUANTILE))
-    return max(1.0, _CONTRAST / max(contrast, _LEAST_CONTRAST))
-
-
-def _count_events(scores: NDArray[np.float32], duration: float) -> int:
-    """Count the frames that stand out: clear events, or else relative ones."""
-    if len(scores) == 1:
-        return 1
-    ranked = np.sort(scores)[::-1]
-    second = float(ranked[1])
-    if second < _STANDS_STILL:
-        return 1
-    relative = np.array(_STANDS_OUT_RATIOS[: len(ranked) - 1]) * ranked[1:3]
-    threshold = min(_STANDS_OUT, float(relative.max()))
-    least, most = _AUTO_CAPS
-    cap = min(max(int(duration / _AUTO_CAP_SECONDS), least), most)
-    return min(int((scores >= threshold).sum()), cap)
 
 
 def _stretches(

@@ -1,0 +1,219 @@
+"""Chosen frames as a request that any OpenAI-compatible server understands.
+
+Three layouts: every frame as a picture, Cones large and Rods small; Cones as pictures and
+Rods on contact sheets; or all frames as one video, which vLLM takes as a list of JPEG
+files with their true times.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from dynfocus.backends.client import Server
+from dynfocus.report.clock import format_time
+from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
+from dynfocus.selection import FrameSelection
+
+Layout = Literal["images", "sheets", "video"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+"""The layouts by name."""
+
+_TICKS_PER_SECOND = 1000
+"""Rate at which a moment is told to vLLM as the number of a frame."""
+_OWN_HOSTS = ("openai.com", "openai.azure.com")
+_LEAST_PIXELS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSizes:
+    """How large frames are sent."""
+
+    cone_pixels: int = 768
+    """Longer side of a Cone, and of every frame of a video."""
+    rod_pixels: int = 192
+    """Longer side of a Rod."""
+
+    def __post_init__(self) -> None:
+        for name in ("cone_pixels", "rod_pixels"):
+            value = getattr(self, name)
+            if value < _LEAST_PIXELS:
+                raise ValueError(
+                    f"{name} must be at least {_LEAST_PIXELS}, got {value}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRequest:
+    """A request with the chosen frames, and what it costs."""
+
+    body: dict[str, Any]
+    """The body for ``/v1/chat/completions``."""
+    num_pictures: int
+    """Pictures in it; frames of a video count each."""
+    num_pixels: int
+    """Pixels of all pictures."""
+
+
+def frame_request(
+    selection: FrameSelection,
+    model: str,
+    *,
+    layout: Layout = "sheets",
+    sizes: FrameSizes | None = None,
+    max_new_tokens: int = 512,
+    server: Server | None = None,
+) -> FrameRequest:
+    """Write the request that asks the question about the chosen frames.
+
+    The pictures come first and in time order, each after a line that says its time; the
+    question comes last.
+
+    Args:
+        selection: The chosen frames.
+        model: Name of a model that sees, at the server.
+        layout: ``"images"``, ``"sheets"``, or ``"video"``, for vLLM alone.
+        sizes: How large the frames are sent.
+        max_new_tokens: At most so many tokens in the answer.
+        server: Where it will go. OpenAI's own servers name the limit of the answer in
+            another way and do not all take a temperature.
+
+    Returns:
+        The request.
+    """
+    sizes = sizes or FrameSizes()
+    if layout not in LAYOUTS:
+        raise ValueError(
+            f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}; choose one"
+        )
+    if not model.strip():
+        raise ValueError("the model has no name; say what the server calls it")
+    writer = _Writer(selection, sizes)
+    extra: dict[str, Any] = {}
+    if layout == "video":
+        extra = writer.add_video()
+    elif layout == "images":
+        writer.add_images()
+    else:
+        writer.add_sheets()
+    writer.say(selection.question.strip())
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": writer.content}],
+        **_limits(server, max_new_tokens),
+        **extra,
+    }
+    return FrameRequest(
+        body=body, num_pictures=writer.num_pictures, num_pixels=writer.num_pixels
+    )
+
+
+class _Writer:
+    """Write the parts of a message."""
+
+    def __init__(self, selection: FrameSelection, sizes: FrameSizes) -> None:
+        self.selection = selection
+        self.sizes = sizes
+        self.content: list[dict[str, Any]] = []
+        self.num_pictures = 0
+        self.num_pixels = 0
+
+    def add_images(self) -> None:
+        """Add every frame as a picture, Cones large and Rods small."""
+        self._introduce("Large pictures are the frames that matter most.")
+        pictures = [
+            (float(time), kind, picture)
+            for kind, pixels in self._kinds()
+            for picture, time in zip(*self.selection.read(pixels, kind), strict=True)
+        ]
+        for time, kind, picture in sorted(pictures, key=lambda one: one[0]):
+            self.say(f"Frame at {_clock(time)}:")
+            self._show(picture, "high" if kind == "cone" else "low")
+
+    def add_sheets(self) -> None:
+        """Add the Rods on contact sheets, then every Cone as a picture."""
+        (_, cone_pixels), (_, rod_pixels) = self._kinds()
+        sheets = draw_frame_sheets(*self.selection.read(rod_pixels, "rod"))
+        cones = self.selection.read(cone_pixels, "cone")
+        self._introduce(
+            "The frames that matter most are shown large, the others small, on "
+            f"{len(sheets)} contact sheets."
+            if sheets
+            else "Each is shown large."
+        )
+        for number, sheet in enumerate(sheets, 1):
+            self.say(_describe_sheet(sheet, number))
+            self._show(sheet.picture, "high")
+        for picture, time in zip(*cones, strict=True):
+            self.say(f"Frame at {_clock(float(time))}:")
+            self._show(picture, "high")
+
+    def add_video(self) -> dict[str, Any]:
+        """Add all frames as one video; give what tells their times to vLLM."""
+        frames, times = self.selection.read(self.sizes.cone_pixels)
+        files = [encode_jpeg(frame) for frame in frames]
+        url = "data:video/jpeg;base64," + ",".join(_base64(file) for file in files)
+        self.content.append({"type": "video_url", "video_url": {"url": url}})
+        self.num_pictures += len(frames)
+        self.num_pixels += frames[..., 0].size
+        self._introduce(f"They are from {', '.join(_clock(float(t)) for t in times)}.")
+        ticks = [round(_TICKS_PER_SECOND * float(time)) for time in times]
+        num_ticks = math.ceil(_TICKS_PER_SECOND * self.selection.duration)
+        video = {
+            "fps": float(_TICKS_PER_SECOND),
+            "frames_indices": ticks,
+            "total_num_frames": max(num_ticks, ticks[-1] + 1),
+            "duration": self.selection.duration,
+            "num_frames": len(frames),
+            "do_sample_frames": False,
+        }
+        return {"media_io_kwargs": {"video": video}}
+
+    def say(self, text: str) -> None:
+        """Add a part of text."""
+        self.content.append({"type": "text", "text": text})
+
+    def _introduce(self, how: str) -> None:
+        selection = self.selection
+        count = len(selection.frames)
+        noun = "frame" if count == 1 else "frames"
+        self.say(
+            f"{count} {noun} of a video of {_clock(selection.duration)}, chosen for the "
+            f"question below. Times are minutes:seconds. {how}"
+        )
+
+    def _show(self, picture: Any, detail: str) -> None:
+        url = f"data:image/jpeg;base64,{_base64(encode_jpeg(picture))}"
+        image = {"url": url, "detail": detail}
+        self.content.append({"type": "image_url", "image_url": image})
+        self.num_pictures += 1
+        self.num_pixels += picture.shape[0] * picture.shape[1]
+
+    def _kinds(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        return ("cone", self.sizes.cone_pixels), ("rod", self.sizes.rod_pixels)
+
+
+def _describe_sheet(sheet: FrameSheet, number: int) -> str:
+    times = ", ".join(_clock(time) for time in sheet.times)
+    return (
+        f"Contact sheet {number}, in time order row by row, the time under each frame: "
+        f"{times}."
+    )
+
+
+def _limits(server: Server | None, max_new_tokens: int) -> dict[str, Any]:
+    """Say how long the answer may be, and ask for the likeliest words."""
+    host = "" if server is None else server.host
+    if any(host == own or host.endswith(f".{own}") for own in _OWN_HOSTS):
+        return {"max_completion_tokens": max_new_tokens}
+    return {"max_tokens": max_new_tokens, "temperature": 0.0}
+
+
+def _clock(seconds: float) -> str:
+    return format_time(seconds, with_tenths=True)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
