@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,8 +47,7 @@ class StandInServer:
 
     def __enter__(self) -> StandInServer:
         handler = type("Handler", (_Handler,), {"stand_in": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
         self._thread.start()
         return self
@@ -60,6 +60,15 @@ class StandInServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_port}/v1"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *details: object) -> None:
+        """Say nothing about clients that went away, but about all else."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*details)
 
 
 class _Handler(BaseHTTPRequestHandler):

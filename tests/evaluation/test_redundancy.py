@@ -8,16 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPProcessor,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTokenizer,
-    CLIPVisionConfig,
-)
 
 import dynfocus
 from dynfocus.evaluation.redundancy import (
@@ -36,6 +26,7 @@ from dynfocus.focus import FocusSettings
 from dynfocus.selection import DualEncoder
 from dynfocus.video import SampledFrames, VideoWriter
 from dynfocus.world import make_video
+from tiny_clip import save_tiny_clip
 
 
 def cosine(one, other):
@@ -119,37 +110,7 @@ def test_repetition_is_seen_in_any_video(two_scenes):
 
 @pytest.fixture
 def clip_folder(tmp_path) -> Path:
-    """Write a CLIP of a few thousand weights with its processor."""
-    letters = [
-        f"{c}{end}" for c in "abcdefghijklmnopqrstuvwxyz?" for end in ("", "</w>")
-    ]
-    words = ["<|startoftext|>", "<|endoftext|>", *letters]
-    tokenizer = CLIPTokenizer(vocab={w: i for i, w in enumerate(words)}, merges=[])
-    tokenizer.model_max_length = 24
-    torch.manual_seed(0)
-    layer = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    text = CLIPTextConfig(
-        **layer,
-        vocab_size=len(words),
-        max_position_embeddings=24,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    vision = CLIPVisionConfig(**layer, image_size=32, patch_size=16)
-    config = CLIPConfig(
-        text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=8
-    )
-    CLIPModel(config).save_pretrained(tmp_path / "clip")
-    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
-    CLIPProcessor(images, tokenizer).save_pretrained(tmp_path / "clip")
-    CLIPTextModel(text).save_pretrained(tmp_path / "text")
-    return tmp_path / "clip"
+    return save_tiny_clip(tmp_path)
 
 
 def test_an_image_text_encoder_sees_repetition_and_relevance(clip_folder, two_scenes):

@@ -1,6 +1,7 @@
 """A language model behind a URL: video tokens to vLLM, frames to any server."""
 
 from dynfocus.backends.client import BackendError, ChatClient, Completion, Server
+from dynfocus.backends.openai import LAYOUTS, FrameRequest, FrameSizes, frame_request
 from dynfocus.backends.vllm import (
     OtherPromptWarning,
     VllmAnswerer,
@@ -9,12 +10,16 @@ from dynfocus.backends.vllm import (
 )
 
 __all__ = [
+    "LAYOUTS",
     "BackendError",
     "ChatClient",
     "Completion",
+    "FrameRequest",
+    "FrameSizes",
     "OtherPromptWarning",
     "Server",
     "VllmAnswerer",
     "encode_embeds",
     "find_served_model",
+    "frame_request",
 ]

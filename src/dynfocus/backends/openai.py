@@ -139,7 +139,7 @@ class _Writer:
         cones = self.selection.read(cone_pixels, "cone")
         self._introduce(
             "The frames that matter most are shown large, the others small, on "
-            f"{len(sheets)} contact sheets."
+            f"{'a contact sheet' if len(sheets) == 1 else 'contact sheets'}."
             if sheets
             else "Each is shown large."
         )

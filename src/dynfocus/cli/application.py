@@ -15,6 +15,7 @@ from dynfocus.cli import (
     doctor,
     evaluate,
     export,
+    frames,
     index,
     probe,
     redundancy,
@@ -79,6 +80,7 @@ chat.register(app)
 watch.register(app)
 index.register(app)
 timeline.register(app)
+frames.register(app)
 storyboard.register(app)
 redundancy.register(app)
 probe.register(app)

@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynfocus.cli.console import load_model, plural, print_json, progress_bar, say, warn
+from dynfocus.cli.frame_answers import ask_about_frames
+from dynfocus.cli.frame_choice import (
+    Budget,
+    Choice,
+    Cones,
+    Layout,
+    LayoutName,
+    Scorer,
+)
 from dynfocus.cli.options import (
     DeviceMap,
     Dtype,
@@ -35,6 +44,7 @@ from dynfocus.cli.servers import (
     ask_aloud,
     check_combination,
     connect,
+    given_options,
     video_token_answerer,
 )
 
@@ -43,9 +53,24 @@ if TYPE_CHECKING:
     from dynfocus.models import Answer, FocusedModel
     from dynfocus.world import WorldQuestion
 
+_OF_FRAMES = frozenset({"budget", "scorer", "cones", "layout"})
+_OF_MODELS = frozenset(
+    {
+        "device_map",
+        "dtype",
+        "max_frames",
+        "max_video_tokens",
+        "method",
+        "no_index",
+        "quantize",
+        "report",
+        "served_model",
+    }
+)
 _REFUSED: dict[Backend | None, frozenset[str]] = {
-    None: frozenset(),
-    Backend.vllm: frozenset({"method"}),
+    None: _OF_FRAMES,
+    Backend.vllm: _OF_FRAMES | {"method"},
+    Backend.openai: _OF_MODELS,
 }
 
 
@@ -57,6 +82,8 @@ def register(app: typer.Typer) -> None:
             "echo 'What happens?' | dynfocus ask clip.mp4 - --json --report r.html",
             'dynfocus ask clip.mp4 "Who comes in?" --model my-model --backend vllm '
             "--url http://localhost:8000",
+            'dynfocus ask clip.mp4 "Who comes in?" --backend openai '
+            "--url https://api.openai.com/v1 --model gpt-4o --budget 32",
         )
     )(ask)
 
@@ -95,14 +122,41 @@ def ask(
     api_key_env: ApiKeyEnv = None,
     timeout: Timeout = 120.0,
     served_model: ServedModel = None,
+    budget: Budget = 16,
+    scorer: Scorer = None,
+    cones: Cones = None,
+    layout: Layout = LayoutName.sheets,
 ) -> None:
     """Answer a question about a video.
 
-    The answer goes to standard output, one line on what it cost to standard error.
+    The answer goes to standard output, one line on what it cost to standard error. With
+    --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
+    --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens.
     """
     check_combination(context, backend, refused=_REFUSED[backend])
     question = read_question(question)
     check_files(video, report)
+    if backend is Backend.openai:
+        given = given_options(context)
+        if "model" not in given:
+            raise typer.BadParameter(
+                "--backend openai needs --model, the name of the model at the server"
+            )
+        ask_about_frames(
+            video,
+            question,
+            Choice(
+                budget=budget,
+                scorer=scorer,
+                cones=cones,
+                fps=fps if "fps" in given else None,
+                layout=layout,
+            ),
+            connect(url, api_key_env, timeout, model),
+            max_new_tokens=max_new_tokens if "max_new_tokens" in given else 512,
+            json=json,
+        )
+        return
     connection = None
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)

@@ -25,6 +25,7 @@ from dynfocus.cli.options import (
 )
 from dynfocus.cli.servers import (
     ApiKeyEnv,
+    Backend,
     BackendName,
     ServedModel,
     Timeout,
@@ -71,6 +72,10 @@ def chat(
 ) -> None:
     """Talk about a video: one question a line, until "exit" or the end of input."""
     check_combination(context, backend, refused=frozenset())
+    if backend is Backend.openai:
+        raise typer.BadParameter(
+            "--backend openai answers single questions: use dynfocus ask"
+        )
     check_video(video)
     connection = None
     if backend is not None:

@@ -104,12 +104,10 @@ def load_model(
         The model.
     """
     import torch
-    from transformers.utils import logging
 
     import dynfocus
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet_libraries()
     options: dict[str, Any] = {
         "dtype": None if dtype is None else getattr(torch, dtype),
         "quantize": None if quantize is None else str(quantize),
@@ -119,6 +117,14 @@ def load_model(
     }
     given = {key: value for key, value in options.items() if value is not None}
     return dynfocus.load(name, **given)
+
+
+def quiet_libraries() -> None:
+    """Keep the notes and progress bars of transformers off standard error."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def plural(count: int, noun: str) -> str:

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 
 class Backend(StrEnum):
-    """What a server is sent."""
+    """What a server is sent: video tokens or frames."""
 
     vllm = "vllm"
+    openai = "openai"
 
 
 BackendName = Annotated[
     Backend | None,
     typer.Option(
         "--backend",
-        help="Let a vLLM server that runs the language model of --model write the "
-        "answer; by default the model answers here.",
+        help="Let a server write the answer: vllm runs the language model of --model and "
+        "gets its video tokens, openai gets chosen frames. By default the model answers "
+        "here.",
     ),
 ]
 Url = Annotated[
@@ -114,9 +116,16 @@ class Connection:
 
 
 def connect(
-    url: str | None, api_key_env: str | None, timeout: float, served_model: str | None
+    url: str | None, api_key_env: str | None, timeout: float, model: str | None
 ) -> Connection:
-    """Reach a server, and find out what it serves unless that is given."""
+    """Reach a server.
+
+    Args:
+        url: Its address.
+        api_key_env: Environment variable of its key.
+        timeout: Seconds that it may be silent.
+        model: Name of a model on it; by default it is asked for its only one.
+    """
     from dynfocus.backends import ChatClient, Server, find_served_model
 
     try:
@@ -126,9 +135,7 @@ def connect(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     client = ChatClient(server)
-    return Connection(
-        client=client, served_model=served_model or find_served_model(client)
-    )
+    return Connection(client=client, served_model=model or find_served_model(client))
 
 
 def video_token_answerer(focused: FocusedModel, connection: Connection) -> VllmAnswerer:

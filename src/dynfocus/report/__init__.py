@@ -6,6 +6,7 @@ from dynfocus.report.contact_sheet import (
     draw_storyboard,
     write_storyboard,
 )
+from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
 from dynfocus.report.output import (
     UnwritableFileError,
     check_writable,
@@ -19,9 +20,10 @@ from dynfocus.report.timelines import (
     draw_timelines,
     write_timelines,
 )
-from dynfocus.selection.image_features import image_features
+from dynfocus.selection import image_features
 
 __all__ = [
+    "FrameSheet",
     "QuestionTimeline",
     "Storyboard",
     "StoryboardTile",
@@ -30,9 +32,11 @@ __all__ = [
     "check_storyboard_path",
     "check_timelines_path",
     "check_writable",
+    "draw_frame_sheets",
     "draw_storyboard",
     "draw_timeline",
     "draw_timelines",
+    "encode_jpeg",
     "image_features",
     "make_storyboard",
     "write_atomically",

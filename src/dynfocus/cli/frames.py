@@ -1,0 +1,171 @@
+"""``dynfocus frames``: the frames that a question needs, as times, files or a request."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynfocus.cli.ask import read_question
+from dynfocus.cli.console import print_json, say
+from dynfocus.cli.frame_choice import (
+    Budget,
+    Choice,
+    ConePixels,
+    Cones,
+    Layout,
+    LayoutName,
+    Looks,
+    RodPixels,
+    Scorer,
+    choose,
+    describe_request,
+    make_request,
+)
+from dynfocus.cli.options import Json, MaxNewTokens, Video, examples
+
+if TYPE_CHECKING:
+    from dynfocus.backends import FrameRequest
+    from dynfocus.selection import FrameSelection
+
+Question = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUESTION", help='What to ask; "-" reads it from standard input.'
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=examples(
+            'dynfocus frames clip.mp4 "Who comes in?" --budget 16 --out chosen',
+            'dynfocus frames clip.mp4 "Who comes in?" --budget 32 '
+            "--scorer openai/clip-vit-base-patch32 --served-model my-model "
+            "--request request.json",
+        )
+    )(frames)
+
+
+def frames(
+    video: Video,
+    question: Question,
+    budget: Budget = 16,
+    scorer: Scorer = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help='The same as --scorer with a DynFocus model: "nano", a folder, a name '
+            "on the hub.",
+        ),
+    ] = None,
+    cones: Cones = None,
+    fps: Looks = None,
+    json: Json = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Write the frames as JPEG files named by their times into a new or "
+            "empty folder.",
+        ),
+    ] = None,
+    request: Annotated[
+        str | None,
+        typer.Option(
+            "--request",
+            metavar="FILE",
+            help='Write the body of a request for /v1/chat/completions; "-" prints it.',
+        ),
+    ] = None,
+    layout: Layout = LayoutName.sheets,
+    served_model: Annotated[
+        str | None,
+        typer.Option(
+            "--served-model",
+            metavar="NAME",
+            help="The model that the request is for, as the server calls it.",
+        ),
+    ] = None,
+    max_new_tokens: MaxNewTokens = 512,
+    cone_pixels: ConePixels = 768,
+    rod_pixels: RodPixels = 192,
+) -> None:
+    """Choose the frames of a video that a question needs, within a budget.
+
+    Needs no model. Prints a line a frame: its time in seconds, and whether it is a Cone
+    or a Rod.
+    """
+    if scorer is not None and model is not None:
+        raise typer.BadParameter("--scorer and --model say the same: leave one out")
+    if (request is None) != (served_model is None):
+        raise typer.BadParameter("--request and --served-model go together")
+    if request == "-" and json:
+        raise typer.BadParameter("--json and --request - both want standard output")
+    choice = Choice(
+        budget=budget,
+        scorer=scorer if model is None else model,
+        cones=cones,
+        fps=fps,
+        layout=layout,
+        cone_pixels=cone_pixels,
+        rod_pixels=rod_pixels,
+    )
+    question = read_question(question)
+    _check_places(out, request)
+    chosen = choose(video, question, choice)
+    document = chosen.to_dict()
+    if out is not None:
+        document["files"] = _write_files(out, chosen, choice)
+    if request is not None and served_model is not None:
+        made = make_request(chosen, choice, served_model, max_new_tokens)
+        _write_body(request, made)
+        say(describe_request(made))
+    if json:
+        print_json(document)
+    elif request != "-":
+        for frame in chosen.frames:
+            print(f"{frame.time:.3f}\t{frame.kind}")
+
+
+def _check_places(out: Path | None, request: str | None) -> None:
+    """Fail before the work on what cannot be written after it."""
+    if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+        raise ValueError(f"{out} is there and not empty; choose another folder")
+    if request not in (None, "-"):
+        from dynfocus.report import check_writable
+
+        check_writable(Path(str(request)), what="the request")
+
+
+def _write_files(out: Path, chosen: FrameSelection, choice: Choice) -> list[str]:
+    """Write the frames as files whose names sort by time."""
+    from dynfocus.report import encode_jpeg
+
+    out.mkdir(parents=True, exist_ok=True)
+    numbers = {frame.time: n for n, frame in enumerate(chosen.frames, 1)}
+    names = []
+    for kind, pixels in (("cone", choice.cone_pixels), ("rod", choice.rod_pixels)):
+        for picture, time in zip(*chosen.read(pixels, kind), strict=True):
+            minutes, seconds = divmod(float(time), 60)
+            number = numbers[float(time)]
+            name = f"{number:04d}-{int(minutes):03d}m{seconds:06.3f}s-{kind}.jpg"
+            (out / name).write_bytes(encode_jpeg(picture))
+            names.append(name)
+    return sorted(names)
+
+
+def _write_body(request: str, made: FrameRequest) -> None:
+    text = json_format.dumps(made.body, ensure_ascii=False)
+    if request == "-":
+        print(text)
+        return
+    from dynfocus.report import write_atomically
+
+    write_atomically(Path(request), f"{text}\n".encode())
