@@ -10,12 +10,12 @@ from dynfocus.backends.vllm import (
 )
 
 __all__ = [
-    "LAYOUTS",
     "BackendError",
     "ChatClient",
     "Completion",
     "FrameRequest",
     "FrameSizes",
+    "LAYOUTS",
     "OtherPromptWarning",
     "Server",
     "VllmAnswerer",
