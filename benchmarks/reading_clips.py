@@ -30,7 +30,7 @@ def make_clip(path: Path, *, minutes: int, size: tuple[int, int]) -> Path:
     part = path.with_suffix(".part.mp4")
     _encode_minute(part, size)
     unfinished = path.with_suffix(".unfinished.mp4")
-    _repeat(part, unfinished, minutes)
+    repeat_clip(part, unfinished, minutes, 60)
     part.unlink()
     unfinished.replace(path)
     return path
@@ -169,8 +169,8 @@ def _write_number(picture: NDArray[np.uint8], number: int) -> None:
         )
 
 
-def _repeat(part: Path, path: Path, times: int) -> None:
-    """Join a file to itself without encoding again."""
+def repeat_clip(part: Path, path: Path, times: int, seconds: int) -> None:
+    """Join a file of so many seconds to itself without encoding again."""
     with av.open(str(part)) as given:
         source = given.streams.video[0]
         packets = [
@@ -178,11 +178,11 @@ def _repeat(part: Path, path: Path, times: int) -> None:
             for packet in given.demux(source)
             if packet.size
         ]
-        step = Fraction(1, FRAMES_PER_SECOND) / source.time_base
+        step = seconds / source.time_base
         with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
             copy = out.add_stream_from_template(source)
             for turn in range(times):
-                shift = int(turn * FRAMES_PER_PART * step)
+                shift = int(turn * step)
                 for data in packets:
                     out.mux(_packet(data, shift, source.time_base, copy))
 

@@ -88,3 +88,31 @@ def test_flops_of_dynamic_encoding_are_those_of_its_products(table9):
     projectors = d * h + h + h * h + h + d * h + h + d * d + d
     question_projector = sizes.text_dim * d + d
     assert got["million_parameters"] == (projectors + question_projector) / 1e6
+
+
+def test_asking_twice_is_measured_and_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    asking = importlib.import_module("asking")
+    page = importlib.import_module("asking_page")
+    monkeypatch.setattr(
+        asking,
+        "in_own_process",
+        lambda *words: asking._measure_here([*map(str, words)]),
+    )
+    words = ["--folder", str(tmp_path / "videos"), "--cases", "5", "10", "5:480p"]
+    words += ["--rounds", "1", "--full-frames", "70", "--out", str(tmp_path)]
+    asking.main([*words, "--note", "The machine was shared."])
+    text = (tmp_path / "asking.md").read_text()
+    assert capsys.readouterr().out.strip() == text.strip()
+    assert "The machine was shared." in text
+    document = json.loads((tmp_path / "asking.json").read_text())
+    assert [row["frames"] for row in document["rows"]] == [5, 10, 60]
+    for row in [*document["rows"], document["full_width"]]:
+        assert 0 < row["index_bytes"] - row["predicted_bytes"] <= 8192
+    assert all(row["same_answer"] for row in document["rows"])
+    assert "Both answers are always the same." in text
+    sizes = {size["model"]: size for size in document["sizes"]}
+    assert sizes["paper, width 1408, float32"]["compact"] <= 100e6
+    assert page.growth([10, 100], [3.0, 30.0]) == pytest.approx(1)
+    assert page.growth([10], [3.0]) is None
+    assert (tmp_path / "asking.png").stat().st_size > 1000
