@@ -6,8 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from dynfocus.focus import ClusterResult, clustering, distances, dpc_knn, merge_clusters
+from dynfocus.focus import ClusterResult, dpc_knn, merge_clusters, neighbors
+from dynfocus.focus.neighbors import Precision
 
 
 def loop_dpc(
@@ -60,16 +63,21 @@ def loop_dpc(
 
 
 def assert_like_loop(
-    x: Tensor, num_clusters: int, num_neighbors: int, mask: Tensor | None = None
+    x: Tensor,
+    num_clusters: int,
+    num_neighbors: int,
+    mask: Tensor | None = None,
+    precision: Precision = "float64",
 ) -> ClusterResult:
-    result = dpc_knn(x, num_clusters, num_neighbors, mask)
+    result = dpc_knn(x, num_clusters, num_neighbors, mask, precision=precision)
+    rtol, atol = (1e-8, 1e-12) if precision == "float64" else (1e-5, 1e-6)
     for entry in range(x.shape[0]):
         valid = [True] * x.shape[1] if mask is None else mask[entry].tolist()
         wanted = loop_dpc(x[entry].tolist(), num_clusters, num_neighbors, valid)
         for name, numbers in wanted.items():
             value = getattr(result, name)[entry]
             torch.testing.assert_close(
-                value, torch.tensor(numbers, dtype=value.dtype), rtol=1e-8, atol=1e-12
+                value, torch.tensor(numbers, dtype=value.dtype), rtol=rtol, atol=atol
             )
     return result
 
@@ -94,22 +102,24 @@ def loop_merge(x: Tensor, result: ClusterResult, weight: str) -> Tensor:
     return merged
 
 
-def test_clusters_equal_the_literal_loop() -> None:
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_clusters_equal_the_literal_loop(precision: Precision) -> None:
     torch.manual_seed(0)
     x = torch.randn(3, 20, 7, dtype=torch.float64)
-    assert_like_loop(x, 6, 4)
+    assert_like_loop(x, 6, 4, precision=precision)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("num_neighbors", [1, 3, 50])
 @pytest.mark.parametrize("num_clusters", [1, 4, 9])
 def test_masked_clusters_equal_the_literal_loop(
-    num_clusters: int, num_neighbors: int
+    num_clusters: int, num_neighbors: int, precision: Precision
 ) -> None:
     torch.manual_seed(1)
     x = torch.randn(4, 9, 5, dtype=torch.float64)
     mask = torch.rand(4, 9) > 0.4
     mask[:, 2] = True
-    assert_like_loop(x, num_clusters, num_neighbors, mask)
+    assert_like_loop(x, num_clusters, num_neighbors, mask, precision)
 
 
 @settings(max_examples=60, deadline=None)
@@ -200,7 +210,7 @@ def test_masked_points_have_no_influence() -> None:
     mask = torch.arange(15)[None] < 10
     alone, masked = dpc_knn(x, 4, 3), dpc_knn(padded, 4, 3, mask)
     assert torch.equal(alone.centers, masked.centers)
-    assert torch.equal(alone.score, masked.score[:, :10])
+    torch.testing.assert_close(alone.score, masked.score[:, :10])
     for weight in ("uniform", "importance", "exponential"):
         torch.testing.assert_close(
             merge_clusters(x, alone, weight), merge_clusters(padded, masked, weight)
@@ -212,29 +222,122 @@ def test_tiles_equal_the_whole(monkeypatch: pytest.MonkeyPatch, tile: int) -> No
     torch.manual_seed(6)
     x = torch.randn(5, 23, 6, dtype=torch.float64)
     mask = torch.rand(5, 23) > 0.3
-    whole = dpc_knn(x, 4, 3, mask)
-    monkeypatch.setattr(distances, "TILE", tile)
-    monkeypatch.setattr(clustering, "TILE", tile)
-    tiled = dpc_knn(x, 4, 3, mask)
+    whole = dpc_knn(x, 4, 3, mask, precision="float64")
+    monkeypatch.setattr(neighbors, "TILE", tile)
+    tiled = dpc_knn(x, 4, 3, mask, precision="float64")
     assert torch.equal(whole.centers, tiled.centers)
     assert torch.equal(whole.assignment, tiled.assignment)
     torch.testing.assert_close(whole.score, tiled.score, rtol=1e-9, atol=0)
 
 
-def test_no_distance_matrix_is_whole_for_many_points(
-    monkeypatch: pytest.MonkeyPatch,
+def dense_dpc(
+    x: Tensor, num_clusters: int, num_neighbors: int
+) -> tuple[list[int], Tensor, list[int]]:
+    """Follow Eq. 1 and 4 with all distances at once, in double precision."""
+    points = x.double()
+    squared = (points[:, None] - points).square().mean(2)
+    k = min(num_neighbors, len(x))
+    log_density = -squared.sort(dim=1).values[:, :k].sum(1) / k
+    order = log_density.sort(descending=True, stable=True).indices
+    rank = order.argsort()
+    distance = squared.where(rank < rank[:, None], torch.inf).amin(1)
+    distance = distance.where(rank > 0, squared.max()).sqrt()
+    log_score = log_density + distance.log()
+    centers = log_score.sort(descending=True, stable=True).indices[:num_clusters]
+    assignment = squared[:, centers].argmin(1)
+    assignment[centers] = torch.arange(num_clusters)
+    return centers.tolist(), log_score.exp(), assignment.tolist()
+
+
+@pytest.mark.parametrize("num_points", [1, 2, 3, 70, 300])
+@pytest.mark.parametrize("tile", [4000, 1 << 24])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_clusters_equal_the_dense_form(
+    monkeypatch: pytest.MonkeyPatch, num_points: int, tile: int, dtype: torch.dtype
 ) -> None:
+    monkeypatch.setattr(neighbors, "TILE", tile)  # 4000: of 300 points 63 at a time
+    draw = torch.Generator().manual_seed(num_points)
+    x = torch.randn(num_points, 40, generator=draw).to(dtype)
+    num_clusters = min(8, num_points)
+    result = dpc_knn(x[None], num_clusters, 5)
+    centers, score, assignment = dense_dpc(x, num_clusters, 5)
+    assert result.centers[0].tolist() == centers
+    assert result.assignment[0].tolist() == assignment
+    torch.testing.assert_close(result.score[0].double(), score, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [1 << 24, 900])
+def test_duplicates_tie_exactly_in_tiles(
+    monkeypatch: pytest.MonkeyPatch, tile: int
+) -> None:
+    monkeypatch.setattr(neighbors, "TILE", tile)
+    draw = torch.Generator().manual_seed(2)
+    x = torch.randn(50, 333, generator=draw)[torch.randint(0, 50, (120,))]
+    result = dpc_knn(x[None], 12, 7)
+    exact = dpc_knn(x[None], 12, 7, precision="float64")
+    assert torch.equal(result.centers, exact.centers)
+    assert torch.equal(result.assignment, exact.assignment)
+    same = (x[:, None] == x).all(2)
+    first = same.to(torch.uint8).argmax(1)
+    assert torch.equal(result.density[0], result.density[0, first])
+    assert not result.distance[0, first != torch.arange(120)].any()
+
+
+@pytest.mark.parametrize("outlier", [None, 0.0, 3e4])
+def test_a_large_offset_changes_no_cluster(outlier: float | None) -> None:
+    """Nor does it if the first point is far from all others."""
+    draw = torch.Generator().manual_seed(3)
+    x = torch.randint(-9, 9, (1, 60, 30), generator=draw).float()
+    moved = x + 10_000
+    if outlier is not None:
+        moved = torch.cat([torch.full((1, 1, 30), outlier), moved], dim=1)
+    wanted = dpc_knn(moved, 8, 5, precision="float64")
+    result = dpc_knn(moved, 8, 5)
+    assert torch.equal(result.centers, wanted.centers)
+    assert torch.equal(result.assignment, wanted.assignment)
+    torch.testing.assert_close(result.score, wanted.score)
+
+
+def test_memory_does_not_grow_with_the_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbors, "TILE", 10_000)
+    monkeypatch.setattr(neighbors, "_SLICE", 10_000)
+    x = torch.randn(1, 2000, 300)
     sizes = []
-    inner = distances.squared_distances
 
-    def recorded(a: distances.Points, b: distances.Points) -> Tensor:
-        squared = inner(a, b)
-        sizes.append(squared.numel())
-        return squared
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            out = func(*args, **(kwargs or {}))
+            made = [
+                t.untyped_storage() for t in tree_leaves(out) if isinstance(t, Tensor)
+            ]
+            sizes.extend(m.nbytes() for m in made if m.data_ptr() != storage)
+            return out
 
-    monkeypatch.setattr(distances, "squared_distances", recorded)
-    dpc_knn(torch.randn(1, 1500, 2), 10, 5)
-    assert max(sizes) <= distances.TILE < 1500**2
+    storage = x.untyped_storage().data_ptr()
+    with Recorder():
+        dpc_knn(x, 10, 5)
+    assert max(sizes) < 2000**2 * 4 / 10
+
+
+def test_bfloat16_clusters_the_rounded_points() -> None:
+    draw = torch.Generator().manual_seed(4)
+    x = torch.randint(-100, 100, (2, 50, 64), generator=draw).float()
+    x[:, 0] = 0
+    reduced, single = dpc_knn(x / 50, 6, 5, precision="bfloat16"), dpc_knn(x / 50, 6, 5)
+    torch.testing.assert_close(reduced.score, single.score, rtol=2e-2, atol=1e-4)
+    assert not torch.equal(reduced.score, single.score)
+    before = torch.get_float32_matmul_precision()
+    dpc_knn(x, 6, 5, precision="bfloat16")
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_autocast_changes_nothing() -> None:
+    x = torch.randn(1, 40, 16)
+    plain = dpc_knn(x, 5, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(dpc_knn(x, 5, 4).score, plain.score)
 
 
 def test_an_empty_batch_has_no_clusters() -> None:
@@ -305,3 +408,5 @@ def test_wrong_arguments_are_refused() -> None:
         dpc_knn(x, 2, 2, torch.ones(1, 4))
     with pytest.raises(ValueError, match="weight must be .* got 'mean'"):
         merge_clusters(x, dpc_knn(x, 2, 2), "mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="precision must be .* got 'half'"):
+        dpc_knn(x, 2, 2, precision="half")  # type: ignore[arg-type]

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dynfocus.focus.distances import (
-    TILE,
-    Points,
-    row_tiles,
-    shifted_points,
-    squared_distances,
+from dynfocus.focus.distances import round_last_bits
+from dynfocus.focus.duplicates import first_equals
+from dynfocus.focus.neighbors import (
+    Distances,
+    Nearest,
+    Precision,
+    check_precision,
+    entries_at_once,
 )
 from dynfocus.focus.settings import MergeWeight
 
@@ -55,7 +57,12 @@ class ClusterResult:
 
 @torch.no_grad()
 def dpc_knn(
-    x: Tensor, num_clusters: int, num_neighbors: int, mask: Tensor | None = None
+    x: Tensor,
+    num_clusters: int,
+    num_neighbors: int,
+    mask: Tensor | None = None,
+    *,
+    precision: Precision = "float32",
 ) -> ClusterResult:
     r"""Cluster points around density peaks (Eq. 1 and 4).
 
@@ -86,19 +93,23 @@ def dpc_knn(
         num_neighbors: Points in a neighbourhood, clipped to the valid points.
         mask: True at valid points, shape ``[B, N]``. The others are neither
             centres nor neighbours, and what they hold has no influence.
+        precision: Of the distances, whatever the type of ``x``: ``float32``;
+            ``float64``, the reference, which makes near ties ties; ``bfloat16``,
+            products of rounded points, faster where the hardware has them.
 
     Returns:
         The clusters, centres by falling score. Gradients do not flow.
     """
     valid = check_points(x, num_clusters, mask)
+    check_precision(precision)
     if num_neighbors < 1:
         raise ValueError(
             f"num_neighbors must be at least 1, got {num_neighbors}; "
             "a point is its own first neighbour"
         )
-    num_entries = max(1, TILE // x.shape[1] ** 2)
+    num_entries = entries_at_once(x)
     parts = [
-        _cluster_by_density(points, keep, num_clusters, num_neighbors)
+        _cluster_by_density(points, keep, num_clusters, num_neighbors, precision)
         for points, keep in zip(
             torch.split(x, num_entries), torch.split(valid, num_entries), strict=True
         )
@@ -197,52 +208,102 @@ def with_own_centers(assignment: Tensor, valid: Tensor, centers: Tensor) -> Tens
 
 
 def _cluster_by_density(
-    x: Tensor, valid: Tensor, num_clusters: int, num_neighbors: int
+    x: Tensor,
+    valid: Tensor,
+    num_clusters: int,
+    num_neighbors: int,
+    precision: Precision,
 ) -> tuple[Tensor, ...]:
-    """Cluster a few entries: centres, assignment, density, distance, score."""
-    points = shifted_points(x, valid)
-    tiles = row_tiles(points, valid)
-    log_density = torch.cat(
-        [_log_density(squared, valid, num_neighbors) for _, squared in tiles()], dim=1
-    ).masked_fill(~valid, -torch.inf)
+    """Cluster a few entries: centres, assignment, density, distance, score.
+
+    Of equal points only the first is counted, with the number of them as its weight;
+    to the others it is denser, and nearer than anything else.
+    """
+    first = first_equals(x, valid)  # [B, N]
+    weight = torch.zeros_like(first).scatter_add_(1, first, valid.to(first.dtype))
+    counted = weight > 0
+    distances = Distances(x, valid, precision)
+    nearest = distances.nearest(min(num_neighbors, x.shape[1]), counted)
+    log_density = _log_density(nearest, weight, num_neighbors)
+    log_density = log_density.masked_fill(~counted, -torch.inf)
     # rank: 0 for the densest point; of equals the lower index is denser
     order = log_density.sort(dim=1, descending=True, stable=True).indices
     rank = order.argsort(dim=1)  # [B, N]
-    to_denser, largest = [], []
-    for rows, squared in tiles():
-        denser = rank[:, None] < rank[:, rows, None]
-        to_denser.append(squared.where(denser, torch.inf).amin(2))
-        reached = squared.where(valid[:, None] & valid[:, rows, None], 0)
-        largest.append(reached.amax(2))
-    farthest = torch.cat(largest, dim=1).amax(1, keepdim=True)
-    distance = torch.cat(to_denser, dim=1).where(rank > 0, farthest)
-    distance = distance.where(valid, 0).sqrt()
+    squared = _squared_to_denser(distances, nearest, counted, order, rank)
+    distance = squared.where(counted, 0).sqrt()
+    log_density = log_density.gather(1, first).masked_fill(~valid, -torch.inf)
     log_score = (log_density + distance.log()).clamp(min=_LEAST_LOG)
     log_score = log_score.masked_fill(~valid, -torch.inf)
     best = log_score.sort(dim=1, descending=True, stable=True).indices
     centers = best[:, :num_clusters]
     centers = centers.where(valid.gather(1, centers), -1)
-    assignment = _assign_to_centers(points, valid, centers)
+    assignment = _assign_to_centers(distances, counted, centers).gather(1, first)
+    assignment = with_own_centers(assignment, valid, centers)
     density = log_density.exp()
     return centers, assignment, density, distance, density * distance
 
 
-def _log_density(squared: Tensor, valid: Tensor, num_neighbors: int) -> Tensor:
+def _log_density(nearest: Nearest, weight: Tensor, num_neighbors: int) -> Tensor:
     """Return minus the mean squared distance to the nearest points (Eq. 1)."""
-    k = min(num_neighbors, squared.shape[2])
-    nearest = squared.topk(k, dim=2, largest=False).values  # [B, rows, k]
-    count = valid.sum(1).clamp(min=1, max=k)[:, None]
-    within = torch.arange(k, device=squared.device) < count[..., None]
-    return -nearest.where(within, 0).sum(2) / count
+    squared = _made_ties(nearest.squared)  # [B, N, k]
+    count = weight.sum(1).clamp(min=1, max=num_neighbors)[:, None]  # [B, 1]
+    weights = weight.gather(1, nearest.indices.flatten(1)).view_as(nearest.indices)
+    before = weights.cumsum(2) - weights
+    weights = (count[..., None] - before).clamp(min=0).minimum(weights)
+    return -(squared.where(weights > 0, 0) * weights).sum(2) / count
 
 
-def _assign_to_centers(points: Points, valid: Tensor, centers: Tensor) -> Tensor:
+def _squared_to_denser(
+    distances: Distances, nearest: Nearest, counted: Tensor, order: Tensor, rank: Tensor
+) -> Tensor:
+    """Return the squared distance to the nearest denser point (Eq. 4), ``[B, N]``.
+
+    Where one of the nearest points is denser, the nearest denser one is among them. The
+    others, the peaks of the density, look through all points denser than they are.
+    """
+    rank_near = rank.gather(1, nearest.indices.flatten(1)).view_as(nearest.indices)
+    denser = (rank_near < rank[..., None]) & nearest.squared.isfinite()
+    squared = nearest.squared.where(denser, torch.inf).amin(2)
+    peaks = _by_rank(counted & squared.isinf() & (rank > 0), order)
+    for part in torch.split(peaks, distances.edge, dim=1) if peaks.numel() else ():
+        own_rank = rank.gather(1, part)[..., None]
+        found = squared.gather(1, part)
+        denser_points = order[:, : int(own_rank.max())]
+        for points, between in distances.from_points(part, denser_points):
+            denser = rank.gather(1, points)[:, None] < own_rank
+            found = found.minimum(between.where(denser, torch.inf).amin(2))
+        squared.scatter_(1, part, found)
+    return _made_ties(squared.where(rank > 0, nearest.largest[:, None]))
+
+
+def _by_rank(chosen: Tensor, order: Tensor) -> Tensor:
+    """List the chosen points of each entry in ``order``, then others to fill up."""
+    by_order = chosen.gather(1, order).to(torch.uint8)
+    place = by_order.sort(dim=1, descending=True, stable=True).indices
+    return order.gather(1, place)[:, : _most(chosen)]
+
+
+def _most(chosen: Tensor) -> int:
+    """Count the chosen points of the entry that has most."""
+    return int(chosen.sum(1).max()) if chosen.numel() else 0
+
+
+def _made_ties(squared: Tensor) -> Tensor:
+    """Return doubles, near ties made ties if they were doubles before."""
+    rounded = round_last_bits(squared)
+    return rounded if squared.device.type == "mps" else rounded.double()
+
+
+def _assign_to_centers(
+    distances: Distances, counted: Tensor, centers: Tensor
+) -> Tensor:
     """Return the cluster of the nearest centre, of equals the better centre's."""
-    chosen = points.at(centers.clamp(min=0))
-    num_rows = max(1, TILE // max(1, centers.numel()))
-    nearest = []
-    for start in range(0, valid.shape[1], num_rows):
-        part = points.rows(slice(start, start + num_rows))
-        squared = squared_distances(part, chosen)
-        nearest.append(squared.masked_fill_(centers[:, None] < 0, torch.inf).argmin(2))
-    return with_own_centers(torch.cat(nearest, dim=1), valid, centers)
+    chosen = centers.clamp(min=0)
+    refused = (centers < 0) | ~counted.gather(1, chosen)
+    return torch.cat(
+        [
+            _made_ties(squared).masked_fill(refused[:, None], torch.inf).argmin(2)
+            for squared in distances.to_points(chosen)
+        ],
+        dim=1,
+    )

@@ -1,16 +1,12 @@
-"""Distances between points, exact enough for ties and in little memory.
+"""Distances between points and centroids, exact enough for ties.
 
 Letters beyond the shared ones: ``N`` points of an entry and ``C`` their width.
 """
 
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-TILE = 1 << 18
-"""Distances computed at once: 2 MiB, so that memory grows linearly with N."""
 
 _ROUNDED_BITS = 18
 """Low bits of a double dropped from a squared distance: 34 bits stay."""
@@ -80,34 +76,6 @@ def round_last_bits(squared: Tensor) -> Tensor:
         bits = squared.view(torch.int64)
         bits.add_(1 << (_ROUNDED_BITS - 1)).bitwise_and_(-1 << _ROUNDED_BITS)
     return squared
-
-
-def row_tiles(
-    points: Points, valid: Tensor
-) -> Callable[[], Iterable[tuple[slice, Tensor]]]:
-    """Return what yields the squared distances of a few rows at a time.
-
-    A tile has shape ``[B, rows, N]`` and is infinite towards masked points. A
-    single tile is kept for the next pass, several are computed anew.
-
-    Args:
-        points: Points, shape ``[B, N, C]``.
-        valid: True at valid points, shape ``[B, N]``.
-    """
-    num_entries, num_points = valid.shape
-    num_rows = max(1, TILE // max(1, num_entries * num_points))
-
-    def tiles() -> Iterable[tuple[slice, Tensor]]:
-        for start in range(0, num_points, num_rows):
-            rows = slice(start, start + num_rows)
-            squared = squared_distances(points.rows(rows), points)
-            squared.diagonal(start, 1, 2).zero_()
-            yield rows, squared.masked_fill_(~valid[:, None], torch.inf)
-
-    if num_rows < num_points:
-        return tiles
-    kept = list(tiles())
-    return lambda: kept
 
 
 def expand_index(index: Tensor, x: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from dynfocus.focus.centroids import cluster_points
 from dynfocus.focus.clustering import merge_clusters
 from dynfocus.focus.settings import FocusSettings
 
+_COORDINATES = 1 << 23
+"""Coordinates of the frames clustered at once: 32 MiB in single precision."""
+
 
 class SpatialPrototypes(nn.Module):
     r"""Cluster the patches of each frame, layer upon layer: S-DPC (Eq. 1, 4, 5).
@@ -49,15 +52,28 @@ class SpatialPrototypes(nn.Module):
         Returns:
             Spatial prototypes, shape ``[F, M, D]``.
         """
-        settings = self.settings
+        num_frames = max(1, _COORDINATES // max(1, patches[:1].numel()))
+        first = self._prototypes(patches[:num_frames])
+        if len(patches) <= num_frames:
+            return first
+        prototypes = first.new_empty(len(patches), *first.shape[1:])
+        prototypes[:num_frames] = first
+        for start in range(num_frames, len(patches), num_frames):
+            part = slice(start, start + num_frames)
+            prototypes[part] = self._prototypes(patches[part])
+        return prototypes
+
+    def _prototypes(self, patches: Tensor) -> Tensor:
+        """Cluster the patches of a few frames."""
+        sizes = self.settings.num_spatial_prototypes
         layers, assignments = self._cluster(patches)
         prototypes = torch.cat(layers, dim=1)
         if self.gate is None:
             return prototypes
         weights = self.gate(layers[-1].mean(2)).softmax(1)  # [F, M_last]
-        ancestors = _ancestors(assignments, settings.num_spatial_prototypes)
+        ancestors = _ancestors(assignments, sizes)
         scaled = prototypes * weights.gather(1, ancestors[-1])[..., None]
-        order = _group_order(ancestors, settings.num_spatial_prototypes)
+        order = _group_order(ancestors, sizes)
         return scaled.gather(1, order[..., None].expand_as(scaled))
 
     @torch.no_grad()
