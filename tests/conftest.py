@@ -17,6 +17,7 @@ def index_folder(
     """Let the index on disk be an empty folder of this test."""
     folder = tmp_path_factory.mktemp("index", numbered=True)
     monkeypatch.setenv("DYNFOCUS_INDEX", str(folder))
+    monkeypatch.delenv("DYNFOCUS_INDEX_GB", raising=False)
     return folder
 
 

@@ -138,6 +138,14 @@ def test_an_index_that_cannot_be_written_fails(run, nano, folder):
     assert "cannot keep this video" in outcome.err_lines[-1]
 
 
+def test_videos_that_make_room_for_each_other_are_said(run, nano, folder, monkeypatch):
+    monkeypatch.setenv("DYNFOCUS_INDEX_GB", "0.0001")
+    outcome = run("index", folder / "a.mp4", folder / "more")
+    assert outcome.code == 1
+    assert outcome.err_lines[-1].startswith("dynfocus: 1 video of these had to make r")
+    assert "DYNFOCUS_INDEX_GB" in outcome.err_lines[-1]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -285,6 +285,17 @@ def test_the_default_folder_is_asked_for_at_each_use(monkeypatch, tmp_path):
     assert store.folder.parts[-2:] == ("dynfocus", "index")
 
 
+def test_the_default_size_is_asked_for_at_each_use(monkeypatch):
+    store = IndexStore()
+    assert store.max_bytes == 20e9
+    monkeypatch.setenv("DYNFOCUS_INDEX_GB", "0.5")
+    assert store.max_bytes == 500_000_000
+    for wrong in ("many", "0", "-1", "inf", "nan"):
+        monkeypatch.setenv("DYNFOCUS_INDEX_GB", wrong)
+        with pytest.raises(ValueError, match=f"gigabytes above 0, got '{wrong}'"):
+            store.max_bytes  # noqa: B018 asking is the test
+
+
 def write_settled(path: Path, data: bytes) -> Path:
     """Write a file as if a minute ago."""
     path.write_bytes(data)
@@ -304,6 +315,9 @@ def test_a_digest_is_of_the_content_and_is_remembered(tmp_path, monkeypatch):
     os.utime(file)
     assert digests.of(file) == first  # touched: read again, the same content
     assert digests.of(write_settled(file, b"two")) != first
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.file_digest", None)
+        assert ContentDigests(tmp_path / "digests").of(file) != first
 
 
 def test_a_file_that_just_changed_is_read_again(tmp_path):
@@ -317,7 +331,7 @@ def test_a_file_that_just_changed_is_read_again(tmp_path):
     assert digests.of(file) != first
 
 
-def test_digests_survive_bad_notes_and_folders(tmp_path):
+def test_digests_survive_bad_notes_and_folders(tmp_path, monkeypatch):
     file = write_settled(tmp_path / "a.mp4", b"one")
     digests = ContentDigests(tmp_path / "digests")
     first = digests.of(file)
@@ -325,7 +339,12 @@ def test_digests_survive_bad_notes_and_folders(tmp_path):
     for text in ("[", "[]", "{}", '{"path": 3}'):
         note.write_text(text)
         assert digests.of(file) == first
-    assert ContentDigests(file / "no").of(file) == first
+        digests = ContentDigests(tmp_path / "digests")
+    unwritable = ContentDigests(file / "no")
+    assert unwritable.of(file) == first
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.file_digest", None)
+        assert unwritable.of(file) == first  # remembered in this process at least
     digests.forget_missing()
     assert note.exists()
     file.unlink()

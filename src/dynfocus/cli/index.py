@@ -192,7 +192,13 @@ def _summarise(outcomes: Sequence[FileOutcome], seconds: float) -> None:
     )
     for outcome in failed:
         say(f"dynfocus: {outcome.file} is not indexed: {outcome.reason}")
-    if failed:
+    lost = [o for o in outcomes if o.entry is not None and not o.entry.exists()]
+    if lost:
+        say(
+            f"dynfocus: {plural(len(lost), 'video')} of these had to make room again; "
+            "set DYNFOCUS_INDEX_GB to the gigabytes that the index may take"
+        )
+    if failed or lost:
         raise typer.Exit(1)
 
 

@@ -29,6 +29,7 @@ class ContentDigests:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._known: dict[Path, tuple[list[int], str]] = {}
 
     def of(self, path: str | Path) -> str:
         """Give the digest of a file.
@@ -41,15 +42,15 @@ class ContentDigests:
         """
         path = Path(path).resolve()
         facts = _facts(path)
-        note = self._note(path)
-        known = _read(note)
-        if known.get("path") == str(path) and known.get("facts") == facts:
-            return str(known["digest"])
+        known_facts, digest = self._known.get(path) or self._recall(path)
+        if known_facts == facts:
+            return digest
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, _hash).hexdigest()
         is_settled = time.time() - path.stat().st_mtime > _SETTLED_SECONDS
         if is_settled and _facts(path) == facts:
-            self._remember(note, {"path": str(path), "facts": facts, "digest": digest})
+            self._known[path] = facts, digest
+            self._remember(path, facts, digest)
         return digest
 
     def forget_missing(self) -> None:
@@ -62,7 +63,15 @@ class ContentDigests:
         name = hashlib.blake2b(os.fsencode(path), digest_size=_DIGEST_BYTES)
         return self.folder / f"{name.hexdigest()}.json"
 
-    def _remember(self, note: Path, document: dict[str, object]) -> None:
+    def _recall(self, path: Path) -> tuple[object, str]:
+        """Read the facts and the digest of a file that were written down."""
+        known = _read(self._note(path))
+        facts = known.get("facts") if known.get("path") == str(path) else None
+        return facts, str(known.get("digest"))
+
+    def _remember(self, path: Path, facts: list[int], digest: str) -> None:
+        note = self._note(path)
+        document = {"path": str(path), "facts": facts, "digest": digest}
         part = note.with_name(f".{note.name}.{uuid.uuid4().hex}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

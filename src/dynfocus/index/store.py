@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import tempfile
 import time
@@ -30,6 +31,7 @@ from dynfocus.index.layout import IndexLayout, Storage
 from dynfocus.index.writing import PART_SUFFIX
 
 FOLDER_VARIABLE = "DYNFOCUS_INDEX"
+SIZE_VARIABLE = "DYNFOCUS_INDEX_GB"
 MAX_BYTES = 20_000_000_000
 
 _SUFFIX = ".safetensors"
@@ -63,25 +65,32 @@ class IndexStore:
 
     Args:
         folder: The folder; by default that of `default_folder`, asked at each use.
-        max_bytes: Beyond that, entries used least recently are removed.
+        max_bytes: Beyond that, entries used least recently are removed; by default
+            that of `default_max_bytes`, asked at each use.
     """
 
     def __init__(
-        self, folder: str | Path | None = None, *, max_bytes: int = MAX_BYTES
+        self, folder: str | Path | None = None, *, max_bytes: int | None = None
     ) -> None:
-        if max_bytes < 1:
+        if max_bytes is not None and max_bytes < 1:
             raise ValueError(
                 f"max_bytes must be at least 1, got {max_bytes}; without an index, "
                 "give index_folder=False"
             )
         self._folder = None if folder is None else Path(folder)
-        self.max_bytes = max_bytes
+        self._max_bytes = max_bytes
+        self._digests: dict[Path, ContentDigests] = {}
         self._has_complained = False
 
     @property
     def folder(self) -> Path:
         """The folder; it need not be there."""
         return default_folder() if self._folder is None else self._folder
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of all entries together."""
+        return default_max_bytes() if self._max_bytes is None else self._max_bytes
 
     def key(
         self, video: str | Path, model: str, sampling: Sampling, storage: Storage
@@ -94,7 +103,9 @@ class IndexStore:
             sampling: Which frames are encoded.
             storage: How they are kept.
         """
-        content = ContentDigests(self.folder / _DIGESTS).of(video)
+        folder = self.folder / _DIGESTS
+        digests = self._digests.setdefault(folder, ContentDigests(folder))
+        content = digests.of(video)
         return EntryKey(
             content=content, model=model, sampling=sampling, storage=storage
         )
@@ -235,6 +246,23 @@ def default_folder() -> Path:
         return Path(own).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else _home_cache()) / "dynfocus" / "index"
+
+
+def default_max_bytes() -> int:
+    """Tell how large an index may become: ``$DYNFOCUS_INDEX_GB`` or 20 gigabytes."""
+    own = os.environ.get(SIZE_VARIABLE)
+    if not own:
+        return MAX_BYTES
+    try:
+        gigabytes = float(own)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0 < gigabytes < math.inf:
+        raise ValueError(
+            f"{SIZE_VARIABLE} must be a number of gigabytes above 0, got {own!r}; "
+            "without an index, use --no-index"
+        )
+    return round(gigabytes * 1e9)
 
 
 def _home_cache() -> Path:
