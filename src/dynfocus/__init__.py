@@ -26,8 +26,11 @@ def load(
     device_map: str | dict[str, Any] | None = None,
     index_folder: str | Path | bool | None = None,
     storage: str | None = None,
-) -> FocusedModel:
+) -> FocusedModel | PluggedModel:
     """Load a model that answers questions about videos.
+
+    A vision language model of a supported family is plugged with the settings of
+    ``plug``; see there for others.
 
     Args:
         name: ``"nano"``, a folder that ``save_pretrained`` wrote, or a hub id.
@@ -45,6 +48,22 @@ def load(
     Returns:
         The model, ready to answer.
     """
+    if str(name) != "nano":
+        from dynfocus.plugins import host_type, load_host
+
+        if host_type(name) is not None:
+            if storage is not None or index_folder:
+                raise ValueError(
+                    f"{name} is not a model of the project's own, so its videos are not "
+                    "kept on disk; leave index_folder and storage out"
+                )
+            return load_host(
+                name,
+                device=device,
+                dtype=dtype,
+                quantize=quantize,
+                device_map=device_map,
+            )
     from dynfocus.models import load_model
 
     return load_model(
@@ -138,5 +157,5 @@ def plug(
 
 
 @functools.lru_cache(maxsize=1)
-def _load_once(name: str) -> FocusedModel:
+def _load_once(name: str) -> FocusedModel | PluggedModel:
     return load(name)

@@ -63,7 +63,7 @@ def test_windows_change_nothing_but_memory(plugged, make_frames, monkeypatch):
     monkeypatch.setattr("dynfocus.plugins.encoding._WINDOW_FRAMES", 3)
     parts = focused.index(frames)
     torch.testing.assert_close(parts.tokens, whole.tokens)
-    assert torch.equal(parts.pts_seconds, whole.pts_seconds)
+    assert torch.equal(parts.frame_seconds, whole.frame_seconds)
     assert np.array_equal(parts.thumbnails, whole.thumbnails)
 
 

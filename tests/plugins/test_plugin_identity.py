@@ -116,7 +116,7 @@ def test_every_token_is_accounted_for(plugged, make_frames, name, method, monkey
 
 def _rate(video) -> float:
     """Give the frames a second that the steps of a video amount to."""
-    if video.pts_seconds.shape[1] == 1 or video.num_steps == 1:
+    if video.frame_seconds.shape[1] == 1 or video.num_steps == 1:
         return 1.0
-    seconds = video.pts_seconds[:, 0]
+    seconds = video.frame_seconds[:, 0]
     return float(2 * (video.num_steps - 1) / (seconds[-1] - seconds[0]))

@@ -22,7 +22,7 @@ def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostVideo:
         "grid": (4, 4),
         "num_front": 1,
         "steps": torch.arange(num_steps),
-        "pts_seconds": torch.arange(float(num_steps))[:, None].double(),
+        "frame_seconds": torch.arange(float(num_steps))[:, None].double(),
         "duration": float(num_steps),
         "fps": 1.0,
     }

@@ -93,6 +93,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.context_image_token = "<IMG_CONTEXT>"
     tokenizer.start_image_token = "<img>"
     tokenizer.end_image_token = "</img>"
+    for name in ("start_image_token", "end_image_token", "context_image_token"):
+        token = tokenizer.convert_tokens_to_ids(getattr(tokenizer, name))
+        setattr(tokenizer, f"{name}_id", token)
     return tokenizer
 
 

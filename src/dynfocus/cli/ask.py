@@ -5,11 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.console import load_model, plural, print_json, progress_bar, say, warn
+from dynfocus.cli.console import (
+    load_answerer,
+    plural,
+    print_json,
+    progress_bar,
+    say,
+    warn,
+)
 from dynfocus.cli.frame_answers import ask_about_frames
 from dynfocus.cli.frame_choice import (
     Budget,
@@ -49,8 +56,8 @@ from dynfocus.cli.servers import (
 )
 
 if TYPE_CHECKING:
-    from dynfocus.index import VideoIndex
     from dynfocus.models import Answer, FocusedModel
+    from dynfocus.plugins import PluggedModel
     from dynfocus.world import WorldQuestion
 
 _OF_FRAMES = frozenset({"budget", "scorer", "cones", "layout"})
@@ -68,7 +75,7 @@ _OF_MODELS = frozenset(
     }
 )
 _REFUSED: dict[Backend | None, frozenset[str]] = {
-    None: _OF_FRAMES,
+    None: _OF_FRAMES - {"scorer"},
     Backend.vllm: _OF_FRAMES | {"method"},
     Backend.openai: _OF_MODELS,
 }
@@ -132,6 +139,7 @@ def ask(
     The answer goes to standard output, one line on what it cost to standard error. With
     --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
     --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens.
+    Other vision language models answer without training; see docs/plugins.md.
     """
     check_combination(context, backend, refused=_REFUSED[backend])
     question = read_question(question)
@@ -161,17 +169,20 @@ def ask(
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
     truth = _find_truth(video, question) if report is not None else None
-    focused = load_model(
+    focused = load_answerer(
         model,
         dtype=dtype,
         quantize=quantize,
         device_map=device_map,
         index_folder=False if no_index else None,
+        scorer=scorer,
     )
     warn_if_meaningless(focused, video)
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:
-        index = focused.index(video, fps=fps, max_frames=max_frames, progress=progress)
+        index: Any = focused.index(
+            video, fps=fps, max_frames=max_frames, progress=progress
+        )
     index_seconds = time.perf_counter() - started
     facts: dict[str, object] = {
         "video": str(video),
@@ -216,14 +227,18 @@ def _find_truth(video: Path, question: str) -> WorldQuestion | None:
 
 def _write_report(
     report: Path,
-    focused: FocusedModel,
-    index: VideoIndex,
+    focused: FocusedModel | PluggedModel,
+    index: Any,
     answer: Answer,
     truth: WorldQuestion | None,
 ) -> None:
     from dynfocus.evaluation import is_right
+    from dynfocus.plugins import PluggedModel
     from dynfocus.report import write_report
 
+    maps = None
+    if not isinstance(focused, PluggedModel):
+        maps = [focused.map_prototypes(index, answer)]
     write_report(
         report,
         index,
@@ -232,7 +247,7 @@ def _write_report(
         truths=[truth.answer] if truth else None,
         verdicts=[is_right(truth, answer.text)] if truth else None,
         evidence=[truth.evidence] if truth else None,
-        maps=[focused.map_prototypes(index, answer)],
+        maps=maps,
     )
 
 
@@ -261,7 +276,7 @@ def check_video(video: Path) -> None:
 
 
 def warn_if_meaningless(
-    focused: FocusedModel, video: Path, what: str = "its answer means"
+    focused: FocusedModel | PluggedModel, video: Path, what: str = "its answer means"
 ) -> None:
     """Say so when the shipped model is asked about a world that it does not know."""
     from dynfocus.world import is_world_video

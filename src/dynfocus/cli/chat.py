@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dynfocus.cli.ask import check_video, describe_cost, warn_if_meaningless
-from dynfocus.cli.console import load_model, progress_bar, say
+from dynfocus.cli.console import load_answerer, progress_bar, say
 from dynfocus.cli.options import (
     DeviceMap,
     Dtype,
@@ -20,6 +20,7 @@ from dynfocus.cli.options import (
     Model,
     NoIndex,
     Quantize,
+    Scorer,
     Video,
     examples,
 )
@@ -62,6 +63,7 @@ def chat(
     fps: Fps = 1.0,
     max_frames: MaxFrames = None,
     max_video_tokens: MaxVideoTokens = None,
+    scorer: Scorer = None,
     max_new_tokens: MaxNewTokens = 64,
     backend: BackendName = None,
     url: Url = None,
@@ -80,12 +82,13 @@ def chat(
     connection = None
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
-    focused = load_model(
+    focused = load_answerer(
         model,
         dtype=dtype,
         quantize=quantize,
         device_map=device_map,
         index_folder=False if no_index else None,
+        scorer=scorer,
     )
     warn_if_meaningless(focused, video)
     with progress_bar("Reading the video") as progress:

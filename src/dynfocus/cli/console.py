@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dynfocus.models import FocusedModel
+    from dynfocus.plugins import PluggedModel
 
 Progress = Callable[[int, int], None]
 
@@ -81,7 +82,24 @@ def status_line(is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def load_model(
+def load_model(name: str, **options: Any) -> FocusedModel:
+    """Load a model of the project's own; see `load_answerer` for the options.
+
+    Raises:
+        ValueError: It is another vision language model.
+    """
+    from dynfocus.plugins import PluggedModel
+
+    focused = load_answerer(name, **options)
+    if isinstance(focused, PluggedModel):
+        raise ValueError(
+            f"{name} is a {focused.model.config.model_type} model, which answers "
+            "questions only; use dynfocus ask or chat, or name a DynFocus model"
+        )
+    return focused
+
+
+def load_answerer(
     name: str,
     *,
     dtype: str | None = None,
@@ -89,7 +107,8 @@ def load_model(
     device_map: str | None = None,
     index_folder: str | Path | bool | None = None,
     storage: str | None = None,
-) -> FocusedModel:
+    scorer: str | None = None,
+) -> FocusedModel | PluggedModel:
     """Load a model without the notes that libraries write meanwhile.
 
     Args:
@@ -99,6 +118,7 @@ def load_model(
         device_map: ``"auto"`` spreads the model.
         index_folder: Where encoded videos are kept; False for nowhere.
         storage: ``"exact"`` or ``"compact"``.
+        scorer: A dual encoder, for a vision language model that is plugged.
 
     Returns:
         The model.
@@ -112,10 +132,21 @@ def load_model(
         "dtype": None if dtype is None else getattr(torch, dtype),
         "quantize": None if quantize is None else str(quantize),
         "device_map": device_map,
+    }
+    of_index: dict[str, Any] = {
         "index_folder": index_folder,
         "storage": None if storage is None else str(storage),
     }
-    given = {key: value for key, value in options.items() if value is not None}
+    if scorer is not None:
+        from dynfocus.plugins import host_type, load_host
+
+        if host_type(name) is None:
+            raise ValueError(
+                f"--scorer is for vision language models without training, and {name} "
+                "is none; leave it out"
+            )
+        return load_host(name, scorer=scorer, **options)
+    given = {k: v for k, v in (options | of_index).items() if v is not None}
     return dynfocus.load(name, **given)
 
 

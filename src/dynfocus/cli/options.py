@@ -102,7 +102,18 @@ MaxVideoTokens = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        "--method", help="The system that chooses the tokens; by default the model's."
+        "--method",
+        help="The system that chooses the tokens; by default the model's. Vision "
+        "language models of others also have none and uniform.",
+    ),
+]
+Scorer = Annotated[
+    str | None,
+    typer.Option(
+        "--scorer",
+        metavar="NAME",
+        help="With another vision language model: an image-text encoder, a folder or a "
+        "name on the hub, that tells which frames belong to the question.",
     ),
 ]
 MaxNewTokens = Annotated[

@@ -15,6 +15,7 @@ from dynfocus.cli.options import positive
 if TYPE_CHECKING:
     from dynfocus.backends import ChatClient, Server, VllmAnswerer
     from dynfocus.models import Answer, ChatSession, FocusedModel
+    from dynfocus.plugins import PluggedModel
 
 
 class Backend(StrEnum):
@@ -138,10 +139,17 @@ def connect(
     return Connection(client=client, served_model=model or find_served_model(client))
 
 
-def video_token_answerer(focused: FocusedModel, connection: Connection) -> VllmAnswerer:
+def video_token_answerer(
+    focused: FocusedModel | PluggedModel, connection: Connection
+) -> VllmAnswerer:
     """Let a server run the language model of a model."""
     from dynfocus.backends import VllmAnswerer
+    from dynfocus.plugins import PluggedModel
 
+    if isinstance(focused, PluggedModel):
+        raise typer.BadParameter(
+            f"--backend vllm needs a DynFocus model, and {focused.name} is none"
+        )
     return VllmAnswerer(
         focused, connection.client, served_model=connection.served_model
     )

@@ -21,9 +21,9 @@ from dynfocus.models.memory import check_memory, quantization_config
 NANO = "nano"
 _ASSETS = Path(__file__).parent.parent / "assets"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SHOWN_KEYS = 3
-_LOADING_ERRORS = (
+LOADING_ERRORS = (
     ImportError,
     KeyError,
     OSError,
@@ -70,10 +70,10 @@ def load_parts(
         dtype = torch.float32
     try:
         config = DynFocusConfig.from_pretrained(source)
-    except _LOADING_ERRORS as error:
-        raise _unloadable(source, error) from error
+    except LOADING_ERRORS as error:
+        raise unloadable(source, error) from error
     work_dtype = dtype or config.dtype or torch.float32
-    options = _placement(place, work_dtype, quantize, device_map)
+    options = placement(place, work_dtype, quantize, device_map)
     if device_map is None and str(name) != NANO:
         check_memory(config, source, device=place, dtype=work_dtype, quantize=quantize)
     try:
@@ -85,8 +85,8 @@ def load_parts(
             **options,
         )
         processor = DynFocusProcessor.from_pretrained(source)
-    except _LOADING_ERRORS as error:
-        raise _unloadable(source, error) from error
+    except LOADING_ERRORS as error:
+        raise unloadable(source, error) from error
     _check_keys(source, info)
     _check_vocabulary(source, model, processor)
     if not options:
@@ -103,8 +103,8 @@ def load_config(name: str | Path) -> DynFocusConfig:
     source = _locate(name)
     try:
         return DynFocusConfig.from_pretrained(source)
-    except _LOADING_ERRORS as error:
-        raise _unloadable(source, error) from error
+    except LOADING_ERRORS as error:
+        raise unloadable(source, error) from error
 
 
 def stored_dtype(name: str | Path) -> torch.dtype:
@@ -131,14 +131,15 @@ def working_dtype(name: str | Path, dtype: torch.dtype | None = None) -> torch.d
     return stored_dtype(name) if torch.cuda.is_available() else torch.float32
 
 
-def _unloadable(source: str, error: Exception) -> ValueError:
+def unloadable(source: str, error: Exception) -> ValueError:
+    """Say in a sentence that a model cannot be loaded."""
     return ValueError(
         f"{source} cannot be loaded ({_first_line(error)}); give a folder that "
         "save_pretrained wrote, whole"
     )
 
 
-def _placement(
+def placement(
     place: str,
     dtype: torch.dtype,
     quantize: str | None,
@@ -173,7 +174,7 @@ def _locate(name: str | Path) -> str:
     if folder.is_dir():
         _check_folder(folder)
         return str(folder)
-    if isinstance(name, str) and _HUB_ID.fullmatch(name):
+    if isinstance(name, str) and HUB_ID.fullmatch(name):
         return name
     raise ValueError(
         f"{str(name)!r} is neither 'nano', nor a folder, nor a hub id of the form "

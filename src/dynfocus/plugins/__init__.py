@@ -4,6 +4,7 @@ from dynfocus.plugins.budget import TokenBudget
 from dynfocus.plugins.family import Family, FramePlan, StepTokens
 from dynfocus.plugins.host_processor import HostProcessor
 from dynfocus.plugins.host_video import HostVideo
+from dynfocus.plugins.loading import host_type, load_host
 from dynfocus.plugins.looking import Scorer
 from dynfocus.plugins.methods import METHODS, KeptStep, Method, QuestionLook
 from dynfocus.plugins.pixels import PixelPlan
@@ -26,5 +27,7 @@ __all__ = [
     "StepTokens",
     "TokenBudget",
     "families",
+    "host_type",
+    "load_host",
     "plug",
 ]

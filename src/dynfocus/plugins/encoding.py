@@ -98,7 +98,7 @@ class HostEncoder:
             if progress is not None:
                 progress(sum(map(len, times)), source.num_frames)
         per_step = self._family.frames_per_step
-        pts_seconds = _by_step(np.concatenate(times), per_step)
+        frame_seconds = _by_step(np.concatenate(times), per_step)
         layers = [part.layers for part in encoded if part.layers is not None]
         return HostVideo(
             tokens=torch.cat([part.tokens for part in encoded]),
@@ -106,8 +106,8 @@ class HostEncoder:
             tail=self._family.tail().detach(),
             grid=plan.grid,
             num_front=plan.num_front,
-            steps=torch.arange(len(pts_seconds)),
-            pts_seconds=pts_seconds,
+            steps=torch.arange(len(frame_seconds)),
+            frame_seconds=frame_seconds,
             duration=source.duration,
             fps=fps,
             source=source.path,

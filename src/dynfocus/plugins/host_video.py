@@ -7,6 +7,7 @@ step, R regions, C width of the scorer.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class HostVideo:
     """Tokens of a step before its grid."""
     steps: Tensor
     """Position of each step among those that were sampled, ``[S]``, increasing."""
-    pts_seconds: Tensor
+    frame_seconds: Tensor
     """Times of the frames of each step, ``[S, F]``, float64."""
     duration: float
     """Length of the video in seconds."""
@@ -41,6 +42,19 @@ class HostVideo:
     """What the scorer sees of each step and its regions, ``[S, 1 + R, C]``."""
     thumbnails: NDArray[np.uint8] | None = None
     """The first frame of each step in small, ``[S, height, width, 3]``."""
+
+    is_from_disk: ClassVar[bool] = False
+    """It was encoded, not found in an index on disk."""
+
+    @property
+    def features(self) -> HostVideo:
+        """The video itself: where an index of the project's own models has features."""
+        return self
+
+    @property
+    def pts_seconds(self) -> Tensor:
+        """Time of the first frame of each step, ``[S]``."""
+        return self.frame_seconds[:, 0]
 
     @property
     def num_steps(self) -> int:
@@ -72,7 +86,7 @@ class HostVideo:
             tokens=self.tokens[picked],
             layers=None if self.layers is None else self.layers[picked],
             steps=self.steps[rows],
-            pts_seconds=self.pts_seconds[rows],
+            frame_seconds=self.frame_seconds[rows],
             looks=None if self.looks is None else self.looks[rows],
             thumbnails=None
             if self.thumbnails is None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dynfocus.models.answers import Answer, FrameReport
-from dynfocus.models.chat import ChatSession, Turn, check_count
+from dynfocus.models.chat import ChatSession, Turn, TurnAnswerer, check_count
 from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.models.generation import CallbackStreamer, FiniteLogits, check_context
 from dynfocus.plugins.budget import ConeTokens, TokenBudget
@@ -148,15 +148,17 @@ class PluggedModel:
         max_frames: int | None = None,
         max_video_tokens: int | None = None,
         progress: Progress | None = None,
+        answerer: TurnAnswerer | None = None,
     ) -> ChatSession:
         """Start a conversation about a video, which is encoded once.
 
-        The arguments are those of `ask`.
+        The arguments are those of `ask`; ``answerer`` runs the language model in place
+        of this one.
         """
         encoded = self._encoded(
             video, fps, max_frames, max_video_tokens, None, progress
         )
-        return ChatSession(self, encoded, max_video_tokens)
+        return ChatSession(answerer or self, encoded, max_video_tokens)
 
     def score_frames(
         self,
@@ -211,7 +213,6 @@ class PluggedModel:
         """
         started = time.perf_counter() if started is None else started
         _check_question(question)
-        check_count("max_new_tokens", max_new_tokens)
         thinned, kept = self.select(features, question, max_video_tokens, method)
         with torch.inference_mode():
             inputs = self.prepare(thinned, kept, question, history)
@@ -378,7 +379,7 @@ def _report(video: HostVideo, kept: Sequence[KeptStep]) -> list[FrameReport]:
             tokens=len(step.places),
         )
         for index, seconds, step in zip(
-            video.steps.tolist(), video.pts_seconds[:, 0].tolist(), kept, strict=True
+            video.steps.tolist(), video.frame_seconds[:, 0].tolist(), kept, strict=True
         )
     ]
     last = reports[-1]

@@ -99,14 +99,14 @@ def cut_patches(pixels: Tensor, numbers: Mapping[str, Any]) -> tuple[Tensor, Ten
     return flat, torch.tensor([[steps, rows, columns]])
 
 
-def step_seconds(pts_seconds: Tensor, depth: int) -> float:
+def step_seconds(frame_seconds: Tensor, depth: int) -> float:
     """Give the mean time from one pair to the next.
 
     Args:
-        pts_seconds: Times of the frames of each pair, shape ``[S, depth]``.
+        frame_seconds: Times of the frames of each pair, shape ``[S, depth]``.
         depth: Frames of a pair.
     """
-    times = pts_seconds.numpy()
+    times = frame_seconds.numpy()
     if len(times) > 1:
         return float((times[-1, 0] - times[0, 0]) / (len(times) - 1))
     gaps = np.diff(times[0])

@@ -88,7 +88,9 @@ class Qwen25VL(Family):
             ids,
             self.placeholder,
             video_grid_thw=torch.tensor([grid], device=ids.device),
-            second_per_grid_ts=[step_seconds(video.pts_seconds, self.frames_per_step)],
+            second_per_grid_ts=[
+                step_seconds(video.frame_seconds, self.frames_per_step)
+            ],
         )
 
     def check(self) -> None:

@@ -82,7 +82,7 @@ class Qwen3VL(Family):
         """Write the placeholders of each pair behind the mean of its times."""
         inside = self.video_mark * video.tokens_per_step
         pair = f"{self._word('vision_start')}{inside}{self._word('vision_end')}"
-        times = (video.pts_seconds[:, 0] + video.pts_seconds[:, -1]) / 2
+        times = (video.frame_seconds[:, 0] + video.frame_seconds[:, -1]) / 2
         return "".join(f"<{time:.1f} seconds>{pair}" for time in times.tolist())
 
     def positions(self, ids: Tensor, video: HostVideo) -> Tensor:

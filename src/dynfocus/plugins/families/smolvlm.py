@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from torch import Tensor
+from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 
 from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
+from dynfocus.plugins.host_processor import HostProcessor
 from dynfocus.plugins.host_video import HostVideo
 from dynfocus.plugins.pixels import PixelPlan, check_side
 
@@ -28,6 +31,14 @@ class SmolVLM(Family):
         "image_mean": (0.5, 0.5, 0.5),
         "image_std": (0.5, 0.5, 0.5),
     }
+
+    def __init__(self, model: Any, processor: HostProcessor) -> None:
+        super().__init__(model, processor)
+        template = processor.chat_template or ""
+        if processor.original is None and "video" not in template:
+            # its own template knows images only; its processor takes this one instead
+            own = replace(self.processor, chat_template=DEFAULT_CHAT_TEMPLATE)
+            self.processor = own
 
     @property
     def placeholder(self) -> int:
@@ -65,7 +76,7 @@ class SmolVLM(Family):
             frames=_spell(video.num_steps),
             duration=timedelta(seconds=int(video.duration)),
         )
-        seconds = [int(time) for time in video.pts_seconds[:, 0].tolist()]
+        seconds = [int(time) for time in video.frame_seconds[:, 0].tolist()]
         frames = [
             f"\nFrame from {time // 60:02d}:{time % 60:02d}:{frame}" for time in seconds
         ]

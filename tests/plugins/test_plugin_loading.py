@@ -1,0 +1,125 @@
+"""Hosts from folders, with their processor's files, in Python and on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_hosts import Host
+
+import dynfocus
+from dynfocus.cli import main
+from dynfocus.plugins import HostProcessor, PluggedModel, host_type, load_host
+
+QUESTION = "what is on the red square ?"
+
+
+def save(host: Host, folder: Path) -> Path:
+    """Write a host as its repository on the hub has it."""
+    host.model.save_pretrained(folder)
+    host.processor.tokenizer.save_pretrained(folder)
+    template = host.processor.chat_template
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    numbers = json.dumps(dict(host.processor.numbers))
+    (folder / "preprocessor_config.json").write_text(numbers)
+    return folder
+
+
+@pytest.fixture
+def folder(hosts, tmp_path) -> Path:
+    return save(hosts("llava_onevision"), tmp_path / "tiny host")
+
+
+def test_a_folder_is_recognised_by_its_configuration(folder, plugged, clip):
+    assert host_type(folder) == "llava_onevision"
+    focused = dynfocus.load(folder, device="cpu")
+    assert isinstance(focused, PluggedModel)
+    wanted = plugged(max_video_tokens=40).ask(clip, QUESTION, max_new_tokens=3)
+    got = focused.ask(clip, QUESTION, max_new_tokens=3, max_video_tokens=40)
+    assert (got.text, got.frames) == (wanted.text, wanted.frames)
+    assert focused.name == str(folder)
+    assert not focused.is_nano
+
+
+def test_what_is_no_host_has_no_type(tmp_path):
+    assert host_type("nano") is None
+    assert host_type(tmp_path) is None
+    (tmp_path / "config.json").write_text("{")
+    assert host_type(tmp_path) is None
+
+
+def test_numbers_are_found_wherever_they_are_saved(hosts, folder):
+    whole = HostProcessor.from_pretrained(folder)
+    assert dict(whole.numbers)["size"] == {"height": 28, "width": 28}
+    numbers = folder / "preprocessor_config.json"
+    saved = {"image_processor": json.loads(numbers.read_text())}
+    numbers.unlink()
+    with pytest.raises(ValueError, match="neither processor_config.json nor video_pre"):
+        HostProcessor.from_pretrained(folder)
+    (folder / "processor_config.json").write_text(json.dumps(saved))
+    assert HostProcessor.from_pretrained(folder).numbers == whole.numbers
+    video = {"size": {"height": 7, "width": 7}}
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(video))
+    assert HostProcessor.from_pretrained(folder).numbers == video
+    saved["video_processor"] = {"size": {"height": 8, "width": 8}}
+    (folder / "processor_config.json").write_text(json.dumps(saved))
+    found = HostProcessor.from_pretrained(folder).numbers
+    assert found == saved["video_processor"]
+
+
+def test_templates_are_found_wherever_they_are_saved(folder):
+    template = (folder / "chat_template.jinja").read_text()
+    assert HostProcessor.from_pretrained(folder).chat_template == template
+    (folder / "chat_template.jinja").unlink()
+    assert HostProcessor.from_pretrained(folder).chat_template is None
+    path = folder / "chat_template.json"
+    path.write_text(json.dumps({"chat_template": template}))
+    assert HostProcessor.from_pretrained(folder).chat_template == template
+    path.write_text("{")
+    with pytest.raises(ValueError, match="chat_template.json of .* is not valid JSON"):
+        HostProcessor.from_pretrained(folder)
+
+
+def test_a_begun_prompt_is_not_begun_twice(hosts):
+    processor = hosts("llava_onevision").processor
+    plain = processor.token_ids("red")
+    assert processor.token_ids("<s> red")[0] == 1
+    assert len(processor.token_ids("<s> red")) == len(plain) + 1
+
+
+def test_the_command_answers_with_a_host(folder, clip, capsys):
+    call = ["ask", str(clip), QUESTION, "--model", str(folder), "--json"]
+    assert main([*call, "--max-video-tokens", "40", "--max-new-tokens", "3"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["tokens"] == 40
+    assert sum(frame["tokens"] for frame in document["frames"]) == 40
+    assert main([*call, "--method", "uniform", "--report", str(folder / "r.html")]) == 0
+    assert "<svg" in (folder / "r.html").read_text()
+    assert main([*call, "--method", "magic"]) == 1
+    assert "one of dynfocus, none, uniform, got 'magic'" in capsys.readouterr().err
+
+
+def test_other_commands_say_that_they_need_another_model(folder, clip, capsys):
+    call = ["timeline", str(clip), "a ?", "b ?", "--model", str(folder)]
+    assert main(call) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "llava_onevision model, which answers questions only" in line
+    assert main(["ask", str(clip), QUESTION, "--scorer", "some/clip"]) == 1
+    assert "--scorer is for vision language models" in capsys.readouterr().err
+
+
+def test_unknown_and_damaged_hosts_are_one_sentence(folder):
+    with pytest.raises(ValueError, match="leave index_folder and storage out"):
+        dynfocus.load(folder, storage="exact")
+    with pytest.raises(ValueError, match="only one of device and device_map"):
+        load_host(folder, device="cpu", device_map="auto")
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        dynfocus.load(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
+    with pytest.raises(
+        ValueError, match="'llama' are not supported; supported are int"
+    ):
+        dynfocus.load(folder)
