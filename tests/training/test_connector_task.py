@@ -191,3 +191,20 @@ def test_a_start_without_a_clock_is_refused(make_tiny):
     model, _ = make_tiny(time_encoding="none")
     with pytest.raises(ValueError, match="time_encoding 'clock', got 'none'"):
         load_connected(model, "llama_vid", {})
+
+
+def test_scores_may_start_from_the_model_around(start):
+    model, _ = load_parts(start, device="cpu")
+    options = {"focus": FOCUS | {"score_conditioning": "question"}}
+    fresh = load_connected(model, "dynfocus", options)
+    taught = load_connected(model, "dynfocus", options | {"scores": "start"})
+    own = model.event_prototypes.state_dict()
+    assert len(own) > 6
+    for name, tensor in own.items():
+        assert torch.equal(taught.connector.events.state_dict()[name], tensor), name
+    weight = "score_network.layers.0.weight"
+    assert not torch.equal(fresh.connector.events.state_dict()[weight], own[weight])
+    with pytest.raises(ValueError, match="scores must be one of fresh, start, got 'x'"):
+        load_connected(model, "dynfocus", options | {"scores": "x"})
+    with pytest.raises(ValueError, match="needs the score_conditioning of start.model"):
+        load_connected(model, "dynfocus", {"focus": FOCUS, "scores": "start"})

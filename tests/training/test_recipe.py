@@ -187,7 +187,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 
 def test_an_unknown_task_is_refused_before_anything_is_written(write_recipe, tmp_path):
     path = write_recipe(task="stage9")
-    known = "connector, language, stage1, stage2, vision"
+    known = "connector, language, selection, stage1, stage2, vision"
     with pytest.raises(ValueError, match=f"task must be one of {known}, got 'stage9'"):
         run_recipe(path)
     assert not (tmp_path / "out").exists()

@@ -35,6 +35,7 @@ ABLATIONS = (
     "fusion",
     "gradient",
     "preset",
+    "selection",
 )
 """The experiments of ``dynfocus.evaluation.ablations``, which is too heavy to import
 for a help text."""

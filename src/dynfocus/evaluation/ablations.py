@@ -329,6 +329,41 @@ def _preset() -> Experiment:
     )
 
 
+def _selection() -> Experiment:
+    def rows(kept: int, share: float) -> tuple[Arm, ...]:
+        asked = {"score_conditioning": "question", "selection_ratio": share}
+        first = (
+            _base(f"question not seen, K = {kept}")
+            if share == BASE["selection_ratio"]
+            else Arm(
+                name=f"ratio{100 * share:.0f}",
+                label=f"question not seen, K = {kept}",
+                options=focus_options(selection_ratio=share),
+            )
+        )
+        return (
+            first,
+            Arm(
+                name="question" if first.name == "base" else f"question{kept}",
+                label=f"question seen, K = {kept}",
+                options=focus_options(**asked),
+            ),
+            Arm(
+                name=f"taught{kept}",
+                label=f"question seen, taught the evidence, K = {kept}",
+                options=focus_options(**asked) | {"scores": "start"},
+            ),
+        )
+
+    return Experiment(
+        name="selection",
+        title="What the score of a frame knows",
+        source="the paper's score never sees the question",
+        expects="the paper has no figures",
+        arms=(*rows(8, 0.5), *rows(2, 0.125)),
+    )
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
@@ -342,6 +377,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         _fusion(),
         _gradient(),
         _preset(),
+        _selection(),
     )
 }
 """All experiments by name; ``methods`` compares systems, the others are ablations."""

@@ -16,12 +16,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from dynfocus.focus import EventPrototypes
 from dynfocus.methods import (
     ConnectedLanguageModel,
     ConnectorSizes,
     VideoPatches,
     build_connector,
 )
+from dynfocus.methods.connectors.dynamic import DynFocusConnector
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import count_patches
 from dynfocus.models.loading import load_parts
@@ -130,6 +132,8 @@ def load_connected(
     fresh = build_connector(connector, sizes, options)
     model = ConnectedLanguageModel(fresh, start)
     _adopt_projectors(fresh, start.cooperative_encoding)
+    if options.get("scores") == "start":
+        _adopt_scores(fresh, start.event_prototypes)
     if weights is not None:
         result = model.load_state_dict(load_file(Path(weights, WEIGHTS)), strict=False)
         tied = set(model.all_tied_weights_keys)
@@ -146,7 +150,7 @@ def _adopt_projectors(connector: nn.Module, trained: nn.Module) -> None:
     """Start from the trained projectors that a connector has too.
 
     They map patches and text into the language model's space; merged patches are still
-    patches to them. What scores frames is fresh for every system.
+    patches to them. What scores frames is fresh unless a connector asks for more.
     """
     own = dict(connector.named_modules())
     for name, module in trained.named_children():
@@ -154,6 +158,20 @@ def _adopt_projectors(connector: nn.Module, trained: nn.Module) -> None:
         for place in places:
             if place in own:
                 own[place].load_state_dict(module.state_dict())
+
+
+def _adopt_scores(connector: nn.Module, trained: EventPrototypes) -> None:
+    """Start from the trained score network of the model around."""
+    assert isinstance(connector, DynFocusConnector)
+    if connector.settings.score_conditioning != trained.settings.score_conditioning:
+        raise ValueError(
+            "scores 'start' needs the score_conditioning of start.model, "
+            f"{trained.settings.score_conditioning!r}, got "
+            f"{connector.settings.score_conditioning!r}"
+        )
+    parts = ("score_network.", "question_context.")
+    state = {k: v for k, v in trained.state_dict().items() if k.startswith(parts)}
+    connector.events.load_state_dict(state, strict=False)
 
 
 def make_connector_job(recipe: Recipe) -> Job:

@@ -22,6 +22,7 @@ from dynfocus.methods.connectors.video_chatgpt import VideoChatGPT
 
 __all__ = [
     "CONNECTORS",
+    "SCORES",
     "ConnectedVideo",
     "ConnectorSizes",
     "build_connector",
@@ -47,9 +48,16 @@ def _llama_vid(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
 
 def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
     settings = FocusSettings.from_dict(dict(options.get("focus", {})))
-    changes = {name: value for name, value in options.items() if name != "focus"}
+    scores = options.get("scores", "fresh")
+    if scores not in SCORES:
+        raise ValueError(f"scores must be one of {', '.join(SCORES)}, got {scores!r}")
+    others = ("focus", "scores")
+    changes = {name: value for name, value in options.items() if name not in others}
     return DynFocusConnector(sizes, settings, **changes)
 
+
+SCORES = ("fresh", "start")
+"""Whether DynFocus starts with a fresh score network or with that of the model around."""
 
 CONNECTORS: dict[str, Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]] = {
     "chat_univi": _chat_univi,
@@ -62,7 +70,7 @@ CONNECTORS: dict[str, Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]] 
 
 _OPTIONS: dict[str, frozenset[str]] = {
     "chat_univi": frozenset({"frames_per_event"}),
-    "dynfocus": frozenset({"focus", "cone", "rods"}),
+    "dynfocus": frozenset({"focus", "cone", "rods", "scores"}),
     "llama_vid": frozenset(),
     "uniform_patches": frozenset({"budget_of"}),
     "video_chatgpt": frozenset({"max_frames"}),
