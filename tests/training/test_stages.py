@@ -105,6 +105,21 @@ def test_stage_2_trains_all_but_the_vision_tower(make_tiny):
     assert frozen == {"vision_tower"}
 
 
+def test_frozen_parts_do_not_learn_although_the_stage_trains_them(stage_recipe):
+    path = stage_recipe(schedule={"frozen": ["event_prototypes", "text_encoder"]})
+    model = make_stage_job(load_recipe(path), 2).model
+    learns = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    assert learns == {"cooperative_encoding", "language_model"}
+    path = stage_recipe(schedule={"frozen": ["vision_tower"]})
+    with pytest.raises(
+        ValueError, match="'vision_tower' names no parameter that learns"
+    ):
+        make_stage_job(load_recipe(path), 2)
+    path = stage_recipe(schedule={"frozen": "text_encoder"})
+    with pytest.raises(ValueError, match="schedule.frozen must be a list of names"):
+        load_recipe(path)
+
+
 @pytest.mark.parametrize("stage", [1, 2])
 def test_only_what_learns_has_changed_after_a_run(stage_recipe, stage):
     sources = SOURCES if stage == 2 else [SOURCES[0], SOURCES[1]]

@@ -79,6 +79,31 @@ def set_trainable(model: nn.Module, stage: int) -> list[str]:
     return names
 
 
+def freeze(model: nn.Module, parts: Sequence[str]) -> None:
+    """Freeze parts of a model that a stage would train.
+
+    Args:
+        model: The model.
+        parts: Dotted parts of parameters' names.
+
+    Raises:
+        ValueError: If a part names nothing that learns.
+    """
+    for part in parts:
+        named = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if f".{part}." in f".{name}." and parameter.requires_grad
+        ]
+        if not named:
+            raise ValueError(
+                f"schedule.frozen: {part!r} names no parameter that learns; leave it out "
+                "or correct it"
+            )
+        for parameter in named:
+            parameter.requires_grad_(False)
+
+
 def make_stage_job(recipe: Recipe, stage: int) -> Job:
     """Build the job of a stage from a recipe.
 
@@ -99,6 +124,7 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
     if adapters is not None:
         add_adapters(model, adapters)
     set_trainable(model, stage)
+    freeze(model, recipe.schedule.frozen)
     samples = load_samples(settings.sources)
     media = _media(recipe, settings, model, processor)
     if isinstance(media, FeatureCache):
