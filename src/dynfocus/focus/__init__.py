@@ -9,6 +9,7 @@ from dynfocus.focus.cooperative import (
 from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototypes
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.spatial import SpatialPrototypes
+from dynfocus.focus.thinning import thin_frames
 from dynfocus.focus.tokens import (
     TokenPlan,
     TokenSpan,
@@ -37,4 +38,5 @@ __all__ = [
     "num_video_tokens",
     "perturbed_topk",
     "plan_budget",
+    "thin_frames",
 ]

@@ -113,6 +113,10 @@ class FocusSettings:
     """``clock``: add learned embeddings of the frame's time to its tokens (not
     in the paper); ``none``: add nothing."""
 
+    max_read_frames: int | None = None
+    """Frames that have tokens, at most, however long the video: the centres of the
+    event prototypes, and others evenly (not in the paper); ``None``: all of them."""
+
     def __post_init__(self) -> None:
         for name in _COUNTS:
             _check_count(name, getattr(self, name))
@@ -144,6 +148,15 @@ class FocusSettings:
             raise ValueError(
                 f"noise_sigma must be above 0 and finite, got {sigma!r}; "
                 "the paper's code uses 0.1"
+            )
+        limit = self.max_read_frames
+        if limit is not None and not (
+            _is_count(limit) and limit >= self.num_prototypes
+        ):
+            raise ValueError(
+                "max_read_frames must be None or a whole number from num_prototypes "
+                f"({self.num_prototypes}), got {limit!r}; the centres of all prototypes "
+                "are read"
             )
         layers, neighbors = self.num_spatial_prototypes, self.num_spatial_neighbors
         if len(layers) != len(neighbors):
@@ -194,6 +207,11 @@ class FocusSettings:
     def num_tokens_per_cone(self) -> int:
         """Tokens of a Cone without its Rods; ``P + M`` in the paper."""
         return self.num_event_tokens + self.num_spatial_tokens
+
+    def num_read_frames_for(self, num_frames: int) -> int:
+        """Count the frames that have tokens of a video of ``num_frames`` frames."""
+        limit = self.max_read_frames
+        return num_frames if limit is None else min(num_frames, limit)
 
     def num_prototypes_for(self, num_frames: int) -> int:
         """Count the event prototypes of a video of ``num_frames`` frames."""

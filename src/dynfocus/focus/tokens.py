@@ -115,9 +115,11 @@ def num_video_tokens(
         max_cones: Upper limit on Cones below the one of the settings.
 
     Returns:
-        ``K (P + M + 2) + 2 (T - K)`` with the paper's settings.
+        ``K (P + M + 2) + 2 (T - K)`` with the paper's settings; ``max_read_frames``
+        stands in place of a larger ``T``.
     """
     num_cones = _num_cones(num_frames, settings, max_cones)
+    num_frames = settings.num_read_frames_for(num_frames)
     cone, rod = cone_and_rod_lengths(num_frames, settings)
     return num_cones * cone + (num_frames - num_cones) * rod
 
@@ -136,9 +138,10 @@ def plan_budget(
         max_video_tokens: The budget.
 
     Returns:
-        The frames to sample, the Cones among them and the tokens they take.
+        The frames to read, the Cones among them and the tokens they take.
     """
     _check_num_frames(num_frames)
+    num_frames = settings.num_read_frames_for(num_frames)
     minimum = num_video_tokens(1, settings)
     if max_video_tokens < minimum:
         raise ValueError(

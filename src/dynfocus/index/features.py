@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dynfocus.focus import TimePrototypes
+from dynfocus.focus import TimePrototypes, thin_frames
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +30,8 @@ class VideoFeatures:
     whose text side is ``"frame_queries"``."""
     prototypes: TimePrototypes | None = None
     """Event prototypes of the video, as a batch of one; estimated anew when absent."""
+    frame_indices: Tensor | None = None
+    """Which of the sampled frames these are, ``[T]``, int64; all of them when absent."""
 
     def __post_init__(self) -> None:
         if self.pooled is None and self.prototypes is None:
@@ -63,6 +65,8 @@ class VideoFeatures:
             ranks.append(("pooled", self.pooled, 3))
         if self.patches is not None:
             ranks.append(("patches", self.patches, 3))
+        if self.frame_indices is not None:
+            ranks.append(("frame_indices", self.frame_indices, 1))
         return ranks
 
     @property
@@ -87,6 +91,11 @@ class VideoFeatures:
             pts_seconds=self.pts_seconds.to(device=device),
             patches=None if self.patches is None else move(self.patches),
             prototypes=_move(self.prototypes, device, dtype),
+            frame_indices=(
+                None
+                if self.frame_indices is None
+                else self.frame_indices.to(device=device)
+            ),
         )
 
     def take(self, frame_indices: Tensor) -> VideoFeatures:
@@ -108,11 +117,43 @@ class VideoFeatures:
                 "frames; ask about the file itself, with max_frames or a smaller fps"
             )
         indices = frame_indices.to(self.pooled.device)
+        return self._at(indices, None, self.frame_indices)
+
+    def thin(self, num_keep: int) -> VideoFeatures:
+        """Keep some frames, and the event prototypes of all of them.
+
+        Args:
+            num_keep: Frames to keep, from 1 to ``T``; `thin_frames` says which.
+
+        Returns:
+            The features of these frames; the features themselves if they are all.
+        """
+        if num_keep == self.num_frames:
+            return self
+        if self.prototypes is None:
+            raise ValueError(
+                "features can be thinned only with their event prototypes, got none; "
+                "add them with add_prototypes"
+            )
+        frames, prototypes = thin_frames(self.prototypes, self.num_frames, num_keep)
+        numbers = self.frame_indices
+        if numbers is None:
+            numbers = torch.arange(self.num_frames, device=frames.device)
+        return self._at(frames, prototypes, numbers)
+
+    def _at(
+        self,
+        frames: Tensor,
+        prototypes: TimePrototypes | None,
+        numbers: Tensor | None,
+    ) -> VideoFeatures:
         return VideoFeatures(
-            pooled=self.pooled[indices],
-            spatial=self.spatial[indices],
-            pts_seconds=self.pts_seconds[indices],
-            patches=None if self.patches is None else self.patches[indices],
+            pooled=None if self.pooled is None else self.pooled[frames],
+            spatial=self.spatial[frames],
+            pts_seconds=self.pts_seconds[frames],
+            patches=None if self.patches is None else self.patches[frames],
+            prototypes=prototypes,
+            frame_indices=None if numbers is None else numbers[frames],
         )
 
 

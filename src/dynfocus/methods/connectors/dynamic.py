@@ -100,6 +100,11 @@ class DynFocusConnector(nn.Module):
                 "time_encoding must be 'none' in a connector, got "
                 f"{settings.time_encoding!r}; the language model adds the time"
             )
+        if settings.max_read_frames is not None:
+            raise ValueError(
+                "max_read_frames must be None in a connector, got "
+                f"{settings.max_read_frames}; thin the video instead"
+            )
         self.settings, self.cone, self.use_rods = settings, cone, rods
         self.num_patches, self.hidden_size = sizes.num_patches, sizes.hidden_size
         self.events = EventPrototypes(settings, sizes.dim, sizes.text_dim)

@@ -181,6 +181,8 @@ def take_evenly(
 ) -> SampledFrames | VideoFeatures:
     """Keep frames evenly, or the content itself when it has no more than that.
 
+    Features with event prototypes keep them, and the frames at their centres.
+
     Args:
         content: Frames or the features of frames.
         num_keep: Frames to keep, at most those there are.
@@ -191,6 +193,8 @@ def take_evenly(
     num_frames = _count_frames(content)
     if num_frames == num_keep:
         return content
+    if isinstance(content, VideoFeatures) and content.prototypes is not None:
+        return content.thin(num_keep)
     keep = uniform_indices(num_frames, num_keep)
     if isinstance(content, VideoFeatures):
         return content.take(torch.from_numpy(keep))

@@ -197,7 +197,10 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             return []
         input_ids, attention_mask = inputs.questions()
         owners = inputs.owners()
-        videos = [video.to(self.device, self.dtype) for video in self._videos(inputs)]
+        videos = [
+            self._thin(video.to(self.device, self.dtype))
+            for video in self._videos(inputs)
+        ]
         question: Tensor | None = None
         if self.query_tokens is None or self.settings.score_conditioning == "question":
             question = self.encode_question(input_ids, attention_mask)
@@ -234,7 +237,18 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             text_mask,
             batch.pts_seconds,
         )
-        return tokens
+        return [
+            _number_frames(block, videos[owner].frame_indices)
+            for block, owner in zip(tokens, owners, strict=True)
+        ]
+
+    def _thin(self, video: VideoFeatures) -> VideoFeatures:
+        """Leave the frames that have tokens."""
+        num_read = self.settings.num_read_frames_for(video.num_frames)
+        if num_read == video.num_frames:
+            return video
+        whole = video if video.prototypes else self.add_prototypes(video)
+        return whole.thin(num_read)
 
     def _videos(self, inputs: VideoInputs) -> list[VideoFeatures]:
         counts = inputs.frame_counts()
@@ -383,3 +397,10 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         )
         given = {name: value for name, value in video.items() if value is not None}
         return input_ids, {**model_kwargs, **given}
+
+
+def _number_frames(tokens: VideoTokens, frame_indices: Tensor | None) -> VideoTokens:
+    """Call the frames of a thinned video by their places among all that were sampled."""
+    if frame_indices is None:
+        return tokens
+    return replace(tokens, frame_indices=frame_indices.cpu()[tokens.frame_indices])
