@@ -74,3 +74,15 @@ def test_wrong_values_are_refused(changes: dict[str, Any], message: str) -> None
         FocusSettings.from_dict(changes)
     with pytest.raises(ValueError, match=message):
         FocusSettings.official(**changes)
+
+
+def test_all_events_must_be_read() -> None:
+    settings = FocusSettings(num_prototypes=4, max_read_frames=4)
+    assert settings.num_read_frames_for(3) == 3
+    assert settings.num_read_frames_for(9) == 4
+    assert FocusSettings().num_read_frames_for(9000) == 9000
+    for limit in (3, 0, True, 4.5):
+        with pytest.raises(
+            ValueError, match=r"max_read_frames must be None or .* \(4\)"
+        ):
+            FocusSettings(num_prototypes=4, max_read_frames=limit)  # type: ignore[arg-type]

@@ -121,3 +121,12 @@ def test_spans_with_a_gap_are_refused() -> None:
         make(embeds=torch.zeros(6, 3))
     with pytest.raises(ValueError, match=r"scores must have shape \(2,\).* got \(3,\)"):
         make(scores=torch.zeros(3))
+
+
+def test_frames_beyond_the_limit_have_no_tokens() -> None:
+    settings = FocusSettings.paper(max_read_frames=100)
+    assert num_video_tokens(100, settings) == num_video_tokens(100, PAPER)
+    assert num_video_tokens(5000, settings) == num_video_tokens(100, PAPER)
+    plan = plan_budget(5000, settings, 10_000)
+    assert plan == TokenPlan(100, 20, num_video_tokens(100, PAPER))
+    assert plan_budget(5000, settings, 500) == plan_budget(100, PAPER, 500)

@@ -98,7 +98,6 @@ def test_an_entry_is_given_back_and_listed(store):
         key_of(model="another"),
         key_of(sampling=Sampling(fps=2.0)),
         key_of(sampling=Sampling(fps=1.0, max_frames=9)),
-        key_of(sampling=Sampling(fps=1.0, keep=3)),
         key_of(storage="compact"),
     ],
 )

@@ -254,6 +254,34 @@ def test_a_budget_limits_the_cones(make_model, make_processor, make_frames, prom
 
 
 @pytest.mark.parametrize("text_side", ["text", "frame_queries"])
+def test_long_videos_are_read_from_a_limited_number_of_frames(
+    make_model, make_processor, make_frames, prompt, text_side
+):
+    focus = replace(PRESETS["question"], max_read_frames=6)
+    model, processor = make_model(focus, text_side=text_side), make_processor(focus)
+    lengths = set()
+    for num_frames in (7, 15, 40):
+        frames = make_frames(num_frames)
+        inputs = processor(text=prompt, videos=frames)
+        (tokens,) = model(**inputs).video_tokens
+        lengths.add(len(tokens.embeds))
+        assert len(tokens.embeds) == processor.num_video_tokens(num_frames)
+        numbers = tokens.frame_indices.tolist()
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) == 6
+        times = inputs["video_pts_seconds"][numbers]
+        assert torch.equal(tokens.pts_seconds, times.double())
+        features = model.encode_video(
+            inputs["pixel_values_videos"], inputs["video_pts_seconds"]
+        )
+        centers = set(features.prototypes.frames[0].tolist())
+        assert centers <= set(numbers)
+        again = processor(text=prompt, videos=[features])
+        assert torch.equal(model(**again).logits, model(**inputs).logits)
+    assert lengths == {processor.num_video_tokens(6)}
+
+
+@pytest.mark.parametrize("text_side", ["text", "frame_queries"])
 def test_saving_and_loading_keeps_the_logits(
     make_model, make_processor, make_frames, prompt, tmp_path, text_side
 ):

@@ -37,8 +37,6 @@ class Sampling:
     """Frames a second."""
     max_frames: int | None = None
     """At most so many frames, taken evenly over the video."""
-    keep: int | None = None
-    """So many of these frames, taken evenly, to fit a token budget."""
 
 
 @dataclass(frozen=True, kw_only=True)

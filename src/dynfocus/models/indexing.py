@@ -6,8 +6,6 @@ Letters: T frames.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeGuard
 
@@ -27,8 +25,6 @@ from dynfocus.models.encoding import Progress, VideoEncoder
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout
 from dynfocus.models.sources import make_thumbnails
 from dynfocus.models.stored_videos import StoredVideos
-from dynfocus.video import VideoReader
-from dynfocus.video.plan import wanted_times
 
 _logger = logging.getLogger(__name__)
 
@@ -90,7 +86,10 @@ class VideoIndexer:
         max_video_tokens: int | None,
         progress: Progress | None,
     ) -> VideoFeatures:
-        """Encode a video unless it is encoded, no more frames than the budget holds.
+        """Encode a video unless it is encoded; leave the frames that the budget holds.
+
+        All sampled frames are encoded and tell of their events; a budget decides which
+        of them have tokens (`VideoFeatures.thin`).
 
         Args:
             video: A file, frames, or an encoded video.
@@ -102,24 +101,16 @@ class VideoIndexer:
         Returns:
             The question-independent half.
         """
-
-        def fit(num_frames: int) -> int:
-            return self._fit(num_frames, max_frames, max_video_tokens)
-
+        self._fit(1, max_frames, max_video_tokens)  # refuses before anything is read
         if isinstance(video, VideoFeatures):
-            return take_evenly(video, fit(video.num_frames))
-        sampling = Sampling(fps=float(fps), max_frames=max_frames)
-        whole = video if isinstance(video, VideoIndex) else self._open(video, sampling)
-        if whole is not None:
-            return self._thin_index(whole, fit(whole.num_frames), progress)
-        if max_video_tokens is not None and _is_file(video):
-            num_frames = _count_frames(video, sampling)
-            if fit(num_frames) < num_frames:
-                sampling = replace(sampling, keep=fit(num_frames))
-                thinned = self._open(video, sampling)
-                if thinned is not None:
-                    return thinned.features
-        return self._make(video, sampling, progress, fit).features
+            whole, limit = video, max_frames
+        elif isinstance(video, VideoIndex):
+            whole, limit = video.features, max_frames
+        else:
+            index = self.index(video, fps=fps, max_frames=max_frames, progress=progress)
+            whole, limit = index.features, None
+        num_keep = self._fit(whole.num_frames, limit, max_video_tokens)
+        return take_evenly(whole, num_keep)
 
     def _fit(
         self, num_frames: int, max_frames: int | None, max_video_tokens: int | None
@@ -132,19 +123,6 @@ class VideoIndexer:
             return num_frames
         return plan_budget(num_frames, self._settings, max_video_tokens).num_frames
 
-    def _thin_index(
-        self, index: VideoIndex, num_keep: int, progress: Progress | None
-    ) -> VideoFeatures:
-        """Keep frames of an index; the file is read again if it has no pooled frames."""
-        features, source = index.features, index.source
-        if num_keep == index.num_frames:
-            return features
-        if features.pooled is not None or source is None or not _is_file(source):
-            return take_evenly(features, num_keep)
-        sampling = Sampling(fps=index.fps, max_frames=index.max_frames, keep=num_keep)
-        found = self._open(source, sampling) or self._make(source, sampling, progress)
-        return found.features
-
     def _open(self, video: Video, sampling: Sampling) -> VideoIndex | None:
         """Open the entry of a file; None where there is no file or no entry."""
         if self._stored is None or not _is_file(video):
@@ -156,26 +134,14 @@ class VideoIndexer:
         video: Video,
         sampling: Sampling,
         progress: Progress | None,
-        fit: Callable[[int], int] | None = None,
     ) -> VideoIndex:
-        """Read and encode a video; the entry of a file is kept where there is a store.
-
-        Args:
-            video: A file or frames.
-            sampling: Which of its frames.
-            progress: Called with the steps done and the steps in all.
-            fit: Tells how many of so many frames are wanted, where frames are given.
-        """
+        """Read and encode a video; the entry of a file is kept where there is a store."""
         stored = self._stored if _is_file(video) else None
         key = stored.key(video, sampling) if stored and _is_file(video) else None
         opened = self._encoder.read(
             video, fps=sampling.fps, max_frames=sampling.max_frames, progress=progress
         )
         sampled = opened.sampled
-        num_keep = sampling.keep or len(sampled.frames)
-        if fit is not None and not _is_file(video):
-            num_keep = fit(len(sampled.frames))
-        sampled = take_evenly(sampled, min(num_keep, len(sampled.frames)))
         index = VideoIndex(
             features=self._encoder.encode(sampled, progress),
             source=opened.source,
@@ -191,10 +157,3 @@ class VideoIndexer:
 
 def _is_file(video: Video) -> TypeGuard[str | Path]:
     return isinstance(video, str | Path) and Path(video).is_file()
-
-
-def _count_frames(path: str | Path, sampling: Sampling) -> int:
-    """Count the frames that sampling wants of a file, without decoding it."""
-    duration = VideoReader(path).duration
-    wanted = wanted_times(duration, fps=sampling.fps, max_frames=sampling.max_frames)
-    return len(wanted)

@@ -44,7 +44,7 @@ from dynfocus.training.sources import Sample, load_samples
 LEARNS = ("event_prototypes.score_network.", "event_prototypes.question_context.")
 """What this task trains, by the start of parameters' names."""
 
-_MODEL_KEYS = {"fresh_scores", "score_conditioning"}
+_MODEL_KEYS = {"fresh_scores", "focus"}
 _DATA_KEYS = {"sources", "cache", "fps", "max_frames"}
 
 
@@ -233,7 +233,7 @@ def make_selection_job(recipe: Recipe) -> Job:
     model, processor = load_parts(
         recipe.start["model"], device="cpu", dtype=torch.float32
     )
-    model = _with_scores(model, recipe.model)
+    model = _changed(model, recipe.model)
     processor.focus = model.settings.to_dict()
     samples = load_samples(recipe.data.get("sources") or ())
     media = FeatureCache(
@@ -258,23 +258,32 @@ def make_selection_job(recipe: Recipe) -> Job:
     )
 
 
-def _with_scores(
+def _changed(
     model: DynFocusForConditionalGeneration, changes: Mapping[str, Any]
 ) -> DynFocusForConditionalGeneration:
-    """Return the model with another score network, or a fresh one, where asked."""
-    wanted = changes.get("score_conditioning", model.settings.score_conditioning)
-    same_kind = wanted == model.settings.score_conditioning
-    if same_kind and not changes.get("fresh_scores", False):
+    """Return the model with other settings, or a fresh score network, where asked."""
+    old = model.settings
+    settings = FocusSettings.from_dict(old.to_dict() | dict(changes.get("focus", {})))
+    is_fresh = changes.get("fresh_scores", False)
+    if settings == old and not is_fresh:
         return model
-    settings = FocusSettings.from_dict(
-        model.settings.to_dict() | {"score_conditioning": wanted}
-    )
     config = DynFocusConfig.from_dict(
         model.config.to_dict() | {"focus": settings.to_dict()}
     )
     fresh = DynFocusForConditionalGeneration(config)
-    kept = {k: v for k, v in model.state_dict().items() if not k.startswith(LEARNS)}
-    fresh.load_state_dict(kept, strict=False)
+    is_fresh = is_fresh or settings.score_conditioning != old.score_conditioning
+    kept = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if not (is_fresh and name.startswith(LEARNS))
+    }
+    missing, unknown = fresh.load_state_dict(kept, strict=False)
+    strange = [name for name in missing if not name.startswith(LEARNS)] + unknown
+    if strange:
+        raise ValueError(
+            f"model.focus changes the shape of the model ({strange[0]}); only settings "
+            "without weights and score_conditioning can be changed here"
+        )
     return fresh
 
 

@@ -1,0 +1,73 @@
+"""Thinning: as many frames as asked for, all events, evenly spread, in time order."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynfocus.focus import EventPrototypes, FocusSettings, thin_frames
+
+
+def prototypes_of(num_frames: int, num_prototypes: int, seed: int = 0):
+    settings = FocusSettings.paper(num_prototypes=num_prototypes, num_event_tokens=1)
+    events = EventPrototypes(settings, 5, 3)
+    generator = torch.Generator().manual_seed(seed)
+    pooled = torch.randn(1, num_frames, 1, 5, generator=generator)
+    return events.estimate(pooled, torch.ones(1, num_frames, dtype=torch.bool))
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.data())
+def test_any_size_is_met_exactly_with_events_that_belong_to_it(
+    num_frames, num_prototypes, data
+):
+    num_keep = data.draw(st.integers(1, num_frames))
+    whole = prototypes_of(num_frames, num_prototypes)
+    frames, thinned = thin_frames(whole, num_frames, num_keep)
+    assert frames.tolist() == sorted(set(frames.tolist()))
+    assert len(frames) == num_keep
+    assert frames.min() >= 0
+    assert frames.max() < num_frames
+    num_left = min(num_keep, whole.frames.shape[1])
+    assert thinned.frames.shape == thinned.mask.shape == (1, num_left)
+    assert thinned.features.shape[:2] == (1, num_left)
+    assert thinned.assignment.shape == (1, num_keep)
+    assert thinned.mask.all()
+    # a centre is still a centre, and belongs to its own event
+    centers = frames[thinned.frames[0]]
+    assert set(centers.tolist()) <= set(whole.frames[0].tolist())
+    own = thinned.assignment[0, thinned.frames[0]]
+    assert own.tolist() == list(range(num_left))
+    for slot, center in enumerate(centers.tolist()):
+        old = whole.frames[0].tolist().index(center)
+        assert torch.equal(thinned.features[0, slot], whole.features[0, old])
+
+
+def test_all_centres_stay_and_the_rest_is_even():
+    whole = prototypes_of(400, 8)
+    frames, thinned = thin_frames(whole, 400, 40)
+    centers = set(whole.frames[0].tolist())
+    assert centers <= set(frames.tolist())
+    others = [frame for frame in frames.tolist() if frame not in centers]
+    gaps = [b - a for a, b in zip(others, others[1:], strict=False)]
+    assert len(others) == 32
+    assert max(gaps) - min(gaps) <= 1 + len(centers)
+    assert torch.equal(thinned.features, whole.features)
+    assert torch.equal(thinned.assignment[0], whole.assignment[0, frames])
+
+
+def test_keeping_all_changes_nothing():
+    whole = prototypes_of(20, 6)
+    frames, thinned = thin_frames(whole, 20, 20)
+    assert frames.tolist() == list(range(20))
+    for name in ("features", "frames", "mask", "assignment"):
+        assert torch.equal(getattr(thinned, name), getattr(whole, name)), name
+
+
+@pytest.mark.parametrize("num_keep", [0, 21])
+def test_sizes_that_cannot_be_kept_are_refused(num_keep):
+    with pytest.raises(
+        ValueError, match=rf"num_keep must be in \[1, 20\], got {num_keep}"
+    ):
+        thin_frames(prototypes_of(20, 6), 20, num_keep)
