@@ -275,10 +275,11 @@ def _check_same_lesson(output: Path, recipe: Recipe) -> None:
         )
 
 
-def _portable(recipe: Recipe) -> Recipe:
-    """Drop where things lie, which does not change what is learnt."""
+def _portable(recipe: Recipe) -> str:
+    """Write a recipe down without where things lie, which does not change the weights."""
     start = {name: Path(value).name for name, value in recipe.start.items()}
-    return replace(recipe, output="-", start=start, data={**recipe.data, "cache": ""})
+    data = {**recipe.data, "cache": ""}
+    return replace(recipe, output="-", start=start, data=data).to_yaml()
 
 
 def make_recipe(
