@@ -9,6 +9,7 @@ import typer
 from dynfocus.cli import (
     ask,
     assemble,
+    batch,
     chat,
     data,
     demo,
@@ -78,6 +79,7 @@ demo.register(app)
 ask.register(app)
 chat.register(app)
 watch.register(app)
+batch.register(app)
 index.register(app)
 timeline.register(app)
 frames.register(app)

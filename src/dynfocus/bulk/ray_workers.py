@@ -1,0 +1,123 @@
+"""Workers on many machines: the same work as one row a video of a Ray dataset."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from dynfocus.bulk.answers_file import Record
+from dynfocus.bulk.asking import Loader, answer_job
+from dynfocus.bulk.rows import BulkRow, VideoJob
+from dynfocus.bulk.workers import MAX_ATTEMPTS
+
+_logger = logging.getLogger(__name__)
+LOCAL = "local"
+
+
+class RayAsker:
+    """An actor of Ray Data: loads the model once, then takes one video after the other.
+
+    Args:
+        loader: Loads the model.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        self._model = loader(0)  # Ray shows each actor its own GPUs alone
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Answer the rows of each video of a batch; rows and records go as JSON."""
+        told = []
+        for text in batch["job"]:
+            given = json.loads(str(text))
+            rows = tuple(BulkRow(**row) for row in given["rows"])
+            job = VideoJob(given["video"], rows)
+            told.append(json.dumps(list(answer_job(self._model, job))))
+        return {"records": told}
+
+
+def answer_on_ray(
+    jobs: Sequence[VideoJob],
+    loader: Loader,
+    num_workers: int,
+    *,
+    address: str = LOCAL,
+    gpus_per_worker: float | None = None,
+) -> Iterator[Record]:
+    """Answer on a Ray cluster; Ray runs again what a killed worker had at work.
+
+    Args:
+        jobs: The videos with their rows; every machine must reach the files.
+        loader: Loads the model, in each actor once.
+        num_workers: Actors.
+        address: Of the cluster, ``"auto"`` for the one of this machine; ``"local"``
+            starts one here for this run.
+        gpus_per_worker: GPUs of each actor; by default one where the cluster has one
+            for each, else none.
+
+    Yields:
+        One record a row, the rows of a video together, as soon as Ray has them.
+
+    Raises:
+        ImportError: Ray is not installed.
+        ConnectionError: There is no cluster at the address.
+    """
+    ray = _import_ray()
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        _start(ray, address, num_workers)
+    try:
+        yield from _stream(ray, jobs, loader, num_workers, gpus_per_worker)
+    finally:
+        if is_ours:
+            ray.shutdown()
+
+
+def _stream(
+    ray: Any,
+    jobs: Sequence[VideoJob],
+    loader: Loader,
+    num_workers: int,
+    gpus_per_worker: float | None,
+) -> Iterator[Record]:
+    num_workers = min(num_workers, len(jobs))
+    context = ray.data.DataContext.get_current()
+    context.max_errored_blocks = -1  # a video that fails does not fail the others
+    context.enable_progress_bars = False
+    if gpus_per_worker is None:
+        num_gpus = ray.cluster_resources().get("GPU", 0)
+        gpus_per_worker = 1.0 if num_gpus >= num_workers else 0.0
+    items = [{"job": json.dumps(asdict(job))} for job in jobs]
+    told = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        RayAsker,
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=num_workers),
+        fn_constructor_args=(loader,),
+        num_gpus=gpus_per_worker or None,
+        max_restarts=-1,
+        max_task_retries=MAX_ATTEMPTS - 1,
+    )
+    for row in told.iter_rows():
+        yield from json.loads(row["records"])
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ImportError(
+            "Ray is not installed; install it with: pip install 'dynfocus[ray]'"
+        ) from error
+    return ray
+
+
+def _start(ray: Any, address: str, num_workers: int) -> None:
+    """Join a cluster, or start one here that has a core for every actor and one more."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
+    if address == LOCAL:
+        options |= {"num_cpus": num_workers + 1, "include_dashboard": False}
+    ray.init(address=address, **options)
+    _logger.info("Ray runs with %s", ray.cluster_resources())

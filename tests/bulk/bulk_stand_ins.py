@@ -1,0 +1,73 @@
+"""A model that is no model, for workers: it logs what it does and dies on command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from dynfocus.video import DamagedVideoWarning, UnreadableVideoError
+
+
+@dataclass(frozen=True)
+class StandInLoader:
+    """Loads the stand-in; ``kills`` and ``fails`` end the worker instead."""
+
+    folder: str
+    kills: bool = False
+    fails: bool = False
+
+    def __call__(self, number: int) -> StandInModel:
+        if self.kills:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fails:
+            raise ValueError("there is no model here")
+        return StandInModel(Path(self.folder))
+
+
+class StandInModel:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log("load")
+
+    def log(self, text: str) -> None:
+        with (self.folder / "log").open("a") as file:
+            file.write(f"{text} {os.getpid()}\n")
+
+    def index(self, video: str, *, fps: float, max_frames: int | None) -> Any:
+        self.log(f"index {video}")
+        name = Path(video).name
+        if "damaged" in name:
+            raise UnreadableVideoError(f"{video}: this is no video.")
+        if "missing" in name:
+            raise FileNotFoundError(2, "No such file or directory", video)
+        if "cut" in name:
+            warnings.warn(f"{name}: 3 frames are lost", DamagedVideoWarning, 2)
+        return SimpleNamespace(video=video, num_frames=max_frames or 7)
+
+    def ask(
+        self,
+        index: Any,
+        question: str,
+        *,
+        max_video_tokens: int | None,
+        max_new_tokens: int,
+    ) -> Any:
+        self.log(f"ask {index.video} {question}")
+        flag = self.folder / "killed"
+        if question == "die once?" and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if question == "die?":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if question == "too long?":
+            raise ValueError("the prompt has too many tokens; ask for less")
+        if question == "slow?":
+            time.sleep(0.2)
+        text = f"{Path(index.video).name}: {question}"
+        return SimpleNamespace(text=text, tokens=12, seconds=0.5)
