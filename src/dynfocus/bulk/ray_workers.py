@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,25 +18,43 @@ _logger = logging.getLogger(__name__)
 LOCAL = "local"
 
 
+class Attempts:
+    """An actor that outlives the others and counts how often a video was begun."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def begin(self, video: str) -> int:
+        """Count one more attempt and tell how many there were."""
+        self._counts[video] += 1
+        return self._counts[video]
+
+
 class RayAsker:
     """An actor of Ray Data: loads the model once, then takes one video after the other.
 
     Args:
         loader: Loads the model.
+        attempts: The actor that counts.
     """
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, attempts: Any) -> None:
         self._model = loader(0)  # Ray shows each actor its own GPUs alone
+        self._attempts = attempts
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Answer the rows of each video of a batch; rows and records go as JSON."""
-        told = []
-        for text in batch["job"]:
-            given = json.loads(str(text))
-            rows = tuple(BulkRow(**row) for row in given["rows"])
-            job = VideoJob(given["video"], rows)
-            told.append(json.dumps(list(answer_job(self._model, job))))
-        return {"records": told}
+        return {"records": [self._answer(str(text)) for text in batch["job"]]}
+
+    def _answer(self, text: str) -> str:
+        """Answer the rows of a video, unless it ended every worker that tried."""
+        import ray
+
+        given = json.loads(text)
+        if ray.get(self._attempts.begin.remote(given["video"])) > MAX_ATTEMPTS:
+            return "[]"
+        rows = tuple(BulkRow(**row) for row in given["rows"])
+        return json.dumps(list(answer_job(self._model, VideoJob(given["video"], rows))))
 
 
 def answer_on_ray(
@@ -58,7 +77,8 @@ def answer_on_ray(
             for each, else none.
 
     Yields:
-        One record a row, the rows of a video together, as soon as Ray has them.
+        One record a row, the rows of a video together, as soon as Ray has them; none
+        for a video that ended `MAX_ATTEMPTS` workers.
 
     Raises:
         ImportError: Ray is not installed.
@@ -85,19 +105,19 @@ def _stream(
     num_workers = min(num_workers, len(jobs))
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1  # a video that fails does not fail the others
-    context.enable_progress_bars = False
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if gpus_per_worker is None:
         num_gpus = ray.cluster_resources().get("GPU", 0)
         gpus_per_worker = 1.0 if num_gpus >= num_workers else 0.0
+    attempts = ray.remote(num_cpus=0)(Attempts).remote()
     items = [{"job": json.dumps(asdict(job))} for job in jobs]
     told = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         RayAsker,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=num_workers),
-        fn_constructor_args=(loader,),
+        fn_constructor_args=(loader, attempts),
         num_gpus=gpus_per_worker or None,
-        max_restarts=-1,
-        max_task_retries=MAX_ATTEMPTS - 1,
     )
     for row in told.iter_rows():
         yield from json.loads(row["records"])

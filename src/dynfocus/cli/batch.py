@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -103,7 +102,6 @@ def batch(
         raise typer.BadParameter("--index-only and --no-index leave nothing to do")
     from dynfocus.bulk import run_bulk
 
-    logging.basicConfig(format="dynfocus: %(message)s", level=logging.WARNING)
     defaults = {
         "fps": fps,
         "max_frames": max_frames,

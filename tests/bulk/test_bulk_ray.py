@@ -1,0 +1,55 @@
+"""Over Ray Data: two actors, one killed in the middle, a run that was stopped before."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from bulk_stand_ins import StandInLoader
+
+from dynfocus.bulk import answer_on_ray, run_bulk
+
+TIMEOUT_SECONDS = 600
+
+
+def test_a_killed_actor_loses_nothing_and_repeats_nothing(tmp_path, logged):
+    pytest.importorskip("ray.data", reason="the extra dynfocus[ray] is not installed")
+    import ray_run
+
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, ray_run.__file__, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary == {"num_rows": 13, "num_earlier": 3, "num_failed": 1}
+    lines = (tmp_path / "a.jsonl").read_text().splitlines()
+    records = {record["id"]: record for record in map(json.loads, lines)}
+    rows = ray_run.make_rows()
+    assert len(lines) == len(records) == len(rows)
+    assert set(records) == {row.id for row in rows}
+    assert records["damaged"]["error"] == "damaged.mp4: this is no video."
+    assert records["3/die once?"]["answer"] == "v3.mp4: die once?"
+    counts = logged()
+    assert counts["ask v3.mp4 die once?"] == 2  # the killed, and the one after it
+    assert counts["ask v0.mp4 slow?"] == 1  # told before
+    assert counts["load"] <= 1 + 3
+
+
+def test_without_ray_the_extra_is_named(tmp_path, make_rows, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    answerer = partial(
+        answer_on_ray, loader=StandInLoader(str(tmp_path)), num_workers=2
+    )
+    with pytest.raises(ImportError, match=r"pip install 'dynfocus\[ray\]'"):
+        run_bulk(make_rows(1, "What?"), tmp_path / "a.jsonl", answerer)
