@@ -14,7 +14,7 @@ from bulk_stand_ins import StandInLoader
 
 from dynfocus.bulk import answer_on_ray, run_bulk
 
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 900
 
 
 def test_a_killed_actor_loses_nothing_and_repeats_nothing(tmp_path, logged):

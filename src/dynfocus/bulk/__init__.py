@@ -1,7 +1,7 @@
 """Questions in bulk: rows in, records out, on this machine or on many."""
 
-from dynfocus.bulk.answers_file import AnswersFile, Record
-from dynfocus.bulk.asking import Loader, ModelLoader, answer_job
+from dynfocus.bulk.answers_file import AnswersFile
+from dynfocus.bulk.asking import ModelLoader, answer_job
 from dynfocus.bulk.ray_workers import answer_on_ray
 from dynfocus.bulk.rows import BulkRow, VideoJob, group_by_video, read_rows
 from dynfocus.bulk.running import BulkSummary, run_bulk
@@ -12,9 +12,7 @@ __all__ = [
     "BrokenWorkerError",
     "BulkRow",
     "BulkSummary",
-    "Loader",
     "ModelLoader",
-    "Record",
     "VideoJob",
     "answer_here",
     "answer_in_processes",
