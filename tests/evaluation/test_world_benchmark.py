@@ -1,7 +1,9 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from dynfocus.evaluation import (
     WorldBenchmark,
@@ -30,7 +32,10 @@ class Oracle:
         self.videos.append(path.name)
         assert path.is_file()
         assert fps == 1.0
-        return path
+        times = torch.arange(4.0).double()
+        return SimpleNamespace(
+            num_frames=4, features=SimpleNamespace(pts_seconds=times)
+        )
 
     def ask(self, index, question, *, max_video_tokens):
         frames = [

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dynfocus.evaluation.scoring import chance, is_right
 from dynfocus.models.answering import FocusedModel
 from dynfocus.models.dynfocus.frames import uniform_indices
@@ -125,8 +127,8 @@ def _ask_video(
             index, question.question, max_video_tokens=benchmark.max_video_tokens
         )
         cones = [frame.time for frame in answer.frames if frame.kind == "cone"]
-        spread = uniform_indices(len(answer.frames), len(cones)).tolist()
-        uniform = [answer.frames[index].time for index in spread]
+        spread = uniform_indices(index.num_frames, len(cones))
+        uniform = index.features.pts_seconds[torch.from_numpy(spread)].tolist()
         yield {
             "seed": seed,
             "duration": duration,
@@ -140,7 +142,7 @@ def _ask_video(
             "pair": question.pair,
             "tokens": answer.tokens,
             "seconds": round(answer.seconds, 4),
-            "cone_share": len(cones) / len(answer.frames),
+            "cone_share": len(cones) / index.num_frames,
             "evidence_seen": evidence_seen(question, cones),
             "uniform_seen": evidence_seen(question, uniform),
         }
