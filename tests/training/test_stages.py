@@ -17,8 +17,9 @@ from dynfocus.focus import num_video_tokens
 from dynfocus.models.chat import build_conversation
 from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
 from dynfocus.training import load_recipe, run_recipe, stages
+from dynfocus.training.batches import collate
 from dynfocus.training.conversation import encode_caption, encode_conversation
-from dynfocus.training.dataset import ConversationDataset, Layout, collate
+from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.features import FeatureCache
 from dynfocus.training.loop import train
 from dynfocus.training.sources import load_samples

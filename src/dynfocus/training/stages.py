@@ -24,9 +24,9 @@ from dynfocus.models.dynfocus import (
 )
 from dynfocus.models.dynfocus.prompts import VICUNA_CHAT_TEMPLATE
 from dynfocus.training.arguments import count_processes
+from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import (
     STAGE_TEMPLATES,
-    Collator,
     ConversationDataset,
     FrameReader,
     Layout,
@@ -39,6 +39,7 @@ from dynfocus.training.lora import (
     load_quantized,
     merge_adapters,
 )
+from dynfocus.training.packing import check_rows_are_apart
 from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import load_samples
 from dynfocus.training.vision import PIXEL_MEAN, PIXEL_STD
@@ -120,6 +121,8 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
     model, processor = _start(recipe)
     if settings.layout.template == "vicuna_v1":
         processor.chat_template = VICUNA_CHAT_TEMPLATE
+    if settings.layout.packed_tokens is not None:
+        check_rows_are_apart(model.language_model)
     _set_attention(model, recipe.schedule.attention)
     if adapters is not None:
         add_adapters(model, adapters)
