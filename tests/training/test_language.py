@@ -122,7 +122,10 @@ def test_log_samples_are_conversations(tokenizer):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": {"frames": 3}}, r"max_frames, num_questions, packed_tokens only, got \['frames'\]"),
+        (
+            {"data": {"frames": 3}},
+            r"max_frames, num_questions, packed_tokens only, got \['frames'\]",
+        ),
         ({"model": {"hidden_size": 3}}, r"got \['hidden_size'\]"),
         ({"start": {"model": "a"}}, r"got \{'model': 'a'\}"),
     ],

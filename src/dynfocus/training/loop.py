@@ -28,6 +28,7 @@ from dynfocus.provenance import source_commit
 from dynfocus.training.arguments import make_arguments, name_units
 from dynfocus.training.checkpoint import (
     find_checkpoint,
+    fingerprint_frozen,
     load_learned,
     mark_whole,
     remove_all,
@@ -79,7 +80,9 @@ class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
 class RecipeTrainer(Trainer):  # type: ignore[misc]
     """A Trainer that saves what learns, groups by length and reads the facts of batches."""
 
-    def __init__(self, *, job: Job, failures: FailureLog, **kwargs: Any) -> None:
+    def __init__(
+        self, *, job: Job, failures: FailureLog, frozen: str, **kwargs: Any
+    ) -> None:
         super().__init__(
             model=job.model,
             train_dataset=job.dataset,
@@ -88,6 +91,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         )
         self._lengths = job.lengths
         self._failures = failures
+        self._frozen = frozen
         self._meter = Meter()
         self.remove_callback(PrinterCallback)
         report = ProgressReport(self._meter, self.args.world_size)
@@ -143,7 +147,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()  # until each has written its random state
         if self.args.should_save:
             folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
-            mark_whole(folder, self.args.world_size)
+            mark_whole(folder, self.args.world_size, self._frozen)
 
     @property
     def _is_sharded(self) -> bool:
@@ -192,14 +196,16 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     logger.info("running on %s", arguments.device)  # here the processes connect
     set_seed(recipe.seed)
     job = make_job(recipe)
+    frozen = fingerprint_frozen(job.model)
     name_units(arguments, job.model)
     failures = FailureLog(output, job.max_failures)
     with arguments.main_process_first(local=False, desc="preparing the output"):
-        checkpoint = _prepare(recipe, arguments, failures, resume=resume)
+        checkpoint = _prepare(recipe, arguments, failures, frozen if resume else None)
     set_seed(recipe.seed)
     trainer = RecipeTrainer(
         job=job,
         failures=failures,
+        frozen=frozen,
         args=arguments,
         optimizers=(_optimizer(recipe, job.model), None),
         optimizer_cls_and_kwargs=_grouped_adamw(recipe, job.model),
@@ -217,18 +223,22 @@ def _prepare(
     recipe: Recipe,
     arguments: TrainingArguments,
     failures: FailureLog,
-    *,
-    resume: bool,
+    frozen: str | None,
 ) -> str | None:
-    """Make the output folder and find where to continue; the main process comes first."""
+    """Make the output folder and find where to continue; the main process comes first.
+
+    ``frozen``, the fingerprint of what does not learn, is None where nothing is resumed.
+    """
     output = Path(recipe.output)
     if arguments.should_save:
         output.mkdir(parents=True, exist_ok=True)
-        if resume:
+        if frozen is not None:
             remove_broken(output)
         else:
             remove_all(output)
-    checkpoint = find_checkpoint(output, arguments.world_size) if resume else None
+    checkpoint = None
+    if frozen is not None:
+        checkpoint = find_checkpoint(output, arguments.world_size, frozen)
     if arguments.should_save:
         failures.restore(_load_state(checkpoint).global_step if checkpoint else 0)
         (output / RECIPE_FILE).write_text(
