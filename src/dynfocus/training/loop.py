@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
+    PreTrainedModel,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -89,6 +91,8 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             data_collator=job.collator,
             **kwargs,
         )
+        # FSDP2 changes the model for good, so its plain form is kept for the result
+        self._plain = outline(job.model) if self.is_fsdp_enabled else None
         self._lengths = job.lengths
         self._failures = failures
         self._frozen = frozen
@@ -97,6 +101,8 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         report = ProgressReport(self._meter, self.args.world_size)
         self.callback_handler.callbacks.insert(0, report)
         self.add_callback(_FailureCheck(failures))
+        if self.is_fsdp_enabled:
+            self.add_callback(_WholeState())
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
         if self._lengths is None:
@@ -158,12 +164,25 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
 
         Every process must call this; the model is whole in the main process alone.
         """
-        model = self.accelerator.unwrap_model(self.model)
+        model = self._plain or self.accelerator.unwrap_model(self.model)
         if self._is_sharded:
             state = self.accelerator.get_state_dict(self.model_wrapped)
             if self.args.should_save:
                 model.load_state_dict(state, assign=True)
+                if isinstance(model, PreTrainedModel):
+                    model.tie_weights()
         return model
+
+
+def outline(model: nn.Module) -> nn.Module:
+    """Copy a model without memory for its weights."""
+    weightless: dict[int, Any] = {
+        id(weight): nn.Parameter(
+            torch.empty_like(weight, device="meta"), requires_grad=weight.requires_grad
+        )
+        for weight in model.parameters()
+    }
+    return copy.deepcopy(model, weightless)
 
 
 class _FailureCheck(TrainerCallback):  # type: ignore[misc]
@@ -183,6 +202,26 @@ class _FailureCheck(TrainerCallback):  # type: ignore[misc]
         self._failures.check()
 
 
+class _WholeState(TrainerCallback):  # type: ignore[misc]
+    """Give an optimizer state to weights that are never read, parts of the Q-Former.
+
+    FSDP2 refuses to load a checkpoint in which a weight that learns has none.
+    """
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Let weights without gradient and state have a gradient of zeros, once."""
+        known = kwargs["optimizer"].state
+        for weight in kwargs["model"].parameters():
+            if weight.requires_grad and weight.grad is None and weight not in known:
+                weight.grad = torch.zeros_like(weight)
+
+
 def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) -> Path:
     """Run a recipe to its end and return the folder that holds the result.
 
@@ -192,6 +231,8 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     them, share the work as ``schedule.sharding`` says.
     """
     output = Path(recipe.output)
+    if output.is_file():
+        raise ValueError(f"output: {output} is a file; name a folder for the run")
     arguments = make_arguments(recipe, output)
     logger.info("running on %s", arguments.device)  # here the processes connect
     set_seed(recipe.seed)
