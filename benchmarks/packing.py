@@ -102,7 +102,7 @@ def compare(data: ConversationDataset, size: int) -> list[str]:
 def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description="Padded against packed rows.")
-    parser.add_argument("--videos", type=int, default=48)
+    parser.add_argument("--videos", type=int, default=24)
     parser.add_argument("--longest", type=int, default=60, help="Seconds.")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--note", default="", help="A sentence on the machine.")

@@ -40,7 +40,7 @@ def launch(make_tiny, write_recipe, tmp_path):
         command += [str(tmp_path / output) for output in outputs]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=240
+            command, env=environment, capture_output=True, text=True, timeout=500
         )
 
     return run
