@@ -51,7 +51,9 @@ def history(output):
     return [entry for entry in state["log_history"] if "loss" in entry]
 
 
-@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
+@pytest.mark.parametrize(
+    "sharding", ["none", pytest.param("fsdp2", marks=pytest.mark.slow)]
+)
 def test_a_killed_process_loses_nothing(launch, tmp_path, sharding):
     # two samples a step: it dies in the fourth step
     broken = launch("whole", "killed@7", sharding=sharding)
