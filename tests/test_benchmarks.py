@@ -41,6 +41,7 @@ def test_table_9_and_10_are_measured_and_written(table9, tmp_path, capsys):
     words = [w for name, value in TINY.items() for w in (f"--{name}", str(value))]
     words += ["--frames", "40", "--lengths", "3", "30", "--repeats", "1"]
     words += ["--device", "cpu", "--dtype", "float32", "--built-tower-layers", "1"]
+    words += ["--clock", "core"]
     table9.main([*words, "--note", "The machine was shared.", "--out", str(tmp_path)])
     result = json.loads((tmp_path / "table9.json").read_text())
     page = (tmp_path / "table9.md").read_text()
@@ -48,6 +49,7 @@ def test_table_9_and_10_are_measured_and_written(table9, tmp_path, capsys):
     assert "The machine was shared." in page
     assert "--frames 40 --lengths 3 30" in page
     assert "The tower was built with 1 of 4 layers" in page
+    assert "Times are those of one core at work" in page
     assert set(result["table_9"]) == set(table9_page.PAPER_TABLE_9)
     assert all(row["milliseconds"] > 0 for row in result["table_9"].values())
     ways = [(r["frames"], r["way"], r["video_tokens"]) for r in result["table_10"]]
