@@ -118,3 +118,19 @@ def test_asking_twice_is_measured_and_written(monkeypatch, tmp_path, capsys):
     assert page.growth([10, 100], [3.0, 30.0]) == pytest.approx(1)
     assert page.growth([10], [3.0]) is None
     assert (tmp_path / "asking.png").stat().st_size > 1000
+
+
+def test_streaming_is_measured_and_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    streaming = importlib.import_module("streaming")
+    words = ["--videos", "1", "--seconds", "8", "--seed", "4", "--out", str(tmp_path)]
+    streaming.main(words)
+    assert capsys.readouterr().out == "1 of 1 videos\n"
+    document = json.loads((tmp_path / "streaming.json").read_text())
+    rows = {(row["frames_per_place"], row["way"]): row for row in document["rows"]}
+    assert len(rows) == 3 * 3
+    for way in (streaming.SESSION, streaming.UNFOLDED):  # when everything fits
+        assert rows[1, way]["needle"] == rows[1, streaming.OFFLINE]["needle"]
+    page = (tmp_path / "streaming.md").read_text()
+    assert "python benchmarks/streaming.py --videos 1" in page
+    assert page.count("| a quarter |") == 3
