@@ -21,8 +21,11 @@ Precision = Literal["float32", "float64", "bfloat16"]
 TILE = 1 << 24
 """Distances held at once: 64 MiB in single precision."""
 
-_SLICE = 1 << 22
-"""Coordinates shifted at once."""
+_SLICE = 1 << 23
+"""Coordinates shifted at once: 32 MiB in single precision."""
+
+_WIDTHS = (256, 2048)
+"""Narrowest and widest part of a point multiplied at once, for the caches' sake."""
 
 _ENTRIES = 1 << 21
 """Coordinates of the entries clustered at once: few enough for the caches."""
@@ -156,11 +159,12 @@ class Distances:
         """Compute a tile on the diagonal, ``[B, n, n]``, and the lengths of its points."""
         count = rows.stop - rows.start
         tile = self._lengths.new_zeros(self._x.shape[0], count, count)
-        step = min(max(count // 8, _PANEL[0]), _PANEL[1])
+        step = min(max(count // 512 * 64, _PANEL[0]), _PANEL[1])
         panels = [(i, min(i + step, count)) for i in range(0, count, step)]
-        with exact_products(self._x, self._precision):
-            for part in self._parts(count):
-                a = self._coordinates(rows, part)
+        parts, room = self._plan(count)
+        with _products_of(self._x, self._precision):
+            for part in parts:
+                a = self._coordinates(rows, part, room)
                 for start, stop in panels:
                     upper = tile[:, start:stop, start:]
                     upper.baddbmm_(a[:, start:stop], a[:, start:].mT, alpha=-2)
@@ -176,10 +180,12 @@ class Distances:
         num_entries = self._x.shape[0]
         shape = self._lengths[:, rows].shape[1], self._lengths[:, columns].shape[1]
         tile = self._lengths.new_zeros(num_entries, *shape)
-        with exact_products(self._x, self._precision):
-            for part in self._parts(max(shape)):
-                a = self._coordinates(rows, part)
-                tile.baddbmm_(a, self._coordinates(columns, part).mT, alpha=-2)
+        parts, room = self._plan(max(shape))
+        with _products_of(self._x, self._precision):
+            for part in parts:
+                a = self._coordinates(rows, part, room)
+                b = self._coordinates(columns, part, torch.empty_like(room))
+                tile.baddbmm_(a, b.mT, alpha=-2)
         return self._add_lengths(tile, rows, columns)
 
     def _add_lengths(
@@ -189,17 +195,19 @@ class Distances:
         tile += self._lengths[:, None, columns]
         return tile.clamp_(min=0)
 
-    def _parts(self, num_points: int) -> list[slice]:
-        """Cut the width so that the coordinates of so many points are not too many."""
+    def _plan(self, num_points: int) -> tuple[list[slice], Tensor]:
+        """Cut the width for so many points, and make room for the widest part."""
         width = _SLICE // max(1, self._x.shape[0] * num_points)
-        width = max(256, min(4096, width))
-        return [slice(i, i + width) for i in range(0, self._x.shape[2], width)]
+        width = max(_WIDTHS[0], min(_WIDTHS[1], width, self._x.shape[2]))
+        parts = [slice(i, i + width) for i in range(0, self._x.shape[2], width)]
+        return parts, self._lengths.new_empty(self._x.shape[0] * num_points * width)
 
-    def _coordinates(self, points: slice | Tensor, part: slice) -> Tensor:
-        """Return some coordinates of some points, shifted, 0 at masked points."""
+    def _coordinates(self, points: slice | Tensor, part: slice, room: Tensor) -> Tensor:
+        """Put some coordinates of some points into ``room``: shifted, 0 if masked."""
         wide = torch.promote_types(self._x.dtype, self._dtype)
-        values = self._x[:, points, part].to(wide) - self._shift[..., part].to(wide)
-        values = values.to(self._dtype)
+        values, shift = self._x[:, points, part].to(wide), self._shift[..., part]
+        room = room[: values.numel()].view(values.shape)
+        values = torch.sub(values, shift.to(wide), out=room)
         if self._masked is not None:
             values.masked_fill_(self._masked[:, points, None], 0)
         if self._precision == "bfloat16":
@@ -223,7 +231,7 @@ def entries_at_once(x: Tensor) -> int:
 
 
 @contextmanager
-def exact_products(x: Tensor, precision: Precision) -> Iterator[None]:
+def _products_of(x: Tensor, precision: Precision) -> Iterator[None]:
     """Multiply matrices in their own precision, whatever the caller's settings.
 
     Numbers that were rounded to bfloat16 lose nothing in the reduced products of the

@@ -172,7 +172,7 @@ def _locate(name: str | Path) -> str:
     else:
         folder = Path(name)
     if folder.is_dir():
-        check_folder(folder)
+        _check_folder(folder)
         return str(folder)
     if isinstance(name, str) and HUB_ID.fullmatch(name):
         return name
@@ -182,12 +182,7 @@ def _locate(name: str | Path) -> str:
     )
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that does not hold a DynFocus model with its processor.
-
-    Raises:
-        ValueError: Saying what the folder lacks.
-    """
+def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise ValueError(
             f"{folder} has no config.json; give a folder that save_pretrained wrote"

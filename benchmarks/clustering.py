@@ -1,0 +1,266 @@
+"""Measure density-peaks clustering against the dense form that is published.
+
+    python benchmarks/clustering.py
+
+T-DPC on films of pooled frames, 16 x 1408 wide, and S-DPC on 256 frames of 256 patches, each
+beside one dense `torch.cdist`, in one interleaved run; the centres beside those of the dense
+form in double precision; then many points at a smaller width. Memory is the growth of the
+process at its peak, as Linux counts it. Writes docs/results/clustering.md, .json and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from clustering_page import write_page
+from torch import Tensor
+
+from dynfocus.focus import FocusSettings, SpatialPrototypes, dpc_knn
+from dynfocus.provenance import describe_hardware, source_commit
+
+NUM_CLUSTERS, NUM_NEIGHBORS = 25, 5
+ROUNDING = 1e-5
+"""Scores that differ by less than this share differ by rounding alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What to cluster."""
+
+    lengths: list[int]
+    width: int
+    frames: int
+    patches: int
+    dim: int
+    long: int
+    long_width: int
+    draws: int
+
+
+def film(num_frames: int, width: int, seed: int = 0) -> Tensor:
+    """Draw frames of scenes of about 40 frames that wander a little, ``[1, T, C]``."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(num_frames, width, generator=draw).mul_(0.2)
+    for start in range(0, num_frames, 40):
+        x[start : start + 40] += torch.randn(width, generator=draw)
+        away = torch.linspace(0, 0.5, len(x[start : start + 40]))[:, None]
+        x[start : start + 40].addcmul_(away, torch.randn(1, width, generator=draw))
+    return x[None]
+
+
+def pictures(num_frames: int, num_patches: int, dim: int) -> Tensor:
+    """Draw patches that belong to twelve things, shape ``[F, N, D]``."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(num_frames, num_patches, dim, generator=draw).mul_(0.3)
+    for frame in x:
+        things = torch.randn(12, dim, generator=draw)
+        frame += things[torch.randint(12, (num_patches,), generator=draw)]
+    return x
+
+
+def dense_dpc(
+    x: Tensor, num_clusters: int, num_neighbors: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cluster as the published code does, with all distances at once.
+
+    Returns:
+        Centres ``[B, K]``, clusters ``[B, N]`` and scores ``[B, N]``.
+    """
+    far = torch.cdist(x, x) / x.shape[2] ** 0.5
+    nearest = far.topk(min(num_neighbors, x.shape[1]), dim=2, largest=False).values
+    density = (-nearest.square().mean(2)).exp()
+    denser = density[:, None] > density[:, :, None]
+    distance = far.where(denser, far.flatten(1).amax(1)[:, None, None]).amin(2)
+    score = density * distance
+    centers = score.topk(num_clusters, dim=1).indices
+    to_centers = far.gather(1, centers[..., None].expand(-1, -1, x.shape[1]))
+    return centers, to_centers.argmin(1), score
+
+
+def dense_spatial(x: Tensor) -> Tensor:
+    """Merge patches layer upon layer as the published code does, ``[F, M, D]``."""
+    settings, layers = FocusSettings.paper(), []
+    for count, neighbors in zip(
+        settings.num_spatial_prototypes, settings.num_spatial_neighbors, strict=True
+    ):
+        _, owner, score = dense_dpc(x, count, neighbors)
+        member = torch.nn.functional.one_hot(owner, count).to(x.dtype)
+        weights = member * score[..., None]
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+        x = weights.mT @ x
+        layers.append(x)
+    return torch.cat(layers, dim=1)
+
+
+def ways() -> dict[str, Callable[[Tensor], Any]]:
+    """Name the ways to cluster a film."""
+    plan = NUM_CLUSTERS, NUM_NEIGHBORS
+    return {
+        "dense": lambda x: dense_dpc(x, *plan),
+        "float32": lambda x: dpc_knn(x, *plan),
+        "bfloat16": lambda x: dpc_knn(x, *plan, precision="bfloat16"),
+        "float64": lambda x: dpc_knn(x, *plan, precision="float64"),
+    }
+
+
+def spatial_ways() -> dict[str, Callable[[Tensor], Any]]:
+    """Name the ways to cluster patches."""
+    return {"dense": dense_spatial, "float32": SpatialPrototypes(FocusSettings.paper())}
+
+
+def measure(
+    cases: dict[str, Callable[[Tensor], Any]], x: Tensor, repeats: int
+) -> dict[str, dict[str, float]]:
+    """Give the median seconds of each way, wall and CPU, taking turns."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
+    for turn in range(repeats + 1):
+        for name, work in cases.items():
+            start, start_cpu = time.perf_counter(), time.process_time()
+            work(x)
+            if turn:  # the first turn warms up
+                took = time.perf_counter() - start, time.process_time() - start_cpu
+                times[name].append(took)
+    return {
+        name: {
+            "seconds": statistics.median(wall for wall, _ in turns),
+            "cpu_seconds": statistics.median(cpu for _, cpu in turns),
+            "least_seconds": min(wall for wall, _ in turns),
+        }
+        for name, turns in times.items()
+    }
+
+
+def agreement(x: Tensor) -> dict[str, dict[str, float]]:
+    """Compare each precision with the dense form in double precision."""
+    count = min(NUM_CLUSTERS, x.shape[1])
+    centers, owner, score = (t[0] for t in dense_dpc(x.double(), count, NUM_NEIGHBORS))
+    last = score[centers].min()
+    rows = {}
+    for way in ("float32", "bfloat16"):
+        result = ways()[way](x)
+        found = result.centers[0]
+        missed = found[~torch.isin(found, centers)]
+        serious = (score[missed] - last).abs() > ROUNDING * last
+        by_point = found[result.assignment[0]] == centers[owner]
+        error = (result.score[0].double() - score).abs() / score.clamp(min=1e-30)
+        rows[way] = {
+            "centers": count,
+            "same_centers": count - len(missed),
+            "missed_beyond_rounding": int(serious.sum()),
+            "same_assignment": float(by_point.double().mean()),
+            "score_error": float(error.median()),
+            "largest_score_error": float(error[centers].max()),
+        }
+    return rows
+
+
+def grown(work: Callable[[Tensor], Any], x: Tensor) -> float:
+    """Give the MiB by which a piece of work makes this process grow at most (Linux)."""
+    ctypes.CDLL(None).malloc_trim(0)  # so that it finds no room left by others
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _status("VmRSS")
+    work(x)
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{name}:"))
+    return int(line.split()[1]) / 1024
+
+
+def measure_long(counts: list[int], width: int) -> list[dict[str, float]]:
+    """Cluster many points, once for each count."""
+    rows = []
+    for count in counts:
+        x, start = film(count, width), time.perf_counter()
+        mebibytes = grown(ways()["float32"], x)
+        seconds = time.perf_counter() - start
+        rows.append({"points": count, "seconds": seconds, "mebibytes": mebibytes})
+        sys.stderr.write(f"{rows[-1]}\n")
+    return rows
+
+
+def run(sizes: Sizes, repeats: int) -> dict[str, Any]:
+    """Measure everything."""
+    temporal, memory = {}, {}
+    shown = {name: ways()[name] for name in ("dense", "float32", "bfloat16")}
+    for length in sizes.lengths:
+        temporal[length] = measure(shown, film(length, sizes.width), repeats)
+        memory[length] = {
+            way: grown(shown[way], film(length, sizes.width))
+            for way in ("dense", "float32")
+        }
+        sys.stderr.write(f"T={length}: {temporal[length]}\n")
+    patches = pictures(sizes.frames, sizes.patches, sizes.dim)
+    spatial = measure(spatial_ways(), patches, repeats)
+    for way, row in spatial.items():
+        row["mebibytes"] = grown(spatial_ways()[way], patches)
+    sys.stderr.write(f"S-DPC: {spatial}\n")
+    agreements = {
+        length: [
+            agreement(film(length, sizes.width, seed))
+            for seed in range(sizes.draws if length <= 1000 else 1)
+        ]
+        for length in [n for n in sizes.lengths if n <= 2000][-3:]
+    }
+    sys.stderr.write(f"agreement: {agreements}\n")
+    counts = [sizes.long // part for part in (8, 4, 2, 1)]
+    return {
+        "temporal": temporal,
+        "memory": memory,
+        "spatial": spatial,
+        "agreement": agreements,
+        "long": measure_long(counts, sizes.long_width),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print and write the results."""
+    parser = argparse.ArgumentParser(description="Time and memory of clustering.")
+    lengths = [250, 500, 1000, 2000, 4000]
+    parser.add_argument("--lengths", type=int, nargs="+", default=lengths)
+    parser.add_argument("--width", type=int, default=16 * 1408)
+    parser.add_argument("--frames", type=int, default=256, help="Frames of S-DPC.")
+    parser.add_argument("--patches", type=int, default=256)
+    parser.add_argument("--dim", type=int, default=1408)
+    parser.add_argument("--long", type=int, default=100_000, help="Many points.")
+    parser.add_argument("--long-width", type=int, default=256)
+    parser.add_argument(
+        "--draws", type=int, default=4, help="Films to compare centres."
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--note", default="", help="A sentence on the machine.")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results"
+    )
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    names = Sizes.__dataclass_fields__
+    sizes = Sizes(**{name: getattr(given, name) for name in names})
+    words = " ".join(sys.argv[1:] if arguments is None else arguments)
+    result = {
+        "command": f"python benchmarks/clustering.py {words}".strip(),
+        "commit": source_commit(),
+        "hardware": describe_hardware(),
+        "note": given.note,
+        "repeats": given.repeats,
+        "sizes": {name: getattr(sizes, name) for name in names},
+        **run(sizes, given.repeats),
+    }
+    print(write_page(result, given.out))  # noqa: T201
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main()
