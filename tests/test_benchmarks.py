@@ -42,6 +42,7 @@ def test_table_9_and_10_are_measured_and_written(table9, tmp_path, capsys):
     words = [w for name, value in TINY.items() for w in (f"--{name}", str(value))]
     words += ["--frames", "40", "--lengths", "3", "30", "--repeats", "1"]
     words += ["--device", "cpu", "--dtype", "float32", "--built-tower-layers", "1"]
+    words += ["--clock", "core"]
     table9.main([*words, "--note", "The machine was shared.", "--out", str(tmp_path)])
     result = json.loads((tmp_path / "table9.json").read_text())
     page = (tmp_path / "table9.md").read_text()
@@ -49,6 +50,7 @@ def test_table_9_and_10_are_measured_and_written(table9, tmp_path, capsys):
     assert "The machine was shared." in page
     assert "--frames 40 --lengths 3 30" in page
     assert "The tower was built with 1 of 4 layers" in page
+    assert "Times are those of one core at work" in page
     assert set(result["table_9"]) == set(table9_page.PAPER_TABLE_9)
     assert all(row["milliseconds"] > 0 for row in result["table_9"].values())
     ways = [(r["frames"], r["way"], r["video_tokens"]) for r in result["table_10"]]
@@ -117,6 +119,22 @@ def test_asking_twice_is_measured_and_written(monkeypatch, tmp_path, capsys):
     assert page.growth([10, 100], [3.0, 30.0]) == pytest.approx(1)
     assert page.growth([10], [3.0]) is None
     assert (tmp_path / "asking.png").stat().st_size > 1000
+
+
+def test_streaming_is_measured_and_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    streaming = importlib.import_module("streaming")
+    words = ["--videos", "1", "--seconds", "8", "--seed", "4", "--out", str(tmp_path)]
+    streaming.main(words)
+    assert capsys.readouterr().out == "1 of 1 videos\n"
+    document = json.loads((tmp_path / "streaming.json").read_text())
+    rows = {(row["frames_per_place"], row["way"]): row for row in document["rows"]}
+    assert len(rows) == 3 * 3
+    for way in (streaming.SESSION, streaming.UNFOLDED):  # when everything fits
+        assert rows[1, way]["needle"] == rows[1, streaming.OFFLINE]["needle"]
+    page = (tmp_path / "streaming.md").read_text()
+    assert "python benchmarks/streaming.py --videos 1" in page
+    assert page.count("| a quarter |") == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")

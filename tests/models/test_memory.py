@@ -129,3 +129,19 @@ def test_the_shipped_model_answers_in_few_bits(tmp_path, quantize):
     encoding = focused.model.cooperative_encoding
     assert type(encoding.key_projector) is torch.nn.Linear
     assert focused.ask(made.path, question.question).text == question.answer
+
+
+def test_training_alone_quantises_the_scales_too(monkeypatch):
+    monkeypatch.setattr(memory, "import_quantizer", lambda: None)
+    asked = memory.quantization_config("4bit", torch.float16)
+    taught = memory.quantization_config("4bit", torch.bfloat16, is_training=True)
+    assert not asked.bnb_4bit_use_double_quant
+    assert taught.bnb_4bit_use_double_quant
+    assert asked.bnb_4bit_compute_dtype == torch.float16
+    for config in (asked, taught):
+        assert config.bnb_4bit_quant_type == "nf4"
+        assert config.llm_int8_skip_modules == list(memory.KEPT_WHOLE)
+    whole = [
+        memory.quantization_config("8bit", torch.float16, is_training=t) for t in (0, 1)
+    ]
+    assert whole[0].to_dict() == whole[1].to_dict()

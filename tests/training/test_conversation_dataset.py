@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 from dynfocus.focus import num_video_tokens
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM
 from dynfocus.training import run_recipe
+from dynfocus.training.batches import Collator
 from dynfocus.training.conversation import IGNORED
 from dynfocus.training.dataset import (
-    Collator,
     ConversationDataset,
     FrameReader,
     Layout,

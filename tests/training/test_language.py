@@ -122,7 +122,10 @@ def test_log_samples_are_conversations(tokenizer):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": {"frames": 3}}, r"max_frames, num_questions only, got \['frames'\]"),
+        (
+            {"data": {"frames": 3}},
+            r"max_frames, num_questions, packed_tokens only, got \['frames'\]",
+        ),
         ({"model": {"hidden_size": 3}}, r"got \['hidden_size'\]"),
         ({"start": {"model": "a"}}, r"got \{'model': 'a'\}"),
     ],
@@ -138,3 +141,16 @@ def test_questions_are_kept_for_every_scene():
     for seed in range(40):
         lengths[len(log_conversation(seed, 10, 8))] += 1
     assert lengths[8] > 20
+
+
+def test_packed_logs_teach_what_padded_logs_teach(write_recipe):
+    losses = []
+    for name, data in (("padded", {}), ("packed", {"packed_tokens": 1000})):
+        small = {"max_frames": 12, "num_questions": 3, **data}
+        recipe = load_recipe(write_recipe(f"{name}.yaml", task="language", data=small))
+        torch.manual_seed(0)
+        job = make_language_job(recipe)
+        batch = job.collator([job.dataset[number] for number in range(4)])
+        losses.append(job.model(**batch).loss.item())
+    assert batch["position_ids"].shape[0] < 4
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)

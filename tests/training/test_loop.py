@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from functools import partial
 from multiprocessing import get_context
 
 import pytest
@@ -16,6 +17,7 @@ from torch.utils.data import Dataset
 from dynfocus.provenance import source_commit
 from dynfocus.training import load_recipe, loop
 from dynfocus.training.arguments import make_arguments
+from dynfocus.training.checkpoint import fingerprint_frozen
 from dynfocus.training.loop import EpochSampler, Job, train
 from dynfocus.training.optimizer import MuonWithAdamW
 
@@ -181,6 +183,44 @@ def test_a_run_killed_while_it_saved_continues_from_the_checkpoint_before(
     assert "checkpoint-4 was not written to its end and is removed" in caplog.text
     assert f"continuing from {tmp_path / 'killed' / 'checkpoint-2'}" in caplog.text
     assert log(tmp_path / "killed") == log(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_run_goes_on_beside_the_frozen_weights_of_its_start_alone(
+    write_recipe, tmp_path, is_same
+):
+    recipe = load_recipe(write_recipe(schedule=SCHEDULE))
+
+    def make_frozen(recipe, value=1.0, kill_at=None):
+        job = make_job(kill_at)(recipe)
+        job.model.first.weight.requires_grad_(False).fill_(value)
+        return job
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, partial(make_frozen, kill_at=9), resume=True)
+    if is_same:
+        train(recipe, make_frozen, resume=True)
+        assert len(log(tmp_path / "out")) == 7
+        return
+    with pytest.raises(ValueError, match="checkpoint-4 was trained beside other froz"):
+        train(recipe, partial(make_frozen, value=1.5), resume=True)
+    assert (tmp_path / "out" / "checkpoint-4").is_dir()
+    train(recipe, partial(make_frozen, value=1.5), resume=False)
+
+
+def test_the_fingerprint_is_of_all_that_does_not_learn():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(100, 100), nn.Linear(100, 2))
+    model[0].requires_grad_(False)
+    before = fingerprint_frozen(model)
+    model[1].weight.data += 1
+    assert fingerprint_frozen(model) == before
+    model[0].weight.data[0, 0] += 1
+    changed = fingerprint_frozen(model)
+    assert changed != before
+    model[0].weight.data[0, 0] -= 1
+    model[0].bfloat16()
+    assert fingerprint_frozen(model) not in (before, changed)
 
 
 def test_without_resume_a_run_starts_over(write_recipe, tmp_path):

@@ -96,7 +96,7 @@ def stop_3(self, args, state, control, **kwargs):
         ),
         (
             {"rank": 4, "alpha": 1, "quantization": "2bit"},
-            "lora.quantization must be one of none, 4bit, 8bit, got '2bit'",
+            "lora.quantization must be one of none, 8bit, 4bit, got '2bit'",
         ),
         ({"rank": 4, "alpha": 1, "r": 2}, "lora: unknown setting 'r'; known are rank"),
     ],

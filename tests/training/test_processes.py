@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dynfocus.training import run_recipe
+
 SCRIPT = Path(__file__).parent / "processes.py"
 SOURCES = [
     {"world_videos": {"num_videos": 2, "seconds": [5, 8]}},
@@ -25,19 +27,20 @@ def launch(make_tiny, write_recipe, tmp_path):
     model, processor = make_tiny()
     model.save_pretrained(tmp_path / "base")
     processor.save_pretrained(tmp_path / "base")
-    recipe = write_recipe(
-        start={"model": str(tmp_path / "base")},
-        data={"sources": SOURCES},
-        schedule={"num_steps": 5, "save_every": 2, "total_batch_size": 4},
-    )
+    settings = {"num_steps": 5, "save_every": 2, "total_batch_size": 4}
 
-    def run(*outputs):
+    def run(*outputs, sharding="none"):
+        recipe = write_recipe(
+            start={"model": str(tmp_path / "base")},
+            data={"sources": SOURCES},
+            schedule={**settings, "sharding": sharding},
+        )
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", "2", SCRIPT, recipe]
         command += [str(tmp_path / output) for output in outputs]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=240
+            command, env=environment, capture_output=True, text=True, timeout=500
         )
 
     return run
@@ -48,14 +51,18 @@ def history(output):
     return [entry for entry in state["log_history"] if "loss" in entry]
 
 
-def test_a_killed_process_loses_nothing(launch, tmp_path):
-    broken = launch("whole", "killed@7")  # two a step: in the fourth step
+@pytest.mark.parametrize(
+    "sharding", ["none", pytest.param("fsdp2", marks=pytest.mark.slow)]
+)
+def test_a_killed_process_loses_nothing(launch, tmp_path, sharding):
+    # two samples a step: it dies in the fourth step
+    broken = launch("whole", "killed@7", sharding=sharding)
     assert broken.returncode != 0
     assert "SIGKILL" in broken.stderr
     assert len(history(tmp_path / "whole")) == 5
     assert (tmp_path / "killed" / "checkpoint-2" / "whole.json").is_file()
     assert not (tmp_path / "killed" / "model").exists()
-    done = launch("killed")
+    done = launch("killed", sharding=sharding)
     assert done.returncode == 0, done.stderr
     assert "continuing from" in done.stderr
     assert history(tmp_path / "killed") == history(tmp_path / "whole")
@@ -64,3 +71,12 @@ def test_a_killed_process_loses_nothing(launch, tmp_path):
         for name in ("whole", "killed")
     )
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    alone = run_recipe(tmp_path / "recipe.yaml", [f"output={tmp_path / 'alone'}"])
+    losses, expected = (
+        [entry["loss"] for entry in history(tmp_path / name)]
+        for name in ("whole", "alone")
+    )
+    assert losses == pytest.approx(expected, abs=1e-3)
+    whole = load_file(alone / "model" / "model.safetensors")
+    assert set(one) == set(whole)
+    assert all(one[name].shape == tensor.shape for name, tensor in whole.items())

@@ -17,8 +17,9 @@ from dynfocus.focus import num_video_tokens
 from dynfocus.models.chat import build_conversation
 from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
 from dynfocus.training import load_recipe, run_recipe, stages
+from dynfocus.training.batches import collate
 from dynfocus.training.conversation import encode_caption, encode_conversation
-from dynfocus.training.dataset import ConversationDataset, Layout, collate
+from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.features import FeatureCache
 from dynfocus.training.loop import train
 from dynfocus.training.sources import load_samples
@@ -390,7 +391,8 @@ def test_a_run_can_start_over(stage_recipe, tmp_path):
     [
         (
             {"start": {"vision_tower": "no/tower", "language_model": "no/reader"}},
-            "start.language_model: folder no/reader does not exist; run the recipe",
+            "start.language_model: folder no/reader does not exist; make it first, "
+            "with the recipe before this one or with 'dynfocus assemble'",
         ),
         (
             {"start": {}},
@@ -407,6 +409,13 @@ def test_a_run_can_start_over(stage_recipe, tmp_path):
             "data: unknown setting 'source'; known are blocks, cache, fps, max_f",
         ),
         ({"data": {}}, "no sample found; name at least one source"),
+        ({"data": {"sources": 3}}, "data.sources must be a list, such as .*, got 3"),
+        ({"data": {"fps": "fast"}}, "data.fps must be a number above 0, got 'fast'"),
+        ({"data": {"max_frames": 0}}, "data.max_frames must be a whole number from 1"),
+        (
+            {"start": {"model": "src"}, "model": {}},
+            "src has no config.json; give a fol",
+        ),
         (
             {"model": {"focus": {"spatial_gate": True}}},
             "data.cache needs a frozen encoder",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dynfocus.models.dynfocus.prompts import IMAGE_MARK
 from dynfocus.world import make_questions, make_scene, render
 from dynfocus.world.conversations import (
     PLACEHOLDER,
@@ -147,3 +148,7 @@ def test_a_picture_is_asked_about_what_it_shows():
                 right = {"yes" if seen else "no"}
             assert right == {answer}
     assert num_samples > 20
+
+
+def test_the_mark_of_a_video_is_the_one_that_prompts_know():
+    assert PLACEHOLDER == IMAGE_MARK

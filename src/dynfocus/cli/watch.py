@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import queue
 import sys
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.ask import describe_cost
-from dynfocus.cli.console import load_model, plural, say, status_line, warn
+from dynfocus.cli.console import load_model, say, status_line, warn
 from dynfocus.cli.options import (
     DeviceMap,
     Dtype,
@@ -28,6 +22,7 @@ from dynfocus.cli.options import (
     examples,
     positive,
 )
+from dynfocus.cli.watching import Desk, Listener, describe_session
 
 if TYPE_CHECKING:
     from dynfocus.models import FocusedModel, Session
@@ -158,20 +153,20 @@ def watch(
         options=options,
         timeout_seconds=timeout,
     )
-    desk = _Desk(session, fixed, every, max_new_tokens, is_json=json)
-    typed = _Listener(questions == _STDIN) if listens else None
+    desk = Desk(session, fixed, every, max_new_tokens, is_json=json)
+    typed = Listener(questions == _STDIN) if listens else None
     try:
         _follow(reader, session, desk, typed)
         desk.close(typed)
     finally:
         if session.num_pushed:
-            say(f"Seen: {_describe(session)}.")
+            say(f"Seen: {describe_session(session)}.")
     if desk.num_failed:
         raise typer.Exit(1)
 
 
 def _follow(
-    reader: LiveReader, session: Session, desk: _Desk, typed: _Listener | None
+    reader: LiveReader, session: Session, desk: Desk, typed: Listener | None
 ) -> None:
     """Push frames as they come and answer what is due, until the video ends."""
     with reader, status_line(typed is None) as show:
@@ -179,117 +174,11 @@ def _follow(
             part = reader.read(_WAIT_SECONDS)
             if part is not None:
                 session.push(part.frames, part.times)
-                show(_describe(session))
+                show(describe_session(session))
                 desk.ask_due()
             if typed is not None and session.num_pushed:
                 for question in typed.arrived():
                     desk.ask(question)
-
-
-class _Desk:
-    """Ask questions when they are due and print the answers."""
-
-    def __init__(
-        self,
-        session: Session,
-        fixed: Sequence[str],
-        every: float | None,
-        max_new_tokens: int,
-        *,
-        is_json: bool,
-    ) -> None:
-        self.num_failed = 0
-        self._session = session
-        self._fixed = fixed
-        self._every = every
-        self._due = every
-        self._asked_at = -1
-        self._max_new_tokens = max_new_tokens
-        self._is_json = is_json
-
-    def ask_due(self) -> None:
-        """Ask the fixed questions if enough of the video was seen since."""
-        seen = self._session.seen_seconds
-        if self._every is None or self._due is None or seen < self._due - 1e-6:
-            return
-        while self._due <= seen + 1e-6:
-            self._due += self._every
-        self._ask_fixed()
-
-    def close(self, typed: _Listener | None) -> None:
-        """Ask a last time about the whole, and what was sent in until then."""
-        if self._asked_at < self._session.num_pushed:
-            self._ask_fixed()
-        if typed is not None:
-            for question in typed.rest():
-                self.ask(question)
-
-    def _ask_fixed(self) -> None:
-        self._asked_at = self._session.num_pushed
-        for question in self._fixed:
-            self.ask(question)
-
-    def ask(self, question: str) -> None:
-        """Answer one question in one line; report a user error and go on."""
-        if not question:
-            say(f"Seen: {_describe(self._session)}.")
-            return
-        seen = self._session.seen_seconds
-        held, stride = self._session.num_frames, self._session.stride
-        try:
-            answer = self._session.ask(question, max_new_tokens=self._max_new_tokens)
-        except ValueError as error:
-            self.num_failed += 1
-            say(f"dynfocus: {' '.join(str(error).split())}")
-            return
-        facts = {"seen_seconds": round(seen, 3), "num_frames": held, "stride": stride}
-        if self._is_json:
-            whole = answer.to_dict()
-            told = {
-                key: whole[key] for key in ("question", "text", "tokens", "seconds")
-            }
-            print(json.dumps(facts | told, ensure_ascii=False), flush=True)
-        else:
-            text = " ".join(answer.text.split())
-            print(f"{seen:.1f}\t{question}\t{text}", flush=True)
-        say(f"{describe_cost(answer)}; seen {_describe(self._session)}")
-
-
-class _Listener:
-    """Read questions from standard input in a thread, while the video is read."""
-
-    def __init__(self, waits_for_end: bool) -> None:
-        self._waits_for_end = waits_for_end
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        stream: Iterable[str] = sys.stdin
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            # A file of its own: a thread that waits in it does not hold up the exit.
-            stream = open(os.dup(sys.stdin.fileno()), encoding=sys.stdin.encoding)  # noqa: PTH123, SIM115
-        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
-        if sys.stdin.isatty():
-            say("Ask about what was seen, one question a line; Ctrl-C ends.")
-
-    def _read(self, stream: Iterable[str]) -> None:
-        for line in stream:
-            self._lines.put(line.strip())
-        self._lines.put(None)
-
-    def arrived(self) -> Iterable[str]:
-        """Yield what was asked since."""
-        while not self._lines.empty():
-            line = self._lines.get()
-            if line is None:
-                self._lines.put(None)  # the end stays the end
-                return
-            yield line
-
-    def rest(self) -> Iterable[str]:
-        """Yield what else is asked, to the end of input where that was wanted."""
-        if not self._waits_for_end:
-            yield from self.arrived()
-            return
-        while (line := self._lines.get()) is not None:
-            yield line
 
 
 def _fixed_questions(given: Sequence[str], file: str | None) -> list[str]:
@@ -307,16 +196,16 @@ def _check_call(
         raise typer.BadParameter(
             "the video and the questions cannot both come on standard input"
         )
-    if not fixed and questions != _STDIN and not (source != _STDIN and _has_terminal()):
+    if (
+        not fixed
+        and questions != _STDIN
+        and (source == _STDIN or not sys.stdin.isatty())
+    ):
         raise typer.BadParameter(
             "nothing is asked: give --ask or --questions, or type on a terminal"
         )
     if every is not None and not fixed:
         raise typer.BadParameter("--every needs questions from --ask or a file")
-
-
-def _has_terminal() -> bool:
-    return sys.stdin.isatty()
 
 
 def _input_options(words: Sequence[str]) -> dict[str, str]:
@@ -335,13 +224,3 @@ def _warn_if_meaningless(focused: FocusedModel, source: str) -> None:
             "the shipped nano model only knows FocusWorld videos, and nothing tells "
             "that this is one; name a model that knows the real world with --model"
         )
-
-
-def _describe(session: Session) -> str:
-    """Say in a few words how much was seen and what is held of it."""
-    num_held, stride = session.num_frames, session.stride
-    share = "" if stride == 1 else f", 1 in {stride}"
-    return (
-        f"{session.seen_seconds:.1f} s in {plural(session.num_pushed, 'frame')}, "
-        f"{num_held:,} held{share}"
-    )

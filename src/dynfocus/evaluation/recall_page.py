@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from dynfocus.evaluation.recall import UNIFORM, RecallPlan, summarise_recall
 from dynfocus.provenance import describe_hardware
@@ -100,6 +101,9 @@ def draw_recall(rows: Sequence[dict[str, Any]], plan: RecallPlan) -> Figure:
                 label=_label(row),
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_title(test.name)
         axes.set_xlabel("frames that are Cones, %")
     panels[0].set_ylabel("questions with a Cone in the evidence, %")

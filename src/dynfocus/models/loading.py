@@ -172,7 +172,7 @@ def _locate(name: str | Path) -> str:
     else:
         folder = Path(name)
     if folder.is_dir():
-        _check_folder(folder)
+        check_folder(folder)
         return str(folder)
     if isinstance(name, str) and HUB_ID.fullmatch(name):
         return name
@@ -182,7 +182,12 @@ def _locate(name: str | Path) -> str:
     )
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that does not hold a DynFocus model with its processor.
+
+    Raises:
+        ValueError: Saying what the folder lacks.
+    """
     if not (folder / "config.json").is_file():
         raise ValueError(
             f"{folder} has no config.json; give a folder that save_pretrained wrote"

@@ -177,8 +177,20 @@ def _remedy(
     return "no precision fits, so free memory or choose a smaller model"
 
 
-def quantization_config(quantize: str | None, dtype: torch.dtype) -> Any:
-    """Build what transformers needs to quantise the language model; None for nothing."""
+def quantization_config(
+    quantize: str | None, dtype: torch.dtype, *, is_training: bool = False
+) -> Any:
+    """Build what transformers needs to quantise the language model; None for nothing.
+
+    Training of adapters quantises the scales of 4 bits once more, as QLoRA does: it saves
+    0.4 bits a weight where optimizer and activations want the memory, and the adapters
+    learn to make up for the loss. Answering keeps them whole, since nothing makes up.
+
+    Args:
+        quantize: ``"8bit"``, ``"4bit"`` or None.
+        dtype: Precision that 4 bits are multiplied in; 8 bits follow their input.
+        is_training: Whether adapters learn on the weights.
+    """
     if quantize is None:
         return None
     if quantize not in QUANTIZATIONS:
@@ -196,6 +208,7 @@ def quantization_config(quantize: str | None, dtype: torch.dtype) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_use_double_quant=is_training,
         **options,
     )
 

@@ -89,11 +89,7 @@ def _sharing(plan: Schedule, sharding: str) -> dict[str, Any]:
     if sharding == "none":
         return {}
     if sharding == "fsdp2":
-        if not torch.cuda.is_available():
-            raise ValueError(
-                "schedule.sharding fsdp2 needs GPUs, and there is none here; set "
-                "schedule.sharding=none"
-            )
+        _need_gpus()
         return {"fsdp": True, "fsdp_config": fsdp_config(plan)}
     _need("deepspeed", f"schedule.sharding {sharding}")
     return {"deepspeed": deepspeed_config(plan)}
@@ -146,6 +142,15 @@ def deepspeed_config(plan: Schedule) -> dict[str, Any]:
         "train_micro_batch_size_per_gpu": "auto",
         "zero_allow_untested_optimizer": True,
     }
+
+
+def _need_gpus() -> None:
+    """Refuse FSDP2 on CPUs: accelerate would leave the model whole without a word."""
+    if not torch.cuda.is_available():
+        raise ValueError(
+            "schedule.sharding fsdp2 needs GPUs, and there is none here: accelerate "
+            "shards nothing on CPUs; set schedule.sharding to none, zero1 or zero2"
+        )
 
 
 def _need(package: str, setting: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerState
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS = "learned.safetensors"
 _MARK = "whole.json"
+_NUM_SAMPLED = 4096
 
 
 def save_learned(model: nn.Module, folder: Path) -> None:
@@ -47,24 +50,59 @@ def load_learned(model: nn.Module, folder: Path) -> None:
         parameter.data.copy_(tensors[name])
 
 
-def mark_whole(folder: Path, num_processes: int) -> None:
-    """Say that every process has written its part of a checkpoint."""
+def fingerprint_frozen(model: nn.Module) -> str:
+    """Hash what does not learn, which a checkpoint leaves to where the run starts.
+
+    Names, shapes and precisions count, and of each tensor up to 4096 values spread over
+    it from its first on; so it takes a moment at any size. Other training is always
+    seen; that single values were changed by hand may not be.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            values = parameter.detach().flatten()
+            values = values[:: max(1, -(-len(values) // _NUM_SAMPLED))].contiguous()
+            digest.update(f"{name} {tuple(parameter.shape)} {values.dtype}".encode())
+            digest.update(values.cpu().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def mark_whole(folder: Path, num_processes: int, frozen: str) -> None:
+    """Say that every process has written its part of a checkpoint.
+
+    Args:
+        folder: The checkpoint.
+        num_processes: Those that wrote it.
+        frozen: The fingerprint of what does not learn.
+    """
     part = folder / f".{_MARK}.part"
-    part.write_text(json.dumps({"num_processes": num_processes}), encoding="utf-8")
+    facts = {"num_processes": num_processes, "frozen": frozen}
+    part.write_text(json.dumps(facts), encoding="utf-8")
     part.replace(folder / _MARK)
 
 
-def find_checkpoint(output: Path, num_processes: int) -> str | None:
+def find_checkpoint(output: Path, num_processes: int, frozen: str) -> str | None:
     """Find the last checkpoint that was written to its end.
 
     Args:
         output: The folder of the run.
         num_processes: Processes of the run that would continue from it.
+        frozen: The fingerprint of what does not learn in that run.
+
+    Raises:
+        ValueError: If it was trained beside other frozen weights.
     """
     folder = _last_whole(output)
     if folder is None:
         return None
-    before = json.loads((folder / _MARK).read_text())["num_processes"]
+    facts = json.loads((folder / _MARK).read_text())
+    if facts.get("frozen", frozen) != frozen:
+        raise ValueError(
+            f"{folder} was trained beside other frozen weights than this run starts "
+            "with; put back what the recipe's start named then, or begin anew with "
+            "--no-resume or another output"
+        )
+    before = facts["num_processes"]
     if before != num_processes:
         logger.warning(
             "%s was written by %d processes and continues with %d: batches and losses "

@@ -27,14 +27,15 @@ from dynfocus.methods.connectors.dynamic import DynFocusConnector
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import count_patches
 from dynfocus.models.loading import load_parts
+from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import (
     STAGE_TEMPLATES,
-    Collator,
     ConversationDataset,
     Layout,
 )
 from dynfocus.training.features import medium_of
 from dynfocus.training.loop import Job
+from dynfocus.training.packing import check_rows_are_apart
 from dynfocus.training.patches import PatchCache
 from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import load_samples
@@ -57,7 +58,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 into the language model, ``focus`` is the rest of the connector and the text encoder."""
 
 _MODEL_KEYS = {"connector", "options", "trains", "stage"}
-_DATA_KEYS = {"sources", "cache", "fps", "max_frames"}
+_DATA_KEYS = {"sources", "cache", "fps", "max_frames", "packed_tokens"}
 
 
 class PreparedVideos:
@@ -198,10 +199,13 @@ def make_connector_job(recipe: Recipe) -> Job:
     )
     cache.fill([medium_of(sample)[1] for sample in samples])
     videos = PreparedVideos(cache, model)
-    template = STAGE_TEMPLATES[int(recipe.model.get("stage", 2))]
-    dataset = ConversationDataset(
-        samples, videos, processor, model.num_tokens, Layout(template=template)
+    layout = Layout(
+        template=STAGE_TEMPLATES[int(recipe.model.get("stage", 2))],
+        packed_tokens=recipe.data.get("packed_tokens"),
     )
+    if layout.packed_tokens is not None:
+        check_rows_are_apart(model.language_model)
+    dataset = ConversationDataset(samples, videos, processor, model.num_tokens, layout)
     return Job(
         model=model,
         dataset=dataset,

@@ -1,6 +1,6 @@
-"""Conversations with their videos become the samples and batches of a stage.
+"""Conversations with their videos become the samples of a stage.
 
-Letters: T frames of a video, S tokens of a sample, B samples of a batch.
+Letters: T frames of a video, S tokens of a sample.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from dynfocus.training.conversation import (
     encode_caption,
     encode_conversation,
     expand_blocks,
-    pad_rows,
-    pad_samples,
     padding_id,
 )
-from dynfocus.training.failures import SAMPLE_ERRORS, BatchFacts, Failure
+from dynfocus.training.failures import SAMPLE_ERRORS, Failure
 from dynfocus.training.features import load_frames, medium_of
+from dynfocus.training.packing import check_length
 from dynfocus.training.sources import Sample
 from dynfocus.world.conversations import PLACEHOLDER, parse_address
 
@@ -55,6 +54,9 @@ class Layout:
     """Text tokens of a sample, without its video's; what is beyond them is cut off."""
     max_question_tokens: int | None = None
     """Tokens of a question for the text encoder; of a longer one the end is kept."""
+    packed_tokens: int | None = None
+    """Samples of a batch stand one after another in rows of at most so many tokens, and
+    see nothing of each other; without it each has a padded row of its own."""
     seed: int = 0
     """Decides where later turns show the video."""
 
@@ -65,7 +67,7 @@ class Layout:
                     f"data.{name} must be one of {', '.join(known)}, got "
                     f"{getattr(self, name)!r}"
                 )
-        for name in ("max_text_tokens", "max_question_tokens"):
+        for name in ("max_text_tokens", "max_question_tokens", "packed_tokens"):
             limit = getattr(self, name)
             is_count = isinstance(limit, int) and not isinstance(limit, bool)
             if limit is not None and not (is_count and limit > 1):
@@ -188,7 +190,10 @@ class ConversationDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         try:
-            return self.encode(number)
+            encoded = self.encode(number)
+            if self.layout.packed_tokens is not None:
+                check_length(len(encoded["input_ids"]), self.layout.packed_tokens)
+            return encoded
         except SAMPLE_ERRORS as error:
             sample = self.samples[number]
             return {
@@ -364,71 +369,3 @@ def place_marks(
         parts = [VIDEO_TOKEN, words] if is_front else [words, VIDEO_TOKEN]
         marked[turn] = ("\n".join(parts), answer)
     return marked
-
-
-def collate(
-    samples: Sequence[dict[str, Any]],
-    pad_id: int,
-    question_pad_id: int | None = None,
-) -> dict[str, Any]:
-    """Pad a batch on the right and gather its videos and questions.
-
-    There is no attention mask: padding stands on the right, where a causal model never
-    looks back at it, and without a mask attention is faster.
-
-    Args:
-        samples: What a `ConversationDataset` gives, without failures.
-        pad_id: The language model's padding.
-        question_pad_id: The text encoder's; the same by default.
-    """
-    batch: dict[str, Any] = pad_samples(samples, pad_id)
-    del batch["attention_mask"]
-    seen = [sample for sample in samples if "shown" in sample]
-    if not seen:
-        return batch
-    asked = [question for sample in seen for question in sample["questions"]]
-    filler = pad_id if question_pad_id is None else question_pad_id
-    ids, mask = pad_rows(asked, filler)
-    batch["qformer_input_ids"] = ids
-    batch["qformer_attention_mask"] = mask.long()
-    if len(asked) > len(seen):
-        counts = torch.tensor([len(sample["questions"]) for sample in seen])
-        batch["block_videos"] = torch.arange(len(seen)).repeat_interleave(counts)
-    videos = [sample["shown"] for sample in seen]
-    if not isinstance(videos[0], Pixels):
-        return {**batch, "video_features": videos}
-    return {
-        **batch,
-        "pixel_values_videos": torch.cat([video.pixel_values for video in videos]),
-        "video_pts_seconds": torch.cat([video.pts_seconds for video in videos]),
-        "video_num_frames": torch.tensor([video.num_frames for video in videos]),
-    }
-
-
-class Collator:
-    """Make batches, leave out what failed and say so.
-
-    Args:
-        dataset: Where the samples come from.
-        blank_video: What a batch without a video shows; nothing by default.
-    """
-
-    def __init__(self, dataset: ConversationDataset, blank_video: Any = None) -> None:
-        self._blank = dataset.blank(blank_video)
-        self._needs_video = blank_video is not None
-        self._pad_id = padding_id(dataset.tokenizer)
-        self._question_pad_id = padding_id(dataset.processor.qformer_tokenizer)
-
-    def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Make a batch of what the dataset gave."""
-        whole = [sample for sample in samples if "failure" not in sample]
-        facts = BatchFacts(
-            num_tokens=sum(len(sample["input_ids"]) for sample in whole),
-            num_frames=sum(s["shown"].num_frames for s in whole if "shown" in s),
-            num_cut=sum("is_cut" in sample for sample in whole),
-            failures=tuple(s["failure"] for s in samples if "failure" in s),
-        )
-        lacks_video = not any("shown" in sample for sample in whole)
-        if not whole or (self._needs_video and lacks_video):
-            whole.append(self._blank)
-        return {**collate(whole, self._pad_id, self._question_pad_id), "facts": facts}

@@ -66,6 +66,8 @@ class FeatureCache:
                 "text_side 'frame_queries' train it, so leave data.cache out"
             )
         self.folder = Path(folder)
+        if self.folder.is_file():
+            raise ValueError(f"data.cache: {folder} is a file; name a folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.model = model
         self.processor = processor

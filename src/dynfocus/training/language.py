@@ -6,6 +6,8 @@ written logs of FocusWorld scenes, one mark a frame, and questions about them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from transformers import (
 from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
 from dynfocus.training.conversation import encode_conversation, pad_samples
 from dynfocus.training.loop import Job
+from dynfocus.training.packing import pack_samples, plan_rows
 from dynfocus.training.recipe import Recipe
 from dynfocus.world.questions import make_questions
 from dynfocus.world.scene import Scene, make_scene
@@ -166,22 +169,19 @@ def default_language_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
 
 def make_language_job(recipe: Recipe) -> Job:
     """Build the job of task ``language``: tokenizer and language model from scratch."""
-    known = {"max_frames", "num_questions"}
+    known = {"max_frames", "num_questions", "packed_tokens"}
     unknown = set(recipe.model) | (set(recipe.data) - known)
     if unknown or recipe.start:
         raise ValueError(
             f"task language takes data settings {', '.join(sorted(known))} only, "
             f"got {sorted(unknown) or dict(recipe.start)}"
         )
+    settings = {name: int(value) for name, value in recipe.data.items()}
+    packed_tokens = settings.pop("packed_tokens", None)
     tokenizer = train_tokenizer()
     model = LlamaForCausalLM(default_language_config(tokenizer))
     plan = recipe.schedule
-    dataset = LogDataset(
-        tokenizer,
-        recipe.seed,
-        plan.num_samples(),
-        **{k: int(v) for k, v in recipe.data.items()},
-    )
+    dataset = LogDataset(tokenizer, recipe.seed, plan.num_samples(), **settings)
 
     def finish(trained: nn.Module, output: Path) -> None:
         assert isinstance(trained, LlamaForCausalLM)
@@ -192,5 +192,16 @@ def make_language_job(recipe: Recipe) -> Job:
         model=model,
         dataset=dataset,
         finish=finish,
-        collator=lambda samples: pad_samples(samples, int(tokenizer.pad_token_id)),
+        collator=partial(
+            _collate, pad_id=int(tokenizer.pad_token_id), packed_tokens=packed_tokens
+        ),
     )
+
+
+def _collate(
+    samples: Sequence[dict[str, Tensor]], *, pad_id: int, packed_tokens: int | None
+) -> dict[str, Any]:
+    if packed_tokens is None:
+        return dict(pad_samples(samples, pad_id))
+    lengths = [len(sample["input_ids"]) for sample in samples]
+    return pack_samples(samples, plan_rows(lengths, packed_tokens), pad_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
+    PreTrainedModel,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -28,6 +30,7 @@ from dynfocus.provenance import source_commit
 from dynfocus.training.arguments import make_arguments, name_units
 from dynfocus.training.checkpoint import (
     find_checkpoint,
+    fingerprint_frozen,
     load_learned,
     mark_whole,
     remove_all,
@@ -79,20 +82,27 @@ class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
 class RecipeTrainer(Trainer):  # type: ignore[misc]
     """A Trainer that saves what learns, groups by length and reads the facts of batches."""
 
-    def __init__(self, *, job: Job, failures: FailureLog, **kwargs: Any) -> None:
+    def __init__(
+        self, *, job: Job, failures: FailureLog, frozen: str, **kwargs: Any
+    ) -> None:
         super().__init__(
             model=job.model,
             train_dataset=job.dataset,
             data_collator=job.collator,
             **kwargs,
         )
+        # FSDP2 changes the model for good, so its plain form is kept for the result
+        self._plain = outline(job.model) if self.is_fsdp_enabled else None
         self._lengths = job.lengths
         self._failures = failures
+        self._frozen = frozen
         self._meter = Meter()
         self.remove_callback(PrinterCallback)
         report = ProgressReport(self._meter, self.args.world_size)
         self.callback_handler.callbacks.insert(0, report)
         self.add_callback(_FailureCheck(failures))
+        if self.is_fsdp_enabled:
+            self.add_callback(_WholeState())
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
         if self._lengths is None:
@@ -143,7 +153,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()  # until each has written its random state
         if self.args.should_save:
             folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
-            mark_whole(folder, self.args.world_size)
+            mark_whole(folder, self.args.world_size, self._frozen)
 
     @property
     def _is_sharded(self) -> bool:
@@ -154,12 +164,25 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
 
         Every process must call this; the model is whole in the main process alone.
         """
-        model = self.accelerator.unwrap_model(self.model)
+        model = self._plain or self.accelerator.unwrap_model(self.model)
         if self._is_sharded:
             state = self.accelerator.get_state_dict(self.model_wrapped)
             if self.args.should_save:
                 model.load_state_dict(state, assign=True)
+                if isinstance(model, PreTrainedModel):
+                    model.tie_weights()
         return model
+
+
+def outline(model: nn.Module) -> nn.Module:
+    """Copy a model without memory for its weights."""
+    weightless: dict[int, Any] = {
+        id(weight): nn.Parameter(
+            torch.empty_like(weight, device="meta"), requires_grad=weight.requires_grad
+        )
+        for weight in model.parameters()
+    }
+    return copy.deepcopy(model, weightless)
 
 
 class _FailureCheck(TrainerCallback):  # type: ignore[misc]
@@ -179,6 +202,26 @@ class _FailureCheck(TrainerCallback):  # type: ignore[misc]
         self._failures.check()
 
 
+class _WholeState(TrainerCallback):  # type: ignore[misc]
+    """Give an optimizer state to weights that are never read, parts of the Q-Former.
+
+    FSDP2 refuses to load a checkpoint in which a weight that learns has none.
+    """
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Let weights without gradient and state have a gradient of zeros, once."""
+        known = kwargs["optimizer"].state
+        for weight in kwargs["model"].parameters():
+            if weight.requires_grad and weight.grad is None and weight not in known:
+                weight.grad = torch.zeros_like(weight)
+
+
 def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) -> Path:
     """Run a recipe to its end and return the folder that holds the result.
 
@@ -188,18 +231,22 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     them, share the work as ``schedule.sharding`` says.
     """
     output = Path(recipe.output)
+    if output.is_file():
+        raise ValueError(f"output: {output} is a file; name a folder for the run")
     arguments = make_arguments(recipe, output)
     logger.info("running on %s", arguments.device)  # here the processes connect
     set_seed(recipe.seed)
     job = make_job(recipe)
+    frozen = fingerprint_frozen(job.model)
     name_units(arguments, job.model)
     failures = FailureLog(output, job.max_failures)
     with arguments.main_process_first(local=False, desc="preparing the output"):
-        checkpoint = _prepare(recipe, arguments, failures, resume=resume)
+        checkpoint = _prepare(recipe, arguments, failures, frozen if resume else None)
     set_seed(recipe.seed)
     trainer = RecipeTrainer(
         job=job,
         failures=failures,
+        frozen=frozen,
         args=arguments,
         optimizers=(_optimizer(recipe, job.model), None),
         optimizer_cls_and_kwargs=_grouped_adamw(recipe, job.model),
@@ -217,18 +264,22 @@ def _prepare(
     recipe: Recipe,
     arguments: TrainingArguments,
     failures: FailureLog,
-    *,
-    resume: bool,
+    frozen: str | None,
 ) -> str | None:
-    """Make the output folder and find where to continue; the main process comes first."""
+    """Make the output folder and find where to continue; the main process comes first.
+
+    ``frozen``, the fingerprint of what does not learn, is None where nothing is resumed.
+    """
     output = Path(recipe.output)
     if arguments.should_save:
         output.mkdir(parents=True, exist_ok=True)
-        if resume:
+        if frozen is not None:
             remove_broken(output)
         else:
             remove_all(output)
-    checkpoint = find_checkpoint(output, arguments.world_size) if resume else None
+    checkpoint = None
+    if frozen is not None:
+        checkpoint = find_checkpoint(output, arguments.world_size, frozen)
     if arguments.should_save:
         failures.restore(_load_state(checkpoint).global_step if checkpoint else 0)
         (output / RECIPE_FILE).write_text(

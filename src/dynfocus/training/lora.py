@@ -11,17 +11,9 @@ import torch
 from torch import nn
 
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
+from dynfocus.models.memory import QUANTIZATIONS, quantization_config
 
-QUANTIZATIONS = ("none", "4bit", "8bit")
-_WHOLE = (
-    "vision_tower",
-    "text_encoder",
-    "event_prototypes",
-    "spatial_prototypes",
-    "cooperative_encoding",
-    "lm_head",
-)
-"""Modules that are never quantized."""
+_QUANTIZATIONS = ("none", *QUANTIZATIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +39,9 @@ class LoraSettings:
             raise ValueError(
                 f"lora.dropout must be from 0 to below 1, got {self.dropout!r}"
             )
-        if self.quantization not in QUANTIZATIONS:
+        if self.quantization not in _QUANTIZATIONS:
             raise ValueError(
-                f"lora.quantization must be one of {', '.join(QUANTIZATIONS)}, got "
+                f"lora.quantization must be one of {', '.join(_QUANTIZATIONS)}, got "
                 f"{self.quantization!r}"
             )
 
@@ -128,20 +120,10 @@ def load_quantized(
         ImportError: If bitsandbytes is not installed.
     """
     _need("bitsandbytes", "lora.quantization", "quantization")
-    from transformers import BitsAndBytesConfig
-
-    if settings.quantization == "4bit":
-        config = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-            llm_int8_skip_modules=list(_WHOLE),
-        )
-    else:
-        config = BitsAndBytesConfig(
-            load_in_8bit=True, llm_int8_skip_modules=list(_WHOLE)
-        )
+    # adapters are trained in bfloat16, whatever the weights around them
+    config = quantization_config(
+        settings.quantization, torch.bfloat16, is_training=True
+    )
     return DynFocusForConditionalGeneration.from_pretrained(
         folder, dtype=torch.float32, quantization_config=config
     )

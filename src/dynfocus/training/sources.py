@@ -31,6 +31,11 @@ def load_samples(sources: Sequence[Mapping[str, Any]]) -> list[Sample]:
     Raises:
         ValueError: If a source is of another kind, or a sample is malformed.
     """
+    if isinstance(sources, str) or not isinstance(sources, Sequence):
+        raise ValueError(
+            f"data.sources must be a list, such as '- json: data/train.json', got "
+            f"{sources!r}"
+        )
     samples: list[Sample] = []
     for source in sources:
         kinds = [k for k in _READERS if isinstance(source, Mapping) and k in source]

@@ -23,10 +23,11 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.dynfocus.prompts import VICUNA_CHAT_TEMPLATE
+from dynfocus.models.loading import check_folder
 from dynfocus.training.arguments import count_processes
+from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import (
     STAGE_TEMPLATES,
-    Collator,
     ConversationDataset,
     FrameReader,
     Layout,
@@ -39,6 +40,7 @@ from dynfocus.training.lora import (
     load_quantized,
     merge_adapters,
 )
+from dynfocus.training.packing import check_rows_are_apart
 from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import load_samples
 from dynfocus.training.vision import PIXEL_MEAN, PIXEL_STD
@@ -120,6 +122,8 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
     model, processor = _start(recipe)
     if settings.layout.template == "vicuna_v1":
         processor.chat_template = VICUNA_CHAT_TEMPLATE
+    if settings.layout.packed_tokens is not None:
+        check_rows_are_apart(model.language_model)
     _set_attention(model, recipe.schedule.attention)
     if adapters is not None:
         add_adapters(model, adapters)
@@ -176,16 +180,26 @@ def _data_settings(recipe: Recipe, stage: int) -> _DataSettings:
             f"data: unknown setting {unknown[0]!r}; known are "
             f"{', '.join(sorted(own | layout))}"
         )
-    limit = given.get("max_failures", 0)
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise ValueError(
-            f"data.max_failures must be a whole number from 0, got {limit!r}"
-        )
+    _check_counts(given)
     written = {name: given.pop(name) for name in layout if name in given}
     written.setdefault("template", STAGE_TEMPLATES[stage])
     return _DataSettings(
         **{"sources": (), **given}, layout=Layout(**written, seed=recipe.seed)
     )
+
+
+def _check_counts(given: Mapping[str, Any]) -> None:
+    """Refuse settings of ``data`` that are not the numbers that they should be."""
+    for name, least in (("max_failures", 0), ("max_frames", 1)):
+        value = given.get(name, least)
+        is_count = isinstance(value, int) and not isinstance(value, bool)
+        if not (is_count and value >= least) and (name, value) != ("max_frames", None):
+            raise ValueError(
+                f"data.{name} must be a whole number from {least}, got {value!r}"
+            )
+    fps = given.get("fps", 1.0)
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0:
+        raise ValueError(f"data.fps must be a number above 0, got {fps!r}")
 
 
 def _media(
@@ -243,16 +257,18 @@ def _start(
     """Load a whole model, or put one together from its parts."""
     start = dict(recipe.start)
     for name, folder in start.items():
-        if not Path(folder).is_dir():
+        if not isinstance(folder, str) or not Path(folder).is_dir():
             raise FileNotFoundError(
-                f"start.{name}: folder {folder} does not exist; run the recipe that "
-                "makes it first"
+                f"start.{name}: folder {folder} does not exist; make it first, with the "
+                "recipe before this one or with 'dynfocus assemble'"
             )
     if set(start) == {"model"} and recipe.model:
         raise ValueError(
             f"model: the settings {', '.join(sorted(recipe.model))} belong to a model put "
             "together from its parts; start.model brings its own, so leave them out"
         )
+    if "model" in start:
+        check_folder(Path(start["model"]))
     adapters = LoraSettings.of(recipe.lora)
     if adapters is not None and adapters.quantization != "none":
         if set(start) != {"model"}:

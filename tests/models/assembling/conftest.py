@@ -32,12 +32,21 @@ from transformers import (
     LlamaForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     SiglipConfig,
     SiglipModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
 )
 
 from dynfocus.focus import FocusSettings
 from dynfocus.models.assembling import Choices
+
+BYTES = {**LANGUAGE, "vocab_size": 300}
+"""A language model with spare rows over the words of the bytes."""
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +81,30 @@ def vicuna(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a Qwen with spare rows and a head that is tied to the words."""
-    config = Qwen2Config(
-        **{**LANGUAGE, "vocab_size": 300},
-        num_key_value_heads=1,
-        tie_word_embeddings=True,
-    )
+    config = Qwen2Config(**BYTES, num_key_value_heads=1, tie_word_embeddings=True)
     return _language(tmp_path_factory, "qwen", Qwen2ForCausalLM(config))
+
+
+@pytest.fixture(scope="session")
+def qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a Qwen 3: norms of queries and keys, heads of their own width, own head."""
+    config = Qwen3Config(**BYTES, num_key_value_heads=1, head_dim=24)
+    return _language(tmp_path_factory, "qwen3", Qwen3ForCausalLM(config))
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a SmolLM 2: a Llama with tied words and the words of the bytes."""
+    config = LlamaConfig(**BYTES, num_key_value_heads=1, tie_word_embeddings=True)
+    return _language(tmp_path_factory, "smollm2", LlamaForCausalLM(config))
+
+
+@pytest.fixture(scope="session")
+def smollm3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a SmolLM 3: every fourth layer is without positions."""
+    fields = {**BYTES, "num_hidden_layers": 4, "num_key_value_heads": 1}
+    config = SmolLM3Config(**fields)
+    return _language(tmp_path_factory, "smollm3", SmolLM3ForCausalLM(config))
 
 
 def _llama() -> LlamaConfig:
@@ -90,7 +117,7 @@ def _language(
     folder = factory.mktemp(name)
     randomise(model)
     model.save_pretrained(folder)
-    if name == "qwen":
+    if name != "vicuna":
         write_byte_tokenizer(folder)
     else:
         write_tokenizer(folder, 12)
@@ -112,6 +139,14 @@ def siglip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text["vocab_size"] = 50
     model = SiglipModel(SiglipConfig(vision_config=vision, text_config=text))
     return _tower(tmp_path_factory, "siglip", model)
+
+
+@pytest.fixture(scope="session")
+def siglip2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a tower alone; SigLIP 2 of fixed resolution has SigLIP's type."""
+    vision = {**VISION, "hidden_size": 16, "num_attention_heads": 2}
+    model = SiglipVisionModel(SiglipVisionConfig(**vision, vision_use_head=True))
+    return _tower(tmp_path_factory, "siglip2", model)
 
 
 def _tower(factory: pytest.TempPathFactory, name: str, model: torch.nn.Module) -> Path:
