@@ -8,7 +8,6 @@ import pytest
 
 from dynfocus.report import make_storyboard
 from dynfocus.report.storyboard import _stretches
-from dynfocus.selection.events import _count_events
 from dynfocus.video import UnreadableVideoError, VideoWriter
 
 
@@ -99,24 +98,6 @@ def test_progress_ends_complete(scenes_video):
 def test_the_plain_data_is_json(scenes_video):
     document = json.loads(json.dumps(make_storyboard(scenes_video).to_dict()))
     assert [p["covered_seconds"] for p in document["prototypes"]] == [2, 4, 4]
-
-
-@pytest.mark.parametrize(
-    ("scores", "duration", "expected"),
-    [
-        ([1.0], 10, 1),
-        ([0.3, 0.01, 0.01], 10, 1),
-        ([1.2, 1.1, 0.9, 0.5, 0.39, 0.1], 10, 4),
-        ([0.6, 0.3, 0.2, 0.15, 0.1], 10, 4),
-        ([0.9, 0.8, 0.2, 0.2, 0.2], 10, 2),
-        ([0.9, 0.2], 10, 2),
-        ([1.0] * 50, 10, 12),
-        ([1.0] * 50, 300, 20),
-        ([1.0] * 50, 7200, 30),
-    ],
-)
-def test_events_that_stand_out_are_counted(scores, duration, expected):
-    assert _count_events(np.array(scores, np.float32), duration) == expected
 
 
 def test_stretches_of_an_assignment():

@@ -45,6 +45,7 @@ from dynfocus.cli.servers import (
     ApiKeyEnv,
     Backend,
     BackendName,
+    Connection,
     ServedModel,
     Timeout,
     Url,
@@ -190,24 +191,18 @@ def ask(
         "from_index": index.is_from_disk,
         "index_seconds": round(index_seconds, 3),
     }
-    if connection is None:
-        answer = focused.ask(
-            index,
-            question,
-            max_video_tokens=max_video_tokens,
-            method=method,
-            max_new_tokens=max_new_tokens,
-        )
-        if not json:
-            print(answer.text)
-    else:
-        session = focused.chat(
-            index,
-            max_video_tokens=max_video_tokens,
-            answerer=video_token_answerer(focused, connection),
-        )
-        answer = ask_aloud(session, question, max_new_tokens, is_silent=json)
+    if connection is not None:
         facts |= {"backend": backend, "url": connection.server.url}
+    answer = _answer(
+        focused,
+        index,
+        question,
+        connection,
+        max_video_tokens=max_video_tokens,
+        method=method,
+        max_new_tokens=max_new_tokens,
+        is_silent=json,
+    )
     if json:
         print_json(facts | answer.to_dict())
     work = "opening its index" if index.is_from_disk else "reading the video"
@@ -215,6 +210,37 @@ def ask(
     if report is not None:
         _write_report(report, focused, index, answer, truth)
         say(f"Report: {report}")
+
+
+def _answer(
+    focused: FocusedModel | PluggedModel,
+    index: Any,
+    question: str,
+    connection: Connection | None,
+    *,
+    max_video_tokens: int | None,
+    method: str | None,
+    max_new_tokens: int,
+    is_silent: bool,
+) -> Answer:
+    """Answer here or through a server, and print the answer unless it is to be silent."""
+    if connection is not None:
+        session = focused.chat(
+            index,
+            max_video_tokens=max_video_tokens,
+            answerer=video_token_answerer(focused, connection),
+        )
+        return ask_aloud(session, question, max_new_tokens, is_silent=is_silent)
+    answer = focused.ask(
+        index,
+        question,
+        max_video_tokens=max_video_tokens,
+        method=method,
+        max_new_tokens=max_new_tokens,
+    )
+    if not is_silent:
+        print(answer.text)
+    return answer
 
 
 def _find_truth(video: Path, question: str) -> WorldQuestion | None:
