@@ -6,14 +6,16 @@ import json
 
 import pytest
 import torch
-from tokenizers import processors
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import BPE
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from dynfocus.models import export_language_model
 from dynfocus.models.answering import FocusedModel
 from dynfocus.models.chat import Turn, build_conversation
+from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import CHAT_TEMPLATE, VICUNA_CHAT_TEMPLATE
-from dynfocus.models.exporting import serving_messages
+from dynfocus.models.exporting import serving_messages, serving_template
 from served_language_model import MARK, detect_format
 
 HISTORY = (Turn(" who is first ?", "a man"), Turn("one ?\n", "yes"))
@@ -65,6 +67,52 @@ def test_the_served_prompt_is_ours_token_for_token(
             assert theirs == marked
             assert theirs.count(mark_id) == 1
             assert theirs.count(served.bos_token_id) == adds_first_token
+
+
+def letter_tokenizer(is_legacy: bool) -> PreTrainedTokenizerFast:
+    """Build a tokenizer of letters that marks spaces as that of a Llama does."""
+    letters = {chr(code): code - 28 for code in range(33, 127)} | {"\u2581": 99}
+    special = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "\n": 4}
+    core = Tokenizer(BPE({**special, **letters, "\u2581U": 100}, [("\u2581", "U")]))
+    if is_legacy:
+        replace = normalizers.Replace(" ", "\u2581")
+        core.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), replace])
+    else:
+        core.pre_tokenizer = pre_tokenizers.Metaspace(
+            prepend_scheme="first", split=False
+        )
+    names = {f"{name}_token": f"<{token}>" for name, token in
+             (("pad", "pad"), ("bos", "s"), ("eos", "/s"), ("unk", "unk"))}  # fmt: skip
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **names)
+    tokenizer.add_tokens("<video>", special_tokens=True)
+    add_special_tokens(tokenizer)
+    return tokenizer
+
+
+@pytest.mark.parametrize("is_legacy", [True, False])
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, VICUNA_CHAT_TEMPLATE])
+def test_prompts_agree_where_the_first_word_is_marked(
+    make_model, make_processor, is_legacy, template
+):
+    tokenizer = letter_tokenizer(is_legacy)
+    processor = DynFocusProcessor(tokenizer, frame_size=28, chat_template=template)
+    focused = FocusedModel(make_model(), processor, "letters")
+    exported = serving_template(focused)
+    text = processor.apply_chat_template(
+        build_conversation(HISTORY, "Who?"), add_generation_prompt=True
+    )
+    ours = tokenizer(text)["input_ids"]
+    tokenizer.add_special_tokens({"additional_special_tokens": [MARK]})
+    theirs = tokenizer.apply_chat_template(
+        serving_messages(HISTORY, "Who?", {"type": "text", "text": MARK}),
+        chat_template=exported,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=False,
+    )
+    mark_id = tokenizer.convert_tokens_to_ids(MARK)
+    assert theirs == [mark_id if t == processor.video_token_id else t for t in ours]
+    assert 3 not in theirs
 
 
 def test_the_weights_and_the_tokenizer_are_those_of_the_model(focused, tmp_path):
