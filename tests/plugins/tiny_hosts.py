@@ -260,6 +260,8 @@ def build_host(name: str, seed: int = 0) -> Host:
     """Build a host; larger weights than usual make outputs differ."""
     tokenizer = build_tokenizer()
     builder, mark = BUILDERS[name]
+    if name.startswith("qwen"):
+        tokenizer.video_token, tokenizer.image_token = "<|video_pad|>", "<|image_pad|>"
     text = {**LANGUAGE, "vocab_size": len(tokenizer)}
     config, numbers = builder(tokenizer.get_vocab(), text)
     torch.manual_seed(seed)

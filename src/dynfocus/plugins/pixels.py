@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 _LANCZOS, _BILINEAR, _BICUBIC = 1, 2, 3
-_MODES = {_BILINEAR: "bilinear", _BICUBIC: "bicubic"}
+_MODES = {_LANCZOS: "lanczos", _BILINEAR: "bilinear", _BICUBIC: "bicubic"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,21 +120,24 @@ def check_side(size: tuple[int, int], vision: Any) -> None:
 def _resize(pixels: Tensor, size: tuple[int, int], resample: int) -> Tensor:
     if tuple(pixels.shape[-2:]) == size:
         return pixels
-    if resample == _LANCZOS:  # torch has no such filter
-        pictures = [
-            Image.fromarray(frame.permute(1, 2, 0).numpy()).resize(
-                size[::-1], Image.Resampling.LANCZOS
-            )
-            for frame in pixels
-        ]
-        stacked = np.stack([np.asarray(picture) for picture in pictures])
-        return torch.from_numpy(stacked).permute(0, 3, 1, 2)
     if resample not in _MODES:
         raise ValueError(
             f"resample must be 1 (Lanczos), 2 (bilinear) or 3 (bicubic), got {resample}; "
             "set it in the processor"
         )
-    return F.interpolate(pixels, size, mode=_MODES[resample], antialias=True)
+    try:
+        return F.interpolate(pixels, size, mode=_MODES[resample], antialias=True)
+    except (NotImplementedError, ValueError):
+        if resample != _LANCZOS:
+            raise
+    pictures = [  # an older torch has no such filter
+        Image.fromarray(frame.permute(1, 2, 0).numpy()).resize(
+            size[::-1], Image.Resampling.LANCZOS
+        )
+        for frame in pixels
+    ]
+    stacked = np.stack([np.asarray(picture) for picture in pictures])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
 def _crop(pixels: Tensor, size: tuple[int, int]) -> Tensor:
