@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from dynfocus.plugins.host_video import HostVideo
 from dynfocus.plugins.looking import Scorer, look_for
 from dynfocus.plugins.methods import METHODS, KeptStep
 from dynfocus.plugins.prompts import HostInputs, fill, lay_out
+from dynfocus.plugins.reports import report_steps
 
 
 class PluggedModel:
@@ -98,7 +98,7 @@ class PluggedModel:
         started = time.perf_counter()
         _check_question(question)
         check_count("max_new_tokens", max_new_tokens)
-        encoded = self._encoded(
+        encoded = self.encode(
             video, fps, max_frames, max_video_tokens, method, progress
         )
         return self.answer_turn(
@@ -155,9 +155,7 @@ class PluggedModel:
         The arguments are those of `ask`; ``answerer`` runs the language model in place
         of this one.
         """
-        encoded = self._encoded(
-            video, fps, max_frames, max_video_tokens, None, progress
-        )
+        encoded = self.encode(video, fps, max_frames, max_video_tokens, None, progress)
         return ChatSession(answerer or self, encoded, max_video_tokens)
 
     def score_frames(
@@ -179,10 +177,10 @@ class PluggedModel:
             The ``frames`` of the answer that `ask` would give.
         """
         _check_question(question)
-        encoded = self._encoded(
+        encoded = self.encode(
             video, fps, max_frames, max_video_tokens, method, progress
         )
-        return _report(*self.select(encoded, question, max_video_tokens, method))
+        return report_steps(*self.select(encoded, question, max_video_tokens, method))
 
     def answer_turn(
         self,
@@ -219,7 +217,7 @@ class PluggedModel:
             length = inputs.input_ids.shape[1]
             check_context(self.model.config, self.name, length, max_new_tokens)
             text = self._generate(inputs, max_new_tokens, on_text)
-        frames = _report(thinned, kept)
+        frames = report_steps(thinned, kept)
         return Answer(
             text=text,
             question=question,
@@ -324,7 +322,7 @@ class PluggedModel:
         text: str = tokenizer.decode(new, skip_special_tokens=True)
         return text.strip()
 
-    def _encoded(
+    def encode(
         self,
         video: Any,
         fps: float,
@@ -333,7 +331,10 @@ class PluggedModel:
         method: str | None,
         progress: Progress | None,
     ) -> HostVideo:
-        """Encode a video unless it is encoded, no more frames than will be kept."""
+        """Encode a video unless it is encoded, no more frames than will be kept.
+
+        The arguments are those of `ask`.
+        """
         name = self._method if method is None else _checked(method)
         if isinstance(video, HostVideo):
             if max_frames is None:
@@ -366,25 +367,6 @@ class PluggedModel:
             num_tail=len(self.family.tail()),
             cone_tokens=self._cone_tokens,
         )
-
-
-def _report(video: HostVideo, kept: Sequence[KeptStep]) -> list[FrameReport]:
-    """Tell what became of each step; tokens after the last count to it."""
-    reports = [
-        FrameReport(
-            index=index,
-            time=seconds,
-            score=step.score,
-            kind=step.kind,
-            tokens=len(step.places),
-        )
-        for index, seconds, step in zip(
-            video.steps.tolist(), video.frame_seconds[:, 0].tolist(), kept, strict=True
-        )
-    ]
-    last = reports[-1]
-    reports[-1] = replace(last, tokens=last.tokens + len(video.tail))
-    return reports
 
 
 def _check_question(question: str) -> None:

@@ -1,0 +1,313 @@
+"""Measure DynFocus on vision language models of true widths, with random weights.
+
+    python benchmarks/plugins.py
+
+LLaVA-OneVision-7B and Qwen2.5-VL-7B read a video at 10, 25, 50 and 100 % of its tokens,
+chosen by DynFocus and as whole uniform frames: seconds of the tower, of choosing, of
+reading the prompt and of writing, and the memory of keys and values. Towers and language
+models are built with few layers and their seconds multiplied. Writes
+docs/results/plugins.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from plugins_page import write_page
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+from transformers import (
+    AutoModelForImageTextToText,
+    LlavaOnevisionConfig,
+    LogitsProcessor,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+)
+from transformers.initialization import no_init_weights
+
+from dynfocus.plugins import HostProcessor, PluggedModel, plug
+from dynfocus.provenance import describe_hardware, source_commit
+
+SHARES = (0.10, 0.25, 0.50, 1.0)
+QUESTION = "what is shown ?"
+_TEMPLATE = (
+    "{% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'video' %}<video> {% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endfor %}"
+)
+_COLOURS = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The sizes of the hosts; those of the 7B models by default."""
+
+    hidden_size: int = 3584
+    language_mlp: int = 18944
+    language_heads: int = 28
+    key_value_heads: int = 4
+    language_layers: int = 28
+    siglip_dim: int = 1152
+    siglip_mlp: int = 4304
+    siglip_heads: int = 16
+    siglip_layers: int = 26
+    siglip_side: int = 384
+    qwen_dim: int = 1280
+    qwen_mlp: int = 3420
+    qwen_heads: int = 16
+    qwen_layers: int = 32
+    qwen_side: int = 280
+    num_steps: int = 12
+    num_new_tokens: int = 8
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes of keys and values of a token at full depth, in bfloat16."""
+        head = self.hidden_size // self.language_heads
+        return 2 * self.language_layers * self.key_value_heads * head * 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """How many layers are built."""
+
+    tower: int
+    language: int
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Make a vocabulary of a few words; the head of the true one is not measured."""
+    words = ["<pad>", "<s>", "</s>", "<unk>", *QUESTION.split()]
+    core = Tokenizer(
+        models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>")
+    )
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="<unk>", pad_token="<pad>", eos_token="</s>"
+    )
+    tokenizer.add_tokens(["<video>", "<image>"], special_tokens=True)
+    return tokenizer
+
+
+def _language(sizes: Sizes, depth: Depth, num_words: int) -> dict[str, Any]:
+    return {
+        "hidden_size": sizes.hidden_size,
+        "intermediate_size": sizes.language_mlp,
+        "num_hidden_layers": depth.language,
+        "num_attention_heads": sizes.language_heads,
+        "num_key_value_heads": sizes.key_value_heads,
+        "max_position_embeddings": 32768,
+        "vocab_size": num_words,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+    }
+
+
+def _llava_onevision(
+    sizes: Sizes, depth: Depth, words: PreTrainedTokenizerFast
+) -> tuple[Any, dict[str, Any]]:
+    ids = words.get_vocab()
+    tower = {
+        "model_type": "siglip_vision_model",
+        "hidden_size": sizes.siglip_dim,
+        "intermediate_size": sizes.siglip_mlp,
+        "num_hidden_layers": depth.tower,
+        "num_attention_heads": sizes.siglip_heads,
+        "image_size": sizes.siglip_side,
+        "patch_size": 14,
+        "vision_use_head": False,
+    }
+    config = LlavaOnevisionConfig(
+        vision_config=tower,
+        text_config={"model_type": "qwen2", **_language(sizes, depth, len(words))},
+        image_token_index=ids["<image>"],
+        video_token_index=ids["<video>"],
+    )
+    side = {"height": sizes.siglip_side, "width": sizes.siglip_side}
+    return config, {"size": side, **_COLOURS}
+
+
+def _qwen2_5_vl(
+    sizes: Sizes, depth: Depth, words: PreTrainedTokenizerFast
+) -> tuple[Any, dict[str, Any]]:
+    ids = words.get_vocab()
+    tower = {
+        "depth": depth.tower,
+        "hidden_size": sizes.qwen_dim,
+        "intermediate_size": sizes.qwen_mlp,
+        "num_heads": sizes.qwen_heads,
+        "out_hidden_size": sizes.hidden_size,
+        "fullatt_block_indexes": [depth.tower - 1],
+        "tokens_per_second": 2,
+    }
+    head = sizes.hidden_size // sizes.language_heads
+    section = [head // 8, head // 8 + head // 16, head // 8 + head // 16]
+    rope = {"rope_type": "default", "mrope_section": section, "rope_theta": 1e6}
+    config = Qwen2_5_VLConfig(
+        vision_config=tower,
+        text_config={**_language(sizes, depth, len(words)), "rope_parameters": rope},
+        image_token_id=ids["<image>"],
+        video_token_id=ids["<video>"],
+    )
+    pixels = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 768}
+    return config, {"size": pixels, **_COLOURS}
+
+
+HOSTS: dict[str, Callable[..., tuple[Any, dict[str, Any]]]] = {
+    "LLaVA-OneVision-7B": _llava_onevision,
+    "Qwen2.5-VL-7B": _qwen2_5_vl,
+}
+
+
+def build_host(name: str, sizes: Sizes, depth: Depth) -> PluggedModel:
+    """Build a host with random weights."""
+    words = build_tokenizer()
+    config, numbers = HOSTS[name](sizes, depth, words)
+    with no_init_weights():
+        model = AutoModelForImageTextToText.from_config(config)
+    block = torch.randn(1 << 16)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            count = parameter.numel()
+            scale = 0.02 if parameter.ndim > 1 else 1.0
+            row = (scale * block).repeat(-(-count // len(block)))[:count]
+            parameter.copy_(row.view_as(parameter))
+    processor = HostProcessor(tokenizer=words, numbers=numbers, chat_template=_TEMPLATE)
+    return plug(model, processor, name=name)
+
+
+class FirstToken(LogitsProcessor):  # type: ignore[misc]
+    """Note when the prompt has been read."""
+
+    seconds: float | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Take the time of the first call."""
+        if self.seconds is None:
+            self.seconds = time.perf_counter()
+        return scores
+
+
+def measure(
+    focused: PluggedModel, sizes: Sizes, depth: Depth, method: str, share: float
+) -> dict[str, Any]:
+    """Measure one answer, stage by stage; seconds are multiplied to full depth."""
+    side = sizes.siglip_side if "LLaVA" in focused.name else sizes.qwen_side
+    per_step = focused.family.frames_per_step
+    frames = make_frames(sizes.num_steps * per_step, side)
+    plan = focused.family.plan_frames((side, side), len(frames))
+    tail = len(focused.family.tail())
+    whole = sizes.num_steps * plan.num_tokens + tail
+    budget = max(plan.num_tokens + tail, round(share * whole))
+    start = time.perf_counter()
+    video = focused.encode(frames, 1.0, None, budget, method, None)
+    encoded = time.perf_counter()
+    kept_video, kept = focused.select(video, QUESTION, budget, method)
+    chosen = time.perf_counter()
+    first = FirstToken()
+    with torch.inference_mode():
+        inputs = focused.prepare(kept_video, kept, QUESTION)
+        output = focused.generate(
+            inputs,
+            max_new_tokens=sizes.num_new_tokens,
+            min_new_tokens=sizes.num_new_tokens,
+            do_sample=False,
+            logits_processor=[first],
+            return_dict_in_generate=True,
+        )
+    end = time.perf_counter()
+    assert first.seconds is not None
+    tower_layers = sizes.siglip_layers if "LLaVA" in focused.name else sizes.qwen_layers
+    deeper = sizes.language_layers / depth.language
+    stages = {
+        "tower": (encoded - start) * tower_layers / depth.tower,
+        "choosing": chosen - encoded,
+        "prompt": (first.seconds - chosen) * deeper,
+        "writing": (end - first.seconds) * deeper,
+    }
+    num_tokens = int(inputs.is_visual.sum())
+    return {
+        "host": focused.name,
+        "method": method,
+        "share": share,
+        "frames_read": video.num_steps * per_step,
+        "video_tokens": num_tokens,
+        "whole_tokens": whole,
+        "stages": stages,
+        "seconds": sum(stages.values()),
+        "cache_bytes": num_tokens * sizes.cache_bytes_per_token,
+        "built_cache_bytes": _cache_bytes(output.past_key_values),
+        "prompt_tokens": inputs.input_ids.shape[1],
+    }
+
+
+def make_frames(num_frames: int, side: int) -> Any:
+    """Draw frames in scenes of four."""
+    generator = np.random.default_rng(0)
+    scenes = generator.integers(0, 256, (-(-num_frames // 4), side, side, 3))
+    return scenes.repeat(4, axis=0)[:num_frames].astype(np.uint8)
+
+
+def _cache_bytes(cache: Any) -> int:
+    tensors = [part for layer in cache.layers for part in (layer.keys, layer.values)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def run(sizes: Sizes, depth: Depth, command: str, note: str = "") -> dict[str, Any]:
+    """Measure both hosts."""
+    torch.manual_seed(0)
+    rows = []
+    for name in HOSTS:
+        focused = build_host(name, sizes, depth)
+        measure(focused, sizes, depth, "uniform", 0.1)  # the first is slower
+        for share in SHARES:
+            methods = ("none",) if share == 1 else ("dynfocus", "uniform")
+            rows += [measure(focused, sizes, depth, way, share) for way in methods]
+        del focused
+    return {
+        "command": command,
+        "note": note,
+        "commit": source_commit(),
+        "device": describe_hardware(),
+        "sizes": asdict(sizes),
+        "cache_bytes_per_token": sizes.cache_bytes_per_token,
+        "built": asdict(depth),
+        "rows": rows,
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print and write the table."""
+    parser = argparse.ArgumentParser(description="DynFocus on hosts of true widths.")
+    parser.add_argument("--built-tower-layers", type=int, default=1)
+    parser.add_argument("--built-language-layers", type=int, default=1)
+    parser.add_argument("--note", default="", help="A sentence on the machine.")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results"
+    )
+    for field in fields(Sizes):
+        name = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(name, type=int, default=field.default)
+    given = parser.parse_args(arguments)
+    sizes = Sizes(**{field.name: getattr(given, field.name) for field in fields(Sizes)})
+    depth = Depth(tower=given.built_tower_layers, language=given.built_language_layers)
+    changed = [
+        word
+        for name, value in vars(given).items()
+        if value != parser.get_default(name) and name not in ("note", "out")
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    command = " ".join(["python benchmarks/plugins.py", *changed])
+    print(write_page(run(sizes, depth, command, given.note), given.out))  # noqa: T201 a script's output
+
+
+if __name__ == "__main__":
+    main()
