@@ -1,7 +1,7 @@
 """DynFocus in front of the language model of vision language models that exist."""
 
 from dynfocus.plugins.budget import TokenBudget
-from dynfocus.plugins.family import Family, FramePlan, StepTokens
+from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
 from dynfocus.plugins.host_processor import HostProcessor
 from dynfocus.plugins.host_video import HostVideo
 from dynfocus.plugins.loading import host_type, load_host
@@ -30,4 +30,5 @@ __all__ = [
     "host_type",
     "load_host",
     "plug",
+    "pooled",
 ]

@@ -85,6 +85,10 @@ class HostProcessor:
         given = {name: n for name, n in self.numbers.items() if n is not None}
         return replace(self, numbers={**numbers, **given})
 
+    def with_template(self, template: str) -> HostProcessor:
+        """Write conversations by another chat template."""
+        return replace(self, chat_template=template, original=None)
+
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Write a conversation by the chat template, up to where the answer begins."""
         writer = self.tokenizer if self.original is None else self.original

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -37,8 +36,7 @@ class SmolVLM(Family):
         template = processor.chat_template or ""
         if processor.original is None and "video" not in template:
             # its own template knows images only; its processor takes this one instead
-            own = replace(self.processor, chat_template=DEFAULT_CHAT_TEMPLATE)
-            self.processor = own
+            self.processor = self.processor.with_template(DEFAULT_CHAT_TEMPLATE)
 
     @property
     def placeholder(self) -> int:

@@ -1,0 +1,66 @@
+"""The family that docs/plugins.md shows works as it stands, bit for bit."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from tiny_hosts import COLOURS, LANGUAGE, TOWER, build_tokenizer
+from transformers import AutoModelForImageTextToText, LlavaConfig
+
+from dynfocus.plugins import HostProcessor, families, plug, registry
+from dynfocus.plugins.pixels import to_pixels
+from dynfocus.plugins.prompts import lay_out
+
+PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
+QUESTION = "what is red ?"
+
+
+def test_the_family_that_is_shown_can_be_installed(monkeypatch, make_frames):
+    usage, code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert "dynfocus.plug(model, processor" in usage
+    (line,) = re.findall(r"^llava = \"(.*)\"$", PAGE, re.MULTILINE)
+    names: dict = {"__name__": "my_package.llava"}
+    exec(compile(code, "docs/plugins.md", "exec"), names)
+    module = SimpleNamespace(Llava=names["Llava"])
+    monkeypatch.setitem(sys.modules, "my_package", SimpleNamespace(llava=module))
+    monkeypatch.setitem(sys.modules, "my_package.llava", module)
+    points = [EntryPoint("llava", line, registry.ENTRY_POINTS)]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    assert families()["llava"] is names["Llava"]
+
+    tokenizer = build_tokenizer()
+    tower = {"model_type": "clip_vision_model", "image_size": 28, "patch_size": 7}
+    config = LlavaConfig(
+        vision_config={**tower, "projection_dim": 16, **TOWER},
+        text_config={"model_type": "llama", **LANGUAGE, "vocab_size": len(tokenizer)},
+        image_token_index=tokenizer.get_vocab()["<image>"],
+    )
+    torch.manual_seed(0)
+    model = AutoModelForImageTextToText.from_config(config).eval()
+    numbers = {"crop_size": {"height": 28, "width": 28}, **COLOURS}
+    processor = HostProcessor(tokenizer=tokenizer, numbers=numbers)
+    focused = plug(model, processor, method="none")
+    frames = make_frames(3)
+    video = focused.index(frames)
+    plan = focused.family.plan_frames(frames.shape[1:3], 3)
+    options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
+    wanted = model.generate(
+        input_ids=lay_out(focused.family, video, QUESTION),
+        pixel_values=to_pixels(frames, plan.pixels),
+        **options,
+    )
+    inputs = focused.prepare(*focused.select(video, QUESTION), QUESTION)
+    assert torch.equal(focused.generate(inputs, **options), wanted)
+    assert (
+        plug(model, processor, max_video_tokens=20).ask(frames, QUESTION).tokens == 20
+    )
+
+
+def test_the_table_has_every_family():
+    for name in families():
+        assert f"| `{name}` |" in PAGE
