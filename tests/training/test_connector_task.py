@@ -81,6 +81,18 @@ def test_a_connector_learns_and_is_loaded_back(recipe, start, connector):
     assert {part_of(name) for name in moved} >= {"projector", "language_model"}
 
 
+def test_a_connector_learns_the_same_from_packed_rows(recipe):
+    losses = []
+    for packed in ([], ["data.packed_tokens=1000"]):
+        job = make_connector_job(load_recipe(recipe("llama_vid"), packed))
+        batch = job.collator([job.dataset[number] for number in range(2)])
+        del batch["facts"]
+        torch.manual_seed(0)
+        losses.append(job.model.eval()(**batch).loss.item())
+    assert batch["input_ids"].shape[0] == 1
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+
+
 def test_what_is_frozen_stays(recipe, start):
     output = run_recipe(recipe(trains=["projector"]))
     model, _ = load_parts(start, device="cpu")
