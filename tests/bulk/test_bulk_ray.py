@@ -13,6 +13,7 @@ import pytest
 from bulk_stand_ins import StandInLoader
 
 from dynfocus.bulk import answer_on_ray, run_bulk
+from dynfocus.bulk.ray_workers import RayAsker, read_records
 
 TIMEOUT_SECONDS = 900
 
@@ -44,6 +45,13 @@ def test_a_killed_actor_loses_nothing_and_repeats_nothing(tmp_path, logged):
     assert counts["ask v3.mp4 die once?"] == 2  # the killed, and the one after it
     assert counts["ask v0.mp4 slow?"] == 1  # told before
     assert counts["load"] <= 1 + 3
+
+
+def test_an_actor_that_cannot_load_the_model_says_why(tmp_path):
+    asker = RayAsker(StandInLoader(str(tmp_path), fails=True), None)
+    (text,) = asker({"job": ["{}"]})["records"]
+    with pytest.raises(ValueError, match="^there is no model here$"):
+        read_records(text)
 
 
 def test_without_ray_the_extra_is_named(tmp_path, make_rows, monkeypatch):

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,11 @@ from dynfocus.video import (
 
 TIMES = np.arange(75) / 30
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
 
 
 def read_all(source, **options):
@@ -119,6 +126,21 @@ def test_a_named_pipe_is_a_file_that_comes(tmp_path, write_clip):
     _, times = read_all(fifo, fps=2)
     thread.join()
     assert len(times) == 5
+
+
+def test_an_address_is_read_as_it_comes(tmp_path, write_clip, read_numbers):
+    write_clip(tmp_path / "clip.ts", TIMES)
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        frames, _ = read_all(f"{address}/clip.ts", fps=2)
+        with pytest.raises(UnreadableVideoError, match="cannot open this as a video"):
+            read_all(f"{address}/none.ts")
+        server.shutdown()
+        thread.join()
+    assert read_numbers(frames) == [0, 15, 30, 45, 60]
 
 
 def test_a_stream_that_is_cut_off_gives_what_came(tmp_path, write_clip, read_numbers):

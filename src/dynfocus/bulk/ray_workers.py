@@ -39,8 +39,12 @@ class RayAsker:
     """
 
     def __init__(self, loader: Loader, attempts: Any) -> None:
-        self._model = loader(0)  # Ray shows each actor its own GPUs alone
         self._attempts = attempts
+        self._failure = ""
+        try:
+            self._model = loader(0)  # Ray shows each actor its own GPUs alone
+        except (ValueError, OSError, ImportError) as error:
+            self._failure = " ".join(str(error).split())
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Answer the rows of each video of a batch; rows and records go as JSON."""
@@ -48,6 +52,8 @@ class RayAsker:
 
     def _answer(self, text: str) -> str:
         """Answer the rows of a video, unless it ended every worker that tried."""
+        if self._failure:
+            return json.dumps({"failure": self._failure})
         import ray
 
         given = json.loads(text)
@@ -82,6 +88,7 @@ def answer_on_ray(
 
     Raises:
         ImportError: Ray is not installed.
+        ValueError: The model could not be loaded.
         ConnectionError: There is no cluster at the address.
     """
     ray = _import_ray()
@@ -120,7 +127,15 @@ def _stream(
         num_gpus=gpus_per_worker or None,
     )
     for row in told.iter_rows():
-        yield from json.loads(row["records"])
+        yield from read_records(row["records"])
+
+
+def read_records(text: str) -> list[Record]:
+    """Read what an actor made of a video, or raise why it could not load the model."""
+    told = json.loads(text)
+    if isinstance(told, dict):
+        raise ValueError(told["failure"])
+    return list(told)
 
 
 def _import_ray() -> Any:
