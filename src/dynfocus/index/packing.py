@@ -71,13 +71,18 @@ def unpack_features(
     if storage == "exact":
         return build_features(dict(tensors))
     whole = {n: t for n, t in tensors.items() if not n.startswith(_OWN)}
-    layers = [_decode("spatial", tensors)]
-    for layer in range(2, len(layout.settings.num_spatial_prototypes) + 1):
-        if f"layer_{layer}_clusters" in tensors:
-            layers.append(_rebuild(layer, layers[-1], tensors, layout.settings))
-    whole["spatial"] = torch.cat(layers, dim=1).to(layout.dtype)
-    if "patches_levels" in tensors:
-        whole["patches"] = _decode("patches", tensors).to(layout.dtype)
+    num_frames = len(whole["pts_seconds"])
+    num_tokens = layout.settings.num_spatial_tokens
+    sizes = {"spatial": num_tokens, "patches": layout.num_patch_tokens}
+    for name, size in sizes.items():
+        if f"{name}_levels" in tensors:
+            shape = (num_frames, size, layout.dim)
+            whole[name] = torch.empty(shape, dtype=layout.dtype)
+    for start in range(0, num_frames, _WINDOW):
+        window = slice(start, start + _WINDOW)
+        whole["spatial"][window] = _decode_spatial(tensors, window, layout.settings)
+        if "patches_levels" in tensors:
+            whole["patches"][window] = _decode("patches", tensors, window)
     return build_features(whole)
 
 
@@ -104,11 +109,25 @@ def _code(name: str, tokens: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _decode(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+def _decode(name: str, tensors: Mapping[str, Tensor], window: slice) -> Tensor:
     """Give the tokens, ``[T, K, D]``, that `_code` wrote, in float32."""
-    levels, scales = tensors[f"{name}_levels"], tensors[f"{name}_scales"]
-    values = levels.float().mul_(tensors[f"{name}_channels"])
-    return values.mul_(scales[..., None])
+    values = tensors[f"{name}_levels"][window].float()
+    scales = tensors[f"{name}_scales"][window]
+    return values.mul_(tensors[f"{name}_channels"]).mul_(scales[..., None])
+
+
+def _decode_spatial(
+    tensors: Mapping[str, Tensor], window: slice, settings: FocusSettings
+) -> Tensor:
+    """Give all layers of the spatial prototypes of some frames, ``[T, M, D]``."""
+    layers = [_decode("spatial", tensors, window)]
+    for layer, size in enumerate(settings.num_spatial_prototypes[1:], start=2):
+        if f"layer_{layer}_clusters" in tensors:
+            clusters = tensors[f"layer_{layer}_clusters"][window].long()[:, None]
+            weights = tensors[f"layer_{layer}_weights"][window, None]
+            is_member = clusters == torch.arange(size)[:, None]  # [T, M_s, M_below]
+            layers.append(torch.bmm(weights * is_member, layers[-1]))
+    return torch.cat(layers, dim=1)
 
 
 def _describe_layers(first: Tensor, settings: FocusSettings) -> dict[str, Tensor]:
@@ -131,14 +150,3 @@ def _describe_layers(first: Tensor, settings: FocusSettings) -> dict[str, Tensor
             parts.setdefault(f"layer_{layer}_weights", []).append(shares.sum(1))
             tokens = merge_clusters(tokens, clusters, settings.spatial_merge)
     return {name: torch.cat(windows) for name, windows in parts.items()}
-
-
-def _rebuild(
-    layer: int, below: Tensor, tensors: Mapping[str, Tensor], settings: FocusSettings
-) -> Tensor:
-    """Merge the tokens of the layer below, ``[T, M_s, D]``, as the encoder did."""
-    clusters = tensors[f"layer_{layer}_clusters"].long()[:, None]  # [T, 1, M_below]
-    weights = tensors[f"layer_{layer}_weights"][:, None]
-    size = settings.num_spatial_prototypes[layer - 1]
-    is_member = clusters == torch.arange(size)[:, None]  # [T, M_s, M_below]
-    return torch.bmm(weights * is_member, below)
