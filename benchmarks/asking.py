@@ -310,15 +310,11 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("--folder is needed: videos are made there")
     given.folder.mkdir(parents=True, exist_ok=True)
     cases = [Case.of(name) for name in given.cases]
-    command = (
-        f"python benchmarks/asking.py --folder FOLDER --cases {' '.join(given.cases)} "
-        f"--rounds {given.rounds}"
-    )
     page = ""
     for document in run(
         cases, given.folder, given.rounds, given.full_frames, given.note
     ):
-        page = write_page({"command": command} | document, given.out)
+        page = write_page(document, given.out)
     print(page)  # noqa: T201 a script's output
 
 

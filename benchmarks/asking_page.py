@@ -53,6 +53,12 @@ def _added(row: dict[str, Any], turn: str) -> float:
 
 def write_page(document: dict[str, Any], folder: Path) -> str:
     """Write Markdown, JSON and a picture."""
+    names = [f"{r['case']['seconds']}:{r['case']['kind']}" for r in document["rows"]]
+    cases = " ".join(name.removesuffix(":world") for name in names)
+    document["command"] = (
+        f"python benchmarks/asking.py --folder FOLDER --cases {cases} "
+        f"--rounds {document['rounds']}"
+    )
     add_growth(document)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=2) + "\n"
@@ -113,11 +119,26 @@ def _table(document: dict[str, Any]) -> list[str]:
         *lines,
         "",
         f"The process with the model takes {before:.0f} MB before it is asked. "
-        + ("Both answers are always the same." if same else "Answers DIFFER."),
+        + ("Both answers are always the same. " if same else "Answers DIFFER. ")
+        + _where_time_goes(document["rows"]),
         "",
         "![Seconds and memory over frames](asking.png)",
         "",
     ]
+
+
+def _where_time_goes(rows: list[dict[str, Any]]) -> str:
+    """Say what the index spares and what it cannot."""
+    row = max(rows, key=lambda row: int(row["frames"]))
+    first, second = row["first"], row["second"]
+    spared = first["video_seconds"] / second["video_seconds"]
+    share = second["answer_seconds"] / second["seconds"]
+    return (
+        f"Of the longest video, opening the index took {1 / spared:.2%} of the time of "
+        f"reading and encoding; {share:.1%} of the second question is the language model "
+        f"reading {second['video_tokens']:,} video tokens and answering, which no index "
+        "spares."
+    )
 
 
 def _growth(document: dict[str, Any]) -> list[str]:
