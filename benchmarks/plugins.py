@@ -3,7 +3,7 @@
     python benchmarks/plugins.py
 
 LLaVA-OneVision-7B and Qwen2.5-VL-7B read a video at 10, 25, 50 and 100 % of its tokens,
-chosen by DynFocus and as whole uniform frames: seconds of the tower, of choosing, of
+chosen by DynFocus and as whole uniform frames: CPU seconds of the tower, of choosing, of
 reading the prompt and of writing, and the memory of keys and values. Towers and language
 models are built with few layers and their seconds multiplied. Writes
 docs/results/plugins.md and .json.
@@ -32,7 +32,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from dynfocus.plugins import HostProcessor, PluggedModel, plug
+from dynfocus.plugins import HostProcessor, HostVideo, PluggedModel, plug
 from dynfocus.provenance import describe_hardware, source_commit
 
 SHARES = (0.10, 0.25, 0.50, 1.0)
@@ -64,7 +64,7 @@ class Sizes:
     qwen_heads: int = 16
     qwen_layers: int = 32
     qwen_side: int = 280
-    num_steps: int = 12
+    num_steps: int = 10
     num_new_tokens: int = 8
 
     @property
@@ -192,26 +192,54 @@ class FirstToken(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Take the time of the first call."""
         if self.seconds is None:
-            self.seconds = time.perf_counter()
+            self.seconds = time.process_time()
         return scores
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A host and the frames that it is asked about."""
+
+    focused: PluggedModel
+    sizes: Sizes
+    depth: Depth
+    side: int
+    tower_layers: int
+
+    @property
+    def frames(self) -> Any:
+        """Frames in scenes of four."""
+        return make_frames(
+            self.sizes.num_steps * self.focused.family.frames_per_step, self.side
+        )
+
+    def encode(self, method: str, budget: int) -> tuple[HostVideo, float]:
+        """Encode what a method reads; give the CPU seconds at full depth."""
+        start = time.process_time()
+        video = self.focused.encode(self.frames, 1.0, None, budget, method, None)
+        seconds = time.process_time() - start
+        return video, seconds * self.tower_layers / self.depth.tower
+
+
 def measure(
-    focused: PluggedModel, sizes: Sizes, depth: Depth, method: str, share: float
+    bench: Bench, method: str, share: float, whole: tuple[HostVideo, float]
 ) -> dict[str, Any]:
-    """Measure one answer, stage by stage; seconds are multiplied to full depth."""
-    side = sizes.siglip_side if "LLaVA" in focused.name else sizes.qwen_side
-    per_step = focused.family.frames_per_step
-    frames = make_frames(sizes.num_steps * per_step, side)
-    plan = focused.family.plan_frames((side, side), len(frames))
-    tail = len(focused.family.tail())
-    whole = sizes.num_steps * plan.num_tokens + tail
-    budget = max(plan.num_tokens + tail, round(share * whole))
-    start = time.perf_counter()
-    video = focused.encode(frames, 1.0, None, budget, method, None)
-    encoded = time.perf_counter()
+    """Measure one answer, stage by stage; seconds are multiplied to full depth.
+
+    Args:
+        bench: The host.
+        method: What chooses the tokens.
+        share: The budget, of all tokens.
+        whole: All frames, encoded, and the seconds that took.
+    """
+    focused, sizes = bench.focused, bench.sizes
+    num_tokens, size = whole[0].num_tokens, whole[0].tokens_per_step
+    budget = max(size + len(whole[0].tail), round(share * num_tokens))
+    is_uniform = method == "uniform"
+    video, tower = bench.encode(method, budget) if is_uniform else whole
+    start = time.process_time()
     kept_video, kept = focused.select(video, QUESTION, budget, method)
-    chosen = time.perf_counter()
+    chosen = time.process_time()
     first = FirstToken()
     with torch.inference_mode():
         inputs = focused.prepare(kept_video, kept, QUESTION)
@@ -223,27 +251,26 @@ def measure(
             logits_processor=[first],
             return_dict_in_generate=True,
         )
-    end = time.perf_counter()
+    end = time.process_time()
     assert first.seconds is not None
-    tower_layers = sizes.siglip_layers if "LLaVA" in focused.name else sizes.qwen_layers
-    deeper = sizes.language_layers / depth.language
+    deeper = sizes.language_layers / bench.depth.language
     stages = {
-        "tower": (encoded - start) * tower_layers / depth.tower,
-        "choosing": chosen - encoded,
+        "tower": tower,
+        "choosing": chosen - start,
         "prompt": (first.seconds - chosen) * deeper,
         "writing": (end - first.seconds) * deeper,
     }
-    num_tokens = int(inputs.is_visual.sum())
+    num_read = int(inputs.is_visual.sum())
     return {
         "host": focused.name,
         "method": method,
         "share": share,
-        "frames_read": video.num_steps * per_step,
-        "video_tokens": num_tokens,
-        "whole_tokens": whole,
+        "frames_read": video.num_steps * focused.family.frames_per_step,
+        "video_tokens": num_read,
+        "whole_tokens": num_tokens,
         "stages": stages,
         "seconds": sum(stages.values()),
-        "cache_bytes": num_tokens * sizes.cache_bytes_per_token,
+        "cache_bytes": num_read * sizes.cache_bytes_per_token,
         "built_cache_bytes": _cache_bytes(output.past_key_values),
         "prompt_tokens": inputs.input_ids.shape[1],
     }
@@ -266,12 +293,19 @@ def run(sizes: Sizes, depth: Depth, command: str, note: str = "") -> dict[str, A
     torch.manual_seed(0)
     rows = []
     for name in HOSTS:
-        focused = build_host(name, sizes, depth)
-        measure(focused, sizes, depth, "uniform", 0.1)  # the first is slower
+        is_llava = name.startswith("LLaVA")
+        bench = Bench(
+            focused=build_host(name, sizes, depth),
+            sizes=sizes,
+            depth=depth,
+            side=sizes.siglip_side if is_llava else sizes.qwen_side,
+            tower_layers=sizes.siglip_layers if is_llava else sizes.qwen_layers,
+        )
+        whole = bench.encode("none", 1 << 20)
+        measure(bench, "uniform", 0.1, whole)  # the first is slower
         for share in SHARES:
             methods = ("none",) if share == 1 else ("dynfocus", "uniform")
-            rows += [measure(focused, sizes, depth, way, share) for way in methods]
-        del focused
+            rows += [measure(bench, method, share, whole) for method in methods]
     return {
         "command": command,
         "note": note,

@@ -37,7 +37,7 @@ def write_page(result: dict[str, Any], folder: Path) -> str:
         )
     lines += [
         "",
-        f"Seconds of an answer of {sizes['num_new_tokens']} tokens. The towers were built "
+        f"CPU seconds of an answer of {sizes['num_new_tokens']} tokens. The towers were built "
         f"with {built['tower']} of {sizes['siglip_layers']} and {sizes['qwen_layers']} "
         f"layers and the language models with {built['language']} of "
         f"{sizes['language_layers']}; their seconds are multiplied to full depth. "

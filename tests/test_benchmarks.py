@@ -164,3 +164,45 @@ def test_growth_is_the_exponent_of_a_power(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     page = importlib.import_module("clustering_page")
     assert page.growth([1, 10, 100], [3, 300, 30_000]) == pytest.approx(2)
+
+
+def test_hosts_of_true_widths_are_measured_beside_uniform_frames(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    plugins = importlib.import_module("plugins")
+    small = {
+        "hidden-size": 64,
+        "language-mlp": 64,
+        "language-heads": 4,
+        "key-value-heads": 2,
+        "siglip-dim": 32,
+        "siglip-mlp": 32,
+        "siglip-heads": 2,
+        "siglip-side": 56,
+        "qwen-dim": 32,
+        "qwen-mlp": 32,
+        "qwen-heads": 2,
+        "qwen-side": 112,
+        "num-new-tokens": 2,
+    }
+    words = [w for name, value in small.items() for w in (f"--{name}", str(value))]
+    plugins.main([*words, "--note", "Shared.", "--out", str(tmp_path)])
+    page = (tmp_path / "plugins.md").read_text()
+    assert capsys.readouterr().out.strip() == page.strip()
+    assert "Shared." in page
+    result = json.loads((tmp_path / "plugins.json").read_text())
+    rows = result["rows"]
+    assert len(rows) == 2 * 7
+    head, layers = 64 // 4, plugins.Sizes().language_layers
+    assert result["cache_bytes_per_token"] == 2 * layers * 2 * head * 2
+    for row in rows:
+        assert row["seconds"] == pytest.approx(sum(row["stages"].values()))
+        budget = round(row["share"] * row["whole_tokens"])
+        if row["method"] == "dynfocus":
+            assert row["video_tokens"] == max(
+                budget, 5 if "LLaVA" in row["host"] else 0
+            )
+        assert row["video_tokens"] <= max(budget, 16)
+        length = row["prompt_tokens"] + 2 - 1  # the last token is not read again
+        assert row["built_cache_bytes"] == 2 * 2 * head * 4 * length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tiny_hosts import Host
 import dynfocus
 from dynfocus.cli import main
 from dynfocus.plugins import HostProcessor, PluggedModel, host_type, load_host
+from tiny_clip import save_tiny_clip
 
 QUESTION = "what is on the red square ?"
 
@@ -123,3 +125,23 @@ def test_unknown_and_damaged_hosts_are_one_sentence(folder):
         ValueError, match="'llama' are not supported; supported are int"
     ):
         dynfocus.load(folder)
+
+
+def test_a_conversation_on_the_command_line(folder, clip, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("what is red ?\nwhere ?\n"))
+    call = ["chat", str(clip), "--model", str(folder), "--max-video-tokens", "40"]
+    assert main([*call, "--max-new-tokens", "2"]) == 0
+    costs = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in costs] == ["40 video tokens"] * 2
+
+
+def test_a_scorer_is_named_on_the_command_line(folder, clip, tmp_path, capsys):
+    clip_model = save_tiny_clip(tmp_path)
+    call = ["ask", str(clip), QUESTION, "--model", str(folder), "--json"]
+    call += ["--scorer", str(clip_model), "--max-video-tokens", "40"]
+    assert main([*call, "--max-new-tokens", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == 40
+    focused = load_host(folder, device="cpu", scorer=clip_model)
+    index = focused.index(clip)
+    assert focused.scores_see_question
+    assert index.looks.shape[:2] == (6, 10)

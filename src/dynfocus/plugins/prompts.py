@@ -70,7 +70,8 @@ def lay_out(
     if found != video.num_tokens:
         raise ValueError(
             f"the prompt has {found} places for the {video.num_tokens} tokens of the "
-            "video; use the processor that belongs to the model"
+            "video; leave its marks out of questions, and use the processor that "
+            "belongs to the model"
         )
     return ids.to(video.tokens.device)
 
