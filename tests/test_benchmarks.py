@@ -102,14 +102,14 @@ def test_asking_twice_is_measured_and_written(monkeypatch, tmp_path, capsys):
         "in_own_process",
         lambda *words: asking._measure_here([*map(str, words)]),
     )
-    words = ["--folder", str(tmp_path / "videos"), "--cases", "5", "10", "5:480p"]
+    words = ["--folder", str(tmp_path / "videos"), "--cases", "5", "10"]
     words += ["--rounds", "1", "--full-frames", "70", "--out", str(tmp_path)]
     asking.main([*words, "--note", "The machine was shared."])
     text = (tmp_path / "asking.md").read_text()
     assert capsys.readouterr().out.strip() == text.strip()
     assert "The machine was shared." in text
     document = json.loads((tmp_path / "asking.json").read_text())
-    assert [row["frames"] for row in document["rows"]] == [5, 10, 60]
+    assert [row["frames"] for row in document["rows"]] == [5, 10]
     for row in [*document["rows"], document["full_width"]]:
         assert 0 < row["index_bytes"] - row["predicted_bytes"] <= 8192
     assert all(row["same_answer"] for row in document["rows"])
