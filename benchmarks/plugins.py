@@ -64,7 +64,7 @@ class Sizes:
     qwen_heads: int = 16
     qwen_layers: int = 32
     qwen_side: int = 280
-    num_steps: int = 10
+    num_steps: int = 12
     num_new_tokens: int = 8
 
     @property
@@ -311,6 +311,7 @@ def run(sizes: Sizes, depth: Depth, command: str, note: str = "") -> dict[str, A
         "note": note,
         "commit": source_commit(),
         "device": describe_hardware(),
+        "seconds": "CPU seconds",
         "sizes": asdict(sizes),
         "cache_bytes_per_token": sizes.cache_bytes_per_token,
         "built": asdict(depth),

@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import Qwen2Config, Qwen2Model
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 TINY = {
@@ -206,3 +208,29 @@ def test_hosts_of_true_widths_are_measured_beside_uniform_frames(
         assert row["video_tokens"] <= max(budget, 16)
         length = row["prompt_tokens"] + 2 - 1  # the last token is not read again
         assert row["built_cache_bytes"] == 2 * 2 * head * 4 * length
+
+
+def test_flops_of_a_prompt_are_those_of_its_products(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module("plugins_page")
+    sizes = {
+        "hidden_size": 64,
+        "language_mlp": 96,
+        "language_heads": 4,
+        "key_value_heads": 2,
+        "language_layers": 2,
+    }
+    config = Qwen2Config(
+        hidden_size=64,
+        intermediate_size=96,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_hidden_layers=2,
+        vocab_size=8,
+        attn_implementation="eager",
+    )
+    model = Qwen2Model(config).eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(inputs_embeds=torch.zeros(1, 30, 64))
+    wanted = counter.get_total_flops()
+    assert page.prompt_flops(sizes, 30) == pytest.approx(wanted, rel=0.01)
