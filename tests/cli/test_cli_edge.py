@@ -46,11 +46,11 @@ print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_two_examples_of_its_own_command(run, command):
+def test_help_has_at_least_two_examples_of_its_own_command(run, command):
     outcome = run(*command.split(), "--help")
     examples = outcome.out.split("Examples:")[1].strip().splitlines()
     assert outcome.code == 0
-    assert len(examples) == 2
+    assert len(examples) >= 2
     assert all(f"dynfocus {command}" in example for example in examples)
 
 

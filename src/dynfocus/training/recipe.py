@@ -25,7 +25,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "int | None": ((int, NoneType), "a whole number"),
     "float": ((int, float), "a number such as 0.001"),
     "str": ((str,), "a text"),
-    "Sequence[str]": ((list, tuple), "a list of names"),
+    "tuple[str, ...]": ((list, tuple), "a list of names"),
     "Mapping[str, float]": ((Mapping,), "a group of settings"),
     "Mapping[str, str]": ((Mapping,), "a group of settings"),
     "Mapping[str, Any]": ((Mapping,), "a group of settings"),
@@ -55,7 +55,7 @@ class Schedule:
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     """Peak rates of parts of the model, by a dotted part of their names, such as
     ``multi_modal_projector``; all other parameters have ``learning_rate``."""
-    frozen: Sequence[str] = ()
+    frozen: tuple[str, ...] = ()
     """Parts of the model, by a dotted part of their names, that do not learn although
     the stage trains them, such as ``event_prototypes``."""
     warmup_ratio: float = 0.03
@@ -95,6 +95,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         _check_types(self, "schedule.")
+        object.__setattr__(self, "frozen", tuple(self.frozen))  # a list in YAML
         for name in _COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
