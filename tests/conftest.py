@@ -1,4 +1,4 @@
-"""What every test needs: an index of its own; and what some need: a server."""
+"""What every test needs: folders of its own; and what some need: a server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
+from stand_in_hub import StandInHub
 from stand_in_server import StandInServer
 
 
@@ -19,6 +21,30 @@ def index_folder(
     monkeypatch.setenv("DYNFOCUS_INDEX", str(folder))
     monkeypatch.delenv("DYNFOCUS_INDEX_GB", raising=False)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def hub_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Let the hub's cache and the user's settings be empty, for this test alone."""
+    folder = tmp_path_factory.mktemp("hub", numbered=True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    monkeypatch.delenv("DYNFOCUS_MODEL", raising=False)
+    return folder
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
+    """Run a stand-in hub that holds nothing."""
+    with StandInHub() as server:
+        address = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        yield server
 
 
 @pytest.fixture

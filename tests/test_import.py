@@ -26,6 +26,7 @@ def test_importing_the_package_imports_nothing_heavy():
         "dynfocus",
         "dynfocus.backends",
         "dynfocus.bulk",
+        "dynfocus.defaults",
         "dynfocus.index",
         "dynfocus.models",
         "dynfocus.models.dynfocus",

@@ -81,7 +81,7 @@ def ask(
     video: Any,
     question: str,
     *,
-    model: str | Path = "nano",
+    model: str | Path | None = None,
     fps: float = 1.0,
     max_frames: int | None = None,
     max_video_tokens: int | None = None,
@@ -95,7 +95,8 @@ def ask(
     Args:
         video: A file, frames, or what ``FocusedModel.index`` gave.
         question: The question.
-        model: ``"nano"``, a folder, or a hub id.
+        model: ``"nano"``, a folder, or a hub id. By default, for a file, what
+            `dynfocus.defaults.choose_model` chooses; for all else ``"nano"``.
         fps: Frames per second to sample.
         max_frames: At most so many frames, taken evenly.
         max_video_tokens: At most so many video tokens.
@@ -107,6 +108,8 @@ def ask(
     Returns:
         The answer, its cost and what became of each frame.
     """
+    if model is None:
+        model = _choose(video)
     return _load_once(str(model)).ask(
         video,
         question,
@@ -154,6 +157,14 @@ def plug(
         scorer=scorer,
         cone_tokens=cone_tokens,
     )
+
+
+def _choose(video: Any) -> str:
+    if not isinstance(video, str | Path):
+        return "nano"
+    from dynfocus.defaults import choose_model
+
+    return choose_model(video).source
 
 
 @functools.lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ def test_the_answer_alone_is_on_standard_output(run, models, clip):
 
 
 def test_json_is_one_document(run, models, clip):
-    outcome = run("ask", clip, "What is this?", "--json", "--fps", 2)
+    outcome = run("ask", clip, "What is this?", "-m", "nano", "--json", "--fps", 2)
     document = outcome.document
     assert document["text"] == "words: 3"
     assert document["question"] == "What is this?"
@@ -29,25 +29,26 @@ def test_json_is_one_document(run, models, clip):
 
 
 def test_the_index_on_disk_can_be_left_out(run, models, clip):
-    assert run("ask", clip, "What?", "--json").document["from_index"] is False
-    run("ask", clip, "What?", "--no-index")
-    run("chat", clip, "--no-index", stdin="exit\n")
+    outcome = run("ask", clip, "What?", "-m", "nano", "--json")
+    assert outcome.document["from_index"] is False
+    run("ask", clip, "What?", "-m", "nano", "--no-index")
+    run("chat", clip, "-m", "nano", "--no-index", stdin="exit\n")
     run("timeline", clip, "What?", "--no-index")
     assert [model.index_folder for model in models] == [None, False, False, False]
 
 
 def test_the_question_may_come_from_standard_input(run, models, clip):
-    outcome = run("ask", clip, "-", stdin="  How many\nbars are there?\n")
+    outcome = run("ask", clip, "-", "-m", "nano", stdin="  How many\nbars are there?\n")
     assert outcome.out == "words: 5\n"
 
 
 def test_max_frames_is_passed_on(run, models, clip):
-    document = run("ask", clip, "What?", "--json", "--max-frames", 4).document
-    assert len(document["frames"]) == 4
+    outcome = run("ask", clip, "What?", "-m", "nano", "--json", "--max-frames", 4)
+    assert len(outcome.document["frames"]) == 4
 
 
 def test_nano_says_that_it_does_not_know_this_world(run, models, clip):
-    outcome = run("ask", clip, "What?")
+    outcome = run("ask", clip, "What?", "-m", "nano")
     assert outcome.err_lines[0].startswith("dynfocus: warning: the shipped nano model ")
     assert "--model" in outcome.err_lines[0]
     assert outcome.code == 0
@@ -57,10 +58,12 @@ def test_nano_says_nothing_about_its_own_world(run, models, tmp_path):
     made = make_video(tmp_path / "world.mp4", 5, seed=3)
     outcome = run("ask", made.path, "What?")
     assert "warning" not in outcome.err
+    assert outcome.err_lines[0] == "Model: nano, as this is a FocusWorld video"
+    assert [model.name for model in models] == ["nano"]
 
 
 def test_report_is_written(run, models, clip):
-    outcome = run("ask", clip, "Which <bar>?", "--report", "r.html")
+    outcome = run("ask", clip, "Which <bar>?", "-m", "nano", "--report", "r.html")
     assert outcome.code == 0
     page = Path("r.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 2 + 2 * 2  # Cones, and of each a frame and a layer
@@ -103,9 +106,8 @@ def test_paths_with_spaces_and_other_scripts(run, models, clip, tmp_path):
     folder = tmp_path / "a folder - 日本語"
     folder.mkdir()
     video = shutil.copy(clip, folder / "Ü né 1.mp4")
-    outcome = run(
-        "ask", video, "赤い四角の文字は何ですか?", "--json", "--report", "ü.html"
-    )
+    call = ("ask", video, "赤い四角の文字は何ですか?", "-m", "nano", "--json")
+    outcome = run(*call, "--report", "ü.html")
     assert outcome.code == 0
     assert outcome.document["video"] == str(video)
     assert "Ü né 1.mp4" in Path("ü.html").read_text(encoding="utf-8")

@@ -199,7 +199,7 @@ def test_doctor_names_a_remedy_and_goes_on(run, monkeypatch):
 
 def test_every_check_but_those_of_the_model_passes_here():
     checks = [c for c in doctor_module.CHECKS if c[0] not in ("weights", "question")]
-    assert len(checks) == 6
+    assert len(checks) == 7
     assert all(check() for _, check, _ in checks)
 
 

@@ -13,6 +13,7 @@ from dynfocus.video import DamagedVideoWarning
 
 COMMANDS = (
     "demo",
+    "download",
     "ask",
     "chat",
     "timeline",

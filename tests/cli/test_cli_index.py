@@ -70,15 +70,16 @@ def test_files_folders_and_patterns_are_indexed_once(run, nano, folder, index_fo
 
 def test_what_was_indexed_is_found_by_ask(run, nano, folder):
     run("index", folder / "a.mp4")
-    found = run("ask", folder / "a.mp4", "What?", "--json")
+    call = ("ask", folder / "a.mp4", "What?", "-m", "nano", "--json")
+    found = run(*call)
     assert found.document["from_index"] is True
     assert " for opening its index" in found.err
-    plain = run("ask", folder / "a.mp4", "What?", "--json", "--no-index")
+    plain = run(*call, "--no-index")
     assert plain.document["from_index"] is False
     assert " for reading the video" in plain.err
     for part in ("text", "tokens", "frames"):
         assert found.document[part] == plain.document[part]
-    other = run("ask", folder / "a.mp4", "What?", "--json", "--fps", 2)
+    other = run(*call, "--fps", 2)
     assert other.document["from_index"] is False
 
 

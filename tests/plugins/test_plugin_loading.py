@@ -107,7 +107,8 @@ def test_other_commands_say_that_they_need_another_model(folder, clip, capsys):
     assert main(call) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "llava_onevision model, which answers questions only" in line
-    assert main(["ask", str(clip), QUESTION, "--scorer", "some/clip"]) == 1
+    call = ["ask", str(clip), QUESTION, "--model", "nano", "--scorer", "some/clip"]
+    assert main(call) == 1
     assert "--scorer is for vision language models" in capsys.readouterr().err
 
 

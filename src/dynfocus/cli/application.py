@@ -14,6 +14,7 @@ from dynfocus.cli import (
     data,
     demo,
     doctor,
+    download,
     evaluate,
     export,
     frames,
@@ -76,6 +77,7 @@ def dynfocus(
 
 
 demo.register(app)
+download.register(app)
 ask.register(app)
 chat.register(app)
 watch.register(app)

@@ -11,6 +11,7 @@ import typer
 
 from dynfocus.cli.console import (
     load_answerer,
+    name_model,
     plural,
     print_json,
     progress_bar,
@@ -27,6 +28,7 @@ from dynfocus.cli.frame_choice import (
     Scorer,
 )
 from dynfocus.cli.options import (
+    AnsweringModel,
     DeviceMap,
     Dtype,
     Fps,
@@ -35,7 +37,6 @@ from dynfocus.cli.options import (
     MaxNewTokens,
     MaxVideoTokens,
     Method,
-    Model,
     NoIndex,
     Quantize,
     Video,
@@ -105,7 +106,7 @@ def ask(
             metavar="QUESTION", help='What to ask; "-" reads it from standard input.'
         ),
     ],
-    model: Model = "nano",
+    model: AnsweringModel = None,
     dtype: Dtype = None,
     quantize: Quantize = None,
     device_map: DeviceMap = None,
@@ -140,14 +141,15 @@ def ask(
     The answer goes to standard output, one line on what it cost to standard error. With
     --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
     --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens.
-    Other vision language models answer without training; see docs/plugins.md.
+    A video that is not FocusWorld is answered by what dynfocus download fetched; see
+    docs/models.md, and docs/plugins.md for vision language models without training.
     """
     check_combination(context, backend, refused=_REFUSED[backend])
     question = read_question(question)
     check_files(video, report)
     if backend is Backend.openai:
         given = given_options(context)
-        if "model" not in given:
+        if model is None:
             raise typer.BadParameter(
                 "--backend openai needs --model, the name of the model at the server"
             )
@@ -170,8 +172,9 @@ def ask(
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
     truth = _find_truth(video, question) if report is not None else None
+    name, source = name_model(model, video, only_own=backend is Backend.vllm)
     focused = load_answerer(
-        model,
+        source,
         dtype=dtype,
         quantize=quantize,
         device_map=device_map,
@@ -187,7 +190,7 @@ def ask(
     index_seconds = time.perf_counter() - started
     facts: dict[str, object] = {
         "video": str(video),
-        "model": model,
+        "model": name,
         "from_index": index.is_from_disk,
         "index_seconds": round(index_seconds, 3),
     }

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from dynfocus.cli.ask import check_video, describe_cost, warn_if_meaningless
-from dynfocus.cli.console import load_answerer, progress_bar, say
+from dynfocus.cli.console import load_answerer, name_model, progress_bar, say
 from dynfocus.cli.options import (
+    AnsweringModel,
     DeviceMap,
     Dtype,
     Fps,
     MaxFrames,
     MaxNewTokens,
     MaxVideoTokens,
-    Model,
     NoIndex,
     Quantize,
     Scorer,
@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
 def chat(
     context: typer.Context,
     video: Video,
-    model: Model = "nano",
+    model: AnsweringModel = None,
     dtype: Dtype = None,
     quantize: Quantize = None,
     device_map: DeviceMap = None,
@@ -82,8 +82,9 @@ def chat(
     connection = None
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
+    _, source = name_model(model, video, only_own=backend is Backend.vllm)
     focused = load_answerer(
-        model,
+        source,
         dtype=dtype,
         quantize=quantize,
         device_map=device_map,

@@ -82,6 +82,30 @@ def status_line(is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
+def name_model(
+    named: str | None, video: Path, *, only_own: bool = False
+) -> tuple[str, str]:
+    """Settle which model answers, and say so unless the call names it.
+
+    Args:
+        named: What the call names, if it does.
+        video: What is asked about, a file that can be read.
+        only_own: Whether only a model of the project's own will do.
+
+    Returns:
+        What the model is called, and what it is loaded from.
+    """
+    if named is not None:
+        return named, named
+    if only_own:
+        return "nano", "nano"
+    from dynfocus.defaults import choose_model
+
+    chosen = choose_model(video)
+    say(f"Model: {chosen.name}, {chosen.reason}")
+    return chosen.name, chosen.source
+
+
 def load_model(name: str, **options: Any) -> FocusedModel:
     """Load a model of the project's own; see `load_answerer` for the options.
 

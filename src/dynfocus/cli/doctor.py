@@ -123,6 +123,22 @@ def _answer() -> str:
     )
 
 
+def _model() -> str:
+    from dynfocus.defaults import RECOMMENDED
+    from dynfocus.defaults.choosing import downloaded_model, preferred_model
+
+    wanted = preferred_model()
+    if wanted is not None:
+        return f"all videos are answered by {wanted.name}, {wanted.reason}"
+    found = downloaded_model()
+    if found is not None:
+        return f"videos that are not FocusWorld are answered by {found.name}"
+    return (
+        "only FocusWorld videos can be answered; for all others, fetch "
+        f"{RECOMMENDED} with: dynfocus download"
+    )
+
+
 CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("Python", _python, "use Python 3.11 or newer"),
     ("torch", _torch, _REINSTALL),
@@ -135,5 +151,6 @@ CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
         "check the driver with nvidia-smi, or hide it: CUDA_VISIBLE_DEVICES=",
     ),
     ("weights", _weights, _REINSTALL),
+    ("model", _model, "correct that file, or name a model with --model"),
     ("question", _answer, "run 'dynfocus --debug demo --duration 30' to see where"),
 )

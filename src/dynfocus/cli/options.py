@@ -59,6 +59,17 @@ Model = Annotated[
         "--model", "-m", help='"nano", a folder with a model, or a name on the hub.'
     ),
 ]
+AnsweringModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help='"nano", a folder with a model, or a name on the hub. By default '
+        "$DYNFOCUS_MODEL or the user's settings; else nano for FocusWorld videos, and "
+        "what dynfocus download fetched for all others.",
+        show_default=False,
+    ),
+]
 Dtype = Annotated[
     Precision | None,
     typer.Option(

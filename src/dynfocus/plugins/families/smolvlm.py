@@ -103,7 +103,7 @@ def _spell(number: int) -> str:
     except ImportError as error:
         raise ImportError(
             "SmolVLM2 reads the number of frames in words, which needs num2words; install "
-            "it with pip install 'dynfocus[plugins]'"
+            "it with pip install num2words"
         ) from error
     return str(num2words(number))
 
