@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import shlex
 import statistics
 import sys
 import time
@@ -248,7 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(given.threads)
     names = Sizes.__dataclass_fields__
     sizes = Sizes(**{name: getattr(given, name) for name in names})
-    words = " ".join(sys.argv[1:] if arguments is None else arguments)
+    words = shlex.join(sys.argv[1:] if arguments is None else arguments)
     result = {
         "command": f"python benchmarks/clustering.py {words}".strip(),
         "commit": source_commit(),

@@ -23,8 +23,8 @@ def write_page(result: dict[str, Any], folder: Path) -> str:
     """Write Markdown, JSON and a picture; return the Markdown."""
     lengths = list(result["temporal"])
     result["growth"] = {
-        "dense seconds": _slope(result["temporal"], "dense", lengths),
-        "float32 seconds": _slope(result["temporal"], "float32", lengths),
+        "dense CPU seconds": _slope(result["temporal"], "dense", lengths),
+        "float32 CPU seconds": _slope(result["temporal"], "float32", lengths),
         "many points: seconds": _of_long(result["long"], "seconds"),
         "many points: memory": _of_long(result["long"], "mebibytes"),
     }
@@ -41,7 +41,7 @@ def write_page(result: dict[str, Any], folder: Path) -> str:
 
 
 def _slope(rows: dict[int, Any], way: str, lengths: list[int]) -> float:
-    return growth(lengths, [rows[length][way]["seconds"] for length in lengths])
+    return growth(lengths, [rows[length][way]["cpu_seconds"] for length in lengths])
 
 
 def _of_long(rows: list[dict[str, float]], key: str) -> float:
@@ -83,8 +83,8 @@ def _temporal(result: dict[str, Any]) -> list[str]:
     return [
         *lines,
         "",
-        f"Seconds grow with the power {exponents['dense seconds']:.2f} of the points in the "
-        f"dense form and {exponents['float32 seconds']:.2f} here. `bfloat16` is faster than "
+        f"CPU seconds grow with the power {exponents['dense CPU seconds']:.2f} of the points in the "
+        f"dense form and {exponents['float32 CPU seconds']:.2f} here. `bfloat16` is faster than "
         "`float32` only where the processor multiplies bfloat16. The paper reports 0.608 s "
         "for 1000 frames on an A100.",
     ]
