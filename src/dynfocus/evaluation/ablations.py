@@ -200,34 +200,34 @@ def _training() -> Experiment:
     both = Lesson(stage=1, trains=("focus", "projector"))
     return Experiment(
         name="training",
-        title="What learns in which stage (stage 1 | stage 2)",
+        title="What learns in which stage (stage 1, then stage 2)",
         source="Table 7",
         paper_columns=("MSVD-QA", "VCG-Bench"),
         expects="best is to align the projector alone, then to train everything",
         arms=(
             row(
                 "lock-both-all",
-                "focus + projector | all",
+                "focus + projector, then all",
                 (65.45, 2.65),
                 both,
                 Lesson(),
             ),
             row(
                 "lock-none-rest",
-                "nothing | projector + language model",
+                "nothing, then projector + language model",
                 (61.07, 2.31),
                 Lesson(trains=("projector", "language_model")),
             ),
             row(
                 "lock-both-rest",
-                "focus + projector | projector + language model",
+                "focus + projector, then projector + language model",
                 (62.21, 2.38),
                 both,
                 Lesson(trains=("projector", "language_model")),
             ),
             row(
                 "lock-projector-all",
-                "projector | all (DynFocus)",
+                "projector, then all (DynFocus)",
                 (67.90, 2.81),
                 Lesson(stage=1, trains=("projector",)),
                 Lesson(),
