@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import av
@@ -150,6 +151,8 @@ def test_an_interrupt_ends_the_watching_and_says_what_was_seen(stream):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # a shell's background job ignores interrupts, and so would its children
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     process.stdin.write(stream.read_bytes())
     process.stdin.flush()  # and the pipe stays open, as that of a camera would

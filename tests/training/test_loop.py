@@ -202,7 +202,7 @@ def test_a_run_goes_on_beside_the_frozen_weights_of_its_start_alone(
         train(recipe, make_frozen, resume=True)
         assert len(log(tmp_path / "out")) == 7
         return
-    with pytest.raises(ValueError, match="checkpoint-4 was trained beside other froz"):
+    with pytest.raises(ValueError, match="checkpoint-4 is of a run in which other par"):
         train(recipe, partial(make_frozen, value=1.5), resume=True)
     assert (tmp_path / "out" / "checkpoint-4").is_dir()
     train(recipe, partial(make_frozen, value=1.5), resume=False)

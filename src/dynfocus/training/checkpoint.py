@@ -98,9 +98,9 @@ def find_checkpoint(output: Path, num_processes: int, frozen: str) -> str | None
     facts = json.loads((folder / _MARK).read_text())
     if facts.get("frozen", frozen) != frozen:
         raise ValueError(
-            f"{folder} was trained beside other frozen weights than this run starts "
-            "with; put back what the recipe's start named then, or begin anew with "
-            "--no-resume or another output"
+            f"{folder} is of a run in which other parameters learn or other weights are "
+            "frozen; put back the task and the start that the recipe named then, or "
+            "begin anew with --no-resume or another output"
         )
     before = facts["num_processes"]
     if before != num_processes:
