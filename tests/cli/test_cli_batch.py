@@ -94,13 +94,11 @@ def test_nano_says_that_it_does_not_know_this_world(run, loads, questions):
 
 
 def test_wrong_rows_are_told_before_anything_runs(run, loads, questions):
-    questions.write_text(questions.read_text() + '{"video": "a", "quesiton": "?"}\n')
+    questions.write_text(questions.read_text() + '{"video": "a", "quest": "?"}\n')
     outcome = run("batch", questions, "--out", "a.jsonl", "-m", "other")
     assert outcome.code == 1
     (line,) = outcome.err_lines
-    assert line.startswith(
-        f"dynfocus: {questions}: line 4: there is no field 'quesiton'"
-    )
+    assert line.startswith(f"dynfocus: {questions}: line 4: there is no field 'quest'")
     assert not Path("a.jsonl").exists()
     assert loads == []
 

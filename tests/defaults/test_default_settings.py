@@ -47,7 +47,7 @@ def test_saving_leaves_other_lines_alone():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("modell = 'a'", "'modell', which is no setting; accepted is model"),
+        ("model_name = 'a'", "'model_name', which is no setting; accepted is model"),
         ("[model]\nname = 'a'", "'nano' in quotes, got {'name': 'a'}"),
         ("model = 3", "'nano' in quotes, got 3"),
         ("model = ' '", "'nano' in quotes, got ' '"),
