@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dynfocus.evaluation.experiment import TestSet
 from dynfocus.evaluation.world import evidence_seen
-from dynfocus.focus import TimePrototypes, dpc_knn
+from dynfocus.focus import EventPrototypes, TimePrototypes, dpc_knn
 from dynfocus.index import VideoFeatures
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.models.dynfocus.frames import uniform_indices
@@ -74,6 +74,7 @@ def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]
         name: load_parts(source, device="cpu", dtype=torch.float32)
         for name, source in plan.models.items()
     }
+    cache = FeatureCache(plan.cache, *next(iter(loaded.values())), plan.fps)
     records = []
     for test in plan.sets:
         for number, address in enumerate(test.addresses()):
@@ -83,7 +84,9 @@ def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]
                 for q in make_questions(address.scene(), plan.max_per_kind)
                 if q.evidence
             ]
-            for record in _ask_video(loaded, plan, str(address), questions):
+            cache.fill([{"video": str(address)}])
+            video = cache.load(str(address))
+            for record in _ask_video(loaded, plan, video, questions):
                 records.append({"set": test.name, "video": address.seed, **record})
     return records
 
@@ -91,13 +94,9 @@ def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]
 def _ask_video(
     loaded: Mapping[str, tuple[DynFocusForConditionalGeneration, DynFocusProcessor]],
     plan: RecallPlan,
-    address: str,
+    video: VideoFeatures,
     questions: Sequence[WorldQuestion],
 ) -> Iterator[dict[str, Any]]:
-    model, processor = next(iter(loaded.values()))
-    cache = FeatureCache(plan.cache, model, processor, plan.fps)
-    cache.fill([{"video": address}])
-    video = cache.load(address)
     for num_prototypes in plan.num_prototypes:
         orders = _orders(loaded, video, num_prototypes, questions)
         for selection, frames in orders.items():
@@ -146,23 +145,21 @@ def _orders(
     questions: Sequence[WorldQuestion],
 ) -> dict[str, list[Tensor]]:
     """Return the centre frames of the prototypes, best first, for each question."""
-    orders: dict[str, list[Tensor]] = {}
-    shared: TimePrototypes | None = None
     assert video.pooled is not None  # encoded here, not opened from an index
+    first, _ = next(iter(loaded.values()))
+    settings = replace(
+        first.settings, num_prototypes=num_prototypes, max_read_frames=None
+    )
+    clusters = dpc_knn(
+        video.pooled.flatten(1)[None],
+        settings.num_prototypes_for(video.num_frames),
+        settings.num_temporal_neighbors,
+    )
+    everything = torch.ones(1, video.num_frames, dtype=torch.bool)
+    events = EventPrototypes(settings, video.pooled.shape[2], 1)
+    shared = events.estimate(video.pooled[None], everything)
+    orders = {CLUSTERING: [clusters.centers[0]] * len(questions)}
     for name, (model, processor) in loaded.items():
-        events = model.event_prototypes
-        if shared is None:
-            settings = replace(events.settings, num_prototypes=num_prototypes)
-            everything = torch.ones(1, video.num_frames, dtype=torch.bool)
-            clusters = dpc_knn(
-                video.pooled.flatten(1)[None],
-                settings.num_prototypes_for(video.num_frames),
-                settings.num_temporal_neighbors,
-            )
-            orders[CLUSTERING] = [clusters.centers[0]] * len(questions)
-            own, events.settings = events.settings, settings
-            shared = events.estimate(video.pooled[None], everything)
-            events.settings = own
         orders[name] = [
             shared.frames[0][_score(model, processor, video, shared, q.question)]
             for q in questions

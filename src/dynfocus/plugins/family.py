@@ -70,14 +70,14 @@ class Family(ABC):
         self.processor = processor.with_defaults(self.numbers)
 
     @property
-    @abstractmethod
     def placeholder(self) -> int:
         """Id of the token that holds the place of one visual token."""
+        return int(self.model.config.video_token_id)
 
     @property
-    @abstractmethod
     def video_mark(self) -> str:
         """What the chat template writes where a video stands."""
+        return str(self.processor.tokenizer.convert_ids_to_tokens(self.placeholder))
 
     @abstractmethod
     def plan_frames(self, size: tuple[int, int], num_frames: int) -> FramePlan:

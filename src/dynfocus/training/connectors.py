@@ -37,7 +37,7 @@ from dynfocus.training.features import medium_of
 from dynfocus.training.loop import Job
 from dynfocus.training.packing import check_rows_are_apart
 from dynfocus.training.patches import PatchCache
-from dynfocus.training.recipe import Recipe
+from dynfocus.training.recipe import Recipe, refuse_unknown
 from dynfocus.training.sources import load_samples
 
 WEIGHTS = "connected.safetensors"
@@ -224,17 +224,9 @@ def _save(model: nn.Module, output: Path) -> None:
 
 
 def _check(recipe: Recipe) -> None:
-    for group, values, known in (
-        ("model", recipe.model, _MODEL_KEYS),
-        ("data", recipe.data, _DATA_KEYS),
-        ("start", recipe.start, {"model", "connector"}),
-    ):
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(
-                f"{group}: unknown setting {unknown[0]!r}; known are "
-                f"{', '.join(sorted(known))}"
-            )
+    refuse_unknown("model", recipe.model, _MODEL_KEYS)
+    refuse_unknown("data", recipe.data, _DATA_KEYS)
+    refuse_unknown("start", recipe.start, {"model", "connector"})
     if "connector" not in recipe.model or "model" not in recipe.start:
         raise ValueError(
             "task connector needs model.connector, the name of a connector, and "

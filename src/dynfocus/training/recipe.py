@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -291,13 +291,23 @@ def _build(tree: dict[str, Any], file: Path) -> Recipe:
         raise ValueError(f"recipe {file}: {error}") from error
 
 
-def _check_keys(tree: Mapping[str, Any], kind: type, where: str) -> None:
-    names = {f.name for f in fields(kind)}
-    unknown = sorted(set(tree) - names)
+def refuse_unknown(where: str, settings: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse settings that a group of a recipe does not have.
+
+    Args:
+        where: What the group is called.
+        settings: Names that were given.
+        known: Names that may be given.
+    """
+    unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(
-            f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(names))}"
+            f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}"
         )
+
+
+def _check_keys(tree: Mapping[str, Any], kind: type, where: str) -> None:
+    refuse_unknown(where, tree, [f.name for f in fields(kind)])
     missing = [
         f.name
         for f in fields(kind)

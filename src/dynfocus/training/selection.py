@@ -38,7 +38,7 @@ from dynfocus.training.dataset import conversation_turns
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.features import FeatureCache, medium_of
 from dynfocus.training.loop import Job
-from dynfocus.training.recipe import Recipe
+from dynfocus.training.recipe import Recipe, refuse_unknown
 from dynfocus.training.sources import Sample, load_samples
 
 LEARNS = ("event_prototypes.score_network.", "event_prototypes.question_context.")
@@ -288,17 +288,9 @@ def _changed(
 
 
 def _check(recipe: Recipe) -> None:
-    for group, values, known in (
-        ("model", recipe.model, _MODEL_KEYS),
-        ("data", recipe.data, _DATA_KEYS),
-        ("start", recipe.start, {"model"}),
-    ):
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(
-                f"{group}: unknown setting {unknown[0]!r}; known are "
-                f"{', '.join(sorted(known))}"
-            )
+    refuse_unknown("model", recipe.model, _MODEL_KEYS)
+    refuse_unknown("data", recipe.data, _DATA_KEYS)
+    refuse_unknown("start", recipe.start, {"model"})
     if "model" not in recipe.start:
         raise ValueError(
             "task selection needs start.model, 'nano' or the folder of the model whose "

@@ -22,16 +22,6 @@ class LlavaNextVideo(Family):
         "image_std": (0.26862954, 0.26130258, 0.27577711),
     }
 
-    @property
-    def placeholder(self) -> int:
-        """Id of ``<video>``."""
-        return int(self.model.config.video_token_id)
-
-    @property
-    def video_mark(self) -> str:
-        """``<video>``."""
-        return str(self.processor.tokenizer.convert_ids_to_tokens(self.placeholder))
-
     def plan_frames(self, size: tuple[int, int], num_frames: int) -> FramePlan:
         """Resize and crop; the resampler takes every two rows and columns together."""
         config = self.model.config

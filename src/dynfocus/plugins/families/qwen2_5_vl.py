@@ -40,16 +40,6 @@ class Qwen25VL(Family):
         super().__init__(model, processor)
         self.frames_per_step = temporal_size(self.processor.numbers)
 
-    @property
-    def placeholder(self) -> int:
-        """Id of ``<|video_pad|>``."""
-        return int(self.model.config.video_token_id)
-
-    @property
-    def video_mark(self) -> str:
-        """``<|video_pad|>``."""
-        return str(self.processor.tokenizer.convert_ids_to_tokens(self.placeholder))
-
     def plan_frames(self, size: tuple[int, int], num_frames: int) -> FramePlan:
         """Round both sides to whole merged patches, within the processor's pixels."""
         numbers = self.processor.numbers

@@ -42,16 +42,6 @@ class Qwen3VL(Family):
         super().__init__(model, processor)
         self.frames_per_step = temporal_size(self.processor.numbers)
 
-    @property
-    def placeholder(self) -> int:
-        """Id of ``<|video_pad|>``."""
-        return int(self.model.config.video_token_id)
-
-    @property
-    def video_mark(self) -> str:
-        """``<|video_pad|>``."""
-        return self._word("video")
-
     def plan_frames(self, size: tuple[int, int], num_frames: int) -> FramePlan:
         """Round both sides to whole merged patches; all frames share the pixels."""
         numbers = self.processor.numbers
