@@ -5,6 +5,7 @@ from dynfocus.models.answers import Answer, FrameReport
 from dynfocus.models.exporting import export_language_model
 from dynfocus.models.generation import NonFiniteLogitsError
 from dynfocus.models.prototype_maps import PrototypeMap
+from dynfocus.models.siglip import siglip_tower
 
 __all__ = [
     "Answer",
@@ -16,4 +17,5 @@ __all__ = [
     "Session",
     "export_language_model",
     "load_model",
+    "siglip_tower",
 ]
