@@ -137,8 +137,8 @@ def plug(
     Args:
         model: What ``AutoModelForImageTextToText`` gives, of a supported family.
         processor: What ``AutoProcessor`` gives for it.
-        method: ``"dynfocus"``; ``"uniform"`` for whole frames, evenly; ``"none"`` for
-            all frames whole.
+        method: ``"dynfocus"``; whole frames chosen by ``"aks"`` or ``"bolt"``, which need
+            a scorer, or evenly by ``"uniform"``; ``"none"`` for all frames whole.
         max_video_tokens: How many video tokens the language model may read.
         scorer: A dual encoder such as CLIP or SigLIP, by name or folder, that tells
             which frames belong to the question; without one the question has no say.

@@ -93,6 +93,39 @@ def test_a_scorer_lets_the_question_choose(plugged, scorer):
     assert not plugged().scores_see_question
 
 
+@pytest.mark.parametrize("method", ["aks", "bolt"])
+def test_a_rule_finds_the_frames_that_even_ones_miss(plugged, scorer, method):
+    focused = plugged(max_video_tokens=33, method=method, scorer=scorer)
+    frames = np.full((30, 28, 28, 3), 60, np.uint8)
+    frames[4, 5:20, 5:20] = (250, 20, 20)
+    frames[23, 5:20, 5:20] = (250, 20, 20)
+    answer = focused.ask(frames, "what is red ?", max_new_tokens=2)
+    assert [frame.index for frame in answer.frames] == [4, 23]
+    assert [frame.time for frame in answer.frames] == [4.0, 23.0]
+    assert [frame.kind for frame in answer.frames] == ["cone", "cone"]
+    assert answer.tokens == 33  # two frames of 16 and the newline
+    index = focused.index(frames)
+    assert index.num_steps == 30
+    for name in (None, "uniform", method):
+        ask = focused.ask(index, "what is red ?", method=name, max_new_tokens=2)
+        assert ask.tokens == 33
+    assert ask.frames == answer.frames
+    few = focused.ask(frames, "what is red ?", max_frames=1, max_new_tokens=2)
+    assert len(few.frames) == 1
+
+
+@pytest.mark.parametrize("method", ["aks", "bolt"])
+def test_a_rule_without_a_scorer_is_refused_before_the_work(
+    plugged, make_frames, method
+):
+    with pytest.raises(ValueError, match=f"method '{method}' chooses .*; give scorer="):
+        plugged(method=method)
+    focused = plugged()
+    focused.family.encode = None
+    with pytest.raises(ValueError, match="give scorer=, a dual encoder such as CLIP"):
+        focused.ask(make_frames(4), QUESTION, method=method)
+
+
 def test_a_conversation_encodes_once_and_keeps_its_turns(plugged, clip, monkeypatch):
     focused = plugged(max_video_tokens=40)
     session = focused.chat(clip)
@@ -134,9 +167,9 @@ def test_wrong_calls_are_one_sentence(plugged, hosts, make_frames):
         ValueError, match="name the video once, as <video>, but .* 2 ti"
     ):
         focused.ask(frames, "what is <video> ?")
-    with pytest.raises(ValueError, match="one of dynfocus, none, uniform, got 'magic'"):
+    with pytest.raises(ValueError, match="one of aks, bolt, .*uniform, got 'magic'"):
         focused.ask(frames, QUESTION, method="magic")
-    with pytest.raises(ValueError, match="one of dynfocus, none, uniform, got 'magic'"):
+    with pytest.raises(ValueError, match="one of aks, bolt, .*uniform, got 'magic'"):
         plugged(method="magic")
     with pytest.raises(
         ValueError, match="max_video_tokens must be at least 3, .* got 2"

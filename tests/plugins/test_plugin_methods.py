@@ -154,6 +154,29 @@ def test_a_video_that_no_scorer_saw_is_refused(scorer):
         look_for(scorer, make_video(), "red ?")
 
 
+@pytest.mark.parametrize("name", ["aks", "bolt"])
+def test_rules_choose_whole_steps_by_similarity_among_all(scorer, name):
+    frames = np.full((12, 30, 30, 3), 90, np.uint8)
+    frames[5] = frames[9] = (255, 0, 0)
+    video = make_video(looks=look_at(scorer, frames, 1))
+    look = look_for(scorer, video, "where is red ?")
+    torch.testing.assert_close(
+        look.similarity, video.looks[:, 0] @ torch.tensor([1.0, 0.0, 0.0])
+    )
+    method = METHODS[name]
+    assert method.num_steps(12, budget_of(60)) == 12
+    assert method.choose_steps(look, budget_of(2 * 17 + 5)).tolist() == [5, 9]
+    rows = method.choose_steps(look, budget_of(60))
+    assert len(rows) == 3
+    assert {5, 9} < set(rows.tolist())
+    assert method.choose_steps(look, budget_of(12 * 17)).tolist() == list(range(12))
+    taken = look.take(rows)
+    assert taken.relevance.tolist() == look.relevance[rows].tolist()
+    assert taken.attention.shape == (3, 17)
+    with pytest.raises(ValueError, match="at least 17, the tokens of one whole frame"):
+        method.num_steps(12, budget_of(16))
+
+
 def test_uniform_keeps_as_many_whole_steps_as_fit():
     method = METHODS["uniform"]
     assert method.num_steps(12, budget_of(60)) == 3

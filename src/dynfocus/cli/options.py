@@ -115,7 +115,8 @@ Method = Annotated[
     typer.Option(
         "--method",
         help="The system that chooses the tokens; by default the model's. Vision "
-        "language models of others also have none and uniform.",
+        "language models of others also have none, uniform and, with --scorer, aks and "
+        "bolt.",
     ),
 ]
 Scorer = Annotated[

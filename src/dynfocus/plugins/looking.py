@@ -86,7 +86,9 @@ def look_for(scorer: Scorer, video: HostVideo, question: str) -> QuestionLook:
     grid = F.interpolate(regions, video.grid, mode="bilinear").flatten(1)
     attention = (grid / _TEMPERATURE).softmax(1)
     return QuestionLook(
-        relevance=relevance, attention=F.pad(attention, (video.num_front, 0))
+        similarity=whole,
+        relevance=relevance,
+        attention=F.pad(attention, (video.num_front, 0)),
     )
 
 

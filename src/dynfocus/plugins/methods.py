@@ -9,12 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dynfocus.focus import dpc_knn
 from dynfocus.plugins.budget import NUM_ROD_TOKENS, TokenBudget
 from dynfocus.plugins.host_video import HostVideo
+from dynfocus.selection import choose_aks, choose_bolt
+
+KeyframeRule = Callable[[NDArray[np.float64], int], NDArray[np.int64]]
 
 _MIN_EVENTS = 25
 _NUM_NEIGHBORS = 5
@@ -47,10 +52,20 @@ class KeptStep:
 class QuestionLook:
     """What a scorer makes of a question and a video."""
 
+    similarity: Tensor
+    """Of each step, whole, to the question: the scorer's own cosine, ``[S]``."""
     relevance: Tensor
     """Of each step, 1 for the best and above 0, ``[S]``."""
     attention: Tensor
     """Share of every token of each step, ``[S, N]``."""
+
+    def take(self, rows: Tensor) -> QuestionLook:
+        """Keep some steps, given by increasing rows ``[S']``."""
+        return QuestionLook(
+            similarity=self.similarity[rows],
+            relevance=self.relevance[rows],
+            attention=self.attention[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -58,9 +73,12 @@ class Method:
     """A way to spend a budget."""
 
     num_steps: Callable[[int, TokenBudget], int]
-    """How many steps to keep, evenly, of so many."""
+    """How many steps to look at, evenly, of so many."""
     select: Callable[[HostVideo, TokenBudget, QuestionLook | None], list[KeptStep]]
     """What to keep of each step of such a video."""
+    choose_steps: Callable[[QuestionLook, TokenBudget], Tensor] | None = None
+    """Which of the steps looked at the question chooses, as increasing rows; by default
+    all of them. A method that has it needs a scorer."""
 
 
 def keep_whole(
@@ -82,6 +100,26 @@ def fit_whole_steps(num_steps: int, budget: TokenBudget) -> int:
             f"got {budget.max_video_tokens}; raise the budget or use method 'dynfocus'"
         )
     return min(num_steps, fitting)
+
+
+def look_at_all(num_steps: int, budget: TokenBudget) -> int:
+    """Count every step, of a video of which at least one whole step fits."""
+    fit_whole_steps(num_steps, budget)
+    return num_steps
+
+
+def choose_by(rule: KeyframeRule) -> Callable[[QuestionLook, TokenBudget], Tensor]:
+    """Let a rule choose as many whole steps as fit, by their similarity.
+
+    Args:
+        rule: What chooses so many frames by their scores, ``[S]``.
+    """
+
+    def choose(look: QuestionLook, budget: TokenBudget) -> Tensor:
+        scores = look.similarity.double().cpu().numpy()
+        return torch.from_numpy(rule(scores, fit_whole_steps(len(scores), budget)))
+
+    return choose
 
 
 def focus(
@@ -249,6 +287,8 @@ def _min_max(scores: Tensor) -> Tensor:
 
 
 METHODS: dict[str, Method] = {
+    "aks": Method(look_at_all, keep_whole, choose_by(choose_aks)),
+    "bolt": Method(look_at_all, keep_whole, choose_by(choose_bolt)),
     "dynfocus": Method(lambda count, budget: budget.num_steps(count), focus),
     "none": Method(lambda count, budget: count, keep_whole),
     "uniform": Method(fit_whole_steps, keep_whole),

@@ -54,10 +54,10 @@ class PluggedModel:
         self.model = family.model.eval()
         self.processor = family.processor
         self.name = name
-        self._method = _checked(method)
+        self._scorer = scorer
+        self._method = self._checked(method)
         self._max_video_tokens = max_video_tokens
         self._cone_tokens = cone_tokens
-        self._scorer = scorer
         self._encoder = HostEncoder(family, scorer)
         check_count("max_video_tokens", max_video_tokens)
 
@@ -242,9 +242,9 @@ class PluggedModel:
             method: One of ``METHODS``, in place of the model's own.
 
         Returns:
-            The steps that are kept, evenly, and what is kept of each.
+            The steps that are kept, and what is kept of each.
         """
-        chosen = METHODS[self._method if method is None else _checked(method)]
+        chosen = METHODS[self._method if method is None else self._checked(method)]
         budget = self._budget(video.tokens_per_step, max_video_tokens)
         num_steps = chosen.num_steps(video.num_steps, budget)
         rows = torch.from_numpy(uniform_indices(video.num_steps, num_steps))
@@ -252,6 +252,9 @@ class PluggedModel:
         look = None
         if self._scorer is not None:
             look = look_for(self._scorer, thinned, question)
+        if chosen.choose_steps is not None and look is not None:
+            rows = chosen.choose_steps(look, budget)
+            thinned, look = thinned.take(rows), look.take(rows)
         with torch.inference_mode():
             return thinned, chosen.select(thinned, budget, look)
 
@@ -335,7 +338,7 @@ class PluggedModel:
 
         The arguments are those of `ask`.
         """
-        name = self._method if method is None else _checked(method)
+        name = self._method if method is None else self._checked(method)
         if isinstance(video, HostVideo):
             if max_frames is None:
                 return video
@@ -356,6 +359,18 @@ class PluggedModel:
             progress=progress,
         )
 
+    def _checked(self, method: str) -> str:
+        if method not in METHODS:
+            raise ValueError(
+                f"method must be one of {', '.join(sorted(METHODS))}, got {method!r}"
+            )
+        if METHODS[method].choose_steps is not None and self._scorer is None:
+            raise ValueError(
+                f"method {method!r} chooses frames by their similarity to the question; "
+                "give scorer=, a dual encoder such as CLIP or SigLIP (--scorer)"
+            )
+        return method
+
     def _budget(
         self, tokens_per_step: int, max_video_tokens: int | None
     ) -> TokenBudget:
@@ -372,11 +387,3 @@ class PluggedModel:
 def _check_question(question: str) -> None:
     if not question.strip():
         raise ValueError("the question is empty; write what to look for in the video")
-
-
-def _checked(method: str) -> str:
-    if method not in METHODS:
-        raise ValueError(
-            f"method must be one of {', '.join(sorted(METHODS))}, got {method!r}"
-        )
-    return method

@@ -30,7 +30,8 @@ def plug(
     Args:
         model: What ``AutoModelForImageTextToText`` gives, of a supported family.
         processor: What ``AutoProcessor`` gives for it.
-        method: ``"dynfocus"``; ``"uniform"`` for whole frames, evenly; ``"none"`` for all.
+        method: ``"dynfocus"``; whole frames chosen by ``"aks"`` or ``"bolt"``, which need
+            a scorer, or evenly by ``"uniform"``; ``"none"`` for all frames whole.
         max_video_tokens: The budget; see `TokenBudget` for how it is shared.
         scorer: A dual encoder such as CLIP or SigLIP, by name or folder, that tells
             which frames belong to the question; without one the question has no say.

@@ -1,5 +1,7 @@
 """Which frames of a video matter: by their look alone, or for a question."""
 
+from dynfocus.selection.aks import choose_aks
+from dynfocus.selection.bolt import choose_bolt
 from dynfocus.selection.choosing import ChosenFrame, FrameSelection, select_frames
 from dynfocus.selection.dual_encoder import DualEncoder
 from dynfocus.selection.events import distinct_frames, find_events
@@ -18,6 +20,8 @@ __all__ = [
     "FocusedScorer",
     "FrameScorer",
     "FrameSelection",
+    "choose_aks",
+    "choose_bolt",
     "distinct_frames",
     "find_events",
     "fit_size",
