@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -13,6 +14,7 @@ from transformers import (
 from dynfocus.models import siglip_tower
 from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.models.loading import load_parts
+from dynfocus.models.siglip import siglip_dual_encoder, siglip_processor
 
 
 @pytest.fixture
@@ -87,6 +89,11 @@ def test_a_pooling_head_is_added_on_demand(tower: InstructBlipVisionModel) -> No
     assert pooled.shape == (2, 16)
 
 
+def test_a_tower_of_another_kind_is_refused(tower: InstructBlipVisionModel) -> None:
+    with pytest.raises(ValueError, match="got a SiglipVisionModel; start from a model"):
+        siglip_tower(siglip_tower(tower))
+
+
 def test_patches_of_nano_hardly_change() -> None:
     model, _ = load_parts("nano")
     pixels = torch.rand(4, 3, 112, 112) * 4 - 2
@@ -94,3 +101,31 @@ def test_patches_of_nano_hardly_change() -> None:
         own = encode_pixels(model.vision_tower, pixels).content
         rebuilt = encode_pixels(siglip_tower(model.vision_tower), pixels).content
     assert (own - rebuilt).abs().mean() < 0.03 * own.std()
+
+
+def test_a_dual_encoder_sees_with_the_tower_and_reads_with_the_model_s_words(
+    tower: InstructBlipVisionModel,
+) -> None:
+    model = siglip_dual_encoder(
+        tower, vocab_size=600, num_text_layers=1, max_question_tokens=12
+    )
+    pixels = torch.randn(2, 3, 28, 28)
+    seen = model.vision_model(pixels, output_hidden_states=True).hidden_states[-1]
+    torch.testing.assert_close(seen, encode_pixels(siglip_tower(tower), pixels).content)
+    assert model.get_image_features(pixels).pooler_output.shape == (2, 16)
+    _, own = load_parts("nano")
+    processor = siglip_processor(own, 12)
+    words = ["where ?", "What letter is on the red square, the blue one or any other?"]
+    ids = processor(text=words, padding="max_length", truncation=True)["input_ids"]
+    assert [len(row) for row in ids] == [12, 12]
+    assert ids[0][:4] == own.tokenizer("where ?")["input_ids"][:4]
+    assert ids[0][-1] == own.tokenizer.pad_token_id
+    text = model.get_text_features(torch.tensor(ids)).pooler_output
+    assert text.shape == (2, 16)
+
+
+def test_pixels_are_those_of_the_model_s_own_processor() -> None:
+    _, own = load_parts("nano")
+    frames = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
+    found = siglip_processor(own, 12)(images=list(frames), return_tensors="pt")
+    torch.testing.assert_close(found["pixel_values"], own.pixel_values(frames))

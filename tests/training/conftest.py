@@ -165,15 +165,15 @@ def _tiny_overrides(recipe: Recipe, root: Path) -> list[str]:
         overrides.append(f"start.{key}={root / Path(folder).relative_to('runs')}")
     if "cache" in recipe.data:
         overrides.append(f"data.cache={root / 'features'}")
-    if "sources" in recipe.data:
+    for name in {"sources", "eval_sources"} & set(recipe.data):
         sources = [
             {
                 kind: {k: SMALLER.get(k, v) for k, v in settings.items()}
                 for kind, settings in source.items()
             }
-            for source in recipe.data["sources"]
+            for source in recipe.data[name]
         ]
-        overrides.append(f"data.sources={json.dumps(sources)}")
+        overrides.append(f"data.{name}={json.dumps(sources)}")
     if recipe.task == "vision":
         overrides.append("data.num_eval_pictures=8")
     return overrides

@@ -448,6 +448,7 @@ def test_every_nano_recipe_runs_two_steps(nano_runs):
         assert first.startswith("# commit: ")
     figures = json.loads((nano_runs["nano-vision"] / "accuracy.json").read_text())
     assert all(0 <= figure <= 1 for figure in figures.values())
+    assert (nano_runs["nano-scorer"] / "scorer" / "model.safetensors").is_file()
 
 
 def test_what_the_recipes_make_answers_questions(nano_runs, tmp_path):

@@ -1,7 +1,7 @@
 """A trained tower of InstructBLIP's kind as a SigLIP tower, which has no class token.
 
-Models of other kinds can then start from it, such as a dual encoder or LLaVA-OneVision,
-whose vision towers are SigLIP's.
+Models of other kinds can then start from it, such as LLaVA-OneVision, whose vision tower
+is SigLIP's, or a dual encoder.
 """
 
 from __future__ import annotations
@@ -10,9 +10,18 @@ import torch
 from torch import Tensor
 from transformers import (
     InstructBlipVisionModel,
+    SiglipConfig,
+    SiglipImageProcessorPil,
+    SiglipModel,
+    SiglipProcessor,
+    SiglipTextConfig,
     SiglipVisionConfig,
     SiglipVisionModel,
 )
+
+from dynfocus.models.dynfocus import DynFocusProcessor
+
+_BILINEAR = 2  # Pillow's number
 
 
 @torch.no_grad()
@@ -33,7 +42,15 @@ def siglip_tower(
     Returns:
         The tower in the precision and on the device of the original, ready to infer.
         Like there, ``hidden_states[-1]`` is what stands before the final norm.
+
+    Raises:
+        ValueError: The tower is of another kind.
     """
+    if not isinstance(tower, InstructBlipVisionModel):
+        raise ValueError(
+            "tower must be an InstructBlipVisionModel, such as nano's, got a "
+            f"{type(tower).__name__}; start from a model that has one"
+        )
     config = tower.config
     model = SiglipVisionModel(
         SiglipVisionConfig(
@@ -53,6 +70,69 @@ def siglip_tower(
     head = {k: v for k, v in model.state_dict().items() if k.startswith("head.")}
     model.load_state_dict(state | head)
     return model.to(device=tower.device, dtype=tower.dtype).eval()
+
+
+def siglip_dual_encoder(
+    tower: InstructBlipVisionModel,
+    *,
+    vocab_size: int,
+    num_text_layers: int,
+    max_question_tokens: int,
+) -> SiglipModel:
+    """Build a dual encoder around a trained tower; its other half is untrained.
+
+    Args:
+        tower: The trained tower.
+        vocab_size: Entries of the text model's vocabulary.
+        num_text_layers: Layers of the text model, which is as wide as the tower.
+        max_question_tokens: Tokens of a question.
+    """
+    trained = siglip_tower(tower, pooling_head=True)
+    vision = trained.config
+    text = SiglipTextConfig(
+        vocab_size=vocab_size,
+        hidden_size=vision.hidden_size,
+        intermediate_size=vision.intermediate_size,
+        num_hidden_layers=num_text_layers,
+        num_attention_heads=vision.num_attention_heads,
+        max_position_embeddings=max_question_tokens,
+        pad_token_id=None,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    model = SiglipModel(
+        SiglipConfig(text_config=text.to_dict(), vision_config=vision.to_dict())
+    )
+    model.vision_model = trained
+    return model
+
+
+def siglip_processor(
+    processor: DynFocusProcessor, max_question_tokens: int
+) -> SiglipProcessor:
+    """Build the processor of a dual encoder from a DynFocus model's own.
+
+    Frames have the same size, mean and deviation, questions the same vocabulary.
+
+    Args:
+        processor: The model's processor.
+        max_question_tokens: Tokens of a question; shorter ones are padded, longer cut.
+    """
+    side = processor.frame_size
+    images = SiglipImageProcessorPil(
+        size={"height": side, "width": side},
+        resample=_BILINEAR,
+        image_mean=processor.image_mean,
+        image_std=processor.image_std,
+    )
+    words = processor.qformer_tokenizer
+    tokenizer = type(words)(
+        tokenizer_object=words.backend_tokenizer,
+        model_max_length=max_question_tokens,
+        model_input_names=["input_ids"],
+        **words.special_tokens_map,
+    )
+    return SiglipProcessor(images, tokenizer)
 
 
 def _rename(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ class EvidenceDataset(Dataset[dict[str, Any]]):
         self.questions = [
             (medium_of(sample)[1], question, evidence)
             for sample in samples
-            for question, evidence in _questions(sample)
+            for question, evidence in questions_with_evidence(sample)
             if evidence
         ]
         if not self.questions:
@@ -126,8 +126,17 @@ def shows_answer(times: Tensor, evidence: Sequence[tuple[float, float]]) -> Tens
     return (after & (times[:, None] < bounds[:, 1])).any(1)
 
 
-def _questions(sample: Sample) -> list[tuple[str, list[tuple[float, float]]]]:
-    """Return the questions of a sample with their evidence."""
+def questions_with_evidence(
+    sample: Sample,
+) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Return the questions of a sample with their evidence, which may be none.
+
+    Args:
+        sample: A conversation.
+
+    Raises:
+        ValueError: If ``evidence`` has not one entry a question.
+    """
     turns = conversation_turns(sample)
     evidence = sample.get("evidence", [[]] * len(turns))
     if len(evidence) != len(turns):
