@@ -77,7 +77,15 @@ def test_an_encoder_or_a_model_may_score(run, clip, tmp_path):
     outcome = run("frames", clip, "what", "--budget", 3, "--scorer", folder, "--json")
     assert outcome.document["scorer"] == str(folder)
     assert max(f["relevance"] for f in outcome.document["frames"]) > 0
+    assert outcome.document["rule"] == "events"
     assert outcome.err == ""
+    call = ("frames", clip, "what", "--budget", 3, "--rule", "bolt")
+    outcome = run(*call, "--scorer", folder, "--json")
+    assert outcome.document["rule"] == "bolt"
+    assert len(outcome.document["frames"]) == 3
+    alone = run(*call)
+    assert (alone.code, alone.out) == (2, "")
+    assert "--rule bolt needs --scorer" in alone.err
     outcome = run("frames", clip, "What?", "--budget", 3, "--model", "nano", "--json")
     assert outcome.document["scorer"] == "nano"
     assert "the shipped nano model only knows FocusWorld" in outcome.err

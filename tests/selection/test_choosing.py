@@ -90,6 +90,34 @@ def test_equal_scores_are_as_good_as_none(scenes):
     ]
 
 
+@pytest.mark.parametrize("rule", ["aks", "bolt"])
+def test_a_published_rule_chooses_and_ranks_by_the_scores(scenes, rule):
+    scorer = FakeScorer(8.0, 10.0)
+    chosen = select_frames(scenes, "Which?", 8, scorer=scorer, rule=rule, fps=2.0)
+    times = [frame.time for frame in chosen.frames]
+    assert len(set(times)) == 8
+    assert times == sorted(times)
+    assert sorted(frame.rank for frame in chosen.frames) == list(range(1, 9))
+    inside = {frame.rank for frame in chosen.frames if 8 <= frame.time < 10}
+    assert inside == set(range(1, len(inside) + 1))
+    assert len(inside) == (4 if rule == "bolt" else 1)  # AKS: one an eighth
+    assert {f.rank for f in chosen.frames if f.kind == "cone"} == {1, 2, 3, 4}
+    assert chosen.rule == rule
+    assert max(frame.importance for frame in chosen.frames) <= 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("magic", "rule must be one of aks, bolt, events, got 'magic'"),
+        ("bolt", "rule 'bolt' chooses .* give a scorer"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(scenes, rule, message):
+    with pytest.raises(ValueError, match=message):
+        select_frames(scenes, "Which?", 4, rule=rule)
+
+
 def test_times_are_true_in_turned_videos_of_variable_rate(tmp_path):
     path = write_phone_video(tmp_path / "phone.mp4")
     chosen = select_frames(path, "What?", 7, num_cones=2)

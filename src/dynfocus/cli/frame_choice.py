@@ -25,6 +25,14 @@ class LayoutName(StrEnum):
     video = "video"
 
 
+class RuleName(StrEnum):
+    """By which rule frames are chosen."""
+
+    events = "events"
+    aks = "aks"
+    bolt = "bolt"
+
+
 Budget = Annotated[
     int,
     typer.Option(
@@ -43,6 +51,14 @@ Scorer = Annotated[
         help="What compares frames with the question: CLIP, SigLIP and their like, or a "
         "DynFocus model; a folder or a name on the hub. By default nothing does, and "
         "frames are chosen by their look.",
+    ),
+]
+Rule = Annotated[
+    RuleName,
+    typer.Option(
+        "--rule",
+        help="events: every event before a second frame of one. aks and bolt: two "
+        "published rules, by the similarity to the question alone; they need --scorer.",
     ),
 ]
 Cones = Annotated[
@@ -91,6 +107,7 @@ class Choice:
     cones: int | None
     fps: float | None
     layout: LayoutName
+    rule: RuleName = RuleName.events
     cone_pixels: int = 768
     rod_pixels: int = 192
 
@@ -101,6 +118,8 @@ def choose(video: Path, question: str, choice: Choice) -> FrameSelection:
     from dynfocus.video import VideoReader
 
     VideoReader(video)  # fails on a file that is no video before a model is loaded
+    if choice.rule != RuleName.events and choice.scorer is None:
+        raise typer.BadParameter(f"--rule {choice.rule.value} needs --scorer")
     scorer = None if choice.scorer is None else _load_scorer(choice.scorer, video)
     with progress_bar("Reading the video") as progress:
         return select_frames(
@@ -108,6 +127,7 @@ def choose(video: Path, question: str, choice: Choice) -> FrameSelection:
             question,
             choice.budget,
             scorer=scorer,
+            rule=choice.rule.value,
             num_cones=choice.cones,
             fps=choice.fps,
             progress=progress,

@@ -2,7 +2,12 @@
 
 from dynfocus.selection.aks import choose_aks
 from dynfocus.selection.bolt import choose_bolt
-from dynfocus.selection.choosing import ChosenFrame, FrameSelection, select_frames
+from dynfocus.selection.choosing import (
+    RULES,
+    ChosenFrame,
+    FrameSelection,
+    select_frames,
+)
 from dynfocus.selection.dual_encoder import DualEncoder
 from dynfocus.selection.events import distinct_frames, find_events
 from dynfocus.selection.image_features import fit_size, image_features
@@ -20,6 +25,7 @@ __all__ = [
     "FocusedScorer",
     "FrameScorer",
     "FrameSelection",
+    "RULES",
     "choose_aks",
     "choose_bolt",
     "distinct_frames",

@@ -15,12 +15,23 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from dynfocus.selection.aks import choose_aks
+from dynfocus.selection.bolt import choose_bolt
 from dynfocus.selection.events import contrast_stretch, distinct_frames, find_events
 from dynfocus.selection.image_features import LOOK_PIXELS, fit_size, image_features
 from dynfocus.selection.scorers import Floats, FrameScorer
 from dynfocus.video import SampledFrames, VideoReader
 
 Progress = Callable[[int, int], None]
+
+EVENTS = "events"
+"""The rule of this project: events first, none twice before all once."""
+RULES: dict[str, Callable[[Floats, int], NDArray[np.int64]] | None] = {
+    "aks": choose_aks,
+    "bolt": choose_bolt,
+    EVENTS: None,
+}
+"""Rules by name; those that choose by scores alone, as functions of them."""
 
 _NUM_LOOKS = (90, 300)
 _LOOKS_PER_SECOND = 2.0
@@ -69,6 +80,8 @@ class FrameSelection:
     """Frames that were compared."""
     scorer: str | None
     """What compared frames with the question."""
+    rule: str
+    """One of `RULES`."""
     frames: tuple[ChosenFrame, ...]
     """The frames, no two the same."""
 
@@ -96,6 +109,7 @@ class FrameSelection:
             "duration": round(self.duration, 6),
             "num_looked_at": self.num_looked_at,
             "scorer": self.scorer,
+            "rule": self.rule,
             "frames": [asdict(frame) for frame in self.frames],
         }
 
@@ -106,6 +120,7 @@ def select_frames(
     budget: int,
     *,
     scorer: FrameScorer | None = None,
+    rule: str = EVENTS,
     num_cones: int | None = None,
     fps: float | None = None,
     progress: Progress | None = None,
@@ -117,13 +132,15 @@ def select_frames(
     importance of its event, density times distance, times its relevance to the question
     if there is a scorer. Frames are then taken one after another, each time the one whose
     worth times its distance to those taken is largest. So every event comes before a
-    second frame of one, and a video that does not change is covered evenly.
+    second frame of one, and a video that does not change is covered evenly. The rules
+    ``"aks"`` and ``"bolt"`` choose by the scores alone, and rank by them.
 
     Args:
         video: Any video file.
         question: The question.
         budget: How many frames.
         scorer: What compares frames with the question; by default nothing does.
+        rule: One of `RULES`; ``"aks"`` and ``"bolt"`` need a scorer.
         num_cones: How many of them, the first chosen, are Cones; by default all of four
             at most, otherwise a quarter but four at least.
         fps: Frames looked at in a second; by default 2, but 90 to 300 in all and at least
@@ -134,9 +151,10 @@ def select_frames(
         The frames, exactly as many as asked for.
 
     Raises:
-        ValueError: The budget or the number of Cones cannot be met, or the question is
-            empty.
+        ValueError: The budget or the number of Cones cannot be met, the question is
+            empty, or the rule is not known or lacks a scorer.
     """
+    choose_by_score = _checked_rule(rule, scorer)
     if not question.strip():
         raise ValueError("the question is empty; write what to look for in the video")
     if budget < 1:
@@ -146,18 +164,20 @@ def select_frames(
     looked = _look(reader, budget, scorer, fps, progress)
     small = _shrink(looked.frames, fit_size(reader.size, LOOK_PIXELS))
     features = image_features(small)
-    relevance = None
-    if scorer is not None:
-        relevance = _min_max(scorer.score(looked, question))
-    picked, importance = _pick(
-        features, looked.times, reader.duration, relevance, budget
-    )
+    events = _Events.of(features, looked.times, reader.duration)
+    scores = None if scorer is None else scorer.score(looked, question)
+    relevance = None if scores is None else _min_max(scores)
+    if choose_by_score is None or scores is None:
+        picked = events.pick(relevance, budget)
+    else:
+        chosen = choose_by_score(scores, budget)
+        picked = sorted(chosen.tolist(), key=lambda index: -scores[index])
     frames = [
         ChosenFrame(
             time=float(looked.times[index]),
             kind="cone" if rank <= large else "rod",
             rank=rank,
-            importance=round(float(importance[index]), 6),
+            importance=round(float(events.importance[index]), 6),
             relevance=None if relevance is None else round(float(relevance[index]), 6),
         )
         for rank, index in enumerate(picked, 1)
@@ -169,6 +189,7 @@ def select_frames(
         size=reader.size,
         num_looked_at=len(looked.times),
         scorer=None if scorer is None else scorer.name,
+        rule=rule,
         frames=tuple(sorted(frames, key=lambda frame: frame.time)),
     )
 
@@ -244,33 +265,61 @@ def _min_max(scores: Floats) -> Floats:
     return scaled
 
 
-def _pick(
-    features: NDArray[np.float32],
-    times: Floats,
-    duration: float,
-    relevance: Floats | None,
-    budget: int,
-) -> tuple[list[int], Floats]:
-    """Take frames one after another; also give the importance of each frame's event."""
-    found = find_events(features, None, duration)
-    peaks = found.score[0, found.centers[0]]
-    importance = peaks[found.assignment[0]].double().numpy()
-    importance = importance / max(importance.max(), np.finfo(float).tiny)
-    density = found.density[0].double().numpy()
-    worth = importance.clip(min=_FLAT)
-    if relevance is not None:
-        worth = worth * (_LEAST_RELEVANCE + (1 - _LEAST_RELEVANCE) * relevance)
-    points = features.astype(np.float64) * contrast_stretch(torch.from_numpy(features))
-    scale = np.sqrt(points.shape[1])
-    picked: list[int] = []
-    gap = np.full(len(points), np.inf)
-    typical = density / max(density.max(), np.finfo(float).tiny)
-    for _ in range(budget):
-        gain = worth * (gap if picked else typical.clip(min=_FLAT))
-        gain[picked] = -1.0
-        index = int(gain.argmax())
-        picked.append(index)
-        unlike = np.linalg.norm(points - points[index], axis=1) / scale
-        apart = _TIME_WEIGHT * np.abs(times - times[index]) / max(duration, _FLAT)
-        gap = np.minimum(gap, unlike + apart)
-    return picked, importance
+@dataclass(frozen=True, kw_only=True)
+class _Events:
+    """The frames looked at as events, from which frames are taken one after another."""
+
+    points: Floats
+    times: Floats
+    duration: float
+    importance: Floats
+    density: Floats
+
+    @classmethod
+    def of(
+        cls, features: NDArray[np.float32], times: Floats, duration: float
+    ) -> _Events:
+        """Cluster frames ``[T, C]`` and rate their events."""
+        found = find_events(features, None, duration)
+        peaks = found.score[0, found.centers[0]]
+        importance = peaks[found.assignment[0]].double().numpy()
+        density = found.density[0].double().numpy()
+        stretch = contrast_stretch(torch.from_numpy(features))
+        return cls(
+            points=features.astype(np.float64) * stretch,
+            times=times,
+            duration=duration,
+            importance=importance / max(importance.max(), np.finfo(float).tiny),
+            density=density / max(density.max(), np.finfo(float).tiny),
+        )
+
+    def pick(self, relevance: Floats | None, budget: int) -> list[int]:
+        """Take frames, each time the one that is worth most and far from those taken."""
+        worth = self.importance.clip(min=_FLAT)
+        if relevance is not None:
+            worth = worth * (_LEAST_RELEVANCE + (1 - _LEAST_RELEVANCE) * relevance)
+        scale = np.sqrt(self.points.shape[1])
+        picked: list[int] = []
+        gap = np.full(len(self.points), np.inf)
+        for _ in range(budget):
+            gain = worth * (gap if picked else self.density.clip(min=_FLAT))
+            gain[picked] = -1.0
+            index = int(gain.argmax())
+            picked.append(index)
+            unlike = np.linalg.norm(self.points - self.points[index], axis=1) / scale
+            apart = np.abs(self.times - self.times[index]) / max(self.duration, _FLAT)
+            gap = np.minimum(gap, unlike + _TIME_WEIGHT * apart)
+        return picked
+
+
+def _checked_rule(
+    rule: str, scorer: FrameScorer | None
+) -> Callable[[Floats, int], NDArray[np.int64]] | None:
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+    if RULES[rule] is not None and scorer is None:
+        raise ValueError(
+            f"rule {rule!r} chooses frames by their similarity to the question; give a "
+            "scorer (--scorer), such as CLIP or SigLIP"
+        )
+    return RULES[rule]
