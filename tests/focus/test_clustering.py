@@ -217,6 +217,14 @@ def test_masked_points_have_no_influence() -> None:
         )
 
 
+def test_the_largest_distance_is_between_valid_points() -> None:
+    draw = torch.Generator().manual_seed(8)
+    x = torch.rand(1, 10, 300, generator=draw).square()  # the origin is an outlier
+    mask = torch.arange(10)[None] < 7
+    wanted = dpc_knn(x[:, :7], 3, 3).distance
+    torch.testing.assert_close(dpc_knn(x, 3, 3, mask).distance[:, :7], wanted)
+
+
 @pytest.mark.parametrize("tile", [1, 50, 333])
 def test_tiles_equal_the_whole(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
     torch.manual_seed(6)
@@ -331,6 +339,49 @@ def test_bfloat16_clusters_the_rounded_points() -> None:
     before = torch.get_float32_matmul_precision()
     dpc_knn(x, 6, 5, precision="bfloat16")
     assert torch.get_float32_matmul_precision() == before
+
+
+def test_mutual_neighbors_are_equally_dense() -> None:
+    """Rounding is alike in both halves of the distances."""
+    draw = torch.Generator().manual_seed(5)
+    x = torch.randn(300, 20, 12, generator=draw)
+    far = torch.cdist(x.double(), x.double())
+    far.diagonal(0, 1, 2).fill_(torch.inf)
+    nearest = far.argmin(2)
+    mutual = nearest.gather(1, nearest) == torch.arange(20)
+    density = dpc_knn(x, 2, 2).density
+    assert mutual.any()
+    assert torch.equal(density[mutual], density.gather(1, nearest)[mutual])
+
+
+@pytest.mark.parametrize("shape", [(2, 64, 96), (1, 70, 33), (1, 2112, 64)])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_least_in_groups_are_the_least(
+    shape: tuple[int, int, int], dim: int
+) -> None:
+    draw = torch.Generator().manual_seed(6)
+    tile = torch.rand(shape, generator=draw)
+    tile[:, :, 3] = torch.inf
+    for k in (1, 5, 33):
+        wanted = tile.transpose(dim, 2).sort(dim=2).values[..., :k]
+        least, index = neighbors._least(tile, k, dim)
+        assert torch.equal(least, wanted)
+        assert torch.equal(tile.transpose(dim, 2).gather(2, index), wanted)
+
+
+def test_points_are_shifted_only_where_the_origin_is_far() -> None:
+    draw = torch.Generator().manual_seed(7)
+    x = torch.randn(3, 40, 300, generator=draw)
+    valid = torch.ones(3, 40, dtype=torch.bool)
+    assert neighbors._shift(x, valid) is None
+    x[1] += 50
+    shift = neighbors._shift(x, valid)
+    assert shift is not None
+    assert not shift[[0, 2]].any()
+    assert (x[1] == shift[1]).all(1).any()
+    for entry in range(3):  # whatever stands beside it
+        alone = dpc_knn(x[entry : entry + 1], 5, 4)
+        torch.testing.assert_close(alone.score[0], dpc_knn(x, 5, 4).score[entry])
 
 
 def test_autocast_changes_nothing() -> None:

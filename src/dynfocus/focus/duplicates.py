@@ -6,7 +6,7 @@ Letters beyond the shared ones: ``N`` points of an entry and ``C`` their width.
 import torch
 from torch import Tensor
 
-_GLANCE = 64
+_GLANCE = 16
 """Coordinates looked at first: points that differ there need no second look."""
 
 _SLICE = 1 << 22

@@ -16,19 +16,27 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from dynfocus.focus.distances import expand_index
+
 Precision = Literal["float32", "float64", "bfloat16"]
 
 TILE = 1 << 24
 """Distances held at once: 64 MiB in single precision."""
 
-_SLICE = 1 << 23
-"""Coordinates shifted at once: 32 MiB in single precision."""
+_SLICE = 1 << 22
+"""Coordinates shifted at once: 16 MiB in single precision."""
 
 _WIDTHS = (256, 2048)
 """Narrowest and widest part of a point multiplied at once, for the caches' sake."""
 
-_ENTRIES = 1 << 21
-"""Coordinates of the entries clustered at once: few enough for the caches."""
+_ENTRIES = 1 << 23
+"""Coordinates of the entries clustered at once."""
+
+_SAMPLE = (5, 64)
+"""Points, and about how many coordinates of them, that decide on the shift."""
+
+_GROUPS = 32
+"""Fewest groups of the numbers among which the least are looked for."""
 
 _PANEL = (64, 256)
 """Fewest and most rows of the upper half of a tile that are multiplied at once."""
@@ -49,8 +57,9 @@ class Distances:
     """Squared distances over the width between the points of each entry.
 
     Squares are expanded, ``|a|^2 + |b|^2 - 2 a b``, on points shifted by a typical one
-    of them: that is exact for small whole numbers wherever they lie, and elsewhere
-    wrong by about 1e-7 of ``|a|^2 + |b|^2`` in single precision.
+    of them if they lie far from the origin: that is exact for small whole numbers
+    wherever they lie, and elsewhere wrong by about 1e-7 of ``|a|^2 + |b|^2`` in single
+    precision.
 
     Args:
         x: Points, shape ``[B, N, C]``; one entry only if a tile cannot hold all.
@@ -64,7 +73,7 @@ class Distances:
         self._precision = precision
         self._x = x
         self._masked = None if bool(valid.all()) else ~valid
-        self._shift = _typical_point(x, valid)
+        self._shift = _shift(x, valid)
         self._lengths = x.new_zeros(valid.shape, dtype=self._dtype)
         self._kept: Tensor | None = None
         num_points = x.shape[1]
@@ -86,10 +95,12 @@ class Distances:
             tile = self._tile(rows, columns)
             # masked points lie at the shift, which is a point: no distance grows
             largest = largest.maximum(tile.amax((1, 2)))
-            for near, far, part in ((rows, columns, tile), (columns, rows, tile.mT)):
+            for near, far, dim in ((rows, columns, 2), (columns, rows, 1)):
                 if uncounted is not None:
-                    part.masked_fill_(uncounted[:, None, far], torch.inf)
-                found[near.start] = _nearer(part, far.start, k, found.get(near.start))
+                    across = uncounted[:, far].unsqueeze(3 - dim)
+                    tile.masked_fill_(across, torch.inf)
+                before = found.get(near.start)
+                found[near.start] = _nearer(tile, dim, far.start, k, before)
                 if rows == columns:
                     break
             if self.edge >= self._x.shape[1]:
@@ -168,12 +179,16 @@ class Distances:
                 for start, stop in panels:
                     upper = tile[:, start:stop, start:]
                     upper.baddbmm_(a[:, start:stop], a[:, start:].mT, alpha=-2)
-        self._lengths[:, rows] = tile.diagonal(0, 1, 2) / -2
-        for start, stop in panels:
+        lengths = tile.diagonal(0, 1, 2) / -2
+        self._lengths[:, rows] = lengths
+        for start, stop in panels:  # lengths first: both halves are rounded alike
+            _add_lengths(
+                tile[:, start:stop, start:], lengths[:, start:stop], lengths[:, start:]
+            )
             corner = tile[:, start:stop, start:stop]
             corner.copy_(corner.triu() + corner.triu(1).mT)
             tile[:, stop:, start:stop] = tile[:, start:stop, stop:].mT
-        return self._add_lengths(tile, rows, rows)
+        return tile
 
     def _rectangle(self, rows: slice | Tensor, columns: slice | Tensor) -> Tensor:
         """Compute any tile of one entry, shape ``[1, n, m]``."""
@@ -186,14 +201,7 @@ class Distances:
                 a = self._coordinates(rows, part, room)
                 b = self._coordinates(columns, part, torch.empty_like(room))
                 tile.baddbmm_(a, b.mT, alpha=-2)
-        return self._add_lengths(tile, rows, columns)
-
-    def _add_lengths(
-        self, tile: Tensor, rows: slice | Tensor, columns: slice | Tensor
-    ) -> Tensor:
-        tile += self._lengths[:, rows, None]
-        tile += self._lengths[:, None, columns]
-        return tile.clamp_(min=0)
+        return _add_lengths(tile, self._lengths[:, rows], self._lengths[:, columns])
 
     def _plan(self, num_points: int) -> tuple[list[slice], Tensor]:
         """Cut the width for so many points, and make room for the widest part."""
@@ -204,12 +212,16 @@ class Distances:
 
     def _coordinates(self, points: slice | Tensor, part: slice, room: Tensor) -> Tensor:
         """Put some coordinates of some points into ``room``: shifted, 0 if masked."""
-        wide = torch.promote_types(self._x.dtype, self._dtype)
-        values, shift = self._x[:, points, part].to(wide), self._shift[..., part]
-        room = room[: values.numel()].view(values.shape)
-        values = torch.sub(values, shift.to(wide), out=room)
+        values = self._x[:, points, part]
+        if self._shift is None:
+            values = values.to(self._dtype)
+        else:
+            wide = torch.promote_types(self._x.dtype, self._dtype)
+            shift = self._shift[..., part].to(wide)
+            room = room[: values.numel()].view(values.shape)
+            values = torch.sub(values.to(wide), shift, out=room)
         if self._masked is not None:
-            values.masked_fill_(self._masked[:, points, None], 0)
+            values = values.masked_fill(self._masked[:, points, None], 0)
         if self._precision == "bfloat16":
             values = values.bfloat16().to(self._dtype)
         return values
@@ -247,12 +259,19 @@ def _products_of(x: Tensor, precision: Precision) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
+def _add_lengths(products: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Make squared distances of products ``-2 a b``, shape ``[B, n, m]``, in place."""
+    products += rows[..., None]
+    products += columns[:, None]
+    return products.clamp_(min=0)
+
+
 def _nearer(
-    tile: Tensor, start: int, k: int, before: tuple[Tensor, Tensor] | None
+    tile: Tensor, dim: int, start: int, k: int, before: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the nearest points of each row: of the tile and those found before."""
-    squared, index = tile.topk(min(k, tile.shape[2]), dim=2, largest=False)
-    index += start
+    """Return the nearest points along ``dim`` of the tile and those found before."""
+    squared, index = _least(tile, min(k, tile.shape[dim]), dim)
+    index = index + start
     if before is None:
         return squared, index
     squared = torch.cat([before[0], squared], dim=2)
@@ -261,19 +280,54 @@ def _nearer(
     return squared, index.gather(2, place)
 
 
-def _typical_point(x: Tensor, valid: Tensor) -> Tensor:
-    """Return, of three points of each entry, the one nearest to the two others.
+def _least(tile: Tensor, k: int, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the ``k`` least numbers along ``dim``, rising, and their indices.
 
-    A point keeps whole numbers whole, unlike a mean; the first one might be an outlier.
+    They lie in the ``k`` groups whose least numbers are least; member ``i`` of group
+    ``j`` is number ``i * num_groups + j``. A search through all numbers takes longer.
+
+    Args:
+        tile: Numbers, shape ``[B, n, m]``.
+        k: How many, at most the numbers along ``dim``.
+        dim: 1 for those of each column, 2 for those of each row.
 
     Returns:
-        Points, shape ``[B, 1, C]``.
+        Two tensors of shape ``[B, m, k]`` or ``[B, n, k]``.
+    """
+    num_groups = max(_GROUPS, tile.shape[dim] // _GROUPS)
+    if k >= num_groups or tile.shape[dim] % num_groups:
+        least, index = tile.topk(k, dim=dim, largest=False)
+    else:
+        grouped = torch.unflatten(tile, dim, (-1, num_groups))
+        groups = grouped.amin(dim).topk(k, dim, largest=False, sorted=False).indices
+        shape = [*grouped.shape[: dim + 1], k, *grouped.shape[dim + 2 :]]
+        some = grouped.gather(dim + 1, groups.unsqueeze(dim).expand(shape))
+        least, place = some.flatten(dim, dim + 1).topk(k, dim=dim, largest=False)
+        index = place // k * num_groups + groups.gather(dim, place % k)
+    return (least.mT, index.mT) if dim == 1 else (least, index)
+
+
+def _shift(x: Tensor, valid: Tensor) -> Tensor | None:
+    """Choose what to subtract from the points of each entry: one of them, or nothing.
+
+    Of a few points it is the one nearest to the others. A point keeps whole numbers
+    whole, unlike a mean; the first one might be an outlier. Nothing is subtracted where
+    the origin lies about as near, unless points are masked: they come to lie at the
+    shift, where no distance grows.
+
+    Returns:
+        What to subtract, shape ``[B, 1, C]``, or None.
     """
     order = (~valid).to(torch.uint8).sort(dim=1, stable=True).indices  # valid first
-    thirds = torch.arange(3, device=x.device) * valid.sum(1, keepdim=True) // 3
-    entries = torch.arange(len(x), device=x.device)[:, None]
-    points = x[entries, order.gather(1, thirds)]  # [B, 3, C]
-    # far[i]: between the two points that are not point i
-    far = (points.roll(1, 1).float() - points.roll(-1, 1)).abs().mean(2)
-    typical = (far.sum(1, keepdim=True) - far).nan_to_num(torch.inf).argmin(1)
-    return points[entries[:, 0], typical][:, None]
+    number, width = _SAMPLE
+    spread = torch.arange(number, device=x.device) * valid.sum(1, keepdim=True)
+    index = order.gather(1, spread // number)
+    glance = x[..., :: max(1, x.shape[2] // width)]
+    glance = glance.gather(1, expand_index(index, glance)).float()
+    far = torch.cdist(glance, glance, p=1).mean(2).nan_to_num(torch.inf)
+    least, typical = far.min(1)
+    origin = (glance.abs().sum(2).mean(1) <= 1.5 * least) & valid.all(1)
+    if bool(origin.all()):
+        return None
+    shift = x.gather(1, expand_index(index.gather(1, typical[:, None]), x))
+    return shift.masked_fill(origin[:, None, None], 0)
