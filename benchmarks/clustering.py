@@ -16,7 +16,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,10 @@ def dense_spatial(x: Tensor) -> Tensor:
     return torch.cat(layers, dim=1)
 
 
-def ways() -> dict[str, Callable[[Tensor], Any]]:
-    """Name the ways to cluster a film."""
-    plan = NUM_CLUSTERS, NUM_NEIGHBORS
+def ways(
+    plan: tuple[int, int] = (NUM_CLUSTERS, NUM_NEIGHBORS),
+) -> dict[str, Callable[[Tensor], Any]]:
+    """Name the ways to find so many clusters with so many neighbours."""
     return {
         "dense": lambda x: dense_dpc(x, *plan),
         "float32": lambda x: dpc_knn(x, *plan),
@@ -140,14 +141,16 @@ def measure(
     }
 
 
-def agreement(x: Tensor) -> dict[str, dict[str, float]]:
+def agreement(
+    x: Tensor, plan: tuple[int, int] = (NUM_CLUSTERS, NUM_NEIGHBORS)
+) -> dict[str, dict[str, float]]:
     """Compare each precision with the dense form in double precision."""
-    count = min(NUM_CLUSTERS, x.shape[1])
-    centers, owner, score = (t[0] for t in dense_dpc(x.double(), count, NUM_NEIGHBORS))
+    count = min(plan[0], x.shape[1])
+    centers, owner, score = (t[0] for t in dense_dpc(x.double(), count, plan[1]))
     last = score[centers].min()
     rows = {}
     for way in ("float32", "bfloat16"):
-        result = ways()[way](x)
+        result = ways((count, plan[1]))[way](x)
         found = result.centers[0]
         missed = found[~torch.isin(found, centers)]
         serious = (score[missed] - last).abs() > ROUNDING * last
@@ -179,20 +182,25 @@ def _status(name: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def measure_long(counts: list[int], width: int) -> list[dict[str, float]]:
+def measure_long(largest: int, width: int) -> Iterator[dict[str, float]]:
     """Cluster many points, once for each count."""
-    rows = []
-    for count in counts:
-        x, start = film(count, width), time.perf_counter()
+    for count in (largest // 16, largest // 4, largest):
+        x, start, start_cpu = (
+            film(count, width),
+            time.perf_counter(),
+            time.process_time(),
+        )
         mebibytes = grown(ways()["float32"], x)
-        seconds = time.perf_counter() - start
-        rows.append({"points": count, "seconds": seconds, "mebibytes": mebibytes})
-        sys.stderr.write(f"{rows[-1]}\n")
-    return rows
+        yield {
+            "points": count,
+            "seconds": time.perf_counter() - start,
+            "cpu_seconds": time.process_time() - start_cpu,
+            "mebibytes": mebibytes,
+        }
 
 
 def run(sizes: Sizes, repeats: int) -> dict[str, Any]:
-    """Measure everything."""
+    """Measure everything but many points."""
     temporal, memory = {}, {}
     shown = {name: ways()[name] for name in ("dense", "float32", "bfloat16")}
     for length in sizes.lengths:
@@ -207,21 +215,24 @@ def run(sizes: Sizes, repeats: int) -> dict[str, Any]:
     for way, row in spatial.items():
         row["mebibytes"] = grown(spatial_ways()[way], patches)
     sys.stderr.write(f"S-DPC: {spatial}\n")
-    agreements = {
-        length: [
+    agreements: dict[str, list[dict[str, dict[str, float]]]] = {
+        f"{length} frames": [
             agreement(film(length, sizes.width, seed))
             for seed in range(sizes.draws if length <= 1000 else 1)
         ]
         for length in [n for n in sizes.lengths if n <= 2000][-3:]
     }
+    paper = FocusSettings.paper()
+    plan = paper.num_spatial_prototypes[0], paper.num_spatial_neighbors[0]
+    agreements[f"{sizes.patches} patches"] = [
+        agreement(frame[None], plan) for frame in patches[:: max(1, sizes.frames // 32)]
+    ]
     sys.stderr.write(f"agreement: {agreements}\n")
-    counts = [sizes.long // part for part in (8, 4, 2, 1)]
     return {
         "temporal": temporal,
         "memory": memory,
         "spatial": spatial,
         "agreement": agreements,
-        "long": measure_long(counts, sizes.long_width),
     }
 
 
@@ -258,8 +269,13 @@ def main(arguments: list[str] | None = None) -> None:
         "repeats": given.repeats,
         "sizes": {name: getattr(sizes, name) for name in names},
         **run(sizes, given.repeats),
+        "long": [],
     }
-    print(write_page(result, given.out))  # noqa: T201
+    for row in measure_long(sizes.long, sizes.long_width):
+        result["long"].append(row)
+        page = write_page(result, given.out)  # a run that is stopped keeps what it has
+        sys.stderr.write(f"{row}\n")
+    print(page)  # noqa: T201
 
 
 if __name__ == "__main__":
