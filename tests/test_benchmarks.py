@@ -153,10 +153,16 @@ def test_clustering_is_measured_beside_the_dense_form(
     assert capsys.readouterr().out.strip() == page.strip()
     assert "Shared." in page
     result = json.loads((tmp_path / "clustering.json").read_text())
-    assert [row["points"] for row in result["long"]] == [30, 60, 120, 240]
-    for (film,) in result["agreement"].values():
-        assert film["float32"]["missed_beyond_rounding"] == 0
-        assert film["float32"]["largest_score_error"] < 1e-3
+    assert [row["points"] for row in result["long"]] == [15, 60, 240]
+    sets = result["agreement"]
+    assert {name: len(of) for name, of in sets.items()} == {
+        "30 frames": 1,
+        "60 frames": 1,
+        "30 patches": 3,
+    }
+    for one in [one for of in sets.values() for one in of]:
+        assert one["float32"]["missed_beyond_rounding"] == 0
+        assert one["float32"]["largest_score_error"] < 1e-3
     for row in result["temporal"].values():
         assert all(way["seconds"] > 0 for way in row.values())
     assert (tmp_path / "clustering.png").stat().st_size > 1000
