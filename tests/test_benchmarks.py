@@ -146,14 +146,14 @@ def test_clustering_is_measured_beside_the_dense_form(
     monkeypatch.syspath_prepend(str(FOLDER))
     clustering = importlib.import_module("clustering")
     threads = torch.get_num_threads()
-    words = "--lengths 30 60 --width 64 --frames 3 --patches 30 --dim 16 --long 240"
+    words = "--lengths 30 60 --width 64 --frames 3 --patches 30 --dim 16 --long 480"
     words += f" --long-width 8 --draws 1 --repeats 1 --threads {threads}"
     clustering.main([*words.split(), "--note", "Shared.", "--out", str(tmp_path)])
     page = (tmp_path / "clustering.md").read_text()
     assert capsys.readouterr().out.strip() == page.strip()
     assert "Shared." in page
     result = json.loads((tmp_path / "clustering.json").read_text())
-    assert [row["points"] for row in result["long"]] == [15, 60, 240]
+    assert [row["points"] for row in result["long"]] == [30, 120, 480]
     sets = result["agreement"]
     assert {name: len(of) for name, of in sets.items()} == {
         "30 frames": 1,
