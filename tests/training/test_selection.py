@@ -9,11 +9,8 @@ import torch
 
 from dynfocus.models.loading import load_parts
 from dynfocus.training import load_recipe, run_recipe
-from dynfocus.training.selection import (
-    LEARNS,
-    make_selection_job,
-    shows_answer,
-)
+from dynfocus.training.evidence import shows_answer
+from dynfocus.training.selection import LEARNS, make_selection_job
 
 SOURCE = {"num_videos": 3, "seconds": [8, 12], "turns_per_sample": 1}
 

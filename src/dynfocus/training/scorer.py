@@ -35,12 +35,12 @@ from transformers import SiglipModel
 
 from dynfocus.models.loading import load_parts
 from dynfocus.models.siglip import siglip_dual_encoder, siglip_processor
+from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.features import medium_of
 from dynfocus.training.loop import Job
 from dynfocus.training.patches import PatchCache
 from dynfocus.training.recipe import Recipe, refuse_unknown
-from dynfocus.training.selection import questions_with_evidence, shows_answer
 from dynfocus.training.sources import Sample, load_samples
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class EvidenceFrames(Dataset[dict[str, Any]]):
         self._tokenizer = tokenizer
         self.videos: dict[str, dict[str, list[tuple[float, float]]]] = {}
         for sample in samples:
-            asked = {q: e for q, e in questions_with_evidence(sample) if e}
+            asked = {q: e for q, _, e in asked_of(sample) if e}
             if asked:
                 self.videos.setdefault(medium_of(sample)[1], {}).update(asked)
         if not self.videos:

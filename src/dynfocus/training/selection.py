@@ -34,7 +34,7 @@ from dynfocus.models.dynfocus import (
 )
 from dynfocus.models.loading import load_parts
 from dynfocus.training.conversation import pad_rows, padding_id
-from dynfocus.training.dataset import conversation_turns
+from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.features import FeatureCache, medium_of
 from dynfocus.training.loop import Job
@@ -70,7 +70,7 @@ class EvidenceDataset(Dataset[dict[str, Any]]):
         self.questions = [
             (medium_of(sample)[1], question, evidence)
             for sample in samples
-            for question, evidence in questions_with_evidence(sample)
+            for question, _, evidence in asked_of(sample)
             if evidence
         ]
         if not self.questions:
@@ -109,45 +109,6 @@ def _centres(video: VideoFeatures) -> tuple[Tensor, Tensor, Tensor]:
         video.spatial[frames],
         video.pts_seconds[frames],
     )
-
-
-def shows_answer(times: Tensor, evidence: Sequence[tuple[float, float]]) -> Tensor:
-    """Tell which frames show the answer.
-
-    Args:
-        times: Times in seconds, shape ``[L]``.
-        evidence: Half-open intervals in seconds.
-
-    Returns:
-        True inside the evidence, shape ``[L]``.
-    """
-    bounds = torch.tensor(evidence, dtype=times.dtype)  # [intervals, 2]
-    after = times[:, None] >= bounds[:, 0]
-    return (after & (times[:, None] < bounds[:, 1])).any(1)
-
-
-def questions_with_evidence(
-    sample: Sample,
-) -> list[tuple[str, list[tuple[float, float]]]]:
-    """Return the questions of a sample with their evidence, which may be none.
-
-    Args:
-        sample: A conversation.
-
-    Raises:
-        ValueError: If ``evidence`` has not one entry a question.
-    """
-    turns = conversation_turns(sample)
-    evidence = sample.get("evidence", [[]] * len(turns))
-    if len(evidence) != len(turns):
-        raise ValueError(
-            f"sample {sample.get('id', '?')}: 'evidence' must have one list of "
-            f"[start, end] a question ({len(turns)}), got {len(evidence)}"
-        )
-    return [
-        (question, [(float(start), float(end)) for start, end in intervals or ()])
-        for (question, _), intervals in zip(turns, evidence, strict=True)
-    ]
 
 
 class EvidenceLesson(nn.Module):
