@@ -34,6 +34,7 @@ OFFICIAL = {
 CASES = {
     "chat_univi": ("chat_univi", {"frames_per_event": 4}),
     "llama_vid": ("llama_vid", {}),
+    "llava_onevision": ("llava_onevision", {}),
     "uniform_patches": ("uniform_patches", {"budget_of": FOCUS}),
     "video_chatgpt": ("video_chatgpt", {"max_frames": 10}),
     "dynfocus": ("dynfocus", {"focus": FOCUS}),

@@ -17,6 +17,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from dynfocus.models.loading import NANO
 from dynfocus.training import Recipe, load_recipe, run_recipe
 from dynfocus.training.language import train_tokenizer
 from dynfocus.training.stages import assemble
@@ -150,7 +151,7 @@ def nano_runs(tmp_path_factory) -> dict[str, Path]:
 
 
 def _needed(recipe: Recipe) -> set[str]:
-    return {Path(folder).parts[1] for folder in recipe.start.values()}
+    return {Path(folder).parts[1] for folder in recipe.start.values() if folder != NANO}
 
 
 def _tiny_overrides(recipe: Recipe, root: Path) -> list[str]:
@@ -162,6 +163,8 @@ def _tiny_overrides(recipe: Recipe, root: Path) -> list[str]:
         f"output={root / Path(recipe.output).name}",
     ]
     for key, folder in recipe.start.items():
+        if folder == NANO:  # what is shipped
+            continue
         overrides.append(f"start.{key}={root / Path(folder).relative_to('runs')}")
     if "cache" in recipe.data:
         overrides.append(f"data.cache={root / 'features'}")

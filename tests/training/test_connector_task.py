@@ -38,6 +38,7 @@ SOURCE = {
 CONNECTORS = {
     "dynfocus": {"focus": FOCUS | {"score_conditioning": "question"}},
     "llama_vid": {},
+    "llava_onevision": {},
     "uniform_patches": {"budget_of": FOCUS},
 }
 

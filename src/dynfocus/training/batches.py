@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dynfocus.training.conversation import pad_rows, pad_samples, padding_id
 from dynfocus.training.dataset import ConversationDataset, Pixels
@@ -34,6 +35,7 @@ def collate(
     if packed_tokens is None:
         batch = dict(pad_samples(samples, pad_id))
         del batch["attention_mask"]
+        batch |= _placed(samples, batch["input_ids"])
     else:
         lengths = [len(sample["input_ids"]) for sample in samples]
         rows = plan_rows(lengths, packed_tokens)
@@ -42,6 +44,21 @@ def collate(
     seen = [sample for sample in samples if "shown" in sample]
     filler = pad_id if question_pad_id is None else question_pad_id
     return {**batch, **_gather_videos(seen, filler)} if seen else batch
+
+
+def _placed(samples: Sequence[dict[str, Any]], ids: Tensor) -> dict[str, Tensor]:
+    """Pad positions with gaps, if there are any.
+
+    Without a mask the language model would take a gap for the beginning of another text;
+    one that hides nothing is dropped before attention.
+    """
+    rows = [sample.get("position_ids") for sample in samples]
+    if all(row is None for row in rows):
+        return {}
+    plain = [torch.arange(len(sample["input_ids"])) for sample in samples]
+    pairs = zip(rows, plain, strict=True)
+    places, _ = pad_rows([own if row is None else row for row, own in pairs], 0)
+    return {"position_ids": places, "attention_mask": torch.ones_like(ids)}
 
 
 def _gather_videos(seen: Sequence[dict[str, Any]], filler: int) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from dynfocus.methods import (
     build_connector,
 )
 from dynfocus.methods.connectors.dynamic import DynFocusConnector
+from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
+from dynfocus.methods.hosts import save_host
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import count_patches
 from dynfocus.models.loading import load_parts
@@ -43,6 +45,9 @@ from dynfocus.training.sources import load_samples
 WEIGHTS = "connected.safetensors"
 """File of a trained connector with the parts that were trained beside it."""
 
+HOST = "host"
+"""Folder of a trained LLaVA-OneVision, as transformers reads it."""
+
 PARTS: dict[str, tuple[str, ...]] = {
     "language_model": ("language_model.",),
     "projector": (
@@ -58,7 +63,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 into the language model, ``focus`` is the rest of the connector and the text encoder."""
 
 _MODEL_KEYS = {"connector", "options", "trains", "stage"}
-_DATA_KEYS = {"sources", "cache", "fps", "max_frames", "packed_tokens"}
+_LAYOUT_KEYS = {"packed_tokens", "spread_positions"}
+_DATA_KEYS = {"sources", "cache", "fps", "max_frames"} | _LAYOUT_KEYS
 
 
 class PreparedVideos:
@@ -201,23 +207,29 @@ def make_connector_job(recipe: Recipe) -> Job:
     videos = PreparedVideos(cache, model)
     layout = Layout(
         template=STAGE_TEMPLATES[int(recipe.model.get("stage", 2))],
-        packed_tokens=recipe.data.get("packed_tokens"),
+        **{name: n for name, n in recipe.data.items() if name in _LAYOUT_KEYS},
     )
     if layout.packed_tokens is not None:
         check_rows_are_apart(model.language_model)
     dataset = ConversationDataset(samples, videos, processor, model.num_tokens, layout)
+
+    def finish(trained: nn.Module, output: Path) -> None:
+        assert isinstance(trained, ConnectedLanguageModel)
+        _save(trained, output)
+        if isinstance(trained.connector, LlavaOnevisionConnector):
+            save_host(trained, start, processor, output / HOST)
+
     return Job(
         model=model,
         dataset=dataset,
-        finish=_save,
+        finish=finish,
         collator=Collator(dataset),
         lengths=dataset.lengths(),
     )
 
 
-def _save(model: nn.Module, output: Path) -> None:
+def _save(model: ConnectedLanguageModel, output: Path) -> None:
     """Write the weights once, without the names that are tied to others."""
-    assert isinstance(model, ConnectedLanguageModel)
     tied = set(model.all_tied_weights_keys)
     state = {k: v.contiguous() for k, v in model.state_dict().items() if k not in tied}
     save_file(state, output / WEIGHTS)

@@ -28,6 +28,7 @@ from dynfocus.training.conversation import (
 from dynfocus.training.failures import SAMPLE_ERRORS, Failure
 from dynfocus.training.features import load_frames, medium_of
 from dynfocus.training.packing import check_length
+from dynfocus.training.positions import spread_positions
 from dynfocus.training.sources import Sample
 from dynfocus.world.conversations import PLACEHOLDER, parse_address
 
@@ -57,6 +58,9 @@ class Layout:
     packed_tokens: int | None = None
     """Samples of a batch stand one after another in rows of at most so many tokens, and
     see nothing of each other; without it each has a padded row of its own."""
+    spread_positions: int | None = None
+    """A sample's positions are spread over so many, with a gap in up to eight places
+    (PoSE, Zhu et al. 2024), so that short videos teach the distances of long ones."""
     seed: int = 0
     """Decides where later turns show the video."""
 
@@ -67,13 +71,19 @@ class Layout:
                     f"data.{name} must be one of {', '.join(known)}, got "
                     f"{getattr(self, name)!r}"
                 )
-        for name in ("max_text_tokens", "max_question_tokens", "packed_tokens"):
+        limits = "max_text_tokens", "max_question_tokens", "packed_tokens"
+        for name in (*limits, "spread_positions"):
             limit = getattr(self, name)
             is_count = isinstance(limit, int) and not isinstance(limit, bool)
             if limit is not None and not (is_count and limit > 1):
                 raise ValueError(
                     f"data.{name} must be a whole number above 1, got {limit!r}"
                 )
+        if self.spread_positions is not None and self.packed_tokens is not None:
+            raise ValueError(
+                "data.spread_positions and data.packed_tokens exclude each other: the "
+                "samples of a row are told apart by their positions; set one of them"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +203,7 @@ class ConversationDataset(Dataset[dict[str, Any]]):
             encoded = self.encode(number)
             if self.layout.packed_tokens is not None:
                 check_length(len(encoded["input_ids"]), self.layout.packed_tokens)
-            return encoded
+            return self._place(encoded, number)
         except SAMPLE_ERRORS as error:
             sample = self.samples[number]
             return {
@@ -203,6 +213,14 @@ class ConversationDataset(Dataset[dict[str, Any]]):
                     reason=" ".join(str(error).split()),
                 )
             }
+
+    def _place(self, encoded: dict[str, Any], number: int) -> dict[str, Any]:
+        limit = self.layout.spread_positions
+        if limit is None:
+            return encoded
+        rng = np.random.default_rng([67, self.layout.seed, number])
+        places = spread_positions(len(encoded["input_ids"]), limit, rng)
+        return {**encoded, "position_ids": places}
 
     def encode(self, number: int) -> dict[str, Any]:
         """Read and write down a sample.

@@ -16,6 +16,7 @@ from dynfocus.methods.connectors.chat_univi import ChatUniVi
 from dynfocus.methods.connectors.dynamic import DynFocusConnector
 from dynfocus.methods.connectors.interface import ConnectedVideo, ConnectorSizes
 from dynfocus.methods.connectors.llama_vid import LlamaVid
+from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
 from dynfocus.methods.connectors.projected import ProjectedTokens
 from dynfocus.methods.connectors.uniform_patches import UniformPatches
 from dynfocus.methods.connectors.video_chatgpt import VideoChatGPT
@@ -46,6 +47,10 @@ def _llama_vid(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
     return LlamaVid(sizes)
 
 
+def _llava_onevision(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
+    return LlavaOnevisionConnector(sizes)
+
+
 def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
     settings = FocusSettings.from_dict(dict(options.get("focus", {})))
     scores = options.get("scores", "fresh")
@@ -63,6 +68,7 @@ CONNECTORS: dict[str, Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]] 
     "chat_univi": _chat_univi,
     "dynfocus": _dynfocus,
     "llama_vid": _llama_vid,
+    "llava_onevision": _llava_onevision,
     "uniform_patches": _uniform_patches,
     "video_chatgpt": _video_chatgpt,
 }
@@ -72,6 +78,7 @@ _OPTIONS: dict[str, frozenset[str]] = {
     "chat_univi": frozenset({"frames_per_event"}),
     "dynfocus": frozenset({"focus", "cone", "rods", "scores"}),
     "llama_vid": frozenset(),
+    "llava_onevision": frozenset(),
     "uniform_patches": frozenset({"budget_of"}),
     "video_chatgpt": frozenset({"max_frames"}),
 }

@@ -1,0 +1,113 @@
+"""A trained connector of the usual kind becomes a model that transformers knows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText
+
+from dynfocus.evaluation.experiment import answer_question
+from dynfocus.methods.hosts import save_host
+from dynfocus.models.chat import Turn
+from dynfocus.models.loading import load_parts
+from dynfocus.plugins import HostProcessor, plug
+from dynfocus.plugins.prompts import lay_out
+from dynfocus.training import run_recipe
+from dynfocus.training.connectors import HOST, load_connected
+from dynfocus.training.patches import PatchCache
+from dynfocus.world.conversations import WorldAddress, render_address
+
+ADDRESS = WorldAddress(split="validation", seed=3, seconds=6.0)
+QUESTION = "What letter is on the red square?"
+
+
+@pytest.fixture
+def start(make_tiny, tmp_path):
+    model, processor = make_tiny()
+    processor.question_first = True
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    return tmp_path / "start"
+
+
+@pytest.fixture
+def output(start, write_recipe, tmp_path):
+    path = write_recipe(
+        task="connector",
+        start={"model": str(start)},
+        model={"connector": "llava_onevision"},
+        data={
+            "cache": str(tmp_path / "patches"),
+            "sources": [
+                {"world_videos": {"num_videos": 2, "seconds": [5, 8]}},
+            ],
+        },
+    )
+    return run_recipe(path)
+
+
+@pytest.fixture
+def plugged(output):
+    folder = output / HOST
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    processor = HostProcessor.from_pretrained(folder)
+    return plug(model, processor, method="none", max_video_tokens=10_000)
+
+
+def test_the_folder_is_a_llava_onevision(output):
+    fields = json.loads((output / HOST / "config.json").read_text())
+    assert fields["architectures"] == ["LlavaOnevisionForConditionalGeneration"]
+    assert fields["vision_config"]["model_type"] == "siglip_vision_model"
+    assert fields["text_config"]["model_type"] == "llama"
+
+
+def test_it_reads_the_tokens_and_writes_the_answers_of_training(
+    output, start, plugged, tmp_path
+):
+    model, processor = load_parts(start, device="cpu", dtype=torch.float32)
+    connected = load_connected(model, "llava_onevision", {}, output).eval()
+    cache = PatchCache(tmp_path / "more", model, processor)
+    cache.fill([str(ADDRESS)])
+    patches = cache.load(str(ADDRESS))
+    text, video = answer_question(connected, processor, patches, QUESTION)
+    index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0)
+    own = torch.cat([index.tokens.flatten(0, 1), index.tail])
+    # the class token, which SigLIP has not, moves features a little
+    assert torch.nn.functional.cosine_similarity(own, video.embeds).min() > 0.97
+    assert plugged.ask(index, QUESTION, max_new_tokens=24).text == text
+
+
+def test_its_chat_template_writes_the_prompt_of_training(start, plugged):
+    processor = load_parts(start, device="cpu")[1]
+    index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0)
+    tokenizer = processor.tokenizer
+
+    def words(text):
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    expected = [
+        tokenizer.bos_token_id,
+        *words("USER: "),
+        *processor.lead_in(QUESTION),
+        *[processor.video_token_id] * index.num_tokens,
+        *words(f"\n{QUESTION} ASSISTANT:"),
+    ]
+    assert lay_out(plugged.family, index, QUESTION)[0].tolist() == expected
+
+
+def test_later_turns_are_written_after_the_first(plugged):
+    index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0)
+    turns = [Turn("Does a red square appear?", "yes")]
+    ids = lay_out(plugged.family, index, QUESTION, turns)[0]
+    text = plugged.processor.tokenizer.decode(ids)
+    assert "\nDoes a red square appear? ASSISTANT: yes</s>USER: What" in text
+    assert text.endswith(f"USER: {QUESTION} ASSISTANT:")
+
+
+def test_another_connector_is_refused(start, tmp_path):
+    model, processor = load_parts(start, device="cpu", dtype=torch.float32)
+    connected = load_connected(model, "llama_vid", {})
+    with pytest.raises(ValueError, match="only connector 'llava_onevision'"):
+        save_host(connected, model, processor, tmp_path / "host")
