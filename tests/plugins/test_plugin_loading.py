@@ -99,7 +99,10 @@ def test_the_command_answers_with_a_host(folder, clip, capsys):
     assert main([*call, "--method", "uniform", "--report", str(folder / "r.html")]) == 0
     assert "<svg" in (folder / "r.html").read_text()
     assert main([*call, "--method", "magic"]) == 1
-    assert "one of dynfocus, none, uniform, got 'magic'" in capsys.readouterr().err
+    assert (
+        "one of aks, bolt, dynfocus, none, uniform, got 'magic'"
+        in capsys.readouterr().err
+    )
 
 
 def test_other_commands_say_that_they_need_another_model(folder, clip, capsys):

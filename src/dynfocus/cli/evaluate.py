@@ -11,6 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynfocus.cli.console import load_model, print_json, progress_bar, say
+from dynfocus.cli.evaluate_options import (
+    LongVideos,
+    MediumVideos,
+    NumSeeds,
+    Out,
+    Runs,
+    ShortVideos,
+    Start,
+    Steps,
+    TrainingVideos,
+)
+from dynfocus.cli.evaluate_plugged import plugged
 from dynfocus.cli.options import (
     Fps,
     Json,
@@ -39,49 +51,6 @@ ABLATIONS = (
 )
 """The experiments of ``dynfocus.evaluation.ablations``, which is too heavy to import
 for a help text."""
-
-Out = Annotated[
-    Path, typer.Option("--out", metavar="FOLDER", help="Where to leave the results.")
-]
-Runs = Annotated[
-    Path,
-    typer.Option(
-        "--runs", metavar="FOLDER", help="Where to keep weights and answers meanwhile."
-    ),
-]
-Start = Annotated[
-    str,
-    typer.Option(
-        "--model", "-m", help="The model that every row's language model starts from."
-    ),
-]
-Steps = Annotated[
-    int, typer.Option("--steps", callback=at_least_one, help="Training steps a row.")
-]
-NumSeeds = Annotated[
-    int,
-    typer.Option("--num-seeds", callback=at_least_one, help="Training seeds a row."),
-]
-TrainingVideos = Annotated[
-    int,
-    typer.Option(
-        "--training-videos", callback=at_least_one, help="Videos to train on."
-    ),
-]
-ShortVideos = Annotated[
-    int,
-    typer.Option(
-        "--short-videos",
-        callback=at_least_one,
-        help="Unseen videos of one to three minutes to ask about.",
-    ),
-]
-MediumVideos = Annotated[
-    int,
-    typer.Option(
-        "--medium-videos", min=0, help="Unseen videos of eight to ten minutes."
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -126,6 +95,12 @@ def register(app: typer.Typer) -> None:
             "--compare blind=runs/nano-selection-blind/model",
         )
     )(recall)
+    group.command(
+        epilog=examples(
+            "dynfocus eval plugged runs/nano-host/host --scorer runs/nano-scorer/model",
+            "dynfocus eval plugged FOLDER --short-videos 2 --medium-videos 0 --share 0.1",
+        )
+    )(plugged)
     app.add_typer(group, name="eval")
 
 
@@ -247,10 +222,7 @@ def recall(
     ] = None,
     short_videos: ShortVideos = 12,
     medium_videos: MediumVideos = 4,
-    long_videos: Annotated[
-        int,
-        typer.Option("--long-videos", min=0, help="Unseen videos of 40 to 60 minutes."),
-    ] = 1,
+    long_videos: LongVideos = 1,
     num_cones: Annotated[
         list[int] | None,
         typer.Option("-K", "--num-cones", help="Cones; may be repeated.", min=1),

@@ -74,7 +74,7 @@ def run_world_benchmark(
     path = Path(answers)
     path.parent.mkdir(parents=True, exist_ok=True)
     stamp = {"model": model.name, **asdict(benchmark)}
-    records = _earlier_records(path, stamp)
+    records = earlier_records(path, stamp)
     done = {record["seed"] for record in records}
     if not path.exists():
         path.write_text(json.dumps({"benchmark": stamp}) + "\n", encoding="utf-8")
@@ -90,7 +90,7 @@ def run_world_benchmark(
     return records
 
 
-def _earlier_records(path: Path, stamp: dict[str, Any]) -> list[dict[str, Any]]:
+def earlier_records(path: Path, stamp: dict[str, Any]) -> list[dict[str, Any]]:
     """Read the records of a run that stopped; refuse those of another run."""
     if not path.exists():
         return []

@@ -1,0 +1,131 @@
+"""What remains of a plugged model's accuracy: what is asked, counted and written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from dynfocus.evaluation.experiment import TestSet
+from dynfocus.evaluation.plugged import (
+    FULL,
+    WAYS,
+    PluggedPlan,
+    measure_plugged,
+    summarise_plugged,
+)
+from dynfocus.evaluation.plugged_page import write_plugged
+from dynfocus.methods.hosts import save_host
+from dynfocus.models.loading import load_parts
+from dynfocus.training.connectors import load_connected
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    """Write nano as a LLaVA-OneVision that has never learned to be one."""
+    folder = tmp_path_factory.mktemp("host")
+    model, processor = load_parts("nano", device="cpu", dtype=torch.float32)
+    connected = load_connected(model, "llava_onevision", {})
+    return save_host(connected, model, processor, folder)
+
+
+def make_plan(host, **changes):
+    return PluggedPlan(
+        **{
+            "host": str(host),
+            "sets": (TestSet(name="short", num_videos=2, seconds=(20.0, 24.0)),),
+            "shares": (0.25, 0.5),
+            "max_per_kind": 1,
+            "max_frames": 20,
+        }
+        | changes
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(host, tmp_path_factory):
+    plan = make_plan(host)
+    answers = tmp_path_factory.mktemp("answers") / "answers.jsonl"
+    return plan, answers, measure_plugged(plan, answers, lambda text: None)
+
+
+def test_every_question_is_asked_with_all_tokens_and_in_every_way(measured):
+    plan, _, records = measured
+    ways = [FULL] + [w.label for w in WAYS if not w.sees_question for _ in plan.shares]
+    per_question = len(ways)
+    assert len(records) % per_question == 0
+    for start in range(0, len(records), per_question):
+        group = records[start : start + per_question]
+        assert [record["way"] for record in group] == ways
+        assert len({record["question"] for record in group}) == 1
+
+
+def test_no_way_spends_more_than_its_share_of_all_tokens(measured):
+    _, _, records = measured
+    full = {r["video"]: r["tokens"] for r in records if r["way"] == FULL}
+    assert set(full.values()) == {20 * 16 + 1}
+    for record in records:
+        assert record["tokens"] <= record["share"] * full[record["video"]]
+        assert record["tokens"] > (record["share"] - 0.06) * full[record["video"]]
+
+
+def test_a_run_continues_and_refuses_the_answers_of_another(measured, host):
+    plan, answers, records = measured
+    lines = answers.read_text().splitlines()
+    first = [line for line in lines[1:] if json.loads(line)["video"] == 0]
+    answers.write_text("\n".join([lines[0], *first]) + "\n")
+    said = []
+    again = measure_plugged(plan, answers, said.append)
+    assert said == ["short: video 2 of 2"]
+    assert [r["answer"] for r in again] == [r["answer"] for r in records]
+    with pytest.raises(ValueError, match="other settings"):
+        measure_plugged(make_plan(host, fps=0.5), answers, said.append)
+
+
+def test_what_is_kept_is_counted_against_all_tokens():
+    plan = make_plan("x", shares=(0.5,))
+    base = {"set": "short", "kind": "needle", "tokens": 100, "evidence_seen": True}
+    records = [
+        {**base, "way": FULL, "share": 1.0, "right": right, "seconds": 2.0}
+        for right in (True, True, True, False)
+    ]
+    for label in (way.label for way in plan.ways):
+        records += [
+            {**base, "way": label, "share": 0.5, "right": right, "seconds": 0.5}
+            | {"tokens": 50, "evidence_seen": right}
+            for right in (True, True, False, False)
+        ]
+    full, focused, _ = summarise_plugged(records, plan)
+    assert (full["accuracy"], full["kept"], full["faster"]) == (75, 100, 1)
+    assert focused["accuracy"] == 50
+    assert focused["kept"] == pytest.approx(200 / 3)
+    assert focused["faster"] == 4
+    assert focused["recall"] == 50
+    assert focused["accuracies"] == {"needle": 50}
+
+
+def test_a_page_holds_a_table_and_where_it_came_from(measured, tmp_path):
+    plan, _, records = measured
+    page = write_plugged(
+        records, plan, tmp_path, command="dynfocus eval plugged X", commit="a" * 40
+    )
+    text = page.read_text()
+    assert "`dynfocus eval plugged X`, commit aaaaaaaaaaaa" in text
+    assert "| all tokens | 321 |" in text
+    assert "| even frames, 25 % |" in text
+    assert json.loads(page.with_suffix(".json").read_text())["plan"]["max_frames"] == 20
+    assert page.with_suffix(".png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"shares": (1.0,)}, "between 0 and 1, got 1"),
+        ({"shares": ()}, "at least one entry"),
+        ({"kinds": ("smell",)}, "kind must be one of needle"),
+    ],
+)
+def test_a_wrong_plan_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        make_plan("x", **changes)
