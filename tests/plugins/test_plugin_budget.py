@@ -42,11 +42,18 @@ def test_the_rules_are_those_that_are_written_down():
         return budget.share(budget.num_steps(steps))
 
     assert split(64, 4) == [16] * 4  # rule 1: it fits
-    assert split(16, 8) == [4] * 4  # rule 2: half of the budget for Rods
+    assert split(16, 8, cone_tokens=4) == [4] * 4  # rule 2: half for Rods
     assert split(26, 6, cone_tokens=8) == [8, 8, 4, 2, 2, 2]  # rules 3 and 4
     assert split(24, 6, cone_tokens="whole") == [14, 2, 2, 2, 2, 2]
-    assert split(40, 6) == [7, 7, 7, 7, 6, 6]  # rule 4: all are Cones
-    assert split(41, 6, num_tail=1) == [7, 7, 7, 7, 6, 6]
+    assert split(40, 6, cone_tokens=4) == [7, 7, 7, 7, 6, 6]  # rule 4: all are Cones
+    assert split(41, 6, cone_tokens=4, num_tail=1) == [7, 7, 7, 7, 6, 6]
+
+
+@pytest.mark.parametrize(("whole", "cone"), [(196, 49), (65, 17), (48, 16), (9, 9)])
+def test_a_cone_is_a_quarter_of_a_frame_but_no_sketch(whole, cone):
+    assert (
+        TokenBudget(max_video_tokens=9, tokens_per_step=whole).tokens_per_cone == cone
+    )
 
 
 def test_a_budget_below_the_minimum_names_it():

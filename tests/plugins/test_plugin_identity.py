@@ -91,7 +91,7 @@ def test_a_host_is_left_as_it_was(hosts, plugged, make_frames, name):
 def test_every_token_is_accounted_for(
     plugged, make_frames, scorer, name, method, monkeypatch
 ):
-    needs_scorer = METHODS[method].choose_steps is not None
+    needs_scorer = METHODS[method].needs_scorer
     options = {"scorer": scorer} if needs_scorer else {}
     focused = plugged(name, method=method, max_video_tokens=60, **options)
     seen = []

@@ -154,6 +154,17 @@ def test_a_video_that_no_scorer_saw_is_refused(scorer):
         look_for(scorer, make_video(), "red ?")
 
 
+def test_of_an_index_the_best_step_of_each_stretch_is_kept(scorer):
+    frames = np.full((12, 30, 30, 3), 90, np.uint8)
+    frames[5] = frames[8] = (255, 0, 0)
+    video = make_video(looks=look_at(scorer, frames, 1))
+    look = look_for(scorer, video, "where is red ?")
+    method, budget = METHODS["dynfocus"], budget_of(16)
+    assert method.num_steps(12, budget) == 4
+    assert method.choose_steps(look, budget).tolist() == [0, 5, 8, 9]
+    assert method.choose_steps(look, budget_of(12 * 17)).tolist() == list(range(12))
+
+
 @pytest.mark.parametrize("name", ["aks", "bolt"])
 def test_rules_choose_whole_steps_by_similarity_among_all(scorer, name):
     frames = np.full((12, 30, 30, 3), 90, np.uint8)

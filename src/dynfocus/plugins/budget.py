@@ -10,6 +10,7 @@ from typing import Literal
 
 NUM_ROD_TOKENS = 2
 _LEAST_CONE = NUM_ROD_TOKENS + 1
+_LEAST_QUARTER = 16
 
 ConeTokens = int | Literal["whole"] | None
 
@@ -36,7 +37,8 @@ class TokenBudget:
     num_tail: int = 0
     """Tokens that belong to no step."""
     cone_tokens: ConeTokens = None
-    """Tokens of a Cone, ``M``: a number, ``"whole"``, or a quarter of ``N`` for None."""
+    """Tokens of a Cone, ``M``: a number, ``"whole"``, or for None a quarter of ``N``, but
+    no fewer than 16."""
 
     def __post_init__(self) -> None:
         cone = self.cone_tokens
@@ -74,7 +76,7 @@ class TokenBudget:
         whole = self.tokens_per_step
         if self.cone_tokens == "whole":
             return whole
-        cone = self.cone_tokens or max(_LEAST_CONE, -(-whole // 4))
+        cone = self.cone_tokens or max(_LEAST_QUARTER, -(-whole // 4))
         return min(cone, whole)
 
     def num_steps(self, num_steps: int) -> int:

@@ -73,12 +73,14 @@ class Method:
     """A way to spend a budget."""
 
     num_steps: Callable[[int, TokenBudget], int]
-    """How many steps to look at, evenly, of so many."""
+    """How many steps to encode, evenly, of so many."""
     select: Callable[[HostVideo, TokenBudget, QuestionLook | None], list[KeptStep]]
     """What to keep of each step of such a video."""
     choose_steps: Callable[[QuestionLook, TokenBudget], Tensor] | None = None
-    """Which of the steps looked at the question chooses, as increasing rows; by default
-    all of them. A method that has it needs a scorer."""
+    """Which of the encoded steps the question chooses, as increasing rows, where there is
+    a scorer; by default, and without one, `num_steps` of them evenly."""
+    needs_scorer: bool = False
+    """Whether it does nothing without a scorer."""
 
 
 def keep_whole(
@@ -106,6 +108,24 @@ def look_at_all(num_steps: int, budget: TokenBudget) -> int:
     """Count every step, of a video of which at least one whole step fits."""
     fit_whole_steps(num_steps, budget)
     return num_steps
+
+
+def keep_relevant(look: QuestionLook, budget: TokenBudget) -> Tensor:
+    """Of as many equal stretches of the video as there may be steps, keep the best step.
+
+    Args:
+        look: What the scorer makes of every encoded step.
+        budget: The budget.
+
+    Returns:
+        Increasing rows, one a stretch.
+    """
+    num_steps = len(look.similarity)
+    kept = budget.num_steps(num_steps)
+    edges = [i * num_steps // kept for i in range(kept + 1)]
+    stretches = look.similarity.cpu().tensor_split(edges[1:-1])
+    best = [int(stretch.argmax()) for stretch in stretches]
+    return torch.tensor(edges[:-1]) + torch.tensor(best)
 
 
 def choose_by(rule: KeyframeRule) -> Callable[[QuestionLook, TokenBudget], Tensor]:
@@ -287,9 +307,11 @@ def _min_max(scores: Tensor) -> Tensor:
 
 
 METHODS: dict[str, Method] = {
-    "aks": Method(look_at_all, keep_whole, choose_by(choose_aks)),
-    "bolt": Method(look_at_all, keep_whole, choose_by(choose_bolt)),
-    "dynfocus": Method(lambda count, budget: budget.num_steps(count), focus),
+    "aks": Method(look_at_all, keep_whole, choose_by(choose_aks), needs_scorer=True),
+    "bolt": Method(look_at_all, keep_whole, choose_by(choose_bolt), needs_scorer=True),
+    "dynfocus": Method(
+        lambda count, budget: budget.num_steps(count), focus, keep_relevant
+    ),
     "none": Method(lambda count, budget: count, keep_whole),
     "uniform": Method(fit_whole_steps, keep_whole),
 }

@@ -246,15 +246,16 @@ class PluggedModel:
         """
         chosen = METHODS[self._method if method is None else self._checked(method)]
         budget = self._budget(video.tokens_per_step, max_video_tokens)
-        num_steps = chosen.num_steps(video.num_steps, budget)
-        rows = torch.from_numpy(uniform_indices(video.num_steps, num_steps))
-        thinned = video.take(rows)
         look = None
         if self._scorer is not None:
-            look = look_for(self._scorer, thinned, question)
-        if chosen.choose_steps is not None and look is not None:
+            look = look_for(self._scorer, video, question)
+        if look is not None and chosen.choose_steps is not None:
             rows = chosen.choose_steps(look, budget)
-            thinned, look = thinned.take(rows), look.take(rows)
+        else:
+            num_steps = chosen.num_steps(video.num_steps, budget)
+            rows = torch.from_numpy(uniform_indices(video.num_steps, num_steps))
+        thinned = video.take(rows)
+        look = look and look.take(rows)
         with torch.inference_mode():
             return thinned, chosen.select(thinned, budget, look)
 
@@ -364,7 +365,7 @@ class PluggedModel:
             raise ValueError(
                 f"method must be one of {', '.join(sorted(METHODS))}, got {method!r}"
             )
-        if METHODS[method].choose_steps is not None and self._scorer is None:
+        if METHODS[method].needs_scorer and self._scorer is None:
             raise ValueError(
                 f"method {method!r} chooses frames by their similarity to the question; "
                 "give scorer=, a dual encoder such as CLIP or SigLIP (--scorer)"
