@@ -129,3 +129,11 @@ def test_a_page_holds_a_table_and_where_it_came_from(measured, tmp_path):
 def test_a_wrong_plan_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         make_plan("x", **changes)
+
+
+@pytest.mark.parametrize("host", ["nano", "no/such/folder"])
+def test_a_run_that_cannot_begin_leaves_nothing(tmp_path, host):
+    answers = tmp_path / "answers.jsonl"
+    with pytest.raises(ValueError, match=f"'{host}' is no vision language model"):
+        measure_plugged(make_plan(host), answers, lambda text: None)
+    assert not answers.exists()

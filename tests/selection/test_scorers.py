@@ -43,6 +43,8 @@ def test_kinds_of_models_are_told_apart(tmp_path):
     assert not is_dynfocus_model("nothing")
     with pytest.raises(FileNotFoundError, match="'nothing' could not be loaded"):
         DualEncoder("nothing")
+    with pytest.raises(FileNotFoundError, match=r"could not be loaded: Unrecognized"):
+        DualEncoder(str(tmp_path))
 
 
 def test_a_model_scores_by_its_events(tmp_path):

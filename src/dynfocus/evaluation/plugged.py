@@ -17,7 +17,7 @@ from typing import Any
 from dynfocus.evaluation.experiment import TestSet
 from dynfocus.evaluation.scoring import is_right
 from dynfocus.evaluation.world import earlier_records, evidence_seen
-from dynfocus.plugins import HostVideo, PluggedModel, load_host, plug
+from dynfocus.plugins import HostVideo, PluggedModel, host_type, load_host, plug
 from dynfocus.world import WorldQuestion, make_questions
 from dynfocus.world.conversations import WorldAddress, render_address
 from dynfocus.world.questions import KINDS
@@ -112,10 +112,10 @@ def measure_plugged(
     path.parent.mkdir(parents=True, exist_ok=True)
     stamp = asdict(plan)
     records = earlier_records(path, stamp)
+    done = {(record["set"], record["video"]) for record in records}
+    seeing = _load(plan)
     if not path.exists():
         path.write_text(json.dumps({"benchmark": stamp}) + "\n", encoding="utf-8")
-    done = {(record["set"], record["video"]) for record in records}
-    seeing = load_host(plan.host, scorer=plan.scorer)
     for test in plan.sets:
         for number, address in enumerate(test.addresses(), 1):
             if (test.name, address.seed) in done:
@@ -129,6 +129,15 @@ def measure_plugged(
                 file.writelines(json.dumps(record) + "\n" for record in fresh)
             records += fresh
     return records
+
+
+def _load(plan: PluggedPlan) -> PluggedModel:
+    if host_type(plan.host) is None:
+        raise ValueError(
+            f"{plan.host!r} is no vision language model that can be plugged: name a "
+            "folder or a hub id of one, such as what recipes/nano-host.yaml begins"
+        )
+    return load_host(plan.host, scorer=plan.scorer)
 
 
 def _ask_video(

@@ -71,7 +71,7 @@ class DualEncoder:
 def _load(kind: Any, name: str) -> Any:
     try:
         return kind.from_pretrained(name)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # not there, or no model of transformers
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
             f"the encoder {name!r} could not be loaded: {reason}"
