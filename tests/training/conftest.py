@@ -111,6 +111,15 @@ def make_tiny(parts) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def start(make_tiny, tmp_path) -> Path:
+    """Write a tiny model to start from, with its processor."""
+    model, processor = make_tiny()
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    return tmp_path / "start"
+
+
+@pytest.fixture
 def write_recipe(tmp_path) -> Callable[..., Path]:
     """Write a recipe with a schedule of two steps; groups are merged one level deep."""
 

@@ -20,14 +20,6 @@ SOURCE = {
 
 
 @pytest.fixture
-def start(make_tiny, tmp_path):
-    model, processor = make_tiny()
-    model.save_pretrained(tmp_path / "start")
-    processor.save_pretrained(tmp_path / "start")
-    return tmp_path / "start"
-
-
-@pytest.fixture
 def recipe(start, write_recipe, tmp_path):
     def write(source=SOURCE, **changes):
         return write_recipe(

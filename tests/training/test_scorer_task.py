@@ -25,14 +25,6 @@ SOURCE = {"num_videos": 3, "seconds": [6, 12], "turns_per_sample": 1}
 
 
 @pytest.fixture
-def start(make_tiny, tmp_path):
-    model, processor = make_tiny()
-    model.save_pretrained(tmp_path / "start")
-    processor.save_pretrained(tmp_path / "start")
-    return tmp_path / "start"
-
-
-@pytest.fixture
 def recipe(start, write_recipe, tmp_path):
     def write(data=None, **changes):
         sources = {

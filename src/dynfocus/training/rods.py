@@ -20,7 +20,6 @@ H width of the language model, V words.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,8 +37,14 @@ from dynfocus.training.conversation import pad_rows, padding_id
 from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.features import FeatureCache, medium_of
+from dynfocus.training.lessons import (
+    Lesson,
+    check_task,
+    encode_videos,
+    make_finish,
+)
 from dynfocus.training.loop import Job
-from dynfocus.training.recipe import Recipe, refuse_unknown
+from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import Sample, load_samples
 
 LEARNS = (
@@ -105,7 +110,7 @@ def _glances(sample: Sample, media: FeatureCache) -> list[tuple[Tensor, str, str
     return found
 
 
-class GlanceLesson(nn.Module):
+class GlanceLesson(Lesson):
     """A model whose loss is how badly a Rod says the answer on its own.
 
     Args:
@@ -113,10 +118,7 @@ class GlanceLesson(nn.Module):
     """
 
     def __init__(self, model: DynFocusForConditionalGeneration) -> None:
-        super().__init__()
-        self.model = model
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.startswith(LEARNS))
+        super().__init__(model, LEARNS)
         dim = model.cooperative_encoding.key_projector.in_features
         width = model.get_input_embeddings().embedding_dim
         self.speaks = nn.Sequential(
@@ -182,34 +184,14 @@ def make_rods_job(recipe: Recipe) -> Job:
         recipe.start["model"], device="cpu", dtype=torch.float32
     )
     samples = load_samples(recipe.data.get("sources") or ())
-    media = FeatureCache(
-        recipe.data.get("cache", Path(recipe.output) / "features"),
-        model.eval(),
-        processor,
-        float(recipe.data.get("fps", 1.0)),
-        recipe.data.get("max_frames"),
-    )
-    media.fill(samples)
-
-    def finish(trained: nn.Module, output: Path) -> None:
-        assert isinstance(trained, GlanceLesson)
-        trained.model.cpu().eval().save_pretrained(output / "model")
-        processor.save_pretrained(output / "model")
-
+    media = encode_videos(recipe, model, processor, samples)
     return Job(
         model=GlanceLesson(model),
         dataset=GlanceDataset(samples, media, processor),
-        finish=finish,
+        finish=make_finish(processor),
         collator=make_collator(processor),
     )
 
 
 def _check(recipe: Recipe) -> None:
-    refuse_unknown("model", recipe.model, set())
-    refuse_unknown("data", recipe.data, _DATA_KEYS)
-    refuse_unknown("start", recipe.start, {"model"})
-    if "model" not in recipe.start:
-        raise ValueError(
-            "task rods needs start.model, 'nano' or the folder of the model whose Rods "
-            "are to be taught"
-        )
+    check_task(recipe, model=set(), data=_DATA_KEYS, of_start="Rods are to be taught")

@@ -38,9 +38,10 @@ from dynfocus.models.siglip import siglip_dual_encoder, siglip_processor
 from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.features import medium_of
+from dynfocus.training.lessons import check_task
 from dynfocus.training.loop import Job
 from dynfocus.training.patches import PatchCache
-from dynfocus.training.recipe import Recipe, refuse_unknown
+from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import Sample, load_samples
 
 logger = logging.getLogger(__name__)
@@ -268,14 +269,12 @@ def _read(
 
 
 def _check(recipe: Recipe) -> None:
-    refuse_unknown("model", recipe.model, _MODEL_KEYS)
-    refuse_unknown("data", recipe.data, _DATA_KEYS)
-    refuse_unknown("start", recipe.start, {"model"})
-    if "model" not in recipe.start:
-        raise ValueError(
-            "task scorer needs start.model, 'nano' or the folder of the model whose "
-            "vision tower looks at the frames"
-        )
+    check_task(
+        recipe,
+        model=_MODEL_KEYS,
+        data=_DATA_KEYS,
+        of_start="vision tower looks at the frames",
+    )
     for name in ("sources", "eval_sources"):
         if not recipe.data.get(name):
             raise ValueError(

@@ -17,11 +17,10 @@ of each, n question tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
@@ -37,8 +36,14 @@ from dynfocus.training.conversation import pad_rows, padding_id
 from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.features import FeatureCache, medium_of
+from dynfocus.training.lessons import (
+    Lesson,
+    check_task,
+    encode_videos,
+    make_finish,
+)
 from dynfocus.training.loop import Job
-from dynfocus.training.recipe import Recipe, refuse_unknown
+from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import Sample, load_samples
 
 LEARNS = ("event_prototypes.score_network.", "event_prototypes.question_context.")
@@ -111,7 +116,7 @@ def _centres(video: VideoFeatures) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-class EvidenceLesson(nn.Module):
+class EvidenceLesson(Lesson):
     """A model whose loss is how far its scores are from the evidence.
 
     Args:
@@ -119,10 +124,7 @@ class EvidenceLesson(nn.Module):
     """
 
     def __init__(self, model: DynFocusForConditionalGeneration) -> None:
-        super().__init__()
-        self.model = model
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.startswith(LEARNS))
+        super().__init__(model, LEARNS)
 
     def forward(
         self,
@@ -206,24 +208,11 @@ def make_selection_job(recipe: Recipe) -> Job:
     model = _changed(model, recipe.model)
     processor.focus = model.settings.to_dict()
     samples = load_samples(recipe.data.get("sources") or ())
-    media = FeatureCache(
-        recipe.data.get("cache", Path(recipe.output) / "features"),
-        model.eval(),
-        processor,
-        float(recipe.data.get("fps", 1.0)),
-        recipe.data.get("max_frames"),
-    )
-    media.fill(samples)
-
-    def finish(trained: nn.Module, output: Path) -> None:
-        assert isinstance(trained, EvidenceLesson)
-        trained.model.cpu().eval().save_pretrained(output / "model")
-        processor.save_pretrained(output / "model")
-
+    media = encode_videos(recipe, model, processor, samples)
     return Job(
         model=EvidenceLesson(model),
         dataset=EvidenceDataset(samples, media, processor),
-        finish=finish,
+        finish=make_finish(processor),
         collator=make_collator(processor),
     )
 
@@ -258,11 +247,6 @@ def _changed(
 
 
 def _check(recipe: Recipe) -> None:
-    refuse_unknown("model", recipe.model, _MODEL_KEYS)
-    refuse_unknown("data", recipe.data, _DATA_KEYS)
-    refuse_unknown("start", recipe.start, {"model"})
-    if "model" not in recipe.start:
-        raise ValueError(
-            "task selection needs start.model, 'nano' or the folder of the model whose "
-            "selection is to be taught"
-        )
+    check_task(
+        recipe, model=_MODEL_KEYS, data=_DATA_KEYS, of_start="selection is to be taught"
+    )
