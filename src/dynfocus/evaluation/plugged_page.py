@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from dynfocus.evaluation.pages import write_page
 from dynfocus.evaluation.plugged import FULL, PluggedPlan, summarise_plugged
-from dynfocus.provenance import describe_hardware
 
 NAME = "plugged-accuracy"
 
@@ -34,19 +33,8 @@ def write_plugged(
         command: What was typed.
         commit: Of the source.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     rows = summarise_plugged(records, plan)
-    hardware = describe_hardware()
-    facts = {"command": command, "commit": commit, "hardware": hardware}
-    document = facts | {"plan": asdict(plan), "rows": rows}
-    (folder / f"{NAME}.json").write_text(json.dumps(document, indent=1) + "\n")
-    draw_plugged(rows, plan).savefig(folder / f"{NAME}.png", dpi=120)
-    lines = [
-        "# Accuracy kept with fewer video tokens, without training",
-        "",
-        f"`{command}`, commit {commit[:12]}, {hardware}.",
-        "",
+    body = [
         "One model that was trained to read all its tokens, asked about unseen FocusWorld "
         f"videos at {plan.fps:g} fps, at most {plan.max_frames} frames of each, with all "
         "tokens and with a part of them. Percent of the questions answered right; in "
@@ -54,12 +42,18 @@ def write_plugged(
         "questions of which a frame that is kept whole, or as a Cone, shows the answer.",
         "",
         *(line for test in plan.sets for line in _tables(rows, plan, test.name)),
-        f"![Accuracy over video tokens]({NAME}.png)",
-        "",
     ]
-    path = folder / f"{NAME}.md"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
+    return write_page(
+        folder,
+        NAME,
+        title="Accuracy kept with fewer video tokens, without training",
+        command=command,
+        commit=commit,
+        facts={"plan": asdict(plan), "rows": rows},
+        body=body,
+        picture=draw_plugged(rows, plan),
+        caption="Accuracy over video tokens",
+    )
 
 
 def _tables(rows: Sequence[dict[str, Any]], plan: PluggedPlan, test: str) -> list[str]:

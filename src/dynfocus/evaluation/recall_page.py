@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from dynfocus.evaluation.pages import write_page
 from dynfocus.evaluation.recall import UNIFORM, RecallPlan, summarise_recall
-from dynfocus.provenance import describe_hardware
 
 NAME = "recall"
 
@@ -35,32 +34,27 @@ def write_recall(
         command: What was typed.
         commit: Of the source.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     rows = summarise_recall(records, plan)
-    hardware = describe_hardware()
     settings = {k: v for k, v in asdict(plan).items() if k != "cache"}
-    facts = {"command": command, "commit": commit, "hardware": hardware}
-    document = facts | {"plan": settings, "rows": rows}
-    (folder / f"{NAME}.json").write_text(json.dumps(document, indent=1) + "\n")
-    draw_recall(rows, plan).savefig(folder / f"{NAME}.png", dpi=120)
-    lines = [
-        "# Evidence recall",
-        "",
-        f"`{command}`, commit {commit[:12]}, {hardware}.",
-        "",
+    body = [
         "Share of the questions (percent) for which at least one of the K frames that "
         "become Cones shows the answer; in brackets the share of all frames that K is. "
         f"Unseen FocusWorld videos at {plan.fps:g} fps, drawn, not decoded. L is the "
         "number of event prototypes, of which the K best become Cones.",
         "",
         *(line for test in plan.sets for line in _table(rows, plan, test.name)),
-        f"![Evidence recall]({NAME}.png)",
-        "",
     ]
-    path = folder / f"{NAME}.md"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
+    return write_page(
+        folder,
+        NAME,
+        title="Evidence recall",
+        command=command,
+        commit=commit,
+        facts={"plan": settings, "rows": rows},
+        body=body,
+        picture=draw_recall(rows, plan),
+        caption="Evidence recall",
+    )
 
 
 def _table(rows: Sequence[dict[str, Any]], plan: RecallPlan, test: str) -> list[str]:

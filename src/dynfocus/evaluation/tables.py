@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 
 from dynfocus.evaluation.ablations import Experiment
 from dynfocus.evaluation.experiment import Plan
-from dynfocus.provenance import describe_hardware
+from dynfocus.evaluation.pages import write_page
 
 Record = dict[str, Any]
 Records = Mapping[str, Sequence[Record]]
@@ -118,31 +117,16 @@ def write_experiment(
         commit: Of the source.
         more: Lines to add after the tables.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     name = (
         experiment.name
         if experiment.name == "methods"
         else f"ablation-{experiment.name}"
     )
-    hardware = describe_hardware()
-    document = {
-        "command": command,
-        "commit": commit,
-        "hardware": hardware,
-        "plan": asdict(plan),
-        "arms": {
-            arm.name: asdict(arm) | {"results": _results(records[arm.name], plan)}
-            for arm in experiment.arms
-        },
+    arms = {
+        arm.name: asdict(arm) | {"results": _results(records[arm.name], plan)}
+        for arm in experiment.arms
     }
-    (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    draw_experiment(experiment, records, plan).savefig(folder / f"{name}.png", dpi=120)
-    lines = [
-        f"# {experiment.title}",
-        "",
-        f"`{command}`, commit {commit[:12]}, {hardware}.",
-        "",
+    body = [
         _describe(plan),
         "",
         *(
@@ -153,12 +137,18 @@ def write_experiment(
         *more,
         f"{agreement(experiment, records, plan)} ({experiment.source}.)",
         "",
-        f"![{experiment.title}]({name}.png)",
-        "",
     ]
-    path = folder / f"{name}.md"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
+    return write_page(
+        folder,
+        name,
+        title=experiment.title,
+        command=command,
+        commit=commit,
+        facts={"plan": asdict(plan), "arms": arms},
+        body=body,
+        picture=draw_experiment(experiment, records, plan),
+        caption=experiment.title,
+    )
 
 
 def _describe(plan: Plan) -> str:
