@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from hypothesis import settings
 
 from stand_in_hub import StandInHub
 from stand_in_server import StandInServer
+
+settings.register_profile("any machine", deadline=None)  # busy ones are slow, not wrong
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -71,3 +71,45 @@ def test_sizes_that_cannot_be_kept_are_refused(num_keep):
         ValueError, match=rf"num_keep must be in \[1, 20\], got {num_keep}"
     ):
         thin_frames(prototypes_of(20, 6), 20, num_keep)
+
+
+def test_frames_between_which_relevance_changes_are_kept_first():
+    whole = prototypes_of(400, 8)
+    relevance = torch.zeros(400)
+    relevance[101:104] = 0.9
+    relevance[250:300] = 0.6
+    relevance[350] = 0.05  # too little to be a change
+    frames, thinned = thin_frames(whole, 400, 40, relevance)
+    edges = {100, 101, 103, 104, 249, 250, 299, 300}
+    centers = set(whole.frames[0].tolist())
+    assert len(frames) == 40
+    assert edges | centers <= set(frames.tolist())
+    others = sorted(set(frames.tolist()) - edges - centers)
+    gaps = [b - a for a, b in zip(others, others[1:], strict=False)]
+    assert max(gaps) - min(gaps) <= 2 + len(edges | centers)
+    assert torch.equal(thinned.assignment[0], whole.assignment[0, frames])
+
+
+def test_many_changes_take_half_of_the_places_and_the_largest_of_them():
+    whole = prototypes_of(400, 8)
+    relevance = torch.zeros(400)
+    relevance[:200:2] = 0.5  # changes everywhere in the first half
+    relevance[390] = 1.0
+    frames, _ = thin_frames(whole, 400, 40, relevance)
+    assert {389, 390, 391} <= set(frames.tolist())
+    centers = set(whole.frames[0].tolist())
+    late = [f for f in frames.tolist() if f >= 200 and f not in centers]
+    assert len(frames) == 40
+    assert len(late) >= 3 + 8  # the even half still reaches the second half
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.data())
+def test_with_relevance_any_size_is_met_exactly(num_frames, num_prototypes, data):
+    num_keep = data.draw(st.integers(1, num_frames))
+    seed = data.draw(st.integers(0, 9))
+    relevance = torch.rand(num_frames, generator=torch.Generator().manual_seed(seed))
+    whole = prototypes_of(num_frames, num_prototypes)
+    frames, thinned = thin_frames(whole, num_frames, num_keep, relevance)
+    assert len(frames) == num_keep == len(set(frames.tolist()))
+    assert frames.tolist() == sorted(frames.tolist())
+    assert (frames[thinned.frames[0]][:, None] == whole.frames[0]).any(1).all()

@@ -236,6 +236,11 @@ def test_cones_of_patches_hold_the_projected_patches():
         ("dynfocus", {"cone": "ice"}, "cone must be one of compact, .*'ice'"),
         ("dynfocus", {"cone": "none", "rods": False}, "leaves no tokens"),
         ("dynfocus", {"focus": {"time_encoding": "clock"}}, "must be 'none' in a conn"),
+        (
+            "dynfocus",
+            {"focus": {"relevance_encoding": "question"}},
+            "relevance_encoding must be 'none' in a conn",
+        ),
     ],
 )
 def test_wrong_options_are_refused(name, options, message):

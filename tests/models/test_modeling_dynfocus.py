@@ -24,6 +24,7 @@ PRESETS = {
         num_noise_samples=20,
         score_conditioning="question",
         time_encoding="clock",
+        relevance_encoding="question",
     ),
 }
 LLAMA_TIED = {
@@ -451,3 +452,33 @@ def test_placeholders_out_of_place_are_refused(
     ids[0, marks[3]], ids[0, -1] = ids[0, -1].clone(), ids[0, marks[3]].clone()
     with pytest.raises(ValueError, match="do not come in stretches"):
         model(**inputs)
+
+
+def test_each_question_reads_the_frames_that_fit_it(
+    make_model, make_processor, make_frames, prompt
+):
+    focus = replace(PRESETS["question"], max_read_frames=8)
+    model, processor = make_model(focus), make_processor(focus)
+    network = model.cooperative_encoding.relevance_encoding
+    changes = {0: (10, 15), 1: (30, 33)}
+    asked = []
+
+    def rate(spatial, text, text_mask):
+        fits = torch.full(spatial.shape[:2], -9.0)
+        if spatial.shape[1] == 40:  # before thinning
+            start, stop = changes[len(asked)]
+            fits[:, start:stop] = 9.0
+            asked.append(text)
+        return fits
+
+    network.rate = rate
+    texts = [question_text("Which letter?"), question_text("What colour?")]
+    frames = make_frames(40)
+    inputs = processor(text=texts, videos=[frames, frames], padding=True)
+    first, second = model(**inputs).video_tokens
+    assert {9, 10} <= set(first.frame_indices.tolist())
+    assert {29, 30} <= set(second.frame_indices.tolist()) or {32, 33} <= set(
+        second.frame_indices.tolist()
+    )
+    assert len(first.embeds) == len(second.embeds) == processor.num_video_tokens(40)
+    assert len(asked) == 2

@@ -14,7 +14,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
 
 def test_every_recipe_is_counted():
-    assert len(RECIPES) == 23
+    assert len(RECIPES) == 28
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -187,7 +187,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 
 def test_an_unknown_task_is_refused_before_anything_is_written(write_recipe, tmp_path):
     path = write_recipe(task="stage9")
-    known = "connector, language, rods, scorer, selection, stage1, stage2, vision"
+    known = "connector, language, relevance, rods, scorer, selection, stage1, stage2, vision"
     with pytest.raises(ValueError, match=f"task must be one of {known}, got 'stage9'"):
         run_recipe(path)
     assert not (tmp_path / "out").exists()

@@ -197,6 +197,13 @@ def test_the_clock_starts_as_loud_as_the_words(make_tiny):
     assert clock.square().mean().sqrt() == pytest.approx(float(words), rel=0.02)
 
 
+def test_marks_of_relevance_start_as_loud_as_the_words(make_tiny):
+    model, _ = make_tiny(relevance_encoding="question")
+    marks = model.cooperative_encoding.relevance_encoding.marks.weight.detach()
+    words = model.get_input_embeddings().weight.detach().std()
+    assert marks.std().item() == pytest.approx(float(words), rel=0.3)
+
+
 def test_loading_keeps_the_clock(make_tiny, tmp_path):
     model, _ = make_tiny()
     model.save_pretrained(tmp_path)
@@ -455,7 +462,7 @@ def test_what_the_recipes_make_answers_questions(nano_runs, tmp_path):
     video = make_video(tmp_path / "a.mp4", 6.0, 1, size=112, fps=2)
     question = make_questions(video.scene)[0].question
     models = [run / "model" for run in nano_runs.values() if (run / "model").is_dir()]
-    assert len(models) == 12
+    assert len(models) == 16
     for folder in models:
         focused = dynfocus.load(str(folder))
         answer = focused.ask(video.path, question, max_new_tokens=4)

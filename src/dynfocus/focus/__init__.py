@@ -7,6 +7,7 @@ from dynfocus.focus.cooperative import (
     CooperativeEncoding,
 )
 from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototypes
+from dynfocus.focus.relevance import RelevanceEncoding
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.spatial import SpatialPrototypes
 from dynfocus.focus.thinning import thin_frames
@@ -26,6 +27,7 @@ __all__ = [
     "EventPrototypes",
     "EventSelection",
     "FocusSettings",
+    "RelevanceEncoding",
     "SpatialPrototypes",
     "TimePrototypes",
     "TokenPlan",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dynfocus.focus.events import EventSelection
+from dynfocus.focus.relevance import RelevanceEncoding
 from dynfocus.focus.scoring import at_least_single, text_weights
 from dynfocus.focus.settings import NUM_ROD_TOKENS, FocusSettings
 from dynfocus.focus.tokens import VideoTokens
@@ -109,7 +110,8 @@ class CooperativeEncoding(nn.Module):
         Eq. 11 is printed with a product of shapes that do not fit; here each text
         token attends over the ``M`` spatial prototypes, as in the published code.
         Without ``cones_with_rods`` a kept frame has its Cones only, and the frame
-        of a single-frame video has its Rods first. ``time_encoding`` adds the time.
+        of a single-frame video has its Rods first. ``time_encoding`` adds the time
+        and ``relevance_encoding`` how well the frame fits the question.
     """
 
     def __init__(
@@ -125,6 +127,9 @@ class CooperativeEncoding(nn.Module):
         self.context_projector = nn.Linear(dim, hidden_size)
         use_clock = settings.time_encoding == "clock"
         self.time_encoding = ClockEncoding(hidden_size) if use_clock else None
+        self.relevance_encoding: RelevanceEncoding | None = None
+        if settings.relevance_encoding == "question":
+            self.relevance_encoding = RelevanceEncoding(dim, text_dim, hidden_size)
 
     def attention(
         self, spatial: Tensor, text: Tensor, text_mask: Tensor | None
@@ -233,15 +238,20 @@ class CooperativeEncoding(nn.Module):
             )
         rods = self.rods(spatial, mask, text, text_mask)
         cones = self.cones(spatial, selection)
+        relevance = None
+        if self.relevance_encoding is not None:
+            relevance = self.relevance_encoding(spatial, mask, text, text_mask)[mask]
         mask, is_cone = mask.cpu(), selection.cone_mask.cpu()
         lengths, embeds = self._assemble(cones, rods, mask, is_cone)
         times = torch.full(mask.shape, torch.nan, dtype=torch.float64)
         if pts_seconds is not None:
             times = pts_seconds.detach().cpu().double()
+        frame = torch.arange(len(lengths)).repeat_interleave(lengths).to(embeds.device)
         if self.time_encoding is not None:
             clock = self.time_encoding(times[mask]).to(embeds.dtype)
-            frame = torch.arange(len(lengths)).repeat_interleave(lengths)
-            embeds = embeds + clock[frame.to(embeds.device)]
+            embeds = embeds + clock[frame]
+        if relevance is not None:
+            embeds = embeds + relevance[frame]
         scores = selection.frame_scores.detach().cpu()
         return _split_videos(embeds, lengths, mask, is_cone, times, scores)
 

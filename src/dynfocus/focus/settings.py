@@ -13,6 +13,7 @@ ScoreConditioning = Literal["none", "question"]
 TopkGradient = Literal["exact", "diagonal"]
 RodsOrder = Literal["context_first", "content_first"]
 TimeEncoding = Literal["none", "clock"]
+RelevanceEncoding = Literal["none", "question"]
 
 NUM_ROD_TOKENS = 2
 """A Rod is one context token and one content token (Eq. 12)."""
@@ -28,6 +29,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "spatial_merge": get_args(MergeWeight),
     "rods_order": get_args(RodsOrder),
     "time_encoding": get_args(TimeEncoding),
+    "relevance_encoding": get_args(RelevanceEncoding),
 }
 _COUNTS = (
     "num_event_tokens",
@@ -112,6 +114,10 @@ class FocusSettings:
     time_encoding: TimeEncoding = "none"
     """``clock``: add learned embeddings of the frame's time to its tokens (not
     in the paper); ``none``: add nothing."""
+
+    relevance_encoding: RelevanceEncoding = "none"
+    """``question``: say to the language model how well each frame fits the question,
+    and where that begins and ends (not in the paper); ``none``: add nothing."""
 
     max_read_frames: int | None = None
     """Frames that have tokens, at most, however long the video: the centres of the

@@ -8,17 +8,24 @@ from torch import Tensor
 
 from dynfocus.focus.events import TimePrototypes
 
+_LEAST_CHANGE = 0.1
+"""A change of relevance below this is not taken for one."""
+
 
 def thin_frames(
-    prototypes: TimePrototypes, num_frames: int, num_keep: int
+    prototypes: TimePrototypes,
+    num_frames: int,
+    num_keep: int,
+    relevance: Tensor | None = None,
 ) -> tuple[Tensor, TimePrototypes]:
     """Choose the frames of a video that are read, and keep what all frames told.
 
     The centre frames of the event prototypes stay, so that each of them can become a
-    Cone; the rest is taken evenly from the other frames. Where there are more
-    prototypes than frames to keep, some of the centres are taken, evenly. Every frame,
-    kept or not, has had its part in the prototypes. The choice looks at no question,
-    and its size at no content.
+    Cone. With ``relevance`` up to half of the rest are the frames between which it
+    changes most, so that what is asked for is seen to come and go. What then remains is
+    taken evenly from the other frames. Where there are more prototypes than frames to
+    keep, some of the centres are taken, evenly. Every frame, kept or not, has had its
+    part in the prototypes. The size of the choice looks at no content.
 
     Not in the paper, where every sampled frame has tokens.
 
@@ -26,6 +33,7 @@ def thin_frames(
         prototypes: The prototypes of one video, as a batch of one.
         num_frames: Frames of the video, ``T``.
         num_keep: Frames to keep, from 1 to ``T``; ``R``.
+        relevance: How well each frame fits the question, from 0 to 1, ``[T]``.
 
     Returns:
         Increasing frame indices ``[R]``, int64, and the prototypes of a video of these
@@ -41,17 +49,33 @@ def thin_frames(
         features = prototypes.features[:, slots]
         mask = prototypes.mask[:, slots]
         return centers[slots], TimePrototypes(features, places, mask, places)
-    is_center = torch.zeros(num_frames, dtype=torch.bool, device=centers.device)
-    is_center[centers] = True
-    others = (~is_center).nonzero()[:, 0]
-    chosen = others[_spread(len(others), num_keep - num_prototypes, centers.device)]
-    frames = torch.cat([centers, chosen]).sort().values
+    is_kept = torch.zeros(num_frames, dtype=torch.bool, device=centers.device)
+    is_kept[centers] = True
+    if relevance is not None:
+        is_kept |= _edges(relevance, (num_keep - num_prototypes) // 2)
+    others = (~is_kept).nonzero()[:, 0]
+    is_kept[
+        others[_spread(len(others), num_keep - int(is_kept.sum()), others.device)]
+    ] = True
+    frames = is_kept.nonzero()[:, 0]
     return frames, TimePrototypes(
         features=prototypes.features,
         frames=torch.searchsorted(frames, centers)[None],
         mask=prototypes.mask,
         assignment=prototypes.assignment[:, frames],
     )
+
+
+def _edges(relevance: Tensor, most: int) -> Tensor:
+    """Mark both frames of the largest changes, at most ``most`` frames, ``[T]``."""
+    changes = relevance.diff().abs()  # [T - 1]
+    count = min(most // 2, len(changes))
+    largest = changes.topk(count).indices
+    largest = largest[changes[largest] >= _LEAST_CHANGE]
+    is_edge = torch.zeros_like(relevance, dtype=torch.bool)
+    is_edge[largest] = True
+    is_edge[largest + 1] = True
+    return is_edge
 
 
 def _spread(num_items: int, num_keep: int, device: torch.device) -> Tensor:

@@ -119,11 +119,12 @@ class VideoFeatures:
         indices = frame_indices.to(self.pooled.device)
         return self._at(indices, None, self.frame_indices)
 
-    def thin(self, num_keep: int) -> VideoFeatures:
+    def thin(self, num_keep: int, relevance: Tensor | None = None) -> VideoFeatures:
         """Keep some frames, and the event prototypes of all of them.
 
         Args:
             num_keep: Frames to keep, from 1 to ``T``; `thin_frames` says which.
+            relevance: How well each frame fits the question, ``[T]``.
 
         Returns:
             The features of these frames; the features themselves if they are all.
@@ -135,7 +136,9 @@ class VideoFeatures:
                 "features can be thinned only with their event prototypes, got none; "
                 "add them with add_prototypes"
             )
-        frames, prototypes = thin_frames(self.prototypes, self.num_frames, num_keep)
+        frames, prototypes = thin_frames(
+            self.prototypes, self.num_frames, num_keep, relevance
+        )
         numbers = self.frame_indices
         if numbers is None:
             numbers = torch.arange(self.num_frames, device=frames.device)

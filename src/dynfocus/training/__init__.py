@@ -9,6 +9,7 @@ from dynfocus.training.connectors import make_connector_job
 from dynfocus.training.language import make_language_job
 from dynfocus.training.loop import train
 from dynfocus.training.recipe import Recipe, Schedule, load_recipe
+from dynfocus.training.relevance import make_relevance_job
 from dynfocus.training.rods import make_rods_job
 from dynfocus.training.scorer import make_scorer_job
 from dynfocus.training.selection import make_selection_job
@@ -24,6 +25,7 @@ TASKS = {
     "scorer": make_scorer_job,
     "selection": make_selection_job,
     "rods": make_rods_job,
+    "relevance": make_relevance_job,
 }
 
 __all__ = ["TASKS", "Recipe", "Schedule", "load_recipe", "run_recipe"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from dynfocus.focus import FocusSettings
 from dynfocus.models.dynfocus import (
+    DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
@@ -52,6 +55,49 @@ def check_task(
             f"task {recipe.task} needs start.model, 'nano' or the folder of the model "
             f"whose {of_start}"
         )
+
+
+def with_settings(
+    model: DynFocusForConditionalGeneration,
+    processor: DynFocusProcessor,
+    changes: Mapping[str, Any],
+    learns: tuple[str, ...],
+    *,
+    forgets: bool = False,
+) -> DynFocusForConditionalGeneration:
+    """Return the model with other settings, which its processor then knows too.
+
+    Args:
+        model: The model.
+        processor: Its processor, which is changed.
+        changes: Settings of the dynamic cooperative network.
+        learns: The parts that may be new, by the start of parameters' names.
+        forgets: Whether these are drawn anew even where the model has them.
+
+    Raises:
+        ValueError: If other parts than these would be new, or lost.
+    """
+    settings = FocusSettings.from_dict(model.settings.to_dict() | dict(changes))
+    processor.focus = settings.to_dict()
+    if settings == model.settings and not forgets:
+        return model
+    config = DynFocusConfig.from_dict(
+        model.config.to_dict() | {"focus": settings.to_dict()}
+    )
+    fresh = DynFocusForConditionalGeneration(config)
+    kept = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if not (forgets and name.startswith(learns))
+    }
+    missing, unknown = fresh.load_state_dict(kept, strict=False)
+    strange = [name for name in missing if not name.startswith(learns)] + unknown
+    if strange:
+        raise ValueError(
+            f"model.focus changes the shape of the model ({strange[0]}); only settings "
+            "without weights, and those of what this task teaches, can be changed here"
+        )
+    return fresh
 
 
 def encode_videos(

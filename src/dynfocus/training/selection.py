@@ -16,7 +16,7 @@ of each, n question tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,10 +24,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from dynfocus.focus import FocusSettings, TimePrototypes
+from dynfocus.focus import TimePrototypes
 from dynfocus.index import VideoFeatures
 from dynfocus.models.dynfocus import (
-    DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
@@ -41,6 +40,7 @@ from dynfocus.training.lessons import (
     check_task,
     encode_videos,
     make_finish,
+    with_settings,
 )
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
@@ -205,8 +205,12 @@ def make_selection_job(recipe: Recipe) -> Job:
     model, processor = load_parts(
         recipe.start["model"], device="cpu", dtype=torch.float32
     )
-    model = _changed(model, recipe.model)
-    processor.focus = model.settings.to_dict()
+    changes = dict(recipe.model.get("focus", {}))
+    conditioning = model.settings.score_conditioning
+    forgets = recipe.model.get("fresh_scores", False) or (
+        changes.get("score_conditioning", conditioning) != conditioning
+    )
+    model = with_settings(model, processor, changes, LEARNS, forgets=forgets)
     samples = load_samples(recipe.data.get("sources") or ())
     media = encode_videos(recipe, model, processor, samples)
     return Job(
@@ -215,35 +219,6 @@ def make_selection_job(recipe: Recipe) -> Job:
         finish=make_finish(processor),
         collator=make_collator(processor),
     )
-
-
-def _changed(
-    model: DynFocusForConditionalGeneration, changes: Mapping[str, Any]
-) -> DynFocusForConditionalGeneration:
-    """Return the model with other settings, or a fresh score network, where asked."""
-    old = model.settings
-    settings = FocusSettings.from_dict(old.to_dict() | dict(changes.get("focus", {})))
-    is_fresh = changes.get("fresh_scores", False)
-    if settings == old and not is_fresh:
-        return model
-    config = DynFocusConfig.from_dict(
-        model.config.to_dict() | {"focus": settings.to_dict()}
-    )
-    fresh = DynFocusForConditionalGeneration(config)
-    is_fresh = is_fresh or settings.score_conditioning != old.score_conditioning
-    kept = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if not (is_fresh and name.startswith(LEARNS))
-    }
-    missing, unknown = fresh.load_state_dict(kept, strict=False)
-    strange = [name for name in missing if not name.startswith(LEARNS)] + unknown
-    if strange:
-        raise ValueError(
-            f"model.focus changes the shape of the model ({strange[0]}); only settings "
-            "without weights and score_conditioning can be changed here"
-        )
-    return fresh
 
 
 def _check(recipe: Recipe) -> None:

@@ -51,8 +51,10 @@ STAGE_1_MODULES = (
     "cooperative_encoding.key_projector",
     "cooperative_encoding.context_projector",
     "cooperative_encoding.time_encoding",
+    "cooperative_encoding.relevance_encoding",
 )
-"""What stage 1 trains. The clock is ours; it belongs to the projectors."""
+"""What stage 1 trains. The clock and the relevance are ours; they belong to the
+projectors."""
 
 FROZEN_IN_STAGE_2 = ("vision_tower",)
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -100,6 +100,11 @@ class DynFocusConnector(nn.Module):
                 "time_encoding must be 'none' in a connector, got "
                 f"{settings.time_encoding!r}; the language model adds the time"
             )
+        if settings.relevance_encoding != "none":
+            raise ValueError(
+                "relevance_encoding must be 'none' in a connector, got "
+                f"{settings.relevance_encoding!r}; no other system has it"
+            )
         if settings.max_read_frames is not None:
             raise ValueError(
                 "max_read_frames must be None in a connector, got "

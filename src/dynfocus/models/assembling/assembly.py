@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import InstructBlipQFormerConfig
 from transformers.utils import logging
 
@@ -281,10 +281,14 @@ def _fill(
             None, config=config, state_dict=weights.tensors, dtype=choices.dtype
         )
     )
+    # what is added to tokens is as loud as the words that it is to be written in
+    words = float(model.get_input_embeddings().weight.detach().float().std())
     clock = model.cooperative_encoding.time_encoding
-    if clock is not None:  # as loud as the words that it is to be written in
-        words = float(model.get_input_embeddings().weight.detach().float().std())
+    if clock is not None:
         clock.tables.weight.data.copy_(clock.draw_tables(words))
+    relevance = model.cooperative_encoding.relevance_encoding
+    if relevance is not None:
+        nn.init.normal_(relevance.marks.weight, std=words)
     return model
 
 

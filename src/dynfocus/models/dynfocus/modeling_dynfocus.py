@@ -41,6 +41,7 @@ from dynfocus.models.dynfocus.frame_queries import ask_frames
 from dynfocus.models.dynfocus.inputs import VideoInputs, check_question_length
 from dynfocus.models.dynfocus.outputs import DynFocusCausalLMOutputWithPast
 from dynfocus.models.dynfocus.placement import place_video_tokens
+from dynfocus.models.dynfocus.reading import frame_rater, thin_videos
 from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
 
 _WINDOW = 64
@@ -196,15 +197,19 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         if not inputs.has_video:
             return []
         input_ids, attention_mask = inputs.questions()
-        owners = inputs.owners()
-        videos = [
-            self._thin(video.to(self.device, self.dtype))
-            for video in self._videos(inputs)
-        ]
+        by_frame = self.query_tokens is not None
+        network = self.cooperative_encoding.relevance_encoding
         question: Tensor | None = None
-        if self.query_tokens is None or self.settings.score_conditioning == "question":
+        if not by_frame or self.settings.score_conditioning == "question":
             question = self.encode_question(input_ids, attention_mask)
         text_mask: Tensor | None = attention_mask.bool()
+        videos, owners = thin_videos(
+            [video.to(self.device, self.dtype) for video in self._videos(inputs)],
+            inputs.owners(),
+            self.settings,
+            self.add_prototypes,
+            None if by_frame else frame_rater(network, question, attention_mask.bool()),
+        )
         videos_padded = pad_videos(videos)
         prototypes = block_prototypes(
             self.event_prototypes, videos_padded, videos, owners
@@ -241,14 +246,6 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             _number_frames(block, videos[owner].frame_indices)
             for block, owner in zip(tokens, owners, strict=True)
         ]
-
-    def _thin(self, video: VideoFeatures) -> VideoFeatures:
-        """Leave the frames that have tokens."""
-        num_read = self.settings.num_read_frames_for(video.num_frames)
-        if num_read == video.num_frames:
-            return video
-        whole = video if video.prototypes else self.add_prototypes(video)
-        return whole.thin(num_read)
 
     def _videos(self, inputs: VideoInputs) -> list[VideoFeatures]:
         counts = inputs.frame_counts()

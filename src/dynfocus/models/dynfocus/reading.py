@@ -1,0 +1,84 @@
+"""Which frames of a video the language model reads, where it cannot read all.
+
+Letters: V videos, B blocks, T frames of a video, n question tokens, D_q width of the text
+features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from dynfocus.focus import FocusSettings, RelevanceEncoding
+from dynfocus.index import VideoFeatures
+
+FrameRater: TypeAlias = Callable[[VideoFeatures, int], Tensor]
+"""Tells how well each frame of a video fits the question of a block, ``[T]``, 0 to 1."""
+
+
+def frame_rater(
+    network: RelevanceEncoding | None, question: Tensor | None, text_mask: Tensor
+) -> FrameRater | None:
+    """Return what rates frames, or None where nothing can.
+
+    Args:
+        network: What rates them.
+        question: The questions of all blocks, ``[B, n, D_q]``.
+        text_mask: True at their real tokens, ``[B, n]``.
+    """
+    if network is None or question is None:
+        return None
+    asked = question
+
+    @torch.no_grad()
+    def rate(video: VideoFeatures, block: int) -> Tensor:
+        one = slice(block, block + 1)
+        ratings = network.rate(video.spatial[None], asked[one], text_mask[one])
+        return ratings[0].sigmoid()
+
+    return rate
+
+
+def thin_videos(
+    videos: Sequence[VideoFeatures],
+    owners: Sequence[int],
+    settings: FocusSettings,
+    add_prototypes: Callable[[VideoFeatures], VideoFeatures],
+    rate: FrameRater | None = None,
+) -> tuple[list[VideoFeatures], list[int]]:
+    """Leave the frames that have tokens (``max_read_frames``).
+
+    Args:
+        videos: The videos, ``V`` of them.
+        owners: The video of each block, ``B`` of them.
+        settings: The settings of the network.
+        add_prototypes: Estimates the event prototypes of a video that has none.
+        rate: Rates the frames; without it the choice looks at no question.
+
+    Returns:
+        The thinned videos and the video of each block. With ``rate`` there is one video
+        a block as soon as one is too long.
+    """
+    videos, owners = list(videos), list(owners)
+    if all(_num_read(video, settings) == video.num_frames for video in videos):
+        return videos, owners
+    whole = [
+        video
+        if video.prototypes or _num_read(video, settings) == video.num_frames
+        else add_prototypes(video)
+        for video in videos
+    ]
+    if rate is None:
+        return [video.thin(_num_read(video, settings)) for video in whole], owners
+    thinned = [
+        whole[owner].thin(_num_read(whole[owner], settings), rate(whole[owner], block))
+        for block, owner in enumerate(owners)
+    ]
+    return thinned, list(range(len(owners)))
+
+
+def _num_read(video: VideoFeatures, settings: FocusSettings) -> int:
+    return settings.num_read_frames_for(video.num_frames)
