@@ -41,7 +41,7 @@ from dynfocus.models.dynfocus.frame_queries import ask_frames
 from dynfocus.models.dynfocus.inputs import VideoInputs, check_question_length
 from dynfocus.models.dynfocus.outputs import DynFocusCausalLMOutputWithPast
 from dynfocus.models.dynfocus.placement import place_video_tokens
-from dynfocus.models.dynfocus.reading import frame_rater, thin_videos
+from dynfocus.models.dynfocus.reading import frame_rater, number_frames, thin_videos
 from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
 
 _WINDOW = 64
@@ -243,7 +243,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             batch.pts_seconds,
         )
         return [
-            _number_frames(block, videos[owner].frame_indices)
+            number_frames(block, videos[owner].frame_indices)
             for block, owner in zip(tokens, owners, strict=True)
         ]
 
@@ -394,10 +394,3 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         )
         given = {name: value for name, value in video.items() if value is not None}
         return input_ids, {**model_kwargs, **given}
-
-
-def _number_frames(tokens: VideoTokens, frame_indices: Tensor | None) -> VideoTokens:
-    """Call the frames of a thinned video by their places among all that were sampled."""
-    if frame_indices is None:
-        return tokens
-    return replace(tokens, frame_indices=frame_indices.cpu()[tokens.frame_indices])

@@ -7,12 +7,13 @@ features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusSettings, RelevanceEncoding
+from dynfocus.focus import FocusSettings, RelevanceEncoding, VideoTokens
 from dynfocus.index import VideoFeatures
 
 FrameRater: TypeAlias = Callable[[VideoFeatures, int], Tensor]
@@ -78,6 +79,18 @@ def thin_videos(
         for block, owner in enumerate(owners)
     ]
     return thinned, list(range(len(owners)))
+
+
+def number_frames(tokens: VideoTokens, frame_indices: Tensor | None) -> VideoTokens:
+    """Call the frames of a thinned video by their places among all that were sampled.
+
+    Args:
+        tokens: The tokens of one block.
+        frame_indices: The place of each of its frames, ``[T]``; None if none was left out.
+    """
+    if frame_indices is None:
+        return tokens
+    return replace(tokens, frame_indices=frame_indices.cpu()[tokens.frame_indices])
 
 
 def _num_read(video: VideoFeatures, settings: FocusSettings) -> int:
