@@ -44,6 +44,20 @@ def plugged(
             "--share", help="Budget as a share of all tokens; may be repeated."
         ),
     ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", help="Kind of question; may be repeated. [default: six kinds]"
+        ),
+    ] = None,
+    max_per_kind: Annotated[
+        int,
+        typer.Option(
+            "--max-per-kind",
+            callback=at_least_one,
+            help="Questions of a kind about a video; presence: so many pairs.",
+        ),
+    ] = 2,
     fps: Fps = 1.0,
     max_frames: Annotated[
         int,
@@ -76,6 +90,8 @@ def plugged(
         shares=tuple(sorted(set(share or (0.1, 0.25, 0.5)))),
         fps=fps,
         max_frames=max_frames,
+        max_per_kind=max_per_kind,
+        **({"kinds": tuple(dict.fromkeys(kind))} if kind else {}),
     )
     records = measure_plugged(plan, runs / "answers.jsonl", say)
     command = shlex.join(["dynfocus", *sys.argv[1:]])
