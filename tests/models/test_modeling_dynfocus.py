@@ -482,3 +482,52 @@ def test_each_question_reads_the_frames_that_fit_it(
     )
     assert len(first.embeds) == len(second.embeds) == processor.num_video_tokens(40)
     assert len(asked) == 2
+
+
+def test_a_budget_is_spent_on_the_frames_that_fit_the_question(
+    make_model, make_processor, make_frames, prompt
+):
+    focus = PRESETS["question"]
+    model, processor = make_model(focus), make_processor(focus)
+    inputs = processor(text=prompt, videos=make_frames(40))
+    features = model.encode_video(
+        inputs["pixel_values_videos"], inputs["video_pts_seconds"]
+    )
+
+    def rate(spatial, text, text_mask):
+        fits = torch.full(spatial.shape[:2], -9.0)
+        if spatial.shape[1] == 40:  # before thinning
+            fits[:, 21:24] = 9.0
+        return fits
+
+    model.cooperative_encoding.relevance_encoding.rate = rate
+    budget = 60
+    tight = processor(text=prompt, videos=[features], max_video_tokens=budget)
+    (tokens,) = model(**tight).video_tokens
+    read = tokens.frame_indices.tolist()
+    assert len(read) == int(tight["video_max_frames"]) < 40
+    assert {20, 21, 23, 24} <= set(read)
+    placeholders = tight["input_ids"] == processor.video_token_id
+    assert len(tokens.embeds) == int(placeholders.sum()) <= budget
+    both = processor(
+        text=[prompt, prompt],
+        videos=[features, features],
+        max_video_tokens=budget,
+        padding=True,
+    )
+    assert [len(t.embeds) for t in model(**both).video_tokens] == [
+        len(tokens.embeds)
+    ] * 2
+    beams = model.generate(**tight, num_beams=2, max_new_tokens=2, do_sample=False)
+    assert beams.shape[0] == 1
+
+
+def test_a_limit_of_frames_for_another_number_of_videos_is_refused(
+    make_model, make_processor, make_frames, prompt
+):
+    focus = PRESETS["question"]
+    inputs = make_processor(focus)(text=prompt, videos=make_frames(4))
+    with pytest.raises(
+        ValueError, match="video_max_frames must have one entry a video"
+    ):
+        make_model(focus)(**inputs, video_max_frames=torch.tensor([3, 3]))

@@ -38,6 +38,9 @@ class VideoInputs:
     block_max_cones: Tensor | None = None
     """At most so many cones in each block, ``[num_blocks]``."""
 
+    video_max_frames: Tensor | None = None
+    """At most so many frames of each video have tokens, ``[V]``."""
+
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """List the inputs by name."""
@@ -79,6 +82,19 @@ class VideoInputs:
             )
         return counts
 
+    def read_counts(self, settings: FocusSettings) -> list[int]:
+        """Count the frames of each video that have tokens."""
+        counts = [settings.num_read_frames_for(n) for n in self.frame_counts()]
+        if self.video_max_frames is None:
+            return counts
+        most = self.video_max_frames.tolist()
+        if len(most) != len(counts):
+            raise ValueError(
+                f"video_max_frames must have one entry a video ({len(counts)}), got "
+                f"{len(most)}; prepare the inputs with DynFocusProcessor"
+            )
+        return [min(pair) for pair in zip(counts, most, strict=True)]
+
     def questions(self) -> tuple[Tensor, Tensor]:
         """Give the question of each block and the mask of its tokens."""
         if self.qformer_input_ids is None:
@@ -111,7 +127,7 @@ class VideoInputs:
 
     def block_lengths(self, settings: FocusSettings) -> list[int]:
         """Count the tokens of each block from its number of frames alone."""
-        counts, owners = self.frame_counts(), self.owners()
+        counts, owners = self.read_counts(settings), self.owners()
         caps = self.block_max_cones
         limits = [None] * len(owners) if caps is None else caps.tolist()
         return [

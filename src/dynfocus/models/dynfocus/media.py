@@ -61,6 +61,7 @@ class ReadMedium:
     content: SampledFrames | VideoFeatures
     max_cones: int
     num_tokens: int
+    max_frames: int
 
 
 def assign_media(
@@ -161,11 +162,20 @@ def _fit(
     num_frames = _count_frames(content)
     if budget is None:
         num_cones = settings.num_cones_for(num_frames)
-        return ReadMedium(content, num_cones, num_video_tokens(num_frames, settings))
+        num_tokens = num_video_tokens(num_frames, settings)
+        return ReadMedium(content, num_cones, num_tokens, num_frames)
     plan = plan_budget(num_frames, settings, budget)
-    return ReadMedium(
-        take_evenly(content, plan.num_frames), plan.num_cones, plan.num_tokens
-    )
+    if not _is_thinned_by_the_model(content, settings):
+        content = take_evenly(content, plan.num_frames)
+    return ReadMedium(content, plan.num_cones, plan.num_tokens, plan.num_frames)
+
+
+def _is_thinned_by_the_model(
+    content: SampledFrames | VideoFeatures, settings: FocusSettings
+) -> bool:
+    """Tell whether the model chooses the frames of a budget, because it can rate them."""
+    is_encoded = isinstance(content, VideoFeatures) and content.prototypes is not None
+    return is_encoded and settings.relevance_encoding == "question"
 
 
 @overload

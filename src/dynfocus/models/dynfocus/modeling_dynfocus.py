@@ -206,7 +206,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         videos, owners = thin_videos(
             [video.to(self.device, self.dtype) for video in self._videos(inputs)],
             inputs.owners(),
-            self.settings,
+            inputs.read_counts(self.settings),
             self.add_prototypes,
             None if by_frame else frame_rater(network, question, attention_mask.bool()),
         )
@@ -293,6 +293,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         qformer_input_ids: Tensor | None = None,
         qformer_attention_mask: Tensor | None = None,
         block_max_cones: Tensor | None = None,
+        video_max_frames: Tensor | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
@@ -318,6 +319,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             qformer_input_ids=qformer_input_ids,
             qformer_attention_mask=qformer_attention_mask,
             block_max_cones=block_max_cones,
+            video_max_frames=video_max_frames,
         )
         tokens: list[VideoTokens] = []
         if input_ids is not None:

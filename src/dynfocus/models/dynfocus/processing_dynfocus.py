@@ -269,6 +269,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         if has_budget:
             caps = [contents[block.medium].max_cones for block in blocks]
             data["block_max_cones"] = torch.tensor(caps)
+            data["video_max_frames"] = torch.tensor([c.max_frames for c in contents])
         return data
 
     def _media_inputs(self, contents: Sequence[ReadMedium]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusSettings, RelevanceEncoding, VideoTokens
+from dynfocus.focus import RelevanceEncoding, VideoTokens
 from dynfocus.index import VideoFeatures
 
 FrameRater: TypeAlias = Callable[[VideoFeatures, int], Tensor]
@@ -46,16 +46,16 @@ def frame_rater(
 def thin_videos(
     videos: Sequence[VideoFeatures],
     owners: Sequence[int],
-    settings: FocusSettings,
+    num_read: Sequence[int],
     add_prototypes: Callable[[VideoFeatures], VideoFeatures],
     rate: FrameRater | None = None,
 ) -> tuple[list[VideoFeatures], list[int]]:
-    """Leave the frames that have tokens (``max_read_frames``).
+    """Leave the frames that have tokens.
 
     Args:
         videos: The videos, ``V`` of them.
         owners: The video of each block, ``B`` of them.
-        settings: The settings of the network.
+        num_read: Frames of each video that have tokens, ``V`` of them.
         add_prototypes: Estimates the event prototypes of a video that has none.
         rate: Rates the frames; without it the choice looks at no question.
 
@@ -64,18 +64,20 @@ def thin_videos(
         a block as soon as one is too long.
     """
     videos, owners = list(videos), list(owners)
-    if all(_num_read(video, settings) == video.num_frames for video in videos):
+    pairs = list(zip(videos, num_read, strict=True))
+    if all(count == video.num_frames for video, count in pairs):
         return videos, owners
     whole = [
         video
-        if video.prototypes or _num_read(video, settings) == video.num_frames
+        if video.prototypes or count == video.num_frames
         else add_prototypes(video)
-        for video in videos
+        for video, count in pairs
     ]
     if rate is None:
-        return [video.thin(_num_read(video, settings)) for video in whole], owners
+        thinned = [v.thin(count) for v, count in zip(whole, num_read, strict=True)]
+        return thinned, owners
     thinned = [
-        whole[owner].thin(_num_read(whole[owner], settings), rate(whole[owner], block))
+        whole[owner].thin(num_read[owner], rate(whole[owner], block))
         for block, owner in enumerate(owners)
     ]
     return thinned, list(range(len(owners)))
@@ -91,7 +93,3 @@ def number_frames(tokens: VideoTokens, frame_indices: Tensor | None) -> VideoTok
     if frame_indices is None:
         return tokens
     return replace(tokens, frame_indices=frame_indices.cpu()[tokens.frame_indices])
-
-
-def _num_read(video: VideoFeatures, settings: FocusSettings) -> int:
-    return settings.num_read_frames_for(video.num_frames)
