@@ -97,7 +97,7 @@ def register(app: typer.Typer) -> None:
     )(recall)
     group.command(
         epilog=examples(
-            "dynfocus eval plugged runs/nano-host3/host --scorer runs/nano-scorer/scorer",
+            "dynfocus eval plugged runs/nano-host6/host --scorer runs/nano-scorer/scorer",
             "dynfocus eval plugged FOLDER --short-videos 2 --medium-videos 0 --share 0.1",
         )
     )(plugged)
