@@ -218,7 +218,8 @@ def summarise_plugged(
 def _row(records: Sequence[dict[str, Any]], label: str, share: float) -> dict[str, Any]:
     own = [r for r in records if r["way"] == label and r["share"] == share]
     seen = [r["evidence_seen"] for r in own if r["evidence_seen"] is not None]
-    kinds = list(dict.fromkeys(r["kind"] for r in own))
+    asked = {r["kind"] for r in own}
+    kinds = [kind for kind in KINDS if kind in asked]
     return {
         "way": label,
         "share": share,
