@@ -144,6 +144,18 @@ def write_recipe(tmp_path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def write_lesson(start, write_recipe, tmp_path) -> Callable[..., Path]:
+    """Write a recipe that teaches one part of the tiny model."""
+
+    def write(task: str, sources: list[Any], **changes: Any) -> Path:
+        data = {"cache": str(tmp_path / "features"), "sources": sources}
+        tree = {"task": task, "start": {"model": str(start)}, "data": data}
+        return write_recipe(**(tree | changes))
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def nano_runs(tmp_path_factory) -> dict[str, Path]:
     """Run every nano recipe for two steps, each after those that it starts from."""

@@ -15,19 +15,9 @@ SOURCE = {"num_videos": 3, "seconds": [8, 12], "turns_per_sample": 1}
 
 
 @pytest.fixture
-def recipe(start, write_recipe, tmp_path):
+def recipe(write_lesson):
     def write(source=SOURCE, **changes):
-        return write_recipe(
-            **{
-                "task": "relevance",
-                "start": {"model": str(start)},
-                "data": {
-                    "cache": str(tmp_path / "features"),
-                    "sources": [{"world_videos": source}],
-                },
-            }
-            | changes
-        )
+        return write_lesson("relevance", [{"world_videos": source}], **changes)
 
     return write
 

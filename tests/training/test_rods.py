@@ -20,19 +20,9 @@ SOURCE = {
 
 
 @pytest.fixture
-def recipe(start, write_recipe, tmp_path):
+def recipe(write_lesson):
     def write(source=SOURCE, **changes):
-        return write_recipe(
-            **{
-                "task": "rods",
-                "start": {"model": str(start)},
-                "data": {
-                    "cache": str(tmp_path / "features"),
-                    "sources": [{"world_videos": source}],
-                },
-            }
-            | changes
-        )
+        return write_lesson("rods", [{"world_videos": source}], **changes)
 
     return write
 

@@ -16,18 +16,10 @@ SOURCE = {"num_videos": 3, "seconds": [8, 12], "turns_per_sample": 1}
 
 
 @pytest.fixture
-def recipe(start, write_recipe, tmp_path):
+def recipe(write_lesson):
     def write(sources=None, **changes):
-        return write_recipe(
-            **{
-                "task": "selection",
-                "start": {"model": str(start)},
-                "data": {
-                    "cache": str(tmp_path / "features"),
-                    "sources": sources or [{"world_videos": SOURCE}],
-                },
-            }
-            | changes
+        return write_lesson(
+            "selection", sources or [{"world_videos": SOURCE}], **changes
         )
 
     return write

@@ -16,25 +16,17 @@ n question tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
 
 from dynfocus.focus import RelevanceEncoding
+from dynfocus.index import VideoFeatures
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
-    DynFocusProcessor,
 )
 from dynfocus.models.loading import load_parts
-from dynfocus.training.conversation import pad_rows, padding_id
-from dynfocus.training.evidence import asked_of, shows_answer
-from dynfocus.training.failures import BatchFacts
-from dynfocus.training.features import FeatureCache, medium_of
+from dynfocus.training.evidence_data import EvidenceDataset, make_evidence_collator
 from dynfocus.training.lessons import (
     Lesson,
     check_task,
@@ -44,7 +36,7 @@ from dynfocus.training.lessons import (
 )
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
-from dynfocus.training.sources import Sample, load_samples
+from dynfocus.training.sources import load_samples
 
 _PLACE = "cooperative_encoding.relevance_encoding."
 LEARNS = tuple(
@@ -62,50 +54,9 @@ LEARNS = tuple(
 _DATA_KEYS = {"sources", "cache", "fps", "max_frames"}
 
 
-class VisibilityDataset(Dataset[dict[str, Any]]):
-    """Questions with their videos and the frames that show the answer.
-
-    Args:
-        samples: Conversations with ``evidence``, as in task ``selection``.
-        media: The encoded videos.
-        processor: Its tokenizer of questions.
-    """
-
-    def __init__(
-        self,
-        samples: list[Sample],
-        media: FeatureCache,
-        processor: DynFocusProcessor,
-    ) -> None:
-        self._tokenizer = processor.qformer_tokenizer
-        self._media = media
-        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
-        self.questions = [
-            (medium_of(sample)[1], question, evidence)
-            for sample in samples
-            for question, _, evidence in asked_of(sample)
-            if evidence
-        ]
-        if not self.questions:
-            raise ValueError(
-                "data.sources: no question says under 'evidence' when its video shows "
-                "the answer; use world_videos, or add the intervals to the samples"
-            )
-
-    def __len__(self) -> int:
-        return len(self.questions)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        medium, question, evidence = self.questions[number]
-        if medium not in self._kept:
-            video = self._media.load(medium)
-            self._kept[medium] = video.spatial, video.pts_seconds
-        spatial, times = self._kept[medium]
-        return {
-            "spatial": spatial,
-            "question": torch.tensor(self._tokenizer(question)["input_ids"]),
-            "shows_answer": shows_answer(times, evidence),
-        }
+def _frames(video: VideoFeatures) -> tuple[dict[str, Tensor], Tensor]:
+    """Return what is rated of a video, ``[T, M, D]``, and its times ``[T]``."""
+    return {"spatial": video.spatial}, video.pts_seconds
 
 
 class RelevanceLesson(Lesson):
@@ -154,29 +105,6 @@ class RelevanceLesson(Lesson):
         }
 
 
-def make_collator(
-    processor: DynFocusProcessor,
-) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Return what makes a batch of questions."""
-    filler = padding_id(processor.qformer_tokenizer)
-
-    def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-        ids, mask = pad_rows([sample["question"] for sample in samples], filler)
-        answers = [sample["shows_answer"] for sample in samples]
-        return {
-            "spatial": pad_sequence([sample["spatial"] for sample in samples], True),
-            "frame_mask": pad_sequence([torch.ones_like(a) for a in answers], True),
-            "shows_answer": pad_sequence(answers, True),
-            "qformer_input_ids": ids,
-            "qformer_attention_mask": mask.long(),
-            "facts": BatchFacts(
-                num_tokens=int(mask.sum()), num_frames=sum(map(len, answers))
-            ),
-        }
-
-    return collate
-
-
 def make_relevance_job(recipe: Recipe) -> Job:
     """Build the job of task ``relevance``.
 
@@ -197,9 +125,9 @@ def make_relevance_job(recipe: Recipe) -> Job:
     media = encode_videos(recipe, model, processor, samples)
     return Job(
         model=RelevanceLesson(model),
-        dataset=VisibilityDataset(samples, media, processor),
+        dataset=EvidenceDataset(samples, media, processor, _frames),
         finish=make_finish(processor),
-        collator=make_collator(processor),
+        collator=make_evidence_collator(processor, ("spatial",), "frame_mask"),
     )
 
 

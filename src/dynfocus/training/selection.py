@@ -16,25 +16,16 @@ of each, n question tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
 
 from dynfocus.focus import TimePrototypes
 from dynfocus.index import VideoFeatures
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
-    DynFocusProcessor,
 )
 from dynfocus.models.loading import load_parts
-from dynfocus.training.conversation import pad_rows, padding_id
-from dynfocus.training.evidence import asked_of, shows_answer
-from dynfocus.training.failures import BatchFacts
-from dynfocus.training.features import FeatureCache, medium_of
+from dynfocus.training.evidence_data import EvidenceDataset, make_evidence_collator
 from dynfocus.training.lessons import (
     Lesson,
     check_task,
@@ -44,7 +35,7 @@ from dynfocus.training.lessons import (
 )
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
-from dynfocus.training.sources import Sample, load_samples
+from dynfocus.training.sources import load_samples
 
 LEARNS = ("event_prototypes.score_network.", "event_prototypes.question_context.")
 """What this task trains, by the start of parameters' names."""
@@ -53,67 +44,20 @@ _MODEL_KEYS = {"fresh_scores", "focus"}
 _DATA_KEYS = {"sources", "cache", "fps", "max_frames"}
 
 
-class EvidenceDataset(Dataset[dict[str, Any]]):
-    """Questions with their videos and the prototypes that show the answer.
-
-    Args:
-        samples: Conversations with ``evidence``: for each question the half-open
-            intervals of seconds that show its answer, or none.
-        media: The encoded videos.
-        processor: Its tokenizer of questions.
-    """
-
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        media: FeatureCache,
-        processor: DynFocusProcessor,
-    ) -> None:
-        self._media = media
-        self._tokenizer = processor.qformer_tokenizer
-        self._kept: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
-        self.questions = [
-            (medium_of(sample)[1], question, evidence)
-            for sample in samples
-            for question, _, evidence in asked_of(sample)
-            if evidence
-        ]
-        if not self.questions:
-            raise ValueError(
-                "data.sources: no question says under 'evidence' when its video shows "
-                "the answer; use world_videos, or add the intervals to the samples"
-            )
-
-    def __len__(self) -> int:
-        return len(self.questions)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        medium, question, evidence = self.questions[number]
-        if medium not in self._kept:
-            self._kept[medium] = _centres(self._media.load(medium))
-        events, spatial, times = self._kept[medium]
-        return {
-            "events": events,
-            "spatial": spatial,
-            "question": torch.tensor(self._tokenizer(question)["input_ids"]),
-            "shows_answer": shows_answer(times, evidence),
-        }
-
-
-def _centres(video: VideoFeatures) -> tuple[Tensor, Tensor, Tensor]:
+def _centres(video: VideoFeatures) -> tuple[dict[str, Tensor], Tensor]:
     """Return what is scored of a video.
 
     Returns:
-        Event tokens ``[L, P, D]``, spatial prototypes of the centre frames ``[L, M, D]``
-        and the times of these frames ``[L]``.
+        Event tokens ``[L, P, D]`` and spatial prototypes of the centre frames
+        ``[L, M, D]``, and the times of these frames ``[L]``.
     """
     assert video.prototypes is not None
     frames = video.prototypes.frames[0]
-    return (
-        video.prototypes.features[0],
-        video.spatial[frames],
-        video.pts_seconds[frames],
-    )
+    rated = {
+        "events": video.prototypes.features[0],
+        "spatial": video.spatial[frames],
+    }
+    return rated, video.pts_seconds[frames]
 
 
 class EvidenceLesson(Lesson):
@@ -168,33 +112,6 @@ class EvidenceLesson(Lesson):
         }
 
 
-def make_collator(
-    processor: DynFocusProcessor,
-) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Return what makes a batch of questions."""
-    filler = padding_id(processor.qformer_tokenizer)
-
-    def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-        ids, mask = pad_rows([sample["question"] for sample in samples], filler)
-        answers = [sample["shows_answer"] for sample in samples]
-        there = [torch.ones_like(answer) for answer in answers]
-        return {
-            **{
-                name: pad_sequence([sample[name] for sample in samples], True)
-                for name in ("events", "spatial")
-            },
-            "prototype_mask": pad_sequence(there, True),
-            "shows_answer": pad_sequence(answers, True),
-            "qformer_input_ids": ids,
-            "qformer_attention_mask": mask.long(),
-            "facts": BatchFacts(
-                num_tokens=int(mask.sum()), num_frames=sum(map(len, there))
-            ),
-        }
-
-    return collate
-
-
 def make_selection_job(recipe: Recipe) -> Job:
     """Build the job of task ``selection``.
 
@@ -215,9 +132,11 @@ def make_selection_job(recipe: Recipe) -> Job:
     media = encode_videos(recipe, model, processor, samples)
     return Job(
         model=EvidenceLesson(model),
-        dataset=EvidenceDataset(samples, media, processor),
+        dataset=EvidenceDataset(samples, media, processor, _centres),
         finish=make_finish(processor),
-        collator=make_collator(processor),
+        collator=make_evidence_collator(
+            processor, ("events", "spatial"), "prototype_mask"
+        ),
     )
 
 

@@ -78,6 +78,8 @@ def thin_videos(
         return thinned, owners
     thinned = [
         whole[owner].thin(num_read[owner], rate(whole[owner], block))
+        if num_read[owner] < whole[owner].num_frames
+        else whole[owner]
         for block, owner in enumerate(owners)
     ]
     return thinned, list(range(len(owners)))
