@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -277,3 +278,65 @@ def test_values_are_gathered_at_the_centers() -> None:
     assert prototypes.at_centers(values).tolist() == [[1, 3], [4, 4]]
     one_hot = F.one_hot(values, 8)
     assert prototypes.at_centers(one_hot).shape == (2, 2, 8)
+
+
+RELEVANT = {
+    "score_conditioning": "none",
+    "relevance_encoding": "question",
+    "event_frame": "relevant",
+    "num_prototypes": 6,
+    "selection_ratio": 0.5,
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_frame_that_fits_the_question_best_stands_for_its_event(
+    training: bool,
+) -> None:
+    module = build(**RELEVANT).train(training)
+    module.settings = replace(module.settings, noise_sigma=1e-4)
+    pooled, mask, num_frames = batch([14, 9, 4])
+    prototypes = module.estimate(pooled, mask)
+    ratings = 3 * torch.randn(mask.shape, generator=torch.Generator().manual_seed(3))
+    ratings = ratings.masked_fill(~mask, 50.0)  # padding must not be chosen
+    kept = module(prototypes, num_frames=num_frames, ratings=ratings)
+    raw = module.rate(prototypes).detach()
+    moved = 0
+    for video, length in enumerate(num_frames.tolist()):
+        events = []
+        for slot in range(int(prototypes.mask[video].sum())):
+            own = (prototypes.assignment[video] == slot).nonzero()[:, 0].tolist()
+            assert max(own) < length
+            frame = max(own, key=lambda t: float(ratings[video, t]))
+            moved += frame != int(prototypes.frames[video, slot])
+            score = float(raw[video, slot] + ratings[video, frame])
+            events.append((score, frame, prototypes.features[video, slot]))
+        best = sorted(events, key=lambda event: -event[0])
+        best = best[: module.settings.num_cones_for(length)]
+        best.sort(key=lambda event: event[1])
+        frames = [frame for _, frame, _ in best]
+        assert kept.frames[video][kept.mask[video]].tolist() == frames
+        assert kept.cone_mask[video].nonzero()[:, 0].tolist() == frames
+        torch.testing.assert_close(
+            kept.events[video][kept.mask[video]],
+            torch.stack([features for _, _, features in best]),
+            atol=1e-3,
+            rtol=1e-3,
+        )
+    assert moved
+
+
+def test_frames_that_nobody_rated_cannot_stand_for_their_events() -> None:
+    module = build(**RELEVANT)
+    with pytest.raises(ValueError, match="ratings must be given"):
+        select(module, [8])
+
+
+def test_ratings_change_nothing_where_centres_stand_for_events() -> None:
+    module = build(num_prototypes=6, selection_ratio=0.5)
+    pooled, mask, num_frames = batch([14, 9])
+    prototypes = module.estimate(pooled, mask)
+    plain = module(prototypes, num_frames=num_frames)
+    rated = module(prototypes, num_frames=num_frames, ratings=torch.randn(mask.shape))
+    assert torch.equal(plain.frames, rated.frames)
+    assert torch.equal(plain.scores, rated.scores)

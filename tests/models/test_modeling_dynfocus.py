@@ -25,6 +25,7 @@ PRESETS = {
         score_conditioning="question",
         time_encoding="clock",
         relevance_encoding="question",
+        event_frame="relevant",
     ),
 }
 LLAMA_TIED = {

@@ -1,7 +1,7 @@
 """Evidence recall: does a frame that shows the answer become a Cone?
 
 Only a world with known truth can tell. For each question the event prototypes are put in
-the order in which a selection would keep them; the first whose centre frame lies in the
+the order in which a selection would keep them; the first whose frame lies in the
 evidence says how many Cones it takes. The language model is not asked, so hour-long videos
 cost a minute.
 
@@ -161,26 +161,28 @@ def _orders(
     orders = {CLUSTERING: [clusters.centers[0]] * len(questions)}
     for name, (model, processor) in loaded.items():
         orders[name] = [
-            shared.frames[0][_score(model, processor, video, shared, q.question)]
-            for q in questions
+            _best_first(model, processor, video, shared, q.question) for q in questions
         ]
     return orders
 
 
-def _score(
+def _best_first(
     model: DynFocusForConditionalGeneration,
     processor: DynFocusProcessor,
     video: VideoFeatures,
     prototypes: TimePrototypes,
     question: str,
 ) -> Tensor:
-    """Return the prototypes, best first, shape ``[L]``."""
+    """Return the frames that stand for the prototypes, best first, shape ``[L]``."""
     asked = processor.qformer_tokenizer(question, return_tensors="pt")
     text = model.encode_question(asked["input_ids"], asked["attention_mask"])
-    scores = model.event_prototypes.rate(
-        prototypes, prototypes.at_centers(video.spatial[None]), text
-    )
-    return scores[0].sort(descending=True, stable=True).indices
+    spatial = video.spatial[None]
+    events = model.event_prototypes
+    ratings = model.cooperative_encoding.rate(spatial, text, None)
+    frames, relevance = events.frames_of(prototypes, ratings)
+    centers = prototypes.at_centers(spatial)
+    scores = events.rate(prototypes, centers, text, relevance=relevance)
+    return frames[0][scores[0].sort(descending=True, stable=True).indices]
 
 
 def summarise_recall(

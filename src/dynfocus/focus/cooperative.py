@@ -169,6 +169,23 @@ class CooperativeEncoding(nn.Module):
         attention = self.attention(spatial, text, text_mask).to(spatial.dtype)
         return torch.einsum("btm,btmd->btd", attention, spatial)
 
+    def rate(
+        self, spatial: Tensor, text: Tensor, text_mask: Tensor | None
+    ) -> Tensor | None:
+        """Rate how well each frame fits the question, where ``relevance_encoding`` does.
+
+        Args:
+            spatial: Spatial prototypes, shape ``[B, T, M, D]``.
+            text: Text features, as in ``attention``.
+            text_mask: True at real text tokens, ``[B, n]``.
+
+        Returns:
+            Ratings, shape ``[B, T]``, or None.
+        """
+        if self.relevance_encoding is None:
+            return None
+        return self.relevance_encoding.rate(spatial, text, text_mask)
+
     def rods(
         self,
         spatial: Tensor,
@@ -217,6 +234,7 @@ class CooperativeEncoding(nn.Module):
         text: Tensor,
         text_mask: Tensor | None = None,
         pts_seconds: Tensor | None = None,
+        ratings: Tensor | None = None,
     ) -> list[VideoTokens]:
         """Encode and assemble the tokens of each video (Eq. 10-13).
 
@@ -227,6 +245,7 @@ class CooperativeEncoding(nn.Module):
             text: Text features, ``[B, n, Dq]``, or ``[B, T, n, Dq]`` of each frame.
             text_mask: True at real text tokens, ``[B, n]``.
             pts_seconds: Presentation time of each frame, ``[B, T]``.
+            ratings: What `rate` gives, ``[B, T]``, where it is known already.
 
         Returns:
             The tokens of each video, ``B`` of them.
@@ -240,7 +259,9 @@ class CooperativeEncoding(nn.Module):
         cones = self.cones(spatial, selection)
         relevance = None
         if self.relevance_encoding is not None:
-            relevance = self.relevance_encoding(spatial, mask, text, text_mask)[mask]
+            if ratings is None:
+                ratings = self.relevance_encoding.rate(spatial, text, text_mask)
+            relevance = self.relevance_encoding(ratings, mask)[mask]
         mask, is_cone = mask.cpu(), selection.cone_mask.cpu()
         lengths, embeds = self._assemble(cones, rods, mask, is_cone)
         times = torch.full(mask.shape, torch.nan, dtype=torch.float64)

@@ -37,6 +37,20 @@ class TimePrototypes:
         rows = torch.arange(self.frames.shape[0], device=self.frames.device)
         return values[rows[:, None], self.frames.clamp(min=0)]
 
+    def best_frames(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the frame of each prototype that is rated highest.
+
+        Args:
+            ratings: Rating of each frame, shape ``[B, T]``.
+
+        Returns:
+            That frame, ``[B, L]``, -1 in padding, and its rating, ``[B, L]``, 0 there.
+        """
+        slots = torch.arange(self.mask.shape[1], device=self.mask.device)
+        is_own = self.assignment[:, None] == slots[:, None]  # [B, L, T]
+        best = ratings[:, None].masked_fill(~is_own, -torch.inf).max(2)
+        return best.indices.where(self.mask, -1), best.values.where(self.mask, 0)
+
 
 @dataclass(frozen=True)
 class EventSelection:
@@ -80,7 +94,9 @@ class EventPrototypes(nn.Module):
         prototype. Prototypes are put into time order, so that the sorted top-k is
         in time order as well. Scores that are all equal become 0, and then the
         first prototypes are kept. With ``score_conditioning="question"`` the
-        network also reads the question, see ``QuestionContext``.
+        network also reads the question, see ``QuestionContext``. With
+        ``event_frame="relevant"`` the frame of an event that fits the question best
+        stands for it in place of the centre, and its rating is added to the score.
 
     Differs from the published code:
         The frame of slot k is always the k-th frame of the noise-free top-k; the
@@ -149,6 +165,7 @@ class EventPrototypes(nn.Module):
         spatial: Tensor | None = None,
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
+        relevance: Tensor | None = None,
     ) -> Tensor:
         """Score prototypes from 0 to 1 (Eq. 6 and the min-max after it).
 
@@ -158,7 +175,7 @@ class EventPrototypes(nn.Module):
             Scores, shape ``[B, L]``, 0 in padding.
         """
         mask = prototypes.mask
-        raw = self.rate(prototypes, spatial, text, text_mask)
+        raw = self.rate(prototypes, spatial, text, text_mask, relevance)
         low = raw.masked_fill(~mask, torch.inf).amin(1, keepdim=True)
         high = raw.masked_fill(~mask, -torch.inf).amax(1, keepdim=True)
         if self.settings.score_network == "global":
@@ -173,6 +190,7 @@ class EventPrototypes(nn.Module):
         spatial: Tensor | None = None,
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
+        relevance: Tensor | None = None,
     ) -> Tensor:
         """Give each prototype its raw score (Eq. 6).
 
@@ -181,6 +199,7 @@ class EventPrototypes(nn.Module):
             spatial: Spatial prototypes of the centre frames, ``[B, L, M, D]``.
             text: Text features of the question, ``[B, n, Dq]``.
             text_mask: True at real text tokens, ``[B, n]``.
+            relevance: What is added, the rating of the best frame of each, ``[B, L]``.
 
         Returns:
             Raw scores, shape ``[B, L]``, without meaning in padding.
@@ -190,7 +209,8 @@ class EventPrototypes(nn.Module):
         if self.question_context is not None:
             inputs.append(self.question_context(events, spatial, text, text_mask))
         summaries = torch.cat(inputs, dim=2)
-        return at_least_single(self.score_network(summaries, prototypes.mask))
+        raw = at_least_single(self.score_network(summaries, prototypes.mask))
+        return raw if relevance is None else raw + relevance
 
     def forward(
         self,
@@ -200,6 +220,7 @@ class EventPrototypes(nn.Module):
         spatial: Tensor | None = None,
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
+        ratings: Tensor | None = None,
         max_cones: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> EventSelection:
@@ -211,20 +232,26 @@ class EventPrototypes(nn.Module):
             spatial: Spatial prototypes of the centre frames, ``[B, L, M, D]``.
             text: Text features of the question, ``[B, n, Dq]``.
             text_mask: True at real text tokens, ``[B, n]``.
+            ratings: How well each frame fits the question, ``[B, T]``, for
+                ``event_frame="relevant"``.
             max_cones: Upper limit on the Cones of each video, shape ``[B]``.
             generator: Source of the noise in training.
         """
-        scores = self.score(prototypes, spatial, text, text_mask)
+        event_frames, relevance = self.frames_of(prototypes, ratings)
+        scores = self.score(prototypes, spatial, text, text_mask, relevance)
         num_cones = self._count_cones(num_frames, max_cones)
         slots, kept = _best_slots(scores.detach(), prototypes.mask, num_cones)
         rows = torch.arange(slots.shape[0], device=slots.device)[:, None]
-        frames = prototypes.frames[rows, slots].where(kept, -1)
+        frames = event_frames[rows, slots].where(kept, -1)
         if self.training:
             events = self._mix(prototypes, scores, num_frames, num_cones, generator)
         else:
             events = prototypes.features[rows, slots] * kept[..., None, None]
         assignment = prototypes.assignment
         num_slots = assignment.shape[1]
+        if relevance is not None:  # best frames need not be in the order of centres
+            by_time = frames.where(kept, num_slots).argsort(dim=1)
+            frames, events = frames.gather(1, by_time), events[rows, by_time]
         cone_mask = F.pad(torch.zeros_like(assignment, dtype=torch.bool), (0, 1))
         cone_mask = cone_mask.scatter(1, frames.where(kept, num_slots), True)
         frame_scores = scores.gather(1, assignment.clamp(min=0))
@@ -236,6 +263,28 @@ class EventPrototypes(nn.Module):
             mask=kept,
             frame_scores=frame_scores.masked_fill(assignment < 0, 0),
         )
+
+    def frames_of(
+        self, prototypes: TimePrototypes, ratings: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Choose the frame that stands for each prototype, as ``event_frame`` says.
+
+        Args:
+            prototypes: The prototypes of each video.
+            ratings: How well each frame fits the question, shape ``[B, T]``.
+
+        Returns:
+            Frames, shape ``[B, L]``, -1 in padding, and what their relevance adds to
+            the scores, ``[B, L]``, or None.
+        """
+        if self.settings.event_frame == "center":
+            return prototypes.frames, None
+        if ratings is None:
+            raise ValueError(
+                "ratings must be given for event_frame='relevant', got None; rate the "
+                "frames (RelevanceEncoding.rate) or use event_frame='center'"
+            )
+        return prototypes.best_frames(ratings)
 
     def _count_cones(self, num_frames: Tensor, max_cones: Tensor | None) -> list[int]:
         counts = [self.settings.num_cones_for(count) for count in num_frames.tolist()]

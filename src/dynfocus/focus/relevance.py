@@ -78,21 +78,17 @@ class RelevanceEncoding(nn.Module):
         hidden = (per_frame @ matrix.mT).view_as(keys) + self.combine.bias
         return at_least_single(self.decide(gelu(hidden)).squeeze(3).amax(2))
 
-    def forward(
-        self, spatial: Tensor, mask: Tensor, text: Tensor, text_mask: Tensor | None
-    ) -> Tensor:
+    def forward(self, ratings: Tensor, mask: Tensor) -> Tensor:
         """Mark frames.
 
         Args:
-            spatial: Spatial prototypes, shape ``[B, T, M, D]``.
+            ratings: ``s_t`` as `rate` gives it, shape ``[B, T]``.
             mask: True at real frames, shape ``[B, T]``.
-            text: Text features, as in ``rate``.
-            text_mask: True at real text tokens, ``[B, n]``.
 
         Returns:
             ``r_t``, shape ``[B, T, H]``; 0 where there is no frame.
         """
-        fits = self.rate(spatial, text, text_mask).sigmoid() * mask
+        fits = ratings.sigmoid() * mask
         nothing = fits.new_zeros(len(fits), 1)
         comes = (fits - torch.cat([nothing, fits[:, :-1]], 1)).clamp(min=0)
         goes = (fits - torch.cat([fits[:, 1:], nothing], 1)).clamp(min=0)

@@ -14,6 +14,7 @@ TopkGradient = Literal["exact", "diagonal"]
 RodsOrder = Literal["context_first", "content_first"]
 TimeEncoding = Literal["none", "clock"]
 RelevanceEncoding = Literal["none", "question"]
+EventFrame = Literal["center", "relevant"]
 
 NUM_ROD_TOKENS = 2
 """A Rod is one context token and one content token (Eq. 12)."""
@@ -30,6 +31,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "rods_order": get_args(RodsOrder),
     "time_encoding": get_args(TimeEncoding),
     "relevance_encoding": get_args(RelevanceEncoding),
+    "event_frame": get_args(EventFrame),
 }
 _COUNTS = (
     "num_event_tokens",
@@ -119,6 +121,11 @@ class FocusSettings:
     """``question``: say to the language model how well each frame fits the question,
     and where that begins and ends (not in the paper); ``none``: add nothing."""
 
+    event_frame: EventFrame = "center"
+    """Which frame of a kept event becomes a Cone. ``center``: the centre of its cluster,
+    as in the paper; ``relevant``: the one that ``relevance_encoding`` rates highest,
+    whose rating is also added to the event's score."""
+
     max_read_frames: int | None = None
     """Frames that have tokens, at most, however long the video: the centres of the
     event prototypes, and others evenly (not in the paper); ``None``: all of them."""
@@ -163,6 +170,11 @@ class FocusSettings:
                 "max_read_frames must be None or a whole number from num_prototypes "
                 f"({self.num_prototypes}), got {limit!r}; the centres of all prototypes "
                 "are read"
+            )
+        if self.event_frame == "relevant" and self.relevance_encoding == "none":
+            raise ValueError(
+                "event_frame='relevant' needs relevance_encoding='question', got "
+                f"{self.relevance_encoding!r}; nothing else rates frames"
             )
         layers, neighbors = self.num_spatial_prototypes, self.num_spatial_neighbors
         if len(layers) != len(neighbors):

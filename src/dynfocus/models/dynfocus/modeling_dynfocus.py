@@ -215,17 +215,10 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             self.event_prototypes, videos_padded, videos, owners
         )
         batch = videos_padded.take(owners)
-        selection = self.event_prototypes(
-            prototypes,
-            num_frames=batch.num_frames,
-            spatial=prototypes.at_centers(batch.spatial),
-            text=question,
-            text_mask=text_mask,
-            max_cones=inputs.block_max_cones,
-        )
+        text, mask = question, text_mask  # what CCE looks with
         if self.query_tokens is not None:
-            text_mask = None
-            question = ask_frames(
+            mask = None
+            text = ask_frames(
                 self.text_encoder,
                 self.query_tokens,
                 videos,
@@ -234,13 +227,25 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
                 attention_mask,
                 _WINDOW,
             )
+        assert text is not None  # of the block, or of each of its frames
+        ratings = self.cooperative_encoding.rate(batch.spatial, text, mask)
+        selection = self.event_prototypes(
+            prototypes,
+            num_frames=batch.num_frames,
+            spatial=prototypes.at_centers(batch.spatial),
+            text=question,
+            text_mask=text_mask,
+            ratings=ratings,
+            max_cones=inputs.block_max_cones,
+        )
         tokens: list[VideoTokens] = self.cooperative_encoding(
             batch.spatial,
             batch.mask,
             selection,
-            question,
-            text_mask,
+            text,
+            mask,
             batch.pts_seconds,
+            ratings,
         )
         return [
             number_frames(block, videos[owner].frame_indices)
