@@ -141,6 +141,8 @@ def test_an_address_is_read_as_it_comes(tmp_path, write_clip, read_numbers):
         server.shutdown()
         thread.join()
     assert read_numbers(frames) == [0, 15, 30, 45, 60]
+    with pytest.raises(UnreadableVideoError, match="no server answers there"):
+        read_all(f"{address}/clip.ts")
 
 
 def test_a_stream_that_is_cut_off_gives_what_came(tmp_path, write_clip, read_numbers):

@@ -220,6 +220,11 @@ class LiveReader:
             raise FileNotFoundError(
                 f"{self.source}: there is no such file or device; check the path."
             ) from error
+        except (ConnectionError, TimeoutError) as error:
+            raise UnreadableVideoError(
+                f"{self.source}: no server answers there ({error.strerror}); check the "
+                "address, and that it is sending."
+            ) from error
         except (av.error.FFmpegError, ValueError) as error:
             raise UnreadableVideoError(
                 f"{self.source}: FFmpeg cannot open this as a video ({error}); a pipe "
