@@ -332,7 +332,12 @@ def test_arms_of_one_name_are_one_arm():
 
 def test_systems_of_the_comparison_differ_in_one_thing():
     arms = {arm.name: arm for arm in EXPERIMENTS["methods"].arms}
-    assert len(arms) == 7
+    assert len(arms) == 8
+    rated = arms["rated"].options["focus"]
+    assert rated == arms["question"].options["focus"] | {
+        "relevance_encoding": "question",
+        "event_frame": "relevant",
+    }
     question = arms["question"].options["focus"]
     assert question == arms["base"].options["focus"] | {
         "score_conditioning": "question"
@@ -380,8 +385,10 @@ def test_gains_are_ratios_and_points(plan):
     records = {a.name: [slow] for a in EXPERIMENTS["methods"].arms}
     records["question"] = [record(True, seen=True, share=0.25)]
     lines = gains(records, plan)
-    assert len(lines) == 2 + 6 + 1
+    assert len(lines) == 2 * (2 + 7 + 1)
     assert lines[2].endswith("| 0.50 x | 1.33 x | 2.00 x | +100.0 | +100.0 |")
+    assert lines[10].startswith("| short: (g+) against |")
+    assert lines[18].startswith("| (g) DynFocus, question in the score | 2.00 x |")
     recall = {"uniform frames": {"short": (40.0, 5.0)}}
     rows = selection_lines(records, plan, recall)
     assert rows[2] == "| uniform frames | 40 (5.0) |"

@@ -62,7 +62,10 @@ def test_cones_are_between_one_and_the_prototypes(
         ),
         ({"event_merge": None}, "event_merge must be one of .* got None"),
         ({"spatial_gate": 1}, "spatial_gate must be True or False, got 1"),
-        ({"event_frame": "relevant"}, "needs relevance_encoding='question', got 'none'"),
+        (
+            {"event_frame": "relevant"},
+            "needs relevance_encoding='question', got 'none'",
+        ),
         ({"event_frame": "first"}, "must be one of 'center', 'relevant', got 'first'"),
         ({"num_spatial_prototypes": ()}, "num_spatial_prototypes must be a list"),
         ({"num_spatial_prototypes": (16, 0)}, r"list of whole .* got \(16, 0\)"),

@@ -31,6 +31,11 @@ OFFICIAL = {
     "cones_with_rods": False,
     "rods_order": "content_first",
 }
+RATED = {
+    "score_conditioning": "question",
+    "relevance_encoding": "question",
+    "event_frame": "relevant",
+}
 CASES = {
     "chat_univi": ("chat_univi", {"frames_per_event": 4}),
     "llama_vid": ("llama_vid", {}),
@@ -39,6 +44,7 @@ CASES = {
     "video_chatgpt": ("video_chatgpt", {"max_frames": 10}),
     "dynfocus": ("dynfocus", {"focus": FOCUS}),
     "question": ("dynfocus", {"focus": FOCUS | {"score_conditioning": "question"}}),
+    "rated": ("dynfocus", {"focus": FOCUS | RATED}),
     "official": ("dynfocus", {"focus": FOCUS | OFFICIAL}),
     "no rods": ("dynfocus", {"focus": FOCUS, "rods": False}),
     "attention": ("dynfocus", {"focus": FOCUS, "cone": "cross_attention"}),
@@ -209,6 +215,22 @@ def test_kept_frames_hold_their_cone_and_stand_in_time_order():
         assert count == (12 if frame in connected.fine_frames.tolist() else 2)
 
 
+def test_rated_frames_stand_for_their_events_and_their_tokens_are_marked():
+    connector = build("rated").eval()
+    network = connector.encoding.relevance_encoding
+    ratings = torch.linspace(-3, 3, 11)[torch.randperm(11)]
+    network.rate = lambda *_: ratings[None]
+    video = [connector.prepare(make_video(11))]
+    text, mask = torch.randn(1, 5, 6), torch.ones(1, 5, dtype=torch.bool)
+    (marked,) = connector(video, text, mask)
+    assert int(ratings.argmax()) in marked.fine_frames.tolist()
+    marks = network(ratings[None], torch.ones(1, 11, dtype=torch.bool))[0]
+    torch.nn.init.zeros_(network.marks.weight)
+    (plain,) = connector(video, text, mask)
+    frames = (marked.pts_seconds / 2).long()
+    torch.testing.assert_close(marked.embeds, plain.embeds + marks[frames])
+
+
 def test_without_cones_kept_frames_are_left_out():
     connector = build("no cones")
     (connected,) = connect(connector, make_video(12))
@@ -236,11 +258,6 @@ def test_cones_of_patches_hold_the_projected_patches():
         ("dynfocus", {"cone": "ice"}, "cone must be one of compact, .*'ice'"),
         ("dynfocus", {"cone": "none", "rods": False}, "leaves no tokens"),
         ("dynfocus", {"focus": {"time_encoding": "clock"}}, "must be 'none' in a conn"),
-        (
-            "dynfocus",
-            {"focus": {"relevance_encoding": "question"}},
-            "relevance_encoding must be 'none' in a conn",
-        ),
     ],
 )
 def test_wrong_options_are_refused(name, options, message):

@@ -213,3 +213,19 @@ def test_scores_may_start_from_the_model_around(start):
         load_connected(model, "dynfocus", options | {"scores": "x"})
     with pytest.raises(ValueError, match="needs the score_conditioning of start.model"):
         load_connected(model, "dynfocus", {"focus": FOCUS, "scores": "start"})
+
+
+def test_ratings_of_frames_start_from_the_model_around(make_tiny):
+    options = {
+        "focus": FOCUS | {"relevance_encoding": "question", "event_frame": "relevant"}
+    }
+    without, _ = make_tiny(time_encoding="clock")
+    with pytest.raises(ValueError, match="needs a start.model that rates frames"):
+        load_connected(without, "dynfocus", options)
+    rating, _ = make_tiny(time_encoding="clock", relevance_encoding="question")
+    connected = load_connected(rating, "dynfocus", options)
+    own = rating.cooperative_encoding.relevance_encoding.state_dict()
+    adopted = connected.connector.encoding.relevance_encoding.state_dict()
+    assert len(own) > 6
+    for name, tensor in own.items():
+        assert torch.equal(adopted[name], tensor), name

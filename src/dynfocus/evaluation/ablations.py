@@ -64,6 +64,11 @@ def _base(label: str, paper: tuple[float, ...] = (), x: float | None = None) -> 
 
 def _methods() -> Experiment:
     question = focus_options(score_conditioning="question")
+    rated = focus_options(
+        score_conditioning="question",
+        relevance_encoding="question",
+        event_frame="relevant",
+    )
     every_frame = focus_options(num_prototypes=100_000, selection_ratio=1.0)
     return Experiment(
         name="methods",
@@ -91,6 +96,11 @@ def _methods() -> Experiment:
                 name="question",
                 label="(g) DynFocus, question in the score",
                 options=question,
+            ),
+            Arm(
+                name="rated",
+                label="(g+) DynFocus, frames rated by the question",
+                options=rated | {"scores": "start"},
             ),
         ),
     )

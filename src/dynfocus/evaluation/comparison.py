@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import product
 from statistics import fmean
 from typing import Any
 
@@ -21,8 +22,9 @@ from dynfocus.models.loading import load_parts
 from dynfocus.training.patches import PatchCache
 from dynfocus.world import make_questions
 
-OURS = "question"
-"""The arm that the others are compared with: DynFocus with the question in the score."""
+OURS = {"question": "(g)", "rated": "(g+)"}
+"""The arms that the others are compared with: DynFocus with the question in the score,
+learned from answers alone, and taught beforehand which frames show them."""
 
 Recall = dict[str, dict[str, tuple[float, float]]]
 
@@ -34,17 +36,17 @@ def compare_systems(records: Records, plan: Plan) -> list[str]:
 
 
 def gains(records: Records, plan: Plan) -> list[str]:
-    """Compare our arm with each other one: tokens, time and accuracy, as Markdown."""
+    """Compare our arms with each other one: tokens, time and accuracy, as Markdown."""
     lines = []
-    for test in plan.sets:
-        ours = of_set(records[OURS], test.name)
+    for test, (name, letter) in product(plan.sets, OURS.items()):
+        ours = of_set(records[name], test.name)
         lines += [
-            f"| {test.name}: (g) against | tokens | speed, first question "
+            f"| {test.name}: {letter} against | tokens | speed, first question "
             "| speed, further ones | needle | mean |",
             "| --- | ---: | ---: | ---: | ---: | ---: |",
         ]
         for arm in EXPERIMENTS["methods"].arms:
-            if arm.name != OURS:
+            if arm.name != name:
                 theirs = of_set(records[arm.name], test.name)
                 lines.append(f"| {arm.label} | {_gain(ours, theirs)} |")
         lines.append("")
@@ -79,7 +81,12 @@ def selection_lines(records: Records, plan: Plan, baselines: Recall) -> list[str
     head += [test.name for test in plan.sets]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(plan.sets)]
     rows = {name: dict(found) for name, found in baselines.items()}
-    for name, label in (("base", "(f) DynFocus"), (OURS, "(g) with the question")):
+    learned = {
+        "base": "(f) DynFocus",
+        "question": "(g) with the question",
+        "rated": "(g+) frames rated by the question",
+    }
+    for name, label in learned.items():
         own = {
             t.name: evidence_recall(of_set(records[name], t.name)) for t in plan.sets
         }

@@ -138,6 +138,7 @@ def load_connected(
     )
     fresh = build_connector(connector, sizes, options)
     model = ConnectedLanguageModel(fresh, start)
+    _check_ratings(fresh, start)
     _adopt_projectors(fresh, start.cooperative_encoding)
     if options.get("scores") == "start":
         _adopt_scores(fresh, start.event_prototypes)
@@ -165,6 +166,20 @@ def _adopt_projectors(connector: nn.Module, trained: nn.Module) -> None:
         for place in places:
             if place in own:
                 own[place].load_state_dict(module.state_dict())
+
+
+def _check_ratings(
+    connector: nn.Module, start: DynFocusForConditionalGeneration
+) -> None:
+    """Refuse to rate frames with a network that nobody taught."""
+    if not isinstance(connector, DynFocusConnector):
+        return
+    rates = connector.encoding.relevance_encoding is not None
+    if rates and start.cooperative_encoding.relevance_encoding is None:
+        raise ValueError(
+            "relevance_encoding 'question' needs a start.model that rates frames, got "
+            "one without; teach it (task relevance) or use 'none'"
+        )
 
 
 def _adopt_scores(connector: nn.Module, trained: EventPrototypes) -> None:

@@ -100,11 +100,6 @@ class DynFocusConnector(nn.Module):
                 "time_encoding must be 'none' in a connector, got "
                 f"{settings.time_encoding!r}; the language model adds the time"
             )
-        if settings.relevance_encoding != "none":
-            raise ValueError(
-                "relevance_encoding must be 'none' in a connector, got "
-                f"{settings.relevance_encoding!r}; no other system has it"
-            )
         if settings.max_read_frames is not None:
             raise ValueError(
                 "max_read_frames must be None in a connector, got "
@@ -167,15 +162,21 @@ class DynFocusConnector(nn.Module):
         batch = pad_videos(features)
         owners = range(len(features))
         prototypes = block_prototypes(self.events, batch, features, owners)
+        ratings = self.encoding.rate(batch.spatial, text, text_mask)
         selection = self.events(
             prototypes,
             num_frames=batch.num_frames,
             spatial=prototypes.at_centers(batch.spatial),
             text=text,
             text_mask=text_mask,
+            ratings=ratings,
         )
         rods = self.encoding.rods(batch.spatial, batch.mask, text, text_mask)
-        return self._lay_out(batch, selection, self._cones(videos, selection), rods)
+        marks: Tensor | None = None
+        if self.encoding.relevance_encoding is not None:
+            marks = self.encoding.relevance_encoding(ratings, batch.mask)
+        cones = self._cones(videos, selection)
+        return self._lay_out(batch, selection, cones, rods, marks)
 
     def _with_gate(self, video: FocusVideo) -> VideoFeatures:
         """Cluster patches anew where a learned gate scales the clusters."""
@@ -207,8 +208,12 @@ class DynFocusConnector(nn.Module):
         selection: EventSelection,
         cones: Tensor,
         rods: Tensor,
+        marks: Tensor | None,
     ) -> list[ConnectedVideo]:
-        """Put the tokens of all frames in time order, Cones before Rods (Eq. 13)."""
+        """Put the tokens of all frames in time order, Cones before Rods (Eq. 13).
+
+        ``marks``, ``[B, T, H]``, are added to the tokens of their frames.
+        """
         num_videos, num_slots = batch.mask.shape
         frame = torch.arange(num_videos * num_slots).view(num_videos, num_slots)
         is_cone = selection.cone_mask[batch.mask]
@@ -222,6 +227,8 @@ class DynFocusConnector(nn.Module):
         tokens = torch.cat([cones.flatten(0, 1), rods[with_rods].flatten(0, 1)])
         order = owners.sort(stable=True).indices  # [G]: Cones come first in a frame
         owners, tokens = owners[order], tokens[order]
+        if marks is not None:
+            tokens = tokens + marks.flatten(0, 1)[owners]
         seconds = batch.pts_seconds.flatten()[owners]
         counts = (owners // num_slots).bincount(minlength=num_videos).tolist()
         return [
