@@ -100,6 +100,7 @@ def test_an_encoder_or_a_model_may_score(run, clip, tmp_path):
         (("--budget", 0), 2, "0 is not a count of 1 or more"),
         (("--budget", 49), 1, "49 frames is more than the 48 that clip.mp4 shows"),
         (("--budget", 4, "--cones", 5), 1, "Cones must be from 0 to the budget of 4"),
+        (("--budget", 40, "--fast"), 1, "key frames that clip.mp4 has for it; ask"),
         (("--cones", -1), 2, "-1 is below 0"),
         (("--scorer", "a", "--model", "b"), 2, "--scorer and --model say the same"),
         (("--request", "r.json"), 2, "--request and --served-model go together"),

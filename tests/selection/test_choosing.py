@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -134,6 +135,30 @@ def test_times_are_true_in_turned_videos_of_variable_rate(tmp_path):
     assert len(chosen.read(64, "rod").times) == 5
     every = select_frames(path, "What?", 12)
     assert [round(frame.time, 6) for frame in every.frames] == list(TIMES)
+
+
+def test_fast_looks_at_key_frames_and_no_others(tmp_path):
+    path = tmp_path / "noise.mp4"
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=5, options={"g": "10", "bf": "0"})
+        stream.width = stream.height = 64
+        for _ in range(60):
+            picture = (
+                rng.integers(0, 255, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+            )
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        out.mux(stream.encode(None))
+    with av.open(str(path)) as video:
+        packets = [p for p in video.demux(video=0) if p.pts is not None]
+    keys = {float(p.pts * p.time_base) for p in packets if p.is_keyframe}
+    assert 6 <= len(keys) < len(packets)
+    chosen = select_frames(path, "What?", 5, fast=True)
+    assert chosen.num_looked_at == len(keys)
+    assert {round(f.time, 6) for f in chosen.frames} < {round(k, 6) for k in keys}
+    assert len(chosen.read(64).times) == 5
+    with pytest.raises(ValueError, match=r"than the \d+ key frames .* without fast"):
+        select_frames(path, "What?", len(keys) + 1, fast=True)
 
 
 def test_frames_are_never_enlarged_and_kinds_may_be_empty(scenes):

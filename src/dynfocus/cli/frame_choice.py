@@ -80,6 +80,14 @@ Looks = Annotated[
         "least 4 for each that is chosen.",
     ),
 ]
+Fast = Annotated[
+    bool,
+    typer.Option(
+        "--fast",
+        help="Look at key frames only: an hour in a second or two, but what happens "
+        "between two key frames is not seen.",
+    ),
+]
 Layout = Annotated[
     LayoutName,
     typer.Option(
@@ -108,6 +116,7 @@ class Choice:
     fps: float | None
     layout: LayoutName
     rule: RuleName = RuleName.events
+    fast: bool = False
     cone_pixels: int = 768
     rod_pixels: int = 192
 
@@ -130,6 +139,7 @@ def choose(video: Path, question: str, choice: Choice) -> FrameSelection:
             rule=choice.rule.value,
             num_cones=choice.cones,
             fps=choice.fps,
+            fast=choice.fast,
             progress=progress,
         )
 

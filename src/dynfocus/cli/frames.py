@@ -15,6 +15,7 @@ from dynfocus.cli.frame_choice import (
     Choice,
     ConePixels,
     Cones,
+    Fast,
     Layout,
     LayoutName,
     Looks,
@@ -45,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             'dynfocus frames clip.mp4 "Who comes in?" --budget 16 --out chosen',
+            'dynfocus frames film.mkv "Where do they land?" --budget 8 --fast --json',
             'dynfocus frames clip.mp4 "Who comes in?" --budget 32 '
             "--scorer openai/clip-vit-base-patch32 --served-model my-model "
             "--request request.json",
@@ -69,6 +71,7 @@ def frames(
     rule: Rule = RuleName.events,
     cones: Cones = None,
     fps: Looks = None,
+    fast: Fast = False,
     json: Json = False,
     out: Annotated[
         Path | None,
@@ -118,6 +121,7 @@ def frames(
         fps=fps,
         layout=layout,
         rule=rule,
+        fast=fast,
         cone_pixels=cone_pixels,
         rod_pixels=rod_pixels,
     )

@@ -123,6 +123,7 @@ def select_frames(
     rule: str = EVENTS,
     num_cones: int | None = None,
     fps: float | None = None,
+    fast: bool = False,
     progress: Progress | None = None,
 ) -> FrameSelection:
     """Choose the frames of a video that a question needs.
@@ -145,6 +146,9 @@ def select_frames(
             at most, otherwise a quarter but four at least.
         fps: Frames looked at in a second; by default 2, but 90 to 300 in all and at least
             four for each that is wanted.
+        fast: Look at key frames alone, those nearest to the moments to be looked at.
+            A long file is then looked through in a moment; what happens between two key
+            frames is not seen.
         progress: Called with frames read and frames in all.
 
     Returns:
@@ -161,7 +165,7 @@ def select_frames(
         raise ValueError(f"the budget must be at least 1 frame, got {budget}")
     large = _num_cones(budget, num_cones)
     reader = VideoReader(video)
-    looked = _look(reader, budget, scorer, fps, progress)
+    looked = _look(reader, budget, scorer, fps, progress, fast=fast)
     small = _shrink(looked.frames, fit_size(reader.size, LOOK_PIXELS))
     features = image_features(small)
     events = _Events.of(features, looked.times, reader.duration)
@@ -210,6 +214,8 @@ def _look(
     scorer: FrameScorer | None,
     fps: float | None,
     progress: Progress | None,
+    *,
+    fast: bool,
 ) -> SampledFrames:
     """Read small frames all over the video, at least as many as are wanted."""
     if budget > reader.frame_count:
@@ -221,10 +227,15 @@ def _look(
     size = fit_size(own, LOOK_PIXELS) if scorer is None else scorer.size(own)
     rate = fps if fps is not None else _choose_rate(reader, budget)
     while True:
-        sampled = reader.sample(fps=rate, size=size, progress=progress)
+        sampled = reader.sample(fps=rate, size=size, progress=progress, fast=fast)
         frames, times = distinct_frames(sampled.frames, sampled.times)
         if len(times) >= budget:
             return SampledFrames(frames, times)
+        if fast:
+            raise ValueError(
+                f"the budget of {budget} frames is more than the {len(times)} key frames "
+                f"that {reader.path.name} has for it; ask for fewer, or without fast"
+            )
         is_last = rate * reader.duration > _MOST_LOOKS_PER_FRAME * reader.frame_count
         if fps is not None or is_last:
             raise ValueError(
