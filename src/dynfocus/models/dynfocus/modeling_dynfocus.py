@@ -197,38 +197,28 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         if not inputs.has_video:
             return []
         input_ids, attention_mask = inputs.questions()
+        text_mask = attention_mask.bool()
         by_frame = self.query_tokens is not None
         network = self.cooperative_encoding.relevance_encoding
         question: Tensor | None = None
         if not by_frame or self.settings.score_conditioning == "question":
             question = self.encode_question(input_ids, attention_mask)
-        text_mask: Tensor | None = attention_mask.bool()
         videos, owners = thin_videos(
             [video.to(self.device, self.dtype) for video in self._videos(inputs)],
             inputs.owners(),
             inputs.read_counts(self.settings),
             self.add_prototypes,
-            None if by_frame else frame_rater(network, question, attention_mask.bool()),
+            None if by_frame else frame_rater(network, question, text_mask),
         )
-        videos_padded = pad_videos(videos)
-        prototypes = block_prototypes(
-            self.event_prototypes, videos_padded, videos, owners
-        )
-        batch = videos_padded.take(owners)
-        text, mask = question, text_mask  # what CCE looks with
-        if self.query_tokens is not None:
-            mask = None
-            text = ask_frames(
-                self.text_encoder,
-                self.query_tokens,
-                videos,
-                owners,
-                input_ids,
-                attention_mask,
-                _WINDOW,
-            )
-        assert text is not None  # of the block, or of each of its frames
-        ratings = self.cooperative_encoding.rate(batch.spatial, text, mask)
+        padded = pad_videos(videos)
+        prototypes = block_prototypes(self.event_prototypes, padded, videos, owners)
+        batch = padded.take(owners)
+        asked: tuple[Any, Tensor | None] = question, text_mask
+        if self.query_tokens is not None:  # each frame has read the question
+            text = (input_ids, attention_mask)
+            encoder, queries = self.text_encoder, self.query_tokens
+            asked = ask_frames(encoder, queries, videos, owners, *text, _WINDOW), None
+        ratings = self.cooperative_encoding.rate(batch.spatial, *asked)
         selection = self.event_prototypes(
             prototypes,
             num_frames=batch.num_frames,
@@ -239,13 +229,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             max_cones=inputs.block_max_cones,
         )
         tokens: list[VideoTokens] = self.cooperative_encoding(
-            batch.spatial,
-            batch.mask,
-            selection,
-            text,
-            mask,
-            batch.pts_seconds,
-            ratings,
+            batch.spatial, batch.mask, selection, *asked, batch.pts_seconds, ratings
         )
         return [
             number_frames(block, videos[owner].frame_indices)
