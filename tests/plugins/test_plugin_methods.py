@@ -9,7 +9,7 @@ import torch
 from dynfocus.focus import dpc_knn
 from dynfocus.plugins import METHODS, HostVideo, TokenBudget
 from dynfocus.plugins.looking import look_at, look_for
-from dynfocus.plugins.methods import rank_steps
+from dynfocus.plugins.methods import QuestionLook, _ranks_within, rank_steps
 
 
 def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostVideo:
@@ -139,6 +139,29 @@ def test_a_question_moves_cones_and_attention(scorer):
         rod.mix(video.tokens[5])[list(rod.places).index(4)],
         look.attention[5] @ video.tokens[5],
     )
+
+
+def test_a_moment_that_fits_may_have_several_cones_but_not_all_of_them():
+    video = make_video()
+    relevance = torch.full((12,), 0.01)
+    relevance[:3] = torch.tensor([0.9, 1.0, 0.8])
+    look = QuestionLook(
+        similarity=relevance,
+        relevance=relevance,
+        attention=torch.full((12, 17), 1 / 17),
+    )
+    scores, order = rank_steps(video, budget_of(24 + 4 * 6, cone_tokens=8), look)
+    _, plain = rank_steps(video, budget_of(24 + 4 * 6, cone_tokens=8), None)
+    assert plain[:4].tolist() != order[:4].tolist()
+    assert order[:3].sort().values.tolist() == [0, 1, 2]
+    assert scores[order].tolist() == sorted(scores.tolist(), reverse=True)
+    assert (scores.min(), scores.max()) == (0, 1)
+
+
+def test_steps_of_an_event_are_ranked_by_their_worth():
+    event = torch.tensor([1, 0, 1, 1, 0, 2])
+    worth = torch.tensor([0.5, 0.1, 0.9, 0.5, 0.7, 0.3])
+    assert _ranks_within(event, worth).tolist() == [2, 2, 1, 3, 1, 1]
 
 
 def test_pairs_of_frames_are_looked_at_together(scorer):

@@ -149,9 +149,11 @@ def focus(
 
     Frames are clustered into events by T-DPC over the host's own tokens, pooled to a
     coarse grid. An event matters by the importance of its centre, density times distance
-    (Eq. 1, 4), times the relevance of its most relevant frame if there is a scorer. Its
-    centre, or with a scorer its most relevant frame, becomes a Cone, as many events as
-    `TokenBudget` pays for. A Cone's tokens are merged by S-DPC; a Rod's two are the mean
+    (Eq. 1, 4). Without a scorer the centres of the events that matter most become Cones,
+    as many as `TokenBudget` pays for. With one, a step is worth the importance of its
+    event times its own relevance, over its rank by that among the steps of the event, and
+    the steps worth most become Cones: a question about one moment may have several Cones
+    of it, but no event has all of them. A Cone's tokens are merged by S-DPC; a Rod's two are the mean
     of all and the mean attended by the question, or without a scorer the mean weighted by
     the tokens' own importance.
 
@@ -199,10 +201,10 @@ def _rows(*tensors: Tensor) -> Any:
 def rank_steps(
     video: HostVideo, budget: TokenBudget, look: QuestionLook | None
 ) -> tuple[Tensor, Tensor]:
-    """Score the events of a video and order its steps, those to become Cones first.
+    """Score the steps of a video and order them, those to become Cones first.
 
     Returns:
-        The score of each step's event from 0 to 1, and the steps, both ``[S]``.
+        The score of each step from 0 to 1, and the steps, both ``[S]``.
     """
     num_steps = video.num_steps
     num_cones = sum(share > NUM_ROD_TOKENS for share in budget.share(num_steps))
@@ -212,22 +214,27 @@ def rank_steps(
     event = clusters.assignment[0].cpu()
     centers = clusters.centers[0].cpu()
     importance = clusters.score[0].cpu()[centers].double()
-    chosen = centers
     if look is not None:
-        relevance = look.relevance.double()
-        member = event[None] == torch.arange(num_events)[:, None]  # [L, S]
-        inside = relevance.expand(num_events, -1).masked_fill(~member, -1)
-        best, most = inside.max(1)
-        is_center = relevance[centers] >= best
-        chosen = torch.where(is_center, centers, most)
-        importance = importance * best
+        worth = importance[event] * look.relevance.double()
+        scores = _min_max(worth / _ranks_within(event, worth))
+        return scores, scores.sort(descending=True, stable=True).indices
     scores = _min_max(importance)
     by_score = scores.sort(descending=True, stable=True).indices
-    is_chosen = torch.zeros(num_steps, dtype=torch.bool)
-    is_chosen[chosen] = True
-    rest = (~is_chosen).nonzero()[:, 0]
+    is_center = torch.zeros(num_steps, dtype=torch.bool)
+    is_center[centers] = True
+    rest = (~is_center).nonzero()[:, 0]
     rest = rest[scores[event[rest]].sort(descending=True, stable=True).indices]
-    return scores[event], torch.cat([chosen[by_score], rest])
+    return scores[event], torch.cat([centers[by_score], rest])
+
+
+def _ranks_within(event: Tensor, worth: Tensor) -> Tensor:
+    """Number the steps of each event from 1, the one of most worth first, ``[S]``."""
+    order = worth.sort(descending=True, stable=True).indices
+    order = order[event[order].sort(stable=True).indices]  # event after event
+    first = torch.searchsorted(event[order], event[order])
+    ranks = torch.empty_like(event)
+    ranks[order] = torch.arange(len(event)) - first + 1
+    return ranks
 
 
 def pool_steps(video: HostVideo) -> Tensor:
