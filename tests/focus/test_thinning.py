@@ -90,6 +90,15 @@ def test_frames_between_which_relevance_changes_are_kept_first():
     assert torch.equal(thinned.assignment[0], whole.assignment[0, frames])
 
 
+def test_the_frame_that_fits_best_stays_though_nothing_changes_there():
+    whole = prototypes_of(400, 8)
+    relevance = torch.full((400,), 0.6)
+    relevance[277] = 0.65
+    frames, _ = thin_frames(whole, 400, 40, relevance)
+    assert 277 in frames.tolist()
+    assert 277 not in thin_frames(whole, 400, 40)[0].tolist()
+
+
 def test_many_changes_take_half_of_the_places_and_the_largest_of_them():
     whole = prototypes_of(400, 8)
     relevance = torch.zeros(400)

@@ -21,8 +21,9 @@ def thin_frames(
     """Choose the frames of a video that are read, and keep what all frames told.
 
     The centre frames of the event prototypes stay, so that each of them can become a
-    Cone. With ``relevance`` up to half of the rest are the frames between which it
-    changes most, so that what is asked for is seen to come and go. What then remains is
+    Cone. With ``relevance`` so do the best frames of the quarter of the events that fit
+    best, and up to half of the rest are the frames between which it changes most, so
+    that what is asked for is seen to come and go. What then remains is
     taken evenly from the other frames. Where there are more prototypes than frames to
     keep, some of the centres are taken, evenly. Every frame, kept or not, has had its
     part in the prototypes. The size of the choice looks at no content.
@@ -52,7 +53,10 @@ def thin_frames(
     is_kept = torch.zeros(num_frames, dtype=torch.bool, device=centers.device)
     is_kept[centers] = True
     if relevance is not None:
-        is_kept |= _edges(relevance, (num_keep - num_prototypes) // 2)
+        most = (num_keep - num_prototypes) // 2
+        is_kept |= _edges(relevance, most)
+        best = _best_frames(prototypes, relevance)
+        is_kept[best[: max(0, num_keep - int(is_kept.sum()))]] = True
     others = (~is_kept).nonzero()[:, 0]
     is_kept[
         others[_spread(len(others), num_keep - int(is_kept.sum()), others.device)]
@@ -64,6 +68,13 @@ def thin_frames(
         mask=prototypes.mask,
         assignment=prototypes.assignment[:, frames],
     )
+
+
+def _best_frames(prototypes: TimePrototypes, relevance: Tensor) -> Tensor:
+    """Give the best frame of each of the events that fit best, a quarter of them."""
+    frames, ratings = prototypes.best_frames(relevance[None])
+    best = ratings[0].sort(descending=True, stable=True).indices
+    return frames[0, best[: max(1, len(best) // 4)]]
 
 
 def _edges(relevance: Tensor, most: int) -> Tensor:
