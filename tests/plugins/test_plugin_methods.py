@@ -141,7 +141,7 @@ def test_a_question_moves_cones_and_attention(scorer):
     )
 
 
-def test_a_moment_that_fits_may_have_several_cones_but_not_all_of_them():
+def test_a_moment_that_fits_may_have_several_cones():
     video = make_video()
     relevance = torch.full((12,), 0.01)
     relevance[:3] = torch.tensor([0.9, 1.0, 0.8])

@@ -84,7 +84,7 @@ Fast = Annotated[
     bool,
     typer.Option(
         "--fast",
-        help="Look at key frames only: an hour in a second or two, but what happens "
+        help="Look at key frames only: an hour in a few seconds, but what happens "
         "between two key frames is not seen.",
     ),
 ]

@@ -186,6 +186,21 @@ class CooperativeEncoding(nn.Module):
             return None
         return self.relevance_encoding.rate(spatial, text, text_mask)
 
+    def mark(self, ratings: Tensor | None, mask: Tensor) -> Tensor | None:
+        """Turn ratings into what is added to the tokens of each frame.
+
+        Args:
+            ratings: What `rate` gave, shape ``[B, T]``, or None.
+            mask: True at real frames, shape ``[B, T]``.
+
+        Returns:
+            Marks, shape ``[B, T, H]``, or None where frames are not rated.
+        """
+        if self.relevance_encoding is None:
+            return None
+        marks: Tensor = self.relevance_encoding(ratings, mask)
+        return marks
+
     def rods(
         self,
         spatial: Tensor,
@@ -257,11 +272,10 @@ class CooperativeEncoding(nn.Module):
             )
         rods = self.rods(spatial, mask, text, text_mask)
         cones = self.cones(spatial, selection)
-        relevance = None
-        if self.relevance_encoding is not None:
-            if ratings is None:
-                ratings = self.relevance_encoding.rate(spatial, text, text_mask)
-            relevance = self.relevance_encoding(ratings, mask)[mask]
+        if ratings is None:
+            ratings = self.rate(spatial, text, text_mask)
+        marks = self.mark(ratings, mask)
+        relevance = None if marks is None else marks[mask]
         mask, is_cone = mask.cpu(), selection.cone_mask.cpu()
         lengths, embeds = self._assemble(cones, rods, mask, is_cone)
         times = torch.full(mask.shape, torch.nan, dtype=torch.float64)

@@ -128,7 +128,8 @@ class FocusSettings:
 
     max_read_frames: int | None = None
     """Frames that have tokens, at most, however long the video: the centres of the
-    event prototypes, and others evenly (not in the paper); ``None``: all of them."""
+    event prototypes, those that ``relevance_encoding`` points to, and others evenly
+    (not in the paper); ``None``: all of them."""
 
     def __post_init__(self) -> None:
         for name in _COUNTS:

@@ -153,9 +153,9 @@ def focus(
     as many as `TokenBudget` pays for. With one, a step is worth the importance of its
     event times its own relevance, over its rank by that among the steps of the event, and
     the steps worth most become Cones: a question about one moment may have several Cones
-    of it, but no event has all of them. A Cone's tokens are merged by S-DPC; a Rod's two are the mean
-    of all and the mean attended by the question, or without a scorer the mean weighted by
-    the tokens' own importance.
+    of it, each worth less than the one before. A Cone's tokens are merged by S-DPC; a
+    Rod's two are the mean of all and the mean attended by the question, or without a
+    scorer the mean weighted by the tokens' own importance.
 
     Differs from the paper:
         Nothing is learned: the score network is replaced as above and the mixing of

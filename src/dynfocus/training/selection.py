@@ -21,9 +21,7 @@ from torch import Tensor
 
 from dynfocus.focus import TimePrototypes
 from dynfocus.index import VideoFeatures
-from dynfocus.models.dynfocus import (
-    DynFocusForConditionalGeneration,
-)
+from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.loading import load_parts
 from dynfocus.training.evidence_data import EvidenceDataset, make_evidence_collator
 from dynfocus.training.lessons import (

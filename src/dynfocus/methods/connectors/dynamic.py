@@ -172,9 +172,7 @@ class DynFocusConnector(nn.Module):
             ratings=ratings,
         )
         rods = self.encoding.rods(batch.spatial, batch.mask, text, text_mask)
-        marks: Tensor | None = None
-        if self.encoding.relevance_encoding is not None:
-            marks = self.encoding.relevance_encoding(ratings, batch.mask)
+        marks = self.encoding.mark(ratings, batch.mask)
         cones = self._cones(videos, selection)
         return self._lay_out(batch, selection, cones, rods, marks)
 
