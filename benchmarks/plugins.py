@@ -32,6 +32,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
+from dynfocus.models.dynfocus.outputs import CACHE_NAME
 from dynfocus.plugins import HostProcessor, HostVideo, PluggedModel, plug
 from dynfocus.provenance import describe_hardware, source_commit
 
@@ -271,7 +272,7 @@ def measure(
         "stages": stages,
         "seconds": sum(stages.values()),
         "cache_bytes": num_read * sizes.cache_bytes_per_token,
-        "built_cache_bytes": _cache_bytes(output.past_key_values),
+        "built_cache_bytes": _cache_bytes(output[CACHE_NAME]),
         "prompt_tokens": inputs.input_ids.shape[1],
     }
 

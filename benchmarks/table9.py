@@ -41,6 +41,7 @@ from dynfocus.focus import (
 )
 from dynfocus.methods.connectors import ConnectorSizes, build_connector
 from dynfocus.methods.patches import VideoPatches
+from dynfocus.models.dynfocus.outputs import CACHE_NAME
 from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.provenance import processor_name, source_commit
 
@@ -255,11 +256,11 @@ class Reader:
         prompt = draw(1, num_tokens + self.sizes.num_question_tokens, width)
         depth = self.sizes.language_layers / self.machine.built_language_layers
         with torch.inference_mode():
-            cache = self.language(inputs_embeds=prompt).past_key_values  # warms up too
+            cache = self.language(inputs_embeds=prompt)[CACHE_NAME]  # warms up too
         prefill = self.machine.seconds(lambda: self.language(inputs_embeds=prompt))
         word = draw(1, 1, width)
         step = self._timed(
-            lambda: self.language(inputs_embeds=word, past_key_values=cache)
+            lambda: self.language(inputs_embeds=word, **{CACHE_NAME: cache})
         )
         return prefill * depth, step * depth * self.sizes.num_new_tokens
 

@@ -14,6 +14,7 @@ from transformers import (
 
 from dynfocus.focus import FocusSettings
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, VideoInputs
+from dynfocus.models.dynfocus.outputs import CACHE_NAME, CACHE_NAMES
 
 PRESETS = {
     "paper": FocusSettings.paper(num_prototypes=4, num_noise_samples=20),
@@ -95,6 +96,22 @@ def test_generation_with_cache_equals_argmax_without(
             embeds = torch.cat([embeds, word], dim=1)
     assert cached.tolist() == expected
     assert uncached.tolist() == expected
+
+
+@pytest.mark.parametrize("name", CACHE_NAMES)
+def test_the_cache_is_taken_by_its_name_of_now_and_of_before(
+    make_model, make_processor, make_frames, prompt, name
+):
+    model, processor = make_model(), make_processor()
+    inputs = processor(text=prompt, videos=make_frames(4))
+    with torch.no_grad():
+        first = model(**inputs, use_cache=True)
+        word = torch.tensor([[5]])
+        embeds, _ = model.embed_prompt(inputs["input_ids"], VideoInputs.of(inputs))
+        added = torch.cat([embeds, model.get_input_embeddings()(word)], dim=1)
+        whole = model(inputs_embeds=added).logits[0, -1]
+        step = model(input_ids=word, **{name: first[CACHE_NAME]}).logits[0, -1]
+    torch.testing.assert_close(step, whole, atol=1e-4, rtol=1e-4)
 
 
 def test_the_vision_tower_runs_once_for_a_generation(

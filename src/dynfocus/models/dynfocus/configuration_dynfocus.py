@@ -47,6 +47,7 @@ class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
 
     model_type = "dynfocus"
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "cache",
         "past_key_values",
         "video_tokens",
     ]

@@ -39,7 +39,11 @@ from dynfocus.models.dynfocus.blocks import (
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
 from dynfocus.models.dynfocus.frame_queries import ask_frames
 from dynfocus.models.dynfocus.inputs import VideoInputs, check_question_length
-from dynfocus.models.dynfocus.outputs import DynFocusCausalLMOutputWithPast
+from dynfocus.models.dynfocus.outputs import (
+    CACHE_NAME,
+    CACHE_NAMES,
+    DynFocusCausalLMOutputWithPast,
+)
 from dynfocus.models.dynfocus.placement import place_video_tokens
 from dynfocus.models.dynfocus.reading import frame_rater, number_frames, thin_videos
 from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
@@ -64,7 +68,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
+    _skip_keys_device_placement: ClassVar[list[str]] = list(CACHE_NAMES)
     _no_split_modules: ClassVar[list[str]] = [
         "InstructBlipEncoderLayer",
         "InstructBlipQFormerLayer",
@@ -284,6 +288,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         block_max_cones: Tensor | None = None,
         video_max_frames: Tensor | None = None,
         position_ids: Tensor | None = None,
+        cache: Any = None,
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
@@ -294,9 +299,11 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         """Predict the next tokens of prompts with videos.
 
         `VideoInputs` explains the video inputs; ``inputs_embeds`` are prompts that
-        `embed_prompt` gave; the others are those of every causal language model. The
-        output also holds the video tokens that this pass placed.
+        `embed_prompt` gave; the others are those of every causal language model, whose
+        ``cache`` transformers before 5.24 call ``past_key_values``. The output also
+        holds the video tokens that this pass placed.
         """
+        cache = past_key_values if cache is None else cache
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("exactly one of input_ids and inputs_embeds must be given")
         inputs = VideoInputs(
@@ -312,7 +319,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         )
         tokens: list[VideoTokens] = []
         if input_ids is not None:
-            is_prefill = not past_key_values or past_key_values.get_seq_length() == 0
+            is_prefill = not cache or cache.get_seq_length() == 0
             if inputs.has_video or is_prefill:
                 inputs_embeds, tokens = self.embed_prompt(input_ids, inputs)
             else:
@@ -321,18 +328,16 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             labels=labels,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep,
-            **{**kwargs, "return_dict": True},
+            **{**kwargs, CACHE_NAME: cache, "return_dict": True},
         )
         return DynFocusCausalLMOutputWithPast.of(outputs, tokens)
 
     def prepare_inputs_for_generation(
         self,
         input_ids: Tensor,
-        past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         attention_mask: Tensor | None = None,
         is_first_iteration: bool | None = False,
@@ -342,18 +347,16 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
 
         Args:
             input_ids: The tokens so far, shape ``[B, L]``.
-            past_key_values: Cache of earlier steps.
             inputs_embeds: Prompts embedded before.
             attention_mask: True at real tokens, shape ``[B, L]``.
             is_first_iteration: Whether this step reads the prompt.
-            **kwargs: The other inputs.
+            **kwargs: The other inputs, the cache of earlier steps among them.
 
         Returns:
             The arguments of `forward`.
         """
         model_inputs: dict[str, Any] = super().prepare_inputs_for_generation(
             input_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             is_first_iteration=is_first_iteration,
