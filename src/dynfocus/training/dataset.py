@@ -18,6 +18,12 @@ from torch.utils.data import Dataset
 
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
+from dynfocus.training.clock_shift import (
+    LAST_SECOND,
+    draw_shift,
+    shift_video,
+    shift_words,
+)
 from dynfocus.training.conversation import (
     IGNORED,
     encode_caption,
@@ -61,8 +67,12 @@ class Layout:
     spread_positions: int | None = None
     """A sample's positions are spread over so many, with a gap in up to eight places
     (PoSE, Zhu et al. 2024), so that short videos teach the distances of long ones."""
+    shifted_seconds: int | None = None
+    """Half of the videos begin later on the clock, so that they end before this second,
+    and the times in their words, written ``mm:ss``, move along: short videos teach the
+    late times of long ones."""
     seed: int = 0
-    """Decides where later turns show the video."""
+    """Decides where later turns show the video, and what is spread and shifted."""
 
     def __post_init__(self) -> None:
         for name, known in (("template", TEMPLATES), ("blocks", BLOCKS)):
@@ -72,13 +82,18 @@ class Layout:
                     f"{getattr(self, name)!r}"
                 )
         limits = "max_text_tokens", "max_question_tokens", "packed_tokens"
-        for name in (*limits, "spread_positions"):
+        for name in (*limits, "spread_positions", "shifted_seconds"):
             limit = getattr(self, name)
             is_count = isinstance(limit, int) and not isinstance(limit, bool)
             if limit is not None and not (is_count and limit > 1):
                 raise ValueError(
                     f"data.{name} must be a whole number above 1, got {limit!r}"
                 )
+        if self.shifted_seconds is not None and self.shifted_seconds > LAST_SECOND:
+            raise ValueError(
+                f"data.shifted_seconds must be at most {LAST_SECOND}, the last that mm:ss "
+                f"can write, got {self.shifted_seconds}"
+            )
         if self.spread_positions is not None and self.packed_tokens is not None:
             raise ValueError(
                 "data.spread_positions and data.packed_tokens exclude each other: the "
@@ -214,6 +229,23 @@ class ConversationDataset(Dataset[dict[str, Any]]):
                 )
             }
 
+    def _shift(
+        self, shown: Any, turns: list[tuple[str, str]], number: int
+    ) -> tuple[Any, list[tuple[str, str]]]:
+        """Let a video begin later on the clock, and its words with it."""
+        limit = self.layout.shifted_seconds
+        if limit is None:
+            return shown, turns
+        rng = np.random.default_rng([71, self.layout.seed, number])
+        seconds = draw_shift(float(shown.pts_seconds[-1]), limit, rng)
+        if seconds == 0:
+            return shown, turns
+        moved = [
+            (shift_words(question, seconds), shift_words(answer, seconds))
+            for question, answer in turns
+        ]
+        return shift_video(shown, seconds), moved
+
     def _place(self, encoded: dict[str, Any], number: int) -> dict[str, Any]:
         limit = self.layout.spread_positions
         if limit is None:
@@ -238,6 +270,8 @@ class ConversationDataset(Dataset[dict[str, Any]]):
             shown: Any = self.media.load(medium, kind)
         else:
             shown = self.media.load(medium)
+        if kind == "video":
+            shown, turns = self._shift(shown, turns, number)
         if self.layout.template == "plain_guided":
             asked = [turns[0][0]]
             written = encode_caption(self.tokenizer, VIDEO_TOKEN, turns[0][1])
