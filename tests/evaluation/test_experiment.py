@@ -22,6 +22,7 @@ from dynfocus.evaluation.comparison import (
     choose_frames,
     gains,
     recall_without_training,
+    savings,
     selection_lines,
 )
 from dynfocus.evaluation.experiment import (
@@ -30,6 +31,7 @@ from dynfocus.evaluation.experiment import (
     Plan,
     TestSet,
     answer_question,
+    make_plan,
     run_arms,
 )
 from dynfocus.evaluation.tables import (
@@ -141,7 +143,8 @@ def test_arms_are_asked_the_same_and_not_run_twice(plan, tmp_path, monkeypatch):
     }
     assert asked["base"] == asked["fewer"] == asked["two"]
     assert len(asked["base"]) >= 4
-    assert any("3 of 3: two lessons, seed 0: training" in line for line in told)
+    assert told.count("3 of 3: two lessons, seed 0: training") == 2  # two lessons
+    assert told[-1] == "3 of 3: two lessons, seed 0: asking (short)"
     assert all(r["tokens"] == 2 * 8 or r["tokens"] == 2 * 9 for r in records["two"])
     folders = sorted(p.name for p in (tmp_path / "runs").iterdir() if p.is_dir())
     assert folders == ["base-seed0-lesson1", "two-seed0-lesson1", "two-seed0-lesson2"]
@@ -156,6 +159,39 @@ def test_arms_are_asked_the_same_and_not_run_twice(plan, tmp_path, monkeypatch):
     assert told == []
 
 
+def test_a_budget_is_asked_with_the_same_weights_and_never_exceeded(
+    plan, tmp_path, monkeypatch
+):
+    whole = run_arms(ARMS, plan, tmp_path, lambda text: None)
+    fitted = replace(plan.sets[0], max_tokens=14)
+    monkeypatch.setattr(module, "train", None)
+    told: list[str] = []
+    both = replace(plan, sets=(*plan.sets, fitted))
+    records = run_arms(ARMS, both, tmp_path, told.append)
+    assert told[0] == "1 of 3: DynFocus, seed 0: asking (short, at most 14 tokens)"
+    for name, found in records.items():
+        assert found[: len(whole[name])] == whole[name]
+        within = [r for r in found if r["set"] == fitted.title]
+        assert [r["question"] for r in within] == [r["question"] for r in whole[name]]
+        assert all(0 < r["tokens"] <= 14 for r in within)
+
+
+def test_long_videos_are_asked_with_budgets_alone():
+    plan = make_plan("nano", "patches", 8, 2, 10, 3, 2, 1, (160, 320))
+    assert [test.title for test in plan.sets] == [
+        "short",
+        "medium",
+        "short, at most 160 tokens",
+        "short, at most 320 tokens",
+        "medium, at most 160 tokens",
+        "medium, at most 320 tokens",
+        "long, at most 160 tokens",
+        "long, at most 320 tokens",
+    ]
+    assert plan.num_caption_steps == 2
+    assert plan.seeds == (0, 1)
+
+
 def test_a_stopped_run_keeps_its_finished_arms(plan, tmp_path, monkeypatch):
     real, calls = module.train, []
 
@@ -168,8 +204,8 @@ def test_a_stopped_run_keeps_its_finished_arms(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "train", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         run_arms(ARMS, plan, tmp_path, lambda text: None)
-    assert (tmp_path / "base-seed0.jsonl").is_file()
-    assert not (tmp_path / "two-seed0.jsonl").exists()
+    assert (tmp_path / "base-seed0-short.jsonl").is_file()
+    assert not (tmp_path / "two-seed0-short.jsonl").exists()
     run_arms(ARMS, plan, tmp_path, lambda text: None)
     assert [c.rsplit("/", 1)[1] for c in calls] == [
         "base-seed0-lesson1",
@@ -183,14 +219,14 @@ def test_answers_of_other_settings_are_refused(plan, tmp_path):
     run_arms(ARMS[:1], plan, tmp_path, lambda text: None)
     with pytest.raises(ValueError, match="belongs to a run with other settings"):
         run_arms(ARMS[:1], replace(plan, num_steps=2), tmp_path, print)
-    (tmp_path / "base-seed0.jsonl").write_text("not json\n")
+    (tmp_path / "base-seed0-short.jsonl").write_text("not json\n")
     with pytest.raises(ValueError, match="is not an answers file of an experiment"):
         run_arms(ARMS[:1], plan, tmp_path, print)
 
 
 def test_weights_of_other_settings_are_refused(plan, tmp_path):
     run_arms(ARMS[:1], plan, tmp_path, lambda text: None)
-    (tmp_path / "base-seed0.jsonl").unlink()
+    (tmp_path / "base-seed0-short.jsonl").unlink()
     other = replace(plan, learning_rate=0.5)
     with pytest.raises(ValueError, match="base-seed0-lesson1 was trained with other"):
         run_arms(ARMS[:1], other, tmp_path, print)
@@ -201,7 +237,7 @@ def test_finished_weights_are_used_after_their_folder_has_moved(
 ):
     records = run_arms(ARMS[2:], plan, tmp_path / "runs", lambda text: None)
     (tmp_path / "runs").rename(tmp_path / "moved")
-    (tmp_path / "moved" / "two-seed0.jsonl").unlink()
+    (tmp_path / "moved" / "two-seed0-short.jsonl").unlink()
     monkeypatch.setattr(module, "train", None)
     again = run_arms(ARMS[2:], plan, tmp_path / "moved", lambda text: None)
     texts = [[r["answer"] for r in run["two"]] for run in (records, again)]
@@ -389,6 +425,16 @@ def test_gains_are_ratios_and_points(plan):
     assert lines[2].endswith("| 0.50 x | 1.33 x | 2.00 x | +100.0 | +100.0 |")
     assert lines[10].startswith("| short: (g+) against |")
     assert lines[18].startswith("| (g) DynFocus, question in the score | 2.00 x |")
+    assert savings(records, plan) == []
+    fitted = replace(plan.sets[0], max_tokens=10)
+    few = record(True, seen=True, share=0.25, test=fitted.title) | {"tokens": 10}
+    records = {name: [*found, few] for name, found in records.items()}
+    lines = savings(records, replace(plan, sets=(*plan.sets, fitted)))
+    assert lines[0].startswith(
+        "| short, at most 10 tokens: (g+) against with all tokens |"
+    )
+    assert lines[2].endswith("| 0.25 x | 1.33 x | 2.00 x | +100.0 | +100.0 |")
+    assert len(lines) == 2 + 7 + 1
     recall = {"uniform frames": {"short": (40.0, 5.0)}}
     rows = selection_lines(records, plan, recall)
     assert rows[2] == "| uniform frames | 40 (5.0) |"

@@ -12,6 +12,7 @@ from dynfocus.methods import (
     VideoPatches,
     build_connector,
 )
+from dynfocus.methods.connectors.interface import count_frames_within
 
 SIZES = ConnectorSizes(num_patches=16, dim=8, text_dim=6, hidden_size=10)
 FOCUS = {
@@ -104,6 +105,44 @@ def test_a_batch_gives_what_each_video_gives_alone(name):
             own = connector([prepared[row]], text[row, None], mask[row, None])[0]
             assert torch.allclose(own.embeds, both[row].embeds, atol=1e-6)
             assert torch.equal(own.fine_frames, both[row].fine_frames)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_budget_of_tokens_is_kept_by_reading_fewer_frames(name):
+    connector = build(name)
+    video = make_video(40)
+    whole = connector.num_tokens(40)
+    budget = max(whole // 2, connector.num_tokens(1))
+    count = count_frames_within(connector, 40, budget)
+    prepared = connector.prepare(video, count)
+    text = torch.randn(1, 5, SIZES.text_dim)
+    with torch.no_grad():
+        (connected,) = connector([prepared], text, torch.ones(1, 5, dtype=torch.bool))
+    assert len(connected.embeds) == connector.num_tokens(count) <= budget
+    if name in ("dynfocus", "question", "rated", "llama_vid", "uniform_patches"):
+        times = set(connected.pts_seconds.tolist())
+        assert max(times) > 60  # frames of the whole video, not of its beginning
+        assert times <= set(video.pts_seconds.tolist())
+        assert set(video.pts_seconds[connected.fine_frames].tolist()) <= times
+
+
+def test_a_budget_below_a_frame_is_refused():
+    connector = build("llava_onevision")
+    with pytest.raises(ValueError, match="must be 5 or more for a single frame, got 4"):
+        count_frames_within(connector, 40, 4)
+
+
+def test_cones_of_patches_of_a_thinned_video_are_those_of_their_frames():
+    connector = build("patches")
+    video = make_video(30)
+    prepared = connector.prepare(video, 12)
+    text = torch.randn(1, 5, SIZES.text_dim)
+    with torch.no_grad():
+        (connected,) = connector([prepared], text, torch.ones(1, 5, dtype=torch.bool))
+        for frame in connected.fine_frames.tolist():
+            own = connected.embeds[connected.pts_seconds == 2.0 * frame]
+            projected = connector.encoding.multi_modal_projector(video.patches[frame])
+            assert torch.allclose(own[:16], projected, atol=1e-6)
 
 
 def test_every_arm_of_every_experiment_can_be_built():

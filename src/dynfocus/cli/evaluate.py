@@ -79,7 +79,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "dynfocus eval methods --num-seeds 3",
             "dynfocus eval methods --steps 2 --training-videos 4 --short-videos 1 "
-            "--medium-videos 0",
+            "--medium-videos 0 --long-videos 0 --budget 160",
         )
     )(methods)
     group.command(
@@ -165,16 +165,42 @@ def methods(
     num_seeds: NumSeeds = 3,
     training_videos: TrainingVideos = 1000,
     short_videos: ShortVideos = 12,
-    medium_videos: MediumVideos = 2,
+    medium_videos: MediumVideos = 4,
+    long_videos: LongVideos = 2,
+    budget: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--budget",
+            metavar="TOKENS",
+            min=1,
+            help="Ask also with at most so many video tokens; may be repeated. "
+            "[default: 160, 320]",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare DynFocus with other ways to spend video tokens, everything else equal.
 
     Each system is trained from the same start on the same features, data and steps, then
-    asked the same questions. What is done is kept, so a run that was stopped continues.
+    asked the same questions: with all its tokens, and with as many frames as a budget of
+    tokens pays for (long videos with budgets alone). What is done is kept, so a run that
+    was stopped continues.
     """
-    sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
-    _run_experiments(("methods",), out, runs, model, sizes, json)
+    from dynfocus.evaluation.experiment import make_plan
+
+    plan = make_plan(
+        model,
+        runs / "patches",
+        steps,
+        num_seeds,
+        training_videos,
+        short_videos,
+        medium_videos,
+        long_videos,
+        sorted(set(budget or (160, 320))),
+    )
+    _run_experiments(("methods",), plan, out, runs, json)
 
 
 def ablation(
@@ -203,9 +229,12 @@ def ablation(
         raise typer.BadParameter(
             f"NAME must be one of {', '.join(ABLATIONS)} or all, got {name!r}"
         )
+    from dynfocus.evaluation.experiment import make_plan
+
     sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
     names = ABLATIONS if name == "all" else (name,)
-    _run_experiments(names, out, runs, model, sizes, json)
+    plan = make_plan(model, runs / "patches", *sizes)
+    _run_experiments(names, plan, out, runs, json)
 
 
 def recall(
@@ -273,21 +302,13 @@ def recall(
 
 
 def _run_experiments(
-    names: Sequence[str],
-    out: Path,
-    runs: Path,
-    model: str,
-    sizes: tuple[int, int, int, int, int],
-    json: bool,
+    names: Sequence[str], plan: Plan, out: Path, runs: Path, json: bool
 ) -> None:
     """Run experiments one after another; print their pages, or where they are."""
     from transformers.utils import logging
 
-    from dynfocus.evaluation.experiment import make_plan
-
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    plan = make_plan(model, runs / "patches", *sizes)
     pages = []
     for name in names:
         pages.append(_run_experiment(name, plan, out, runs))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.evaluation.ablations import BASE, EXPERIMENTS
-from dynfocus.evaluation.experiment import Plan
+from dynfocus.evaluation.experiment import Plan, TestSet
 from dynfocus.evaluation.tables import Records, accuracy, evidence_recall, of_set
 from dynfocus.evaluation.world import evidence_seen
 from dynfocus.focus import EventPrototypes, FocusSettings, dpc_knn
@@ -32,25 +32,47 @@ Recall = dict[str, dict[str, tuple[float, float]]]
 def compare_systems(records: Records, plan: Plan) -> list[str]:
     """Write what follows the table of the comparison: gains and recall, as Markdown."""
     recall = selection_lines(records, plan, recall_without_training(plan))
-    return [*gains(records, plan), *recall]
+    return [*gains(records, plan), *savings(records, plan), *recall]
 
 
 def gains(records: Records, plan: Plan) -> list[str]:
     """Compare our arms with each other one: tokens, time and accuracy, as Markdown."""
-    lines = []
-    for test, (name, letter) in product(plan.sets, OURS.items()):
-        ours = of_set(records[name], test.name)
-        lines += [
-            f"| {test.name}: {letter} against | tokens | speed, first question "
-            "| speed, further ones | needle | mean |",
-            "| --- | ---: | ---: | ---: | ---: | ---: |",
-        ]
-        for arm in EXPERIMENTS["methods"].arms:
-            if arm.name != name:
-                theirs = of_set(records[arm.name], test.name)
-                lines.append(f"| {arm.label} | {_gain(ours, theirs)} |")
-        lines.append("")
-    return lines
+    return [
+        line
+        for test, (name, letter) in product(plan.sets, OURS.items())
+        for line in _gain_table(records, name, letter, test, test)
+    ]
+
+
+def savings(records: Records, plan: Plan) -> list[str]:
+    """Compare our last arm within a budget with each other one without, as Markdown."""
+    whole = {test.name: test for test in plan.sets if test.max_tokens is None}
+    return [
+        line
+        for test in plan.sets
+        if test.max_tokens is not None and test.name in whole
+        for line in _gain_table(
+            records, *list(OURS.items())[-1], test, whole[test.name]
+        )
+    ]
+
+
+def _gain_table(
+    records: Records, name: str, letter: str, own: TestSet, other: TestSet
+) -> list[str]:
+    """Compare one of our arms on a test set with each other one on another."""
+    ours = of_set(records[name], own.title)
+    against = "" if own == other else "with all tokens "
+    lines = [
+        f"| {own.title}: {letter} against {against}| tokens | speed, first question "
+        "| speed, further ones | needle | mean |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for arm in EXPERIMENTS["methods"].arms:
+        if arm.name != name:
+            theirs = of_set(records[arm.name], other.title)
+            lines.append(f"| {arm.label} | {_gain(ours, theirs)} |")
+    return [*lines, ""]
 
 
 def _gain(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> str:
@@ -78,7 +100,7 @@ def selection_lines(records: Records, plan: Plan, baselines: Recall) -> list[str
         baselines: What `recall_without_training` gave.
     """
     head = ["evidence recall, % (frames that are Cones, %)"]
-    head += [test.name for test in plan.sets]
+    head += [test.title for test in plan.sets]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(plan.sets)]
     rows = {name: dict(found) for name, found in baselines.items()}
     learned = {
@@ -88,11 +110,13 @@ def selection_lines(records: Records, plan: Plan, baselines: Recall) -> list[str
     }
     for name, label in learned.items():
         own = {
-            t.name: evidence_recall(of_set(records[name], t.name)) for t in plan.sets
+            t.title: evidence_recall(of_set(records[name], t.title)) for t in plan.sets
         }
         rows[label] = {key: value for key, value in own.items() if value is not None}
     for label, found in rows.items():
-        cells = [f"{found[t.name][0]:.0f} ({found[t.name][1]:.1f})" for t in plan.sets]
+        cells = [
+            f"{found[t.title][0]:.0f} ({found[t.title][1]:.1f})" for t in plan.sets
+        ]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 
@@ -122,7 +146,7 @@ def recall_without_training(plan: Plan) -> Recall:
                     times = video.pts_seconds[frames].tolist()
                     share = len(frames) / video.num_frames
                     hit = bool(evidence_seen(question, times))
-                    seen[name][test.name].append((hit, share))
+                    seen[name][test.title].append((hit, share))
     return {
         name: {
             test: (100 * fmean(h for h, _ in hits), 100 * fmean(s for _, s in hits))

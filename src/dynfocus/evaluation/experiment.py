@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 
 from dynfocus.evaluation.scoring import is_right
 from dynfocus.evaluation.world import evidence_seen
-from dynfocus.methods import ConnectedLanguageModel
+from dynfocus.methods import ConnectedLanguageModel, VideoPatches
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.loading import load_parts
 from dynfocus.training import Recipe, Schedule
@@ -32,7 +33,7 @@ from dynfocus.training.connectors import (
 from dynfocus.training.loop import train
 from dynfocus.training.patches import PatchCache
 from dynfocus.training.recipe import RECIPE_FILE, load_recipe
-from dynfocus.world import make_questions
+from dynfocus.world import WorldQuestion, make_questions
 from dynfocus.world.conversations import WorldAddress
 from dynfocus.world.dataset import draw_duration
 
@@ -73,7 +74,7 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class TestSet:
-    """Unseen videos of one length."""
+    """Unseen videos of one length, and the tokens that may be read of each."""
 
     __test__ = False  # not a test class of pytest
 
@@ -81,6 +82,15 @@ class TestSet:
     num_videos: int
     seconds: tuple[float, float]
     seed: int = 0
+    max_tokens: int | None = None
+    """At most so many video tokens; as many as the connector makes if None."""
+
+    @property
+    def title(self) -> str:
+        """Name the length and the budget."""
+        if self.max_tokens is None:
+            return self.name
+        return f"{self.name}, at most {self.max_tokens} tokens"
 
     def addresses(self) -> list[WorldAddress]:
         """Name the videos."""
@@ -138,8 +148,13 @@ def make_plan(
     num_training_videos: int,
     num_short: int,
     num_medium: int,
+    num_long: int = 0,
+    budgets: Sequence[int] = (),
 ) -> Plan:
     """Write the plan of an experiment with the usual lengths of videos.
+
+    Every length is asked with all tokens and with each budget; long videos with budgets
+    alone, because all Cones of an hour are more than the language model can read.
 
     Args:
         start: The model that all arms start from.
@@ -149,7 +164,14 @@ def make_plan(
         num_training_videos: Videos to train on.
         num_short: Unseen videos of one to three minutes.
         num_medium: Unseen videos of eight to ten minutes; may be 0.
+        num_long: Unseen videos of forty minutes to an hour.
+        budgets: Video tokens.
     """
+    lengths = usual_sets(num_short, num_medium, num_long)
+    whole = [test for test in lengths if test.name != "long"]
+    fitted = [
+        replace(test, max_tokens=budget) for test in lengths for budget in budgets
+    ]
     return Plan(
         start=start,
         patches=str(patches),
@@ -157,7 +179,7 @@ def make_plan(
         num_caption_steps=max(1, num_steps // 4),
         num_training_videos=num_training_videos,
         seeds=tuple(range(num_seeds)),
-        sets=usual_sets(num_short, num_medium),
+        sets=(*whole, *fitted),
     )
 
 
@@ -198,28 +220,38 @@ def run_arms(
     found: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
     by_name = {arm.name: arm for arm in arms}
     for number, (seed, arm) in enumerate((s, a) for s in plan.seeds for a in arms):
-        path = folder / f"{arm.name}-seed{seed}.jsonl"
-        stamp = _stamp(arm, plan, seed)
-        records = _kept(path, stamp)
-        if records is None:
-            place = f"{number + 1} of {len(arms) * len(plan.seeds)}: {arm.label}"
-            progress(f"{place}, seed {seed}: training")
-            weights = _train_arm(
-                by_name[arm.weights_of or arm.name], plan, seed, folder
-            )
-            progress(f"{place}, seed {seed}: asking")
-            records = list(ask_arm(arm, plan, seed, weights))
-            _keep(path, stamp, records)
-        found[arm.name] += records
+        place = f"{number + 1} of {len(arms) * len(plan.seeds)}: {arm.label}"
+        told = partial(_tell, progress, f"{place}, seed {seed}")
+        teacher = by_name[arm.weights_of or arm.name]
+        for test in plan.sets:
+            path = folder / _answers_name(arm, test, seed)
+            stamp = _stamp(arm, plan, test, seed)
+            records = _kept(path, stamp)
+            if records is None:
+                weights = _train_arm(teacher, plan, seed, folder, told)
+                told(f"asking ({test.title})")
+                records = list(ask_arm(arm, plan, test, seed, weights))
+                _keep(path, stamp, records)
+            found[arm.name] += records
     return found
 
 
-def _stamp(arm: Arm, plan: Plan, seed: int) -> Any:
+def _tell(progress: Progress, place: str, what: str) -> None:
+    progress(f"{place}: {what}")
+
+
+def _answers_name(arm: Arm, test: TestSet, seed: int) -> str:
+    budget = "" if test.max_tokens is None else f"-{test.max_tokens}"
+    return f"{arm.name}-seed{seed}-{test.name}{budget}.jsonl"
+
+
+def _stamp(arm: Arm, plan: Plan, test: TestSet, seed: int) -> Any:
     """Return all that an arm's answers depend on, as JSON gives it back."""
     lessons = [asdict(lesson) for lesson in arm.lessons]
-    shared = {k: v for k, v in asdict(plan).items() if k != "patches"}
+    elsewhere = ("patches", "seeds", "sets")
+    shared = {k: v for k, v in asdict(plan).items() if k not in elsewhere}
     what = [arm.connector, dict(arm.options), lessons, arm.weights_of]
-    return json.loads(json.dumps([what, shared | {"seeds": [seed]}]))
+    return json.loads(json.dumps([what, shared, asdict(test), seed]))
 
 
 def _kept(path: Path, stamp: Any) -> list[dict[str, Any]] | None:
@@ -250,7 +282,9 @@ def _keep(path: Path, stamp: Any, records: list[dict[str, Any]]) -> None:
     partial.replace(path)
 
 
-def _train_arm(arm: Arm, plan: Plan, seed: int, folder: Path) -> Path:
+def _train_arm(
+    arm: Arm, plan: Plan, seed: int, folder: Path, progress: Progress
+) -> Path:
     """Train an arm lesson by lesson, continuing where it stopped."""
     weights: Path | None = None
     for number, lesson in enumerate(arm.lessons):
@@ -258,6 +292,7 @@ def _train_arm(arm: Arm, plan: Plan, seed: int, folder: Path) -> Path:
         recipe = make_recipe(arm, lesson, plan, seed, output, weights)
         _check_same_lesson(output, recipe)
         if not (output / WEIGHTS).is_file():
+            progress("training")
             train(recipe, make_connector_job, resume=True)
             for checkpoint in output.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
@@ -324,39 +359,43 @@ def make_recipe(
     )
 
 
-def ask_arm(arm: Arm, plan: Plan, seed: int, weights: Path) -> Iterator[dict[str, Any]]:
-    """Ask a trained arm about all test sets, one record a question."""
+def ask_arm(
+    arm: Arm, plan: Plan, test: TestSet, seed: int, weights: Path
+) -> Iterator[dict[str, Any]]:
+    """Ask a trained arm about a test set, one record a question."""
     start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
     cache = PatchCache(plan.patches, start, processor, plan.fps)
     options = dict(arm.options)
     model = load_connected(start, arm.connector, options, weights).eval()
-    for test in plan.sets:
-        for address in test.addresses():
-            cache.fill([str(address)])
-            for record in _ask_video(model, processor, cache, address, plan):
-                yield {"set": test.name, "training_seed": seed, **record}
+    for address in test.addresses():
+        cache.fill([str(address)])
+        patches = cache.load(str(address))
+        questions = [
+            question
+            for question in make_questions(address.scene(), plan.max_per_kind)
+            if question.kind in plan.kinds
+        ]
+        shared = {"set": test.title, "training_seed": seed, "video": address.seed}
+        for record in _ask_video(model, processor, patches, questions, test.max_tokens):
+            yield {**shared, **record}
 
 
 def _ask_video(
     model: ConnectedLanguageModel,
     processor: DynFocusProcessor,
-    cache: PatchCache,
-    address: WorldAddress,
-    plan: Plan,
+    patches: VideoPatches,
+    questions: Sequence[WorldQuestion],
+    max_tokens: int | None,
 ) -> Iterator[dict[str, Any]]:
-    patches = cache.load(str(address))
     began = time.perf_counter()
-    prepared = model.prepare(patches)
+    prepared = model.prepare(patches, max_tokens)
     prepare_seconds = time.perf_counter() - began
-    for question in make_questions(address.scene(), plan.max_per_kind):
-        if question.kind not in plan.kinds:
-            continue
+    for question in questions:
         began = time.perf_counter()
         text, connected = answer_question(model, processor, prepared, question.question)
         spent = time.perf_counter() - began
         fine = patches.pts_seconds[connected.fine_frames].tolist()
         yield {
-            "video": address.seed,
             "kind": question.kind,
             "question": question.question,
             "truth": question.answer,

@@ -77,7 +77,7 @@ def agreement(experiment: Experiment, records: Records, plan: Plan) -> str:
     ]
     pairs = [(a, b) for a, b in combinations(rows, 2) if a[0] != b[0]]
     if not pairs:
-        best = [_best(experiment, records, test.name) for test in plan.sets]
+        best = [_best(experiment, records, test.title) for test in plan.sets]
         return f"{said} Best here: {'; '.join(best)}."
     same = sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a, b in pairs)
     verdict = "agrees" if 2 * same > len(pairs) else "does not agree"
@@ -132,7 +132,7 @@ def write_experiment(
         *(
             line
             for test in plan.sets
-            for line in _table(experiment, records, plan, test.name)
+            for line in _table(experiment, records, plan, test.title)
         ),
         *more,
         f"{agreement(experiment, records, plan)} ({experiment.source}.)",
@@ -152,11 +152,17 @@ def write_experiment(
 
 
 def _describe(plan: Plan) -> str:
-    sets = "; ".join(
-        f"{test.name}: {test.num_videos} unseen videos of {test.seconds[0]:g} to "
-        f"{test.seconds[1]:g} s at {plan.fps:g} fps"
+    lengths = {
+        test.name: f"{test.name}: {test.num_videos} unseen videos of "
+        f"{test.seconds[0]:g} to {test.seconds[1]:g} s at {plan.fps:g} fps"
         for test in plan.sets
-    )
+    }
+    sets = "; ".join(lengths.values())
+    if any(test.max_tokens for test in plan.sets):
+        sets += (
+            ". Where at most so many tokens are read, each system reads as many frames "
+            "as they pay for: even ones, but DynFocus those of its events"
+        )
     low, high = plan.training_seconds
     return (
         f"Each row: a fresh connector before the same language model, {plan.num_steps} steps "
@@ -175,9 +181,9 @@ def of_set(records: Sequence[Record], test: str) -> list[Record]:
 def _results(records: Sequence[Record], plan: Plan) -> dict[str, Any]:
     results = {}
     for test in plan.sets:
-        asked = of_set(records, test.name)
+        asked = of_set(records, test.title)
         kinds = {kind: accuracy(asked, kind) for kind in plan.kinds}
-        results[test.name] = {
+        results[test.title] = {
             "questions": len(asked),
             "mean": _plain(accuracy(asked)),
             "kinds": {kind: _plain(value) for kind, value in kinds.items()},
@@ -227,23 +233,16 @@ def _show(value: Share | None) -> str:
 
 def draw_experiment(experiment: Experiment, records: Records, plan: Plan) -> Figure:
     """Draw mean accuracy of each test set over the tokens, or over ``x``, or as bars."""
-    is_crowded = experiment.name == "methods"
-    figure = Figure(figsize=(11 if is_crowded else 8, 4.5), layout="constrained")
+    if experiment.name == "methods":
+        return _draw_tokens(experiment, records, plan)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    if experiment.axis:
-        draw: Callable[..., None] = _draw_line
-    elif is_crowded:
-        draw = _draw_tokens
-    else:
-        draw = _draw_bars
+    draw: Callable[..., None] = _draw_line if experiment.axis else _draw_bars
     for number, test in enumerate(plan.sets):
-        draw(axes, experiment, records, test.name, number)
+        draw(axes, experiment, records, test.title, number)
     axes.set_title(experiment.title)
-    if is_crowded:
-        figure.legend(loc="outside right upper")
-    else:
-        axes.legend()
+    axes.legend()
     return figure
 
 
@@ -265,28 +264,33 @@ def _draw_line(
     axes.set_ylabel("accuracy, %")
 
 
-def _draw_tokens(
-    axes: Any, experiment: Experiment, records: Records, test: str, number: int
-) -> None:
-    marker = "os^Dv"[number % 5]
-    for place, arm in enumerate(experiment.arms):
-        asked = of_set(records[arm.name], test)
-        own = accuracy(asked)
-        if own is None:
-            continue
-        axes.errorbar(
-            [fmean(r["tokens"] for r in asked)],
-            [own.mean],
-            yerr=[own.spread],
-            marker=marker,
-            color=f"C{place}",
-            linestyle="",
-            label=arm.label if number == 0 else None,
-        )
-    axes.set_xscale("log")
-    axes.plot([], [], marker=marker, color="grey", linestyle="", label=f"{test} videos")
-    axes.set_xlabel("video tokens read")
-    axes.set_ylabel("accuracy, %")
+def _draw_tokens(experiment: Experiment, records: Records, plan: Plan) -> Figure:
+    """Draw accuracy over tokens, a panel for each length, a line for each system."""
+    lengths = list(dict.fromkeys(test.name for test in plan.sets))
+    figure = Figure(figsize=(3 + 3.5 * len(lengths), 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    for axes, length in zip(panels, lengths, strict=True):
+        titles = [test.title for test in plan.sets if test.name == length]
+        for place, arm in enumerate(experiment.arms):
+            asked = [of_set(records[arm.name], title) for title in titles]
+            known = [(own, found) for found in asked if (own := accuracy(found))]
+            points = sorted(
+                (fmean(r["tokens"] for r in found), own.mean, own.spread)
+                for own, found in known
+            )
+            tokens, means, spreads = zip(*points, strict=True)
+            label = arm.label if length == lengths[0] else None
+            axes.errorbar(
+                tokens, means, yerr=spreads, marker="o", color=f"C{place}", label=label
+            )
+        axes.set_xscale("log")
+        axes.set_title(f"{length} videos")
+        axes.set_xlabel("video tokens read")
+    panels[0].set_ylabel("accuracy, %")
+    figure.suptitle(experiment.title)
+    figure.legend(loc="outside right upper")
+    return figure
 
 
 def _draw_bars(

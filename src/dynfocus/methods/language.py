@@ -13,7 +13,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from dynfocus.focus import ClockEncoding
-from dynfocus.methods.connectors.interface import ConnectedVideo, Connector
+from dynfocus.methods.connectors.interface import (
+    ConnectedVideo,
+    Connector,
+    count_frames_within,
+)
 from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.placement import place_video_tokens
@@ -60,9 +64,18 @@ class ConnectedLanguageModel(PreTrainedModel):  # type: ignore[misc]
         count: int = self._connects().num_tokens(num_frames)
         return count
 
-    def prepare(self, video: VideoPatches) -> Any:
-        """Do once for a video what does not depend on the question."""
-        return self._connects().prepare(video)
+    def prepare(self, video: VideoPatches, max_tokens: int | None = None) -> Any:
+        """Do once for a video what does not depend on the question.
+
+        Args:
+            video: Its patches.
+            max_tokens: At most so many video tokens; as many as the connector makes if
+                None.
+        """
+        if max_tokens is None:
+            return self._connects().prepare(video)
+        count = count_frames_within(self._connects(), video.num_frames, max_tokens)
+        return self._connects().prepare(video, count)
 
     def _connects(self) -> Connector:
         return cast("Connector", self.connector)

@@ -26,6 +26,7 @@ from dynfocus.index import VideoFeatures
 from dynfocus.methods.connectors.interface import ConnectedVideo, ConnectorSizes
 from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus.blocks import VideoBatch, block_prototypes, pad_videos
+from dynfocus.models.dynfocus.reading import frame_rater, thin_videos
 
 Cone = Literal["compact", "cross_attention", "patches", "rods", "none"]
 
@@ -38,11 +39,13 @@ class FocusVideo:
     """Pooled patches, spatial prototypes and event prototypes."""
     patches: Tensor | None
     """All patches, shape ``[T, N, D]``; None where no variant needs them."""
+    num_read: int
+    """Frames that have tokens."""
 
     @property
     def num_frames(self) -> int:
-        """Count the frames, ``T``."""
-        return self.features.num_frames
+        """Count the frames that have tokens."""
+        return self.num_read
 
 
 class CrossFusion(nn.Module):
@@ -138,8 +141,12 @@ class DynFocusConnector(nn.Module):
         return kept * self.num_tokens_per_cone + NUM_ROD_TOKENS * rods
 
     @torch.no_grad()
-    def prepare(self, video: VideoPatches) -> FocusVideo:
-        """Pool, cluster patches and cluster frames; no question is needed."""
+    def prepare(self, video: VideoPatches, num_read: int | None = None) -> FocusVideo:
+        """Pool, cluster patches and cluster frames; no question is needed.
+
+        Which frames are read, where they are not all, `thin_frames` decides for each
+        question; every frame has its part in the event prototypes.
+        """
         pooled = self.events.pool(video.patches)
         features = VideoFeatures(
             pooled=pooled,
@@ -152,16 +159,24 @@ class DynFocusConnector(nn.Module):
         return FocusVideo(
             features=replace(features, prototypes=prototypes),
             patches=video.patches if needs_patches else None,
+            num_read=min(num_read or video.num_frames, video.num_frames),
         )
 
     def forward(
         self, videos: Sequence[FocusVideo], text: Tensor, text_mask: Tensor
     ) -> list[ConnectedVideo]:
         """Select frames and encode them (Eq. 6 to 13)."""
-        features = [self._with_gate(video) for video in videos]
+        features, _ = thin_videos(
+            [self._with_gate(video) for video in videos],
+            range(len(videos)),
+            [video.num_read for video in videos],
+            lambda video: video,  # each has its prototypes
+            frame_rater(self.encoding.relevance_encoding, text, text_mask),
+        )
         batch = pad_videos(features)
-        owners = range(len(features))
-        prototypes = block_prototypes(self.events, batch, features, owners)
+        prototypes = block_prototypes(
+            self.events, batch, features, range(len(features))
+        )
         ratings = self.encoding.rate(batch.spatial, text, text_mask)
         selection = self.events(
             prototypes,
@@ -173,8 +188,12 @@ class DynFocusConnector(nn.Module):
         )
         rods = self.encoding.rods(batch.spatial, batch.mask, text, text_mask)
         marks = self.encoding.mark(ratings, batch.mask)
-        cones = self._cones(videos, selection)
-        return self._lay_out(batch, selection, cones, rods, marks)
+        cones = self._cones(videos, features, batch.spatial, selection)
+        connected = self._lay_out(batch, selection, cones, rods, marks)
+        return [
+            replace(tokens, fine_frames=_number(video, tokens.fine_frames))
+            for tokens, video in zip(connected, features, strict=True)
+        ]
 
     def _with_gate(self, video: FocusVideo) -> VideoFeatures:
         """Cluster patches anew where a learned gate scales the clusters."""
@@ -183,22 +202,31 @@ class DynFocusConnector(nn.Module):
         assert video.patches is not None
         return replace(video.features, spatial=self.spatial(video.patches))
 
-    def _cones(self, videos: Sequence[FocusVideo], selection: EventSelection) -> Tensor:
+    def _cones(
+        self,
+        videos: Sequence[FocusVideo],
+        features: Sequence[VideoFeatures],
+        spatial: Tensor,
+        selection: EventSelection,
+    ) -> Tensor:
         """Encode the kept frames of all videos in a row, ``[sum K, C, H]``."""
         projector = self.encoding.multi_modal_projector
         entry, slot = selection.mask.nonzero(as_tuple=True)
         frames = selection.frames[entry, slot]
-        places = list(zip(entry.tolist(), frames.tolist(), strict=True))
         if self.num_tokens_per_cone == 0:
-            return torch.zeros(len(places), 0, self.hidden_size)
+            return torch.zeros(len(entry), 0, self.hidden_size)
         if self.cone == "patches":
-            kept = [(videos[e].patches, f) for e, f in places]
-            return projector(torch.stack([p[f] for p, f in kept if p is not None]))
-        spatial = torch.stack([videos[e].features.spatial[f] for e, f in places])
-        events = selection.events[entry, slot].to(spatial.dtype)
+            rows = []
+            for video, frame in zip(entry.tolist(), frames, strict=True):
+                patches = videos[video].patches
+                assert patches is not None
+                rows.append(patches[_number(features[video], frame)])
+            return projector(torch.stack(rows))
+        kept = spatial[entry, frames]  # [sum K, M, D]
+        events = selection.events[entry, slot].to(kept.dtype)
         if self.fusion is not None:
-            return projector(self.fusion(events, spatial))
-        return projector(torch.cat([events, spatial], dim=1))
+            return projector(self.fusion(events, kept))
+        return projector(torch.cat([events, kept], dim=1))
 
     def _lay_out(
         self,
@@ -238,3 +266,8 @@ class DynFocusConnector(nn.Module):
                 strict=True,
             )
         ]
+
+
+def _number(video: VideoFeatures, frames: Tensor) -> Tensor:
+    """Give the places of some frames among all that were sampled."""
+    return frames if video.frame_indices is None else video.frame_indices[frames]

@@ -37,7 +37,8 @@ class ConnectedVideo:
     pts_seconds: Tensor
     """Time of each token, shape ``[S]``; NaN for a token that belongs to no time."""
     fine_frames: Tensor
-    """Frames that are encoded finely, increasing, shape ``[K]``; empty if none is."""
+    """Frames that are encoded finely, by their places among all that were sampled,
+    increasing, shape ``[K]``; empty if none is."""
 
 
 class PreparedVideo(Protocol):
@@ -56,8 +57,14 @@ class Connector(Protocol):
         """Count the tokens of a video from its number of frames alone."""
         ...
 
-    def prepare(self, video: VideoPatches) -> Any:
-        """Do once what does not depend on the question."""
+    def prepare(self, video: VideoPatches, num_read: int | None = None) -> Any:
+        """Do once what does not depend on the question.
+
+        Args:
+            video: The patches of a video.
+            num_read: At most so many of its frames have tokens: evenly spaced ones
+                where the connector knows none better.
+        """
         ...
 
     def __call__(
@@ -71,6 +78,29 @@ class Connector(Protocol):
             text_mask: True at real text tokens, shape ``[B, n]``.
         """
         ...
+
+
+def count_frames_within(connector: Connector, num_frames: int, max_tokens: int) -> int:
+    """Count the frames of a video whose tokens a budget pays for.
+
+    Args:
+        connector: What makes the tokens.
+        num_frames: Frames of the video, ``T``.
+        max_tokens: The budget.
+
+    Returns:
+        The largest number of frames up to ``T`` that fits.
+
+    Raises:
+        ValueError: If a single frame is too much.
+    """
+    for count in range(num_frames, 0, -1):
+        if connector.num_tokens(count) <= max_tokens:
+            return count
+    raise ValueError(
+        f"max_tokens must be {connector.num_tokens(1)} or more for a single frame, got "
+        f"{max_tokens}"
+    )
 
 
 def build_projector(dim: int, hidden_size: int) -> nn.Sequential:

@@ -50,9 +50,9 @@ class LlamaVid(nn.Module):
         """Count the tokens of a video from its number of frames alone."""
         return 2 * num_frames
 
-    def prepare(self, video: VideoPatches) -> VideoPatches:
-        """Keep the patches: all the work depends on the question."""
-        return video
+    def prepare(self, video: VideoPatches, num_read: int | None = None) -> VideoPatches:
+        """Keep the patches, or those of even frames: all else depends on the question."""
+        return video.thin(num_read)
 
     def forward(
         self, videos: Sequence[VideoPatches], text: Tensor, text_mask: Tensor

@@ -38,9 +38,9 @@ class LlavaOnevisionConnector(nn.Module):
         """Count the tokens of a video from its number of frames alone."""
         return num_frames * (-(-self.side // 2)) ** 2 + 1
 
-    def prepare(self, video: VideoPatches) -> VideoPatches:
-        """Do nothing: every patch is read."""
-        return video
+    def prepare(self, video: VideoPatches, num_read: int | None = None) -> VideoPatches:
+        """Keep the patches, or those of even frames: every patch is read."""
+        return video.thin(num_read)
 
     def forward(
         self, videos: Sequence[VideoPatches], text: Tensor, text_mask: Tensor
@@ -65,5 +65,5 @@ class LlavaOnevisionConnector(nn.Module):
         return ConnectedVideo(
             embeds=embeds,
             pts_seconds=torch.full((len(embeds),), torch.nan, dtype=torch.float64),
-            fine_frames=torch.arange(video.num_frames),
+            fine_frames=video.number(torch.arange(video.num_frames)),
         )

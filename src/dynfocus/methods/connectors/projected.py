@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -61,9 +61,13 @@ class ProjectedTokens(nn.Module):
         return self.compress.num_tokens(num_frames)
 
     @torch.no_grad()
-    def prepare(self, video: VideoPatches) -> CompressedVideo:
-        """Compress a video; no question is needed."""
-        return self.compress(video)
+    def prepare(
+        self, video: VideoPatches, num_read: int | None = None
+    ) -> CompressedVideo:
+        """Compress a video, or even frames of it; no question is needed."""
+        read = video.thin(num_read)
+        compressed = self.compress(read)
+        return replace(compressed, fine_frames=read.number(compressed.fine_frames))
 
     def forward(
         self,
