@@ -66,6 +66,7 @@ def test_cones_are_between_one_and_the_prototypes(
             {"event_frame": "relevant"},
             "needs relevance_encoding='question', got 'none'",
         ),
+        ({"visit_encoding": "count"}, "visit_encoding='count' needs relevance_enc"),
         ({"event_frame": "first"}, "must be one of 'center', 'relevant', got 'first'"),
         ({"num_spatial_prototypes": ()}, "num_spatial_prototypes must be a list"),
         ({"num_spatial_prototypes": (16, 0)}, r"list of whole .* got \(16, 0\)"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dynfocus.focus import CooperativeEncoding, FocusSettings, RelevanceEncoding
+from dynfocus.focus.relevance import number_visits
 
 DIM, TEXT_DIM, HIDDEN = 6, 5, 7
 
@@ -86,6 +87,55 @@ def test_marks_say_how_well_it_fits_and_where_that_begins_and_ends(encoding):
         )
         torch.testing.assert_close(marks[frame], expected)
     assert not marks[5].any()
+
+
+def literal_visits(fits: list[float]) -> list[int]:
+    """Count visits as the docstring says, a frame at a time."""
+    is_there, number, numbers = False, 0, []
+    for value in fits:
+        if is_there and value < 0.1:
+            is_there = False
+        elif not is_there and value >= 0.9:
+            is_there, number = True, number + 1
+        numbers.append(number)
+    return numbers
+
+
+def test_a_visit_begins_when_it_is_clear_and_ends_when_that_is_clear():
+    wavering = [0.0, 0.5, 0.95, 0.5, 0.95, 0.05, 0.8, 0.0, 0.9, 0.1, 0.9, 0.09]
+    assert number_visits(torch.tensor([wavering])).tolist() == [
+        [0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2]
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_visits_are_numbered_as_a_loop_numbers_them(seed):
+    fits = torch.rand(3, 40, generator=torch.Generator().manual_seed(seed))
+    fits = (2 * fits - 0.5).clamp(0, 1)
+    expected = [literal_visits(row.tolist()) for row in fits]
+    assert number_visits(fits).tolist() == expected
+
+
+def test_marks_say_how_often_it_has_come_so_far():
+    torch.manual_seed(0)
+    plain = RelevanceEncoding(DIM, TEXT_DIM, HIDDEN)
+    counting = RelevanceEncoding(DIM, TEXT_DIM, HIDDEN, counts_visits=True)
+    counting.load_state_dict(plain.state_dict(), strict=False)
+    rated = torch.tensor([[9.0, -9.0] * 12])
+    mask = torch.ones(1, 24, dtype=torch.bool)
+    mask[0, 22:] = False
+    added = (counting(rated, mask) - plain(rated, mask))[0]
+    for frame in range(22):
+        row = counting.visits.weight[min(9, frame // 2 + 1)]
+        torch.testing.assert_close(added[frame], row)
+    assert not added[22:].any()
+
+
+def test_drawn_marks_are_as_loud_as_asked_for():
+    encoding = RelevanceEncoding(DIM, TEXT_DIM, 400, counts_visits=True)
+    encoding.draw_marks(0.3)
+    for table in (encoding.marks, encoding.visits):
+        assert float(table.weight.detach().std()) == pytest.approx(0.3, rel=0.1)
 
 
 def test_without_words_nothing_breaks(encoding):

@@ -81,6 +81,25 @@ def test_marks_are_as_loud_as_words_and_a_second_lesson_keeps_them(recipe):
     assert torch.equal(kept, marks)
 
 
+def test_a_later_lesson_can_add_the_numbers_of_visits(recipe):
+    output = run_recipe(recipe())
+    first = load_parts(output / "model", device="cpu")[0]
+    focus = {"relevance_encoding": "question", "visit_encoding": "count"}
+    again = recipe(
+        start={"model": str(output / "model")},
+        model={"focus": focus},
+        output=str(output.parent / "again"),
+    )
+    model, processor = load_parts(run_recipe(again) / "model", device="cpu")
+    assert processor.settings == model.settings
+    assert model.settings.visit_encoding == "count"
+    relevance = model.cooperative_encoding.relevance_encoding
+    before = first.cooperative_encoding.relevance_encoding
+    assert torch.equal(relevance.marks.weight, before.marks.weight)
+    words = first.get_input_embeddings().weight.std().item()
+    assert relevance.visits.weight.std().item() == pytest.approx(words, rel=0.5)
+
+
 def test_questions_without_evidence_are_refused_in_one_sentence(recipe):
     source = SOURCE | {"kinds": ["topic", "caption"]}
     with pytest.raises(ValueError, match="no question says under 'evidence'"):

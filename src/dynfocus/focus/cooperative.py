@@ -129,7 +129,10 @@ class CooperativeEncoding(nn.Module):
         self.time_encoding = ClockEncoding(hidden_size) if use_clock else None
         self.relevance_encoding: RelevanceEncoding | None = None
         if settings.relevance_encoding == "question":
-            self.relevance_encoding = RelevanceEncoding(dim, text_dim, hidden_size)
+            counts_visits = settings.visit_encoding == "count"
+            self.relevance_encoding = RelevanceEncoding(
+                dim, text_dim, hidden_size, counts_visits
+            )
 
     def attention(
         self, spatial: Tensor, text: Tensor, text_mask: Tensor | None

@@ -12,6 +12,9 @@ from torch.nn.functional import gelu
 from dynfocus.focus.scoring import at_least_single, text_weights
 
 _NUM_MARKS = 3
+_NUM_VISITS = 10
+_BEGINS = 0.9
+_ENDS = 0.1
 _NUM_WORDS = 4
 _MAX_WIDTH = 128
 
@@ -39,9 +42,16 @@ class RelevanceEncoding(nn.Module):
     nothing of how well it fits: a frame without what is asked for gives a token like
     any other. ``rho_t`` says it, and its two slopes say where what is asked for comes
     and goes, which is what counting, order and times need.
+
+    With ``counts_visits`` the tokens also say how often it has come so far, because a
+    language model adds up badly: a visit begins where ``rho`` reaches 0.9 and ends where
+    it falls below 0.1, and row ``min(n_t, 9)`` of ``visits`` is added to ``r_t``, where
+    ``n_t`` is the number of visits that have begun up to frame ``t``.
     """
 
-    def __init__(self, dim: int, text_dim: int, hidden_size: int) -> None:
+    def __init__(
+        self, dim: int, text_dim: int, hidden_size: int, counts_visits: bool = False
+    ) -> None:
         super().__init__()
         width = min(dim, _MAX_WIDTH)
         self.word_weights = nn.Linear(text_dim, _NUM_WORDS, bias=False)
@@ -50,6 +60,20 @@ class RelevanceEncoding(nn.Module):
         self.combine = nn.Linear((_NUM_WORDS + 1) * width, width)
         self.decide = nn.Linear(width, 1)
         self.marks = nn.Embedding(_NUM_MARKS, hidden_size)
+        self.visits: nn.Embedding | None = None
+        if counts_visits:
+            self.visits = nn.Embedding(_NUM_VISITS, hidden_size)
+
+    def draw_marks(self, std: float) -> None:
+        """Draw what is added to tokens anew.
+
+        Args:
+            std: Standard deviation of the entries. It should be that of the language
+                model's word embeddings: marks much weaker are not heard.
+        """
+        for table in (self.marks, self.visits):
+            if table is not None:
+                nn.init.normal_(table.weight, std=std)
 
     def rate(self, spatial: Tensor, text: Tensor, text_mask: Tensor | None) -> Tensor:
         """Rate how well each frame fits the question.
@@ -93,4 +117,25 @@ class RelevanceEncoding(nn.Module):
         comes = (fits - torch.cat([nothing, fits[:, :-1]], 1)).clamp(min=0)
         goes = (fits - torch.cat([fits[:, 1:], nothing], 1)).clamp(min=0)
         amounts = torch.stack([fits, comes, goes], dim=2)
-        return amounts.to(self.marks.weight.dtype) @ self.marks.weight
+        marks = amounts.to(self.marks.weight.dtype) @ self.marks.weight
+        if self.visits is None:
+            return marks
+        visits = number_visits(fits).clamp(max=_NUM_VISITS - 1)
+        return marks + self.visits(visits) * mask[..., None]
+
+
+def number_visits(fits: Tensor) -> Tensor:
+    """Count how often what fits has come so far.
+
+    Args:
+        fits: How well each frame fits, from 0 to 1, shape ``[B, T]``.
+
+    Returns:
+        Visits that have begun up to each frame, shape ``[B, T]``, int64.
+    """
+    is_clear = (fits >= _BEGINS) | (fits < _ENDS)
+    frames = torch.arange(fits.shape[1], device=fits.device)
+    last = torch.where(is_clear, frames, -1).cummax(1).values  # [B, T]
+    is_there = (fits >= _BEGINS).gather(1, last.clamp(min=0)) & (last >= 0)
+    before = torch.cat([torch.zeros_like(is_there[:, :1]), is_there[:, :-1]], 1)
+    return (is_there & ~before).cumsum(1)

@@ -14,6 +14,7 @@ TopkGradient = Literal["exact", "diagonal"]
 RodsOrder = Literal["context_first", "content_first"]
 TimeEncoding = Literal["none", "clock"]
 RelevanceEncoding = Literal["none", "question"]
+VisitEncoding = Literal["none", "count"]
 EventFrame = Literal["center", "relevant"]
 
 NUM_ROD_TOKENS = 2
@@ -31,6 +32,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "rods_order": get_args(RodsOrder),
     "time_encoding": get_args(TimeEncoding),
     "relevance_encoding": get_args(RelevanceEncoding),
+    "visit_encoding": get_args(VisitEncoding),
     "event_frame": get_args(EventFrame),
 }
 _COUNTS = (
@@ -121,6 +123,10 @@ class FocusSettings:
     """``question``: say to the language model how well each frame fits the question,
     and where that begins and ends (not in the paper); ``none``: add nothing."""
 
+    visit_encoding: VisitEncoding = "none"
+    """``count``: say to the language model how often what ``relevance_encoding`` finds
+    has come so far (not in the paper); ``none``: add nothing."""
+
     event_frame: EventFrame = "center"
     """Which frame of a kept event becomes a Cone. ``center``: the centre of its cluster,
     as in the paper; ``relevant``: the one that ``relevance_encoding`` rates highest,
@@ -172,11 +178,12 @@ class FocusSettings:
                 f"({self.num_prototypes}), got {limit!r}; the centres of all prototypes "
                 "are read"
             )
-        if self.event_frame == "relevant" and self.relevance_encoding == "none":
-            raise ValueError(
-                "event_frame='relevant' needs relevance_encoding='question', got "
-                f"{self.relevance_encoding!r}; nothing else rates frames"
-            )
+        for name, choice in (("event_frame", "relevant"), ("visit_encoding", "count")):
+            if getattr(self, name) == choice and self.relevance_encoding == "none":
+                raise ValueError(
+                    f"{name}={choice!r} needs relevance_encoding='question', got "
+                    f"{self.relevance_encoding!r}; nothing else rates frames"
+                )
         layers, neighbors = self.num_spatial_prototypes, self.num_spatial_neighbors
         if len(layers) != len(neighbors):
             raise ValueError(

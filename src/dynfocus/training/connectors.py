@@ -158,14 +158,17 @@ def _adopt_projectors(connector: nn.Module, trained: nn.Module) -> None:
     """Start from the trained projectors that a connector has too.
 
     They map patches and text into the language model's space; merged patches are still
-    patches to them. What scores frames is fresh unless a connector asks for more.
+    patches to them. What scores frames is fresh unless a connector asks for more. A
+    module may have less than the trained one, but nothing that it lacks.
     """
     own = dict(connector.named_modules())
     for name, module in trained.named_children():
         places = (name, f"encoding.{name}", name.removeprefix("multi_modal_"))
         for place in places:
             if place in own:
-                own[place].load_state_dict(module.state_dict())
+                known = own[place].state_dict()
+                state = {k: v for k, v in module.state_dict().items() if k in known}
+                own[place].load_state_dict(state)
 
 
 def _check_ratings(

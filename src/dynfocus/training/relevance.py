@@ -17,7 +17,7 @@ n question tokens.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from dynfocus.focus import RelevanceEncoding
@@ -117,8 +117,7 @@ def make_relevance_job(recipe: Recipe) -> Job:
     )
     changes = {**recipe.model.get("focus", {}), "relevance_encoding": "question"}
     model = with_settings(start, processor, changes, (_PLACE,))
-    if start.cooperative_encoding.relevance_encoding is None:
-        _draw_marks(model)
+    _draw_marks(model, start)
     samples = load_samples(recipe.data.get("sources") or ())
     media = encode_videos(recipe, model, processor, samples)
     return Job(
@@ -129,8 +128,16 @@ def make_relevance_job(recipe: Recipe) -> Job:
     )
 
 
-def _draw_marks(model: DynFocusForConditionalGeneration) -> None:
+def _draw_marks(
+    model: DynFocusForConditionalGeneration, start: DynFocusForConditionalGeneration
+) -> None:
+    """Draw the marks that the model at the start has not, as loud as its words."""
     relevance = model.cooperative_encoding.relevance_encoding
+    earlier = start.cooperative_encoding.relevance_encoding
     assert isinstance(relevance, RelevanceEncoding)
+    if relevance is earlier:
+        return
     words = float(model.get_input_embeddings().weight.detach().float().std())
-    nn.init.normal_(relevance.marks.weight, std=words)
+    relevance.draw_marks(words)
+    if earlier is not None:
+        relevance.load_state_dict(earlier.state_dict(), strict=False)

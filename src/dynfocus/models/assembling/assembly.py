@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import InstructBlipQFormerConfig
 from transformers.utils import logging
 
@@ -288,7 +288,7 @@ def _fill(
         clock.tables.weight.data.copy_(clock.draw_tables(words))
     relevance = model.cooperative_encoding.relevance_encoding
     if relevance is not None:
-        nn.init.normal_(relevance.marks.weight, std=words)
+        relevance.draw_marks(words)
     return model
 
 
