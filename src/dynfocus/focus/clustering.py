@@ -166,7 +166,8 @@ def merge_clusters(
     masked = result.assignment < 0
     points = x.masked_fill(masked[..., None], 0) if bool(masked.any()) else x
     with torch.autocast(x.device.type, enabled=False):
-        return torch.bmm(weights, points.to(dtype)).to(x.dtype)
+        merged = torch.bmm(points.to(dtype).mT, weights.mT)  # the faster way round
+    return merged.mT.to(x.dtype).contiguous()
 
 
 def check_points(x: Tensor, num_clusters: int, mask: Tensor | None) -> Tensor:

@@ -21,7 +21,7 @@ _MARGIN = 2**-10
 SPARE = 2
 """Neighbours sought beyond those wanted, in case they are nearer in truth."""
 
-_NUM_DENSER = 4
+_NUM_DENSER = 3
 """Denser points among which the nearest is sought again."""
 
 _SLICE = 1 << 18
@@ -52,6 +52,8 @@ def rescore(
         Both again, ``[B, N]``, better at the points that matter.
     """
     counted = weight > 0
+    if not bool(counted.any()):
+        return reduced
     chosen = _possible_centers(distances, nearest, counted, reduced, num_clusters)
     log_density = reduced[0]
     near = Nearest(
@@ -82,26 +84,33 @@ def _possible_centers(
 ) -> Tensor:
     """List points that are among the best if all errors are in their favour.
 
+    With them come their rivals: nearer points that may be denser or not.
+
     Returns:
         Indices, shape ``[B, m]``; others fill up.
     """
     log_density, squared = reduced
-    order, rank = by_density(log_density)
-    certain = log_density * (1 - _MARGIN)  # denser than that is denser in truth
+    order, rank = by_density(log_density)  # [B, N]
     falling = -log_density.gather(1, order)
-    limit = torch.searchsorted(falling, -certain)
-    optimistic = squared_to_denser(distances, nearest, counted, order, rank, limit)
-    # squared_to_denser gives a masked point of limit 0 the largest distance
+    # points of lower rank than this are denser in truth, and only those below may be
+    sure, unsure = (
+        torch.searchsorted(falling, -log_density * (1 + error), right=error > 0)
+        for error in (-_MARGIN, _MARGIN)
+    )
+    optimistic = squared_to_denser(distances, nearest, counted, order, rank, sure)
     score = (log_density + squared.log() / 2).masked_fill(~counted, -torch.inf)
     least = score.topk(num_clusters, dim=1).values[:, -1:]
     possible = log_density + optimistic.log() / 2 - 2 * _MARGIN * (log_density - 1)
-    chosen = counted & (possible >= least)
-    # and neighbours that may be as dense as one of these
-    near = log_density.gather(1, nearest.indices.flatten(1)).view_as(nearest.indices)
-    alike = (near - log_density[..., None]).abs() <= -_MARGIN * log_density[..., None]
-    rivals = (alike & chosen[..., None]).flatten(1).to(torch.int64)
-    votes = torch.zeros_like(order).scatter_add_(1, nearest.indices.flatten(1), rivals)
-    return listed(counted & (chosen | (votes > 0)), order)
+    possible = counted & (possible >= least)
+    reach = optimistic * (1 + _MARGIN)
+    rivals = torch.zeros_like(possible)
+    for part in torch.split(listed(possible, order), distances.edge, dim=1):
+        low, high, far = (t.gather(1, part)[..., None] for t in (sure, unsure, reach))
+        for points, between in distances.from_points(part, order[:, : int(high.max())]):
+            place = rank.gather(1, points)[:, None]
+            found = ((place >= low) & (place < high) & (between <= far)).any(1)
+            rivals.scatter_(1, points, rivals.gather(1, points) | found)
+    return listed(counted & (possible | rivals), order)
 
 
 def _nearest_denser(
