@@ -95,7 +95,8 @@ def dpc_knn(
             centres nor neighbours, and what they hold has no influence.
         precision: Of the distances, whatever the type of ``x``: ``float32``;
             ``float64``, the reference, which makes near ties ties; ``bfloat16``,
-            products of rounded points, faster where the hardware has them.
+            products of rounded points, faster where the hardware has them, and full
+            ones where they decide on the centres.
 
     Returns:
         The clusters, centres by falling score. Gradients do not flow.
