@@ -26,6 +26,7 @@ from clustering_page import write_page
 from torch import Tensor
 
 from dynfocus.focus import FocusSettings, SpatialPrototypes, dpc_knn
+from dynfocus.focus.products import multiplies_bfloat16
 from dynfocus.provenance import describe_hardware, source_commit
 
 NUM_CLUSTERS, NUM_NEIGHBORS = 25, 5
@@ -70,11 +71,11 @@ def pictures(num_frames: int, num_patches: int, dim: int) -> Tensor:
 
 def dense_dpc(
     x: Tensor, num_clusters: int, num_neighbors: int
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Cluster as the published code does, with all distances at once.
 
     Returns:
-        Centres ``[B, K]``, clusters ``[B, N]`` and scores ``[B, N]``.
+        Centres ``[B, K]``; clusters, scores and densities ``[B, N]``.
     """
     far = torch.cdist(x, x) / x.shape[2] ** 0.5
     nearest = far.topk(min(num_neighbors, x.shape[1]), dim=2, largest=False).values
@@ -84,7 +85,7 @@ def dense_dpc(
     score = density * distance
     centers = score.topk(num_clusters, dim=1).indices
     to_centers = far.gather(1, centers[..., None].expand(-1, -1, x.shape[1]))
-    return centers, to_centers.argmin(1), score
+    return centers, to_centers.argmin(1), score, density
 
 
 def dense_spatial(x: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ def dense_spatial(x: Tensor) -> Tensor:
     for count, neighbors in zip(
         settings.num_spatial_prototypes, settings.num_spatial_neighbors, strict=True
     ):
-        _, owner, score = dense_dpc(x, count, neighbors)
+        _, owner, score, _ = dense_dpc(x, count, neighbors)
         member = torch.nn.functional.one_hot(owner, count).to(x.dtype)
         weights = member * score[..., None]
         weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
@@ -146,7 +147,8 @@ def agreement(
 ) -> dict[str, dict[str, float]]:
     """Compare each precision with the dense form in double precision."""
     count = min(plan[0], x.shape[1])
-    centers, owner, score = (t[0] for t in dense_dpc(x.double(), count, plan[1]))
+    dense = dense_dpc(x.double(), count, plan[1])
+    centers, owner, score, density = (t[0] for t in dense)
     last = score[centers].min()
     rows = {}
     for way in ("float32", "bfloat16"):
@@ -161,6 +163,9 @@ def agreement(
             "same_centers": count - len(missed),
             "missed_beyond_rounding": int(serious.sum()),
             "same_assignment": float(by_point.double().mean()),
+            "largest_density_error": float(
+                ((result.density[0].double() - density).abs() / density).max()
+            ),
             "score_error": float(error.median()),
             "largest_score_error": float(error[centers].max()),
         }
@@ -206,8 +211,7 @@ def run(sizes: Sizes, repeats: int) -> dict[str, Any]:
     for length in sizes.lengths:
         temporal[length] = measure(shown, film(length, sizes.width), repeats)
         memory[length] = {
-            way: grown(shown[way], film(length, sizes.width))
-            for way in ("dense", "float32")
+            way: grown(shown[way], film(length, sizes.width)) for way in shown
         }
         sys.stderr.write(f"T={length}: {temporal[length]}\n")
     patches = pictures(sizes.frames, sizes.patches, sizes.dim)
@@ -220,7 +224,7 @@ def run(sizes: Sizes, repeats: int) -> dict[str, Any]:
             agreement(film(length, sizes.width, seed))
             for seed in range(sizes.draws if length <= 1000 else 1)
         ]
-        for length in [n for n in sizes.lengths if n <= 2000][-3:]
+        for length in [n for n in sizes.lengths if n <= 4000][-3:]
     }
     paper = FocusSettings.paper()
     plan = paper.num_spatial_prototypes[0], paper.num_spatial_neighbors[0]
@@ -265,6 +269,7 @@ def main(arguments: list[str] | None = None) -> None:
         "command": f"python benchmarks/clustering.py {words}".strip(),
         "commit": source_commit(),
         "hardware": describe_hardware(),
+        "multiplies_bfloat16": multiplies_bfloat16(torch.device("cpu")),
         "note": given.note,
         "repeats": given.repeats,
         "sizes": {name: getattr(sizes, name) for name in names},

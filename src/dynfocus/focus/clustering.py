@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dynfocus.focus.distances import round_last_bits
+from dynfocus.focus.distances import made_ties
 from dynfocus.focus.duplicates import first_equals
 from dynfocus.focus.neighbors import (
     Distances,
-    Nearest,
-    Precision,
-    check_precision,
     entries_at_once,
 )
+from dynfocus.focus.peaks import by_density, log_density_of, squared_to_denser
+from dynfocus.focus.products import Precision, check_precision
+from dynfocus.focus.rescoring import SPARE, rescore
 from dynfocus.focus.settings import MergeWeight
 
 _LEAST_LOG = -1e300
@@ -95,7 +95,8 @@ def dpc_knn(
             centres nor neighbours, and what they hold has no influence.
         precision: Of the distances, whatever the type of ``x``: ``float32``;
             ``float64``, the reference, which makes near ties ties; ``bfloat16``,
-            products of rounded points, faster where the hardware has them.
+            products of rounded points, faster where the hardware has them, and full
+            ones where they decide on the centres.
 
     Returns:
         The clusters, centres by falling score. Gradients do not flow.
@@ -166,7 +167,8 @@ def merge_clusters(
     masked = result.assignment < 0
     points = x.masked_fill(masked[..., None], 0) if bool(masked.any()) else x
     with torch.autocast(x.device.type, enabled=False):
-        return torch.bmm(weights, points.to(dtype)).to(x.dtype)
+        merged = torch.bmm(points.to(dtype).mT, weights.mT)  # the faster way round
+    return merged.mT.to(x.dtype).contiguous()
 
 
 def check_points(x: Tensor, num_clusters: int, mask: Tensor | None) -> Tensor:
@@ -223,13 +225,22 @@ def _cluster_by_density(
     weight = torch.zeros_like(first).scatter_add_(1, first, valid.to(first.dtype))
     counted = weight > 0
     distances = Distances(x, valid, precision)
-    nearest = distances.nearest(min(num_neighbors, x.shape[1]), counted)
-    log_density = _log_density(nearest, weight, num_neighbors)
+    num_sought = num_neighbors + (SPARE if precision == "bfloat16" else 0)
+    nearest = distances.nearest(min(num_sought, x.shape[1]), counted)
+    log_density = log_density_of(nearest, weight, num_neighbors)
     log_density = log_density.masked_fill(~counted, -torch.inf)
-    # rank: 0 for the densest point; of equals the lower index is denser
-    order = log_density.sort(dim=1, descending=True, stable=True).indices
-    rank = order.argsort(dim=1)  # [B, N]
-    squared = _squared_to_denser(distances, nearest, counted, order, rank)
+    order, rank = by_density(log_density)
+    squared = squared_to_denser(distances, nearest, counted, order, rank, rank)
+    if precision == "bfloat16":
+        log_density, squared = rescore(
+            x,
+            distances,
+            nearest,
+            weight,
+            (log_density, squared),
+            num_clusters,
+            num_neighbors,
+        )
     distance = squared.where(counted, 0).sqrt()
     log_density = log_density.gather(1, first).masked_fill(~valid, -torch.inf)
     log_score = (log_density + distance.log()).clamp(min=_LEAST_LOG)
@@ -243,57 +254,6 @@ def _cluster_by_density(
     return centers, assignment, density, distance, density * distance
 
 
-def _log_density(nearest: Nearest, weight: Tensor, num_neighbors: int) -> Tensor:
-    """Return minus the mean squared distance to the nearest points (Eq. 1)."""
-    squared = _made_ties(nearest.squared)  # [B, N, k]
-    count = weight.sum(1).clamp(min=1, max=num_neighbors)[:, None]  # [B, 1]
-    weights = weight.gather(1, nearest.indices.flatten(1)).view_as(nearest.indices)
-    before = weights.cumsum(2) - weights
-    weights = (count[..., None] - before).clamp(min=0).minimum(weights)
-    return -(squared.where(weights > 0, 0) * weights).sum(2) / count
-
-
-def _squared_to_denser(
-    distances: Distances, nearest: Nearest, counted: Tensor, order: Tensor, rank: Tensor
-) -> Tensor:
-    """Return the squared distance to the nearest denser point (Eq. 4), ``[B, N]``.
-
-    Where one of the nearest points is denser, the nearest denser one is among them. The
-    others, the peaks of the density, look through all points denser than they are.
-    """
-    rank_near = rank.gather(1, nearest.indices.flatten(1)).view_as(nearest.indices)
-    denser = (rank_near < rank[..., None]) & nearest.squared.isfinite()
-    squared = nearest.squared.where(denser, torch.inf).amin(2)
-    peaks = _by_rank(counted & squared.isinf() & (rank > 0), order)
-    for part in torch.split(peaks, distances.edge, dim=1) if peaks.numel() else ():
-        own_rank = rank.gather(1, part)[..., None]
-        found = squared.gather(1, part)
-        denser_points = order[:, : int(own_rank.max())]
-        for points, between in distances.from_points(part, denser_points):
-            denser = rank.gather(1, points)[:, None] < own_rank
-            found = found.minimum(between.where(denser, torch.inf).amin(2))
-        squared.scatter_(1, part, found)
-    return _made_ties(squared.where(rank > 0, nearest.largest[:, None]))
-
-
-def _by_rank(chosen: Tensor, order: Tensor) -> Tensor:
-    """List the chosen points of each entry in ``order``, then others to fill up."""
-    by_order = chosen.gather(1, order).to(torch.uint8)
-    place = by_order.sort(dim=1, descending=True, stable=True).indices
-    return order.gather(1, place)[:, : _most(chosen)]
-
-
-def _most(chosen: Tensor) -> int:
-    """Count the chosen points of the entry that has most."""
-    return int(chosen.sum(1).max()) if chosen.numel() else 0
-
-
-def _made_ties(squared: Tensor) -> Tensor:
-    """Return doubles, near ties made ties if they were doubles before."""
-    rounded = round_last_bits(squared)
-    return rounded if squared.device.type == "mps" else rounded.double()
-
-
 def _assign_to_centers(
     distances: Distances, counted: Tensor, centers: Tensor
 ) -> Tensor:
@@ -302,7 +262,7 @@ def _assign_to_centers(
     refused = (centers < 0) | ~counted.gather(1, chosen)
     return torch.cat(
         [
-            _made_ties(squared).masked_fill(refused[:, None], torch.inf).argmin(2)
+            made_ties(squared).masked_fill(refused[:, None], torch.inf).argmin(2)
             for squared in distances.to_points(chosen)
         ],
         dim=1,

@@ -78,6 +78,12 @@ def round_last_bits(squared: Tensor) -> Tensor:
     return squared
 
 
+def made_ties(squared: Tensor) -> Tensor:
+    """Return doubles, near ties made ties if they were doubles before."""
+    rounded = round_last_bits(squared)
+    return rounded if squared.device.type == "mps" else rounded.double()
+
+
 def expand_index(index: Tensor, x: Tensor) -> Tensor:
     """Expand ``[B, K]`` to ``[B, K, C]`` to gather rows of ``x``."""
     return index[..., None].expand(-1, -1, x.shape[2])

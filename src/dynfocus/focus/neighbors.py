@@ -1,7 +1,7 @@
 """Squared distances between all points, tile by tile, and the nearest of them.
 
 A tile is a range of rows against a range of columns. Only tiles on or above the
-diagonal are computed, and of one on the diagonal only the upper half. If one tile
+diagonal are computed, and of one on the diagonal only the lower half. If one tile
 holds all distances it is kept; if not, distances that are wanted again are computed
 again, so that memory does not grow with the square of the points.
 
@@ -9,16 +9,21 @@ Letters beyond the shared ones: ``N`` points of an entry, ``C`` their width and 
 neighbours.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal, NamedTuple, get_args
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dynfocus.focus.distances import expand_index
-
-Precision = Literal["float32", "float64", "bfloat16"]
+from dynfocus.focus.products import (
+    DistanceFactors,
+    Precision,
+    multiplies_bfloat16,
+    multiply_distances,
+    products_of,
+)
 
 TILE = 1 << 24
 """Distances held at once: 64 MiB in single precision."""
@@ -28,6 +33,12 @@ _SLICE = 1 << 22
 
 _WIDTHS = (256, 2048)
 """Narrowest and widest part of a point multiplied at once, for the caches' sake."""
+
+_REDUCED_WIDTHS = (1024, 3072)
+"""The same in bfloat16: more parts are more exact, and take longer to add up."""
+
+_TOGETHER = 1 << 19
+"""Coordinates of several entries multiplied at once, for the caches' sake."""
 
 _ENTRIES = 1 << 23
 """Coordinates of the entries clustered at once."""
@@ -39,7 +50,7 @@ _GROUPS = 32
 """Fewest groups of the numbers among which the least are looked for."""
 
 _PANEL = (64, 256)
-"""Fewest and most rows of the upper half of a tile that are multiplied at once."""
+"""Fewest and most columns of the lower half of a tile that are multiplied at once."""
 
 
 class Nearest(NamedTuple):
@@ -59,7 +70,7 @@ class Distances:
     Squares are expanded, ``|a|^2 + |b|^2 - 2 a b``, on points shifted by a typical one
     of them if they lie far from the origin: that is exact for small whole numbers
     wherever they lie, and elsewhere wrong by about 1e-7 of ``|a|^2 + |b|^2`` in single
-    precision.
+    precision. In bfloat16 they are wrong by up to about 1e-3 of themselves.
 
     Args:
         x: Points, shape ``[B, N, C]``; one entry only if a tile cannot hold all.
@@ -71,6 +82,7 @@ class Distances:
         double = precision == "float64" and x.device.type != "mps"
         self._dtype = torch.float64 if double else torch.float32
         self._precision = precision
+        self._reduced = precision == "bfloat16" and multiplies_bfloat16(x.device)
         self._x = x
         self._masked = None if bool(valid.all()) else ~valid
         self._shift = _shift(x, valid)
@@ -172,22 +184,24 @@ class Distances:
         tile = self._lengths.new_zeros(self._x.shape[0], count, count)
         step = min(max(count // 512 * 64, _PANEL[0]), _PANEL[1])
         panels = [(i, min(i + step, count)) for i in range(0, count, step)]
-        parts, room = self._plan(count)
-        with _products_of(self._x, self._precision):
-            for part in parts:
-                a = self._coordinates(rows, part, room)
+        parts, room, factors = self._plan(count)
+        with products_of(self._x, self._precision):
+            for entries, part in parts:
+                a, b = factors(self._coordinates(entries, rows, part, room))
                 for start, stop in panels:
-                    upper = tile[:, start:stop, start:]
-                    upper.baddbmm_(a[:, start:stop], a[:, start:].mT, alpha=-2)
-        lengths = tile.diagonal(0, 1, 2) / -2
-        self._lengths[:, rows] = lengths
-        for start, stop in panels:  # lengths first: both halves are rounded alike
-            _add_lengths(
-                tile[:, start:stop, start:], lengths[:, start:stop], lengths[:, start:]
+                    lower = tile[entries, start:, start:stop]
+                    self._multiply(a[:, start:], b[:, start:stop], lower)
+        if not self._reduced:  # lengths first: both halves are rounded alike
+            self._lengths[:, rows] = tile.diagonal(0, 1, 2) / -2
+        for start, stop in panels:
+            self._add_lengths(
+                tile[:, start:, start:stop],
+                slice(rows.start + start, rows.stop),
+                slice(rows.start + start, rows.start + stop),
             )
             corner = tile[:, start:stop, start:stop]
-            corner.copy_(corner.triu() + corner.triu(1).mT)
-            tile[:, stop:, start:stop] = tile[:, start:stop, stop:].mT
+            corner.copy_(corner.tril() + corner.tril(-1).mT)
+            tile[:, start:stop, stop:] = tile[:, stop:, start:stop].mT
         return tile
 
     def _rectangle(self, rows: slice | Tensor, columns: slice | Tensor) -> Tensor:
@@ -195,75 +209,81 @@ class Distances:
         num_entries = self._x.shape[0]
         shape = self._lengths[:, rows].shape[1], self._lengths[:, columns].shape[1]
         tile = self._lengths.new_zeros(num_entries, *shape)
-        parts, room = self._plan(max(shape))
-        with _products_of(self._x, self._precision):
-            for part in parts:
-                a = self._coordinates(rows, part, room)
-                b = self._coordinates(columns, part, torch.empty_like(room))
-                tile.baddbmm_(a, b.mT, alpha=-2)
-        return _add_lengths(tile, self._lengths[:, rows], self._lengths[:, columns])
+        parts, room, factors = self._plan(max(shape))
+        _, other_room, other_factors = self._plan(max(shape))
+        with products_of(self._x, self._precision):
+            for entries, part in parts:
+                a, _ = factors(self._coordinates(entries, rows, part, room))
+                b = self._coordinates(entries, columns, part, other_room)
+                self._multiply(a, other_factors(b)[1], tile[entries])
+        return self._add_lengths(tile, rows, columns)
 
-    def _plan(self, num_points: int) -> tuple[list[slice], Tensor]:
-        """Cut the width for so many points, and make room for the widest part."""
-        width = _SLICE // max(1, self._x.shape[0] * num_points)
-        width = max(_WIDTHS[0], min(_WIDTHS[1], width, self._x.shape[2]))
-        parts = [slice(i, i + width) for i in range(0, self._x.shape[2], width)]
-        return parts, self._lengths.new_empty(self._x.shape[0] * num_points * width)
+    def _multiply(self, left: Tensor, right: Tensor, tile: Tensor) -> None:
+        """Add ``-2 a b``, or if reduced the squared distances, of a part of the width."""
+        if self._reduced:
+            multiply_distances(left, right, tile)
+        else:
+            tile.baddbmm_(left, right.mT, alpha=-2)
 
-    def _coordinates(self, points: slice | Tensor, part: slice, room: Tensor) -> Tensor:
+    def _add_lengths(
+        self, tile: Tensor, rows: slice | Tensor, columns: slice | Tensor
+    ) -> Tensor:
+        """Make squared distances of sums of products, in place."""
+        if not self._reduced:
+            tile += self._lengths[:, rows, None]
+            tile += self._lengths[:, None, columns]
+        return tile.clamp_(min=0)
+
+    def _plan(
+        self, num_points: int
+    ) -> tuple[
+        list[tuple[slice, slice]], Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]
+    ]:
+        """Cut entries and width for so many points.
+
+        Returns:
+            Ranges of entries and of coordinates; room for the coordinates of a piece;
+            and what makes factors of them.
+        """
+        count, _, full = self._x.shape
+        wanted = 3 * num_points if self._reduced else _SLICE // max(1, num_points)
+        least, most = _REDUCED_WIDTHS if self._reduced else _WIDTHS
+        num_parts = max(1, math.ceil(full / max(least, min(wanted, most))))
+        width = max(1, math.ceil(full / num_parts))  # a last part must not be tiny
+        step = max(1, min(count, _TOGETHER // max(1, num_points * width)))
+        parts = [
+            (slice(first, min(first + step, count)), slice(start, start + width))
+            for first in range(0, count, step)
+            for start in range(0, full, width)
+        ]
+        room = self._lengths.new_empty(step * num_points * width)
+        if self._reduced:
+            return parts, room, DistanceFactors(step * num_points, width)
+        return parts, room, lambda values: (values, values)
+
+    def _coordinates(
+        self, entries: slice, points: slice | Tensor, part: slice, room: Tensor
+    ) -> Tensor:
         """Put some coordinates of some points into ``room``: shifted, 0 if masked."""
-        values = self._x[:, points, part]
+        values = self._x[entries, points, part]
         if self._shift is None:
             values = values.to(self._dtype)
         else:
             wide = torch.promote_types(self._x.dtype, self._dtype)
-            shift = self._shift[..., part].to(wide)
+            shift = self._shift[entries, :, part].to(wide)
             room = room[: values.numel()].view(values.shape)
             values = torch.sub(values.to(wide), shift, out=room)
         if self._masked is not None:
-            values = values.masked_fill(self._masked[:, points, None], 0)
-        if self._precision == "bfloat16":
+            values = values.masked_fill(self._masked[entries, points, None], 0)
+        if self._precision == "bfloat16" and not self._reduced:
             values = values.bfloat16().to(self._dtype)
         return values
-
-
-def check_precision(precision: str) -> None:
-    """Refuse an unknown precision."""
-    if precision not in get_args(Precision):
-        raise ValueError(
-            "precision must be 'float32', 'float64' or 'bfloat16', "
-            f"got {precision!r}; choose one of these"
-        )
 
 
 def entries_at_once(x: Tensor) -> int:
     """Say how many entries of ``x``, shape ``[B, N, C]``, to cluster at once."""
     by_tile = TILE // x.shape[1] ** 2
     return max(1, min(by_tile, _ENTRIES // max(1, x.shape[1] * x.shape[2])))
-
-
-@contextmanager
-def _products_of(x: Tensor, precision: Precision) -> Iterator[None]:
-    """Multiply matrices in their own precision, whatever the caller's settings.
-
-    Numbers that were rounded to bfloat16 lose nothing in the reduced products of the
-    hardware, which sum in single precision.
-    """
-    before = torch.get_float32_matmul_precision()
-    wanted = "medium" if precision == "bfloat16" else "highest"
-    torch.set_float32_matmul_precision(wanted)
-    try:
-        with torch.autocast(x.device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def _add_lengths(products: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Make squared distances of products ``-2 a b``, shape ``[B, n, m]``, in place."""
-    products += rows[..., None]
-    products += columns[:, None]
-    return products.clamp_(min=0)
 
 
 def _nearer(
