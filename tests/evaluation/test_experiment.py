@@ -372,6 +372,7 @@ def test_systems_of_the_comparison_differ_in_one_thing():
     rated = arms["rated"].options["focus"]
     assert rated == arms["question"].options["focus"] | {
         "relevance_encoding": "question",
+        "visit_encoding": "count",
         "event_frame": "relevant",
     }
     question = arms["question"].options["focus"]

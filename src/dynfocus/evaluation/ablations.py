@@ -67,6 +67,7 @@ def _methods() -> Experiment:
     rated = focus_options(
         score_conditioning="question",
         relevance_encoding="question",
+        visit_encoding="count",
         event_frame="relevant",
     )
     every_frame = focus_options(num_prototypes=100_000, selection_ratio=1.0)

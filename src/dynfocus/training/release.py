@@ -1,6 +1,6 @@
 """Turn the end of a training run into the folder that the package ships.
 
-python -m dynfocus.training.release runs/nano-stage19/model src/dynfocus/assets/nano
+python -m dynfocus.training.release runs/nano-stage20/model src/dynfocus/assets/nano
 """
 
 from __future__ import annotations
