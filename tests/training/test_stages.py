@@ -462,7 +462,7 @@ def test_what_the_recipes_make_answers_questions(nano_runs, tmp_path):
     video = make_video(tmp_path / "a.mp4", 6.0, 1, size=112, fps=2)
     question = make_questions(video.scene)[0].question
     models = [run / "model" for run in nano_runs.values() if (run / "model").is_dir()]
-    assert len(models) == 26
+    assert len(models) == 27
     for folder in models:
         focused = dynfocus.load(str(folder))
         answer = focused.ask(video.path, question, max_new_tokens=4)
