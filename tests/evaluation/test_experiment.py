@@ -176,6 +176,15 @@ def test_a_budget_is_asked_with_the_same_weights_and_never_exceeded(
         assert all(0 < r["tokens"] <= 14 for r in within)
 
 
+def test_a_budget_below_a_frame_is_refused_before_anything_is_trained(plan, tmp_path):
+    small = replace(plan, sets=(replace(plan.sets[0], max_tokens=3),))
+    with pytest.raises(
+        ValueError, match="budget of 3 .* frame of DynFocus has 12; give"
+    ):
+        run_arms(ARMS, small, tmp_path / "runs", print)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_long_videos_are_asked_with_budgets_alone():
     plan = make_plan("nano", "patches", 8, 2, 10, 3, 2, 1, (160, 320))
     assert [test.title for test in plan.sets] == [

@@ -214,7 +214,11 @@ def run_arms(
 
     Returns:
         Records of each arm by name, one a question and seed.
+
+    Raises:
+        ValueError: If a budget does not pay for a single frame of some arm.
     """
+    _check_budgets(arms, plan)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
@@ -234,6 +238,21 @@ def run_arms(
                 _keep(path, stamp, records)
             found[arm.name] += records
     return found
+
+
+def _check_budgets(arms: tuple[Arm, ...], plan: Plan) -> None:
+    """Refuse a budget that is too small before anything is trained."""
+    budgets = [test.max_tokens for test in plan.sets if test.max_tokens is not None]
+    if not budgets:
+        return
+    start, _ = load_parts(plan.start, device="cpu", dtype=torch.float32)
+    for arm in arms:
+        needed = load_connected(start, arm.connector, dict(arm.options)).num_tokens(1)
+        if needed > min(budgets):
+            raise ValueError(
+                f"a budget of {min(budgets)} video tokens is too small: a single frame of "
+                f"{arm.label} has {needed}; give a larger one"
+            )
 
 
 def _tell(progress: Progress, place: str, what: str) -> None:
