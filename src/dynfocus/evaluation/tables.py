@@ -12,10 +12,13 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from dynfocus.evaluation.ablations import Experiment
 from dynfocus.evaluation.experiment import Plan
 from dynfocus.evaluation.pages import write_page
+
+_TOKEN_TICKS = [150 * 2**power for power in range(10)]
 
 Record = dict[str, Any]
 Records = Mapping[str, Sequence[Record]]
@@ -285,6 +288,9 @@ def _draw_tokens(experiment: Experiment, records: Records, plan: Plan) -> Figure
                 tokens, means, yerr=spreads, marker="o", color=f"C{place}", label=label
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(_TOKEN_TICKS))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_title(f"{length} videos")
         axes.set_xlabel("video tokens read")
     panels[0].set_ylabel("accuracy, %")
