@@ -25,15 +25,8 @@ from dynfocus.evaluation.comparison import (
     savings,
     selection_lines,
 )
-from dynfocus.evaluation.experiment import (
-    Arm,
-    Lesson,
-    Plan,
-    TestSet,
-    answer_question,
-    make_plan,
-    run_arms,
-)
+from dynfocus.evaluation.experiment import answer_question, run_arms
+from dynfocus.evaluation.plans import Arm, Lesson, Plan, TestSet
 from dynfocus.evaluation.tables import (
     accuracy,
     agreement,
@@ -183,22 +176,6 @@ def test_a_budget_below_a_frame_is_refused_before_anything_is_trained(plan, tmp_
     ):
         run_arms(ARMS, small, tmp_path / "runs", print)
     assert not (tmp_path / "runs").exists()
-
-
-def test_long_videos_are_asked_with_budgets_alone():
-    plan = make_plan("nano", "patches", 8, 2, 10, 3, 2, 1, (160, 320))
-    assert [test.title for test in plan.sets] == [
-        "short",
-        "medium",
-        "short, at most 160 tokens",
-        "short, at most 320 tokens",
-        "medium, at most 160 tokens",
-        "medium, at most 320 tokens",
-        "long, at most 160 tokens",
-        "long, at most 320 tokens",
-    ]
-    assert plan.num_caption_steps == 2
-    assert plan.seeds == (0, 1)
 
 
 def test_a_stopped_run_keeps_its_finished_arms(plan, tmp_path, monkeypatch):
@@ -388,18 +365,6 @@ def test_systems_of_the_comparison_differ_in_one_thing():
     assert question == arms["base"].options["focus"] | {
         "score_conditioning": "question"
     }
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"num_steps": 0}, "num_steps must be 1 or more, got 0"),
-        ({"seeds": ()}, "seeds and sets must hold at least one"),
-    ],
-)
-def test_wrong_plans_are_refused(plan, changes, message):
-    with pytest.raises(ValueError, match=message):
-        replace(plan, **changes)
 
 
 def test_frames_are_chosen_without_training():

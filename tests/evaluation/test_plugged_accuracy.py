@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from dynfocus.evaluation.experiment import TestSet
+from dynfocus.evaluation.plans import TestSet
 from dynfocus.evaluation.plugged import (
     FULL,
     WAYS,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dynfocus.evaluation.experiment import TestSet
+from dynfocus.evaluation.plans import TestSet
 from dynfocus.evaluation.recall import (
     CLUSTERING,
     UNIFORM,

@@ -35,7 +35,7 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dynfocus.evaluation.experiment import Plan
+    from dynfocus.evaluation.plans import Plan
 
 ABLATIONS = (
     "cones-rods",
@@ -187,7 +187,7 @@ def methods(
     tokens pays for (long videos with budgets alone). What is done is kept, so a run that
     was stopped continues.
     """
-    from dynfocus.evaluation.experiment import make_plan
+    from dynfocus.evaluation.plans import make_plan
 
     plan = make_plan(
         model,
@@ -229,7 +229,7 @@ def ablation(
         raise typer.BadParameter(
             f"NAME must be one of {', '.join(ABLATIONS)} or all, got {name!r}"
         )
-    from dynfocus.evaluation.experiment import make_plan
+    from dynfocus.evaluation.plans import make_plan
 
     sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
     names = ABLATIONS if name == "all" else (name,)
@@ -271,7 +271,7 @@ def recall(
     """
     from transformers.utils import logging
 
-    from dynfocus.evaluation.experiment import usual_sets
+    from dynfocus.evaluation.plans import usual_sets
     from dynfocus.evaluation.recall import RecallPlan, check_sources, measure_recall
     from dynfocus.evaluation.recall_page import write_recall
     from dynfocus.provenance import source_commit

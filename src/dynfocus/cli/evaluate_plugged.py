@@ -76,7 +76,7 @@ def plugged(
     """
     from transformers.utils import logging
 
-    from dynfocus.evaluation.experiment import usual_sets
+    from dynfocus.evaluation.plans import usual_sets
     from dynfocus.evaluation.plugged import PluggedPlan, measure_plugged
     from dynfocus.evaluation.plugged_page import write_plugged
     from dynfocus.provenance import source_commit

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dynfocus.evaluation.experiment import Arm, Lesson
+from dynfocus.evaluation.plans import Arm, Lesson
 from dynfocus.focus import FocusSettings
 
 BASE: dict[str, Any] = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.evaluation.ablations import BASE, EXPERIMENTS
-from dynfocus.evaluation.experiment import Plan, TestSet
+from dynfocus.evaluation.plans import Plan, TestSet
 from dynfocus.evaluation.tables import Records, accuracy, evidence_recall, of_set
 from dynfocus.evaluation.world import evidence_seen
 from dynfocus.focus import EventPrototypes, FocusSettings, dpc_knn

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from dynfocus.evaluation.experiment import TestSet
+from dynfocus.evaluation.plans import TestSet
 from dynfocus.evaluation.scoring import is_right
 from dynfocus.evaluation.world import earlier_records, evidence_seen
 from dynfocus.plugins import HostVideo, PluggedModel, host_type, load_host, plug

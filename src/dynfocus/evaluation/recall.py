@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dynfocus.evaluation.experiment import TestSet
+from dynfocus.evaluation.plans import TestSet
 from dynfocus.evaluation.world import evidence_seen
 from dynfocus.focus import EventPrototypes, TimePrototypes, dpc_knn
 from dynfocus.index import VideoFeatures

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from dynfocus.evaluation.ablations import Experiment
-from dynfocus.evaluation.experiment import Plan
 from dynfocus.evaluation.pages import write_page
+from dynfocus.evaluation.plans import Plan
 
 _TOKEN_TICKS = [150 * 2**power for power in range(10)]
 
