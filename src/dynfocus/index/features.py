@@ -144,6 +144,10 @@ class VideoFeatures:
             numbers = torch.arange(self.num_frames, device=frames.device)
         return self._at(frames, prototypes, numbers)
 
+    def number(self, frames: Tensor) -> Tensor:
+        """Give the places of some frames among all that were sampled."""
+        return frames if self.frame_indices is None else self.frame_indices[frames]
+
     def _at(
         self,
         frames: Tensor,

@@ -191,7 +191,7 @@ class DynFocusConnector(nn.Module):
         cones = self._cones(videos, features, batch.spatial, selection)
         connected = self._lay_out(batch, selection, cones, rods, marks)
         return [
-            replace(tokens, fine_frames=_number(video, tokens.fine_frames))
+            replace(tokens, fine_frames=video.number(tokens.fine_frames))
             for tokens, video in zip(connected, features, strict=True)
         ]
 
@@ -220,7 +220,7 @@ class DynFocusConnector(nn.Module):
             for video, frame in zip(entry.tolist(), frames, strict=True):
                 patches = videos[video].patches
                 assert patches is not None
-                rows.append(patches[_number(features[video], frame)])
+                rows.append(patches[features[video].number(frame)])
             return projector(torch.stack(rows))
         kept = spatial[entry, frames]  # [sum K, M, D]
         events = selection.events[entry, slot].to(kept.dtype)
@@ -266,8 +266,3 @@ class DynFocusConnector(nn.Module):
                 strict=True,
             )
         ]
-
-
-def _number(video: VideoFeatures, frames: Tensor) -> Tensor:
-    """Give the places of some frames among all that were sampled."""
-    return frames if video.frame_indices is None else video.frame_indices[frames]
