@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -203,6 +204,16 @@ def test_surplus_slots_are_marked_and_merge_to_zeros() -> None:
     assert not merged[1].any()
 
 
+@pytest.fixture(params=[1, 2])
+def num_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """One thread multiplies few points in another way than several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("num_threads")
 def test_masked_points_have_no_influence() -> None:
     torch.manual_seed(5)
     x = torch.randn(1, 10, 6)
@@ -257,7 +268,8 @@ def dense_dpc(
     return centers.tolist(), log_score.exp(), assignment.tolist()
 
 
-@pytest.mark.parametrize("num_points", [1, 2, 3, 70, 300])
+@pytest.mark.usefixtures("num_threads")
+@pytest.mark.parametrize("num_points", [1, 2, 3, 70, 300, 600])
 @pytest.mark.parametrize("tile", [4000, 1 << 24])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_clusters_equal_the_dense_form(
@@ -274,6 +286,7 @@ def test_clusters_equal_the_dense_form(
     torch.testing.assert_close(result.score[0].double(), score, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.usefixtures("num_threads")
 @pytest.mark.parametrize("tile", [1 << 24, 900])
 def test_duplicates_tie_exactly_in_tiles(
     monkeypatch: pytest.MonkeyPatch, tile: int
@@ -341,6 +354,7 @@ def test_bfloat16_clusters_the_rounded_points() -> None:
     assert torch.get_float32_matmul_precision() == before
 
 
+@pytest.mark.usefixtures("num_threads")
 def test_mutual_neighbors_are_equally_dense() -> None:
     """Rounding is alike in both halves of the distances."""
     draw = torch.Generator().manual_seed(5)
@@ -382,6 +396,26 @@ def test_points_are_shifted_only_where_the_origin_is_far() -> None:
     for entry in range(3):  # whatever stands beside it
         alone = dpc_knn(x[entry : entry + 1], 5, 4)
         torch.testing.assert_close(alone.score[0], dpc_knn(x, 5, 4).score[entry])
+
+
+@pytest.mark.usefixtures("num_threads")
+def test_wide_points_in_parts_equal_the_dense_form() -> None:
+    draw = torch.Generator().manual_seed(9)
+    x = torch.randn(2, 30, 5000, generator=draw)
+    x[1] += 100  # only this entry is shifted
+    result = dpc_knn(x, 4, 3)
+    for entry in range(2):
+        centers, score, assignment = dense_dpc(x[entry], 4, 3)
+        assert result.centers[entry].tolist() == centers
+        assert result.assignment[entry].tolist() == assignment
+        torch.testing.assert_close(
+            result.score[entry].double(), score, rtol=1e-4, atol=0
+        )
+
+
+def test_points_without_a_gradient_of_their_own_are_clustered() -> None:
+    x = torch.randn(2, 30, 8, requires_grad=True)
+    assert not dpc_knn(x, 4, 3).score.requires_grad
 
 
 def test_autocast_changes_nothing() -> None:

@@ -3,6 +3,7 @@ import torch
 
 from dynfocus.focus.products import (
     DistanceFactors,
+    add_products,
     check_precision,
     multiplies_bfloat16,
     multiply_distances,
@@ -30,6 +31,18 @@ def test_near_points_far_from_the_origin_keep_their_distance() -> None:
     total = torch.zeros(1, 2, 2)
     multiply_distances(left, right, total)
     assert total[0].tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_of_points_with_each_other_add_up(dtype: torch.dtype) -> None:
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(3, 70, 40, generator=draw, dtype=dtype)
+    total = torch.full((3, 70, 70), torch.nan, dtype=dtype)
+    add_products(x[..., :25], total, first=True)
+    add_products(x[..., 25:], total, first=False)
+    wanted = x.double() @ x.double().mT
+    torch.testing.assert_close(total.double(), wanted, rtol=1e-5, atol=1e-5)
+    assert torch.equal(total, total.mT)
 
 
 def test_only_processors_multiply_bfloat16_themselves() -> None:

@@ -42,6 +42,25 @@ def test_spatial_layers_cluster_each_other_in_patch_order(
     torch.testing.assert_close(result, torch.cat(wanted, dim=1))
 
 
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_threads_and_parts_change_no_prototype(
+    monkeypatch: pytest.MonkeyPatch, mode: type, num_threads: int
+) -> None:
+    settings = FocusSettings(**SMALL)
+    patches = draw(7, NUM_PATCHES, DIM)
+    wanted = torch.cat([SpatialPrototypes(settings)(frame[None]) for frame in patches])
+    monkeypatch.setattr(spatial, "_COORDINATES", 2 * NUM_PATCHES * DIM)
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        with mode():
+            result = SpatialPrototypes(settings)(patches)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(result, wanted)
+
+
 def test_gated_groups_equal_the_literal_loop() -> None:
     torch.manual_seed(0)
     module = SpatialPrototypes(FocusSettings.official(**SMALL))

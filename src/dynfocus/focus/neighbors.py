@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,10 +21,12 @@ from dynfocus.focus.distances import expand_index
 from dynfocus.focus.products import (
     DistanceFactors,
     Precision,
+    add_products,
     multiplies_bfloat16,
     multiply_distances,
     products_of,
 )
+from dynfocus.focus.threads import one_thread_for_numpy
 
 TILE = 1 << 24
 """Distances held at once: 64 MiB in single precision."""
@@ -41,9 +44,9 @@ _TOGETHER = 1 << 19
 """Coordinates of several entries multiplied at once, for the caches' sake."""
 
 _ENTRIES = 1 << 23
-"""Coordinates of the entries clustered at once."""
+"""Coordinates of the entries clustered at once on a processor, for the caches' sake."""
 
-_SAMPLE = (5, 64)
+_SAMPLE = (5, 32)
 """Points, and about how many coordinates of them, that decide on the shift."""
 
 _GROUPS = 32
@@ -52,14 +55,17 @@ _GROUPS = 32
 _PANEL = (64, 256)
 """Fewest and most columns of the lower half of a tile that are multiplied at once."""
 
+_FEW = 512
+"""Most points whose distances are multiplied and searched all at once."""
+
 
 class Nearest(NamedTuple):
     """The nearest points of each point, itself among them."""
 
     squared: Tensor
     """Squared distances over the width, ``[B, N, k]``, rising; infinite if too few."""
-    indices: Tensor
-    """Their indices, ``[B, N, k]``."""
+    indices: Tensor | None
+    """Their indices, ``[B, N, k]``, or None where only distances were asked for."""
     largest: Tensor
     """Largest squared distance of each entry, ``[B]``."""
 
@@ -84,8 +90,13 @@ class Distances:
         self._precision = precision
         self._reduced = precision == "bfloat16" and multiplies_bfloat16(x.device)
         self._x = x
+        self._few = x.shape[1] <= min(_FEW, math.isqrt(TILE // max(1, x.shape[0])))
+        on_one_thread = x.device.type == "cpu" and torch.get_num_threads() == 1
+        self._symmetric = self._few and on_one_thread and not self._reduced
         self._masked = None if bool(valid.all()) else ~valid
         self._shift = _shift(x, valid)
+        shifted = () if self._shift is None else self._shift.any(2).flatten().tolist()
+        self._shifted: list[bool] = list(shifted)
         self._lengths = x.new_zeros(valid.shape, dtype=self._dtype)
         self._kept: Tensor | None = None
         num_points = x.shape[1]
@@ -93,13 +104,17 @@ class Distances:
         if x.shape[0] * num_points**2 <= TILE:
             self.edge = max(1, num_points)
 
-    def nearest(self, k: int, counted: Tensor) -> Nearest:
+    def nearest(self, k: int, counted: Tensor, indexed: bool = True) -> Nearest:
         """Find the nearest points.
 
         Args:
             k: How many, at most ``N``.
             counted: True at points that may be found, shape ``[B, N]``.
+            indexed: Whether it matters which points they are. If not, and if they are
+                few, they are found sooner and ``indices`` is None.
         """
+        if not indexed and self._few:
+            return self._least_kept(k, counted)
         uncounted = None if bool(counted.all()) else ~counted
         largest = self._lengths.new_zeros(len(counted))
         found: dict[int, tuple[Tensor, Tensor]] = {}
@@ -121,6 +136,37 @@ class Distances:
             torch.cat(parts, dim=1) for parts in zip(*found.values(), strict=True)
         )
         return Nearest(squared / self._x.shape[2], index, largest / self._x.shape[2])
+
+    def _least_kept(self, k: int, counted: Tensor) -> Nearest:
+        """Find the least distances alone, and keep all."""
+        every = slice(0, self._x.shape[1])
+        tile = self._kept = self._tile(every, every)
+        largest = tile.amax((1, 2))
+        if not bool(counted.all()):
+            tile.masked_fill_(~counted[:, None], torch.inf)
+        squared = _least_values(tile, k)
+        width = self._x.shape[2]
+        return Nearest(squared / width, None, largest / width)
+
+    def to_lower_rank(self, rank: Tensor, largest: Tensor) -> Tensor:
+        """Give the least distance to a point of lower rank, if all distances are kept.
+
+        Args:
+            rank: Of each point, from 0, shape ``[B, N]``.
+            largest: Largest squared distance, shape ``[B]``.
+
+        Returns:
+            Squared distances, shape ``[B, N]``; a large number for rank 0.
+        """
+        if self._kept is None:
+            raise RuntimeError("no distances are kept; call nearest first")
+        # what is above all distances for higher ranks and below them for lower ones
+        # takes less time to compute, and to compare with, than what is true or false
+        width = self._x.shape[2]
+        beyond = 2 * width * largest[:, None]
+        high = rank * (2 * beyond)
+        masked = high[:, None] - (high - beyond)[..., None]
+        return torch.maximum(masked, self._kept, out=masked).amin(2) / width
 
     def from_points(
         self, rows: Tensor, columns: Tensor
@@ -174,6 +220,8 @@ class Distances:
             yield from ((rows, columns) for columns in ranges[number + 1 :])
 
     def _tile(self, rows: slice, columns: slice) -> Tensor:
+        if self._symmetric:
+            return self._square()
         if rows == columns:
             return self._triangle(rows)
         return self._rectangle(rows, columns)
@@ -181,7 +229,7 @@ class Distances:
     def _triangle(self, rows: slice) -> Tensor:
         """Compute a tile on the diagonal, ``[B, n, n]``, and the lengths of its points."""
         count = rows.stop - rows.start
-        tile = self._lengths.new_zeros(self._x.shape[0], count, count)
+        tile = self._room(count, count)
         step = min(max(count // 512 * 64, _PANEL[0]), _PANEL[1])
         panels = [(i, min(i + step, count)) for i in range(0, count, step)]
         parts, room, factors = self._plan(count)
@@ -190,7 +238,8 @@ class Distances:
                 a, b = factors(self._coordinates(entries, rows, part, room))
                 for start, stop in panels:
                     lower = tile[entries, start:, start:stop]
-                    self._multiply(a[:, start:], b[:, start:stop], lower)
+                    first = part.start == 0
+                    self._multiply(a[:, start:], b[:, start:stop], lower, first)
         if not self._reduced:  # lengths first: both halves are rounded alike
             self._lengths[:, rows] = tile.diagonal(0, 1, 2) / -2
         for start, stop in panels:
@@ -204,26 +253,48 @@ class Distances:
             tile[:, start:stop, stop:] = tile[:, stop:, start:stop].mT
         return tile
 
+    def _square(self) -> Tensor:
+        """Compute all distances as numpy can: half of the products and a copy of it."""
+        every = slice(0, self._x.shape[1])
+        tile = self._room(every.stop, every.stop)
+        parts, room, _ = self._plan(every.stop)
+        with one_thread_for_numpy:
+            for entries, part in parts:
+                values = self._coordinates(entries, every, part, room)
+                add_products(values, tile[entries], part.start == 0)
+        self._lengths = tile.diagonal(0, 1, 2).clone()
+        # the sum of lengths first, so that both halves are rounded alike
+        squared = self._lengths[:, :, None] + self._lengths[:, None]
+        return torch.sub(squared, tile, alpha=2, out=squared).clamp_(min=0)
+
     def _rectangle(self, rows: slice | Tensor, columns: slice | Tensor) -> Tensor:
         """Compute any tile of one entry, shape ``[1, n, m]``."""
-        num_entries = self._x.shape[0]
         shape = self._lengths[:, rows].shape[1], self._lengths[:, columns].shape[1]
-        tile = self._lengths.new_zeros(num_entries, *shape)
+        tile = self._room(*shape)
         parts, room, factors = self._plan(max(shape))
         _, other_room, other_factors = self._plan(max(shape))
         with products_of(self._x, self._precision):
             for entries, part in parts:
                 a, _ = factors(self._coordinates(entries, rows, part, room))
                 b = self._coordinates(entries, columns, part, other_room)
-                self._multiply(a, other_factors(b)[1], tile[entries])
+                first = part.start == 0
+                self._multiply(a, other_factors(b)[1], tile[entries], first)
         return self._add_lengths(tile, rows, columns)
 
-    def _multiply(self, left: Tensor, right: Tensor, tile: Tensor) -> None:
-        """Add ``-2 a b``, or if reduced the squared distances, of a part of the width."""
+    def _room(self, num_rows: int, num_columns: int) -> Tensor:
+        """Make room for a tile: of zeros if all parts of the width are added to it."""
+        make = self._lengths.new_zeros if self._reduced else self._lengths.new_empty
+        return make(self._x.shape[0], num_rows, num_columns)
+
+    def _multiply(self, left: Tensor, right: Tensor, tile: Tensor, first: bool) -> None:
+        """Add ``-2 a b``, or if reduced the squared distances, of a part of the width.
+
+        The first part of products takes the place of what is in the tile.
+        """
         if self._reduced:
             multiply_distances(left, right, tile)
         else:
-            tile.baddbmm_(left, right.mT, alpha=-2)
+            tile.baddbmm_(left, right.mT, beta=0 if first else 1, alpha=-2)
 
     def _add_lengths(
         self, tile: Tensor, rows: slice | Tensor, columns: slice | Tensor
@@ -266,7 +337,7 @@ class Distances:
     ) -> Tensor:
         """Put some coordinates of some points into ``room``: shifted, 0 if masked."""
         values = self._x[entries, points, part]
-        if self._shift is None:
+        if self._shift is None or not any(self._shifted[entries]):
             values = values.to(self._dtype)
         else:
             wide = torch.promote_types(self._x.dtype, self._dtype)
@@ -283,6 +354,8 @@ class Distances:
 def entries_at_once(x: Tensor) -> int:
     """Say how many entries of ``x``, shape ``[B, N, C]``, to cluster at once."""
     by_tile = TILE // x.shape[1] ** 2
+    if x.device.type != "cpu":
+        return max(1, by_tile)
     return max(1, min(by_tile, _ENTRIES // max(1, x.shape[1] * x.shape[2])))
 
 
@@ -325,6 +398,17 @@ def _least(tile: Tensor, k: int, dim: int) -> tuple[Tensor, Tensor]:
         least, place = some.flatten(dim, dim + 1).topk(k, dim=dim, largest=False)
         index = place // k * num_groups + groups.gather(dim, place % k)
     return (least.mT, index.mT) if dim == 1 else (least, index)
+
+
+def _least_values(tile: Tensor, k: int) -> Tensor:
+    """Return the ``k`` least numbers of each row, rising, shape ``[B, n, k]``.
+
+    On a processor numpy sorts whole rows in a third of the time that torch takes to find
+    the least and their indices.
+    """
+    if tile.device.type != "cpu":
+        return tile.topk(k, dim=2, largest=False).values
+    return torch.from_numpy(np.sort(tile.numpy(), axis=2)[..., :k])
 
 
 def _shift(x: Tensor, valid: Tensor) -> Tensor | None:

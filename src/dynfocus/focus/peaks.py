@@ -20,10 +20,17 @@ def by_density(log_density: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_density_of(nearest: Nearest, weight: Tensor, num_neighbors: int) -> Tensor:
-    """Return minus the mean squared distance to the nearest points (Eq. 1)."""
+    """Return minus the mean squared distance to the nearest points (Eq. 1).
+
+    Without their indices each of them counts once.
+    """
     squared = made_ties(nearest.squared)  # [B, N, k]
     count = weight.sum(1).clamp(min=1, max=num_neighbors)[:, None]  # [B, 1]
-    weights = weight.gather(1, nearest.indices.flatten(1)).view_as(nearest.indices)
+    if nearest.indices is None:
+        weights = torch.ones_like(squared, dtype=weight.dtype)
+    else:
+        index = nearest.indices
+        weights = weight.gather(1, index.flatten(1)).view_as(index)
     before = weights.cumsum(2) - weights
     weights = (count[..., None] - before).clamp(min=0).minimum(weights)
     return -(squared.where(weights > 0, 0) * weights).sum(2) / count
@@ -43,6 +50,9 @@ def squared_to_denser(
     others, the peaks of the density, look through all points denser than they are. To a
     point those are denser whose rank is below its limit, which is its own rank.
     """
+    if nearest.indices is None:
+        squared = distances.to_lower_rank(rank, nearest.largest)
+        return made_ties(squared.where(limit > 0, nearest.largest[:, None]))
     rank_near = rank.gather(1, nearest.indices.flatten(1)).view_as(nearest.indices)
     denser = (rank_near < limit[..., None]) & nearest.squared.isfinite()
     squared = nearest.squared.where(denser, torch.inf).amin(2)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,6 +91,23 @@ def multiply_distances(left: Tensor, right: Tensor, total: Tensor) -> None:
     """Add the products of factors to ``total``, shape ``[B, n, m]``."""
     for a, b, sums in zip(left, right, total, strict=True):
         sums += a @ b.T  # one by one: batched products are slower
+
+
+def add_products(points: Tensor, total: Tensor, first: bool) -> None:
+    """Add the products of points with each other to ``total``, on a processor.
+
+    numpy asks BLAS for one half of them and copies the other, which torch cannot.
+
+    Args:
+        points: Coordinates, shape ``[B, N, W]``.
+        total: Sums of products, shape ``[B, N, N]``.
+        first: Whether the products take the place of what is in ``total``.
+    """
+    values, sums = points.numpy(), total.numpy()
+    if first:
+        np.matmul(values, values.transpose(0, 2, 1), out=sums)
+    else:
+        sums += np.matmul(values, values.transpose(0, 2, 1))
 
 
 def _squared_lengths(x: Tensor) -> Tensor:

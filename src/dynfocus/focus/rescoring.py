@@ -54,22 +54,22 @@ def rescore(
     counted = weight > 0
     if not bool(counted.any()):
         return reduced
+    if nearest.indices is None:
+        raise ValueError("nearest has no indices; ask for them to measure again")
     chosen = _possible_centers(distances, nearest, counted, reduced, num_clusters)
     log_density = reduced[0]
-    near = Nearest(
-        _rows(nearest.squared, chosen), _rows(nearest.indices, chosen), nearest.largest
-    )
-    squared = _measured(x, chosen, near.indices, near.squared)
+    index = _rows(nearest.indices, chosen)
+    squared = _measured(x, chosen, index, _rows(nearest.squared, chosen))
     squared, place = squared.sort(dim=2)
-    near = near._replace(squared=squared, indices=near.indices.gather(2, place))
+    near = Nearest(squared, index.gather(2, place), nearest.largest)
     better = log_density_of(near, weight, num_neighbors)
     better = better.where(counted.gather(1, chosen), -torch.inf)
     log_density = log_density.scatter(1, chosen, better)
     order, rank = by_density(log_density)
     far = reduced[1]
     for part in torch.split(chosen, distances.edge, dim=1):
-        found = _nearest_denser(distances, part, order, rank)
-        squared = _measured(x, part, found.indices, found.squared).amin(2)
+        reduced_far, index = _nearest_denser(distances, part, order, rank)
+        squared = _measured(x, part, index, reduced_far).amin(2)
         squared = squared.where(rank.gather(1, part) > 0, nearest.largest[:, None])
         far = far.scatter(1, part, made_ties(squared))
     return log_density, far
@@ -115,8 +115,12 @@ def _possible_centers(
 
 def _nearest_denser(
     distances: Distances, chosen: Tensor, order: Tensor, rank: Tensor
-) -> Nearest:
-    """Find a few of the nearest denser points, infinitely far where there are none."""
+) -> tuple[Tensor, Tensor]:
+    """Find a few of the nearest denser points, infinitely far where there are none.
+
+    Returns:
+        Squared distances to them and their indices, shape ``[B, n, k]`` both.
+    """
     own = rank.gather(1, chosen)[..., None]
     denser_points = order[:, : max(1, int(own.max()))]
     squared, indices = [], []
@@ -127,8 +131,7 @@ def _nearest_denser(
         least, place = between.topk(few, dim=2, largest=False)
         squared.append(least)
         indices.append(points[:, None].expand_as(between).gather(2, place))
-    found, index = torch.cat(squared, dim=2), torch.cat(indices, dim=2)
-    return Nearest(found, index, found.amax((1, 2)))
+    return torch.cat(squared, dim=2), torch.cat(indices, dim=2)
 
 
 def _measured(x: Tensor, rows: Tensor, columns: Tensor, reduced: Tensor) -> Tensor:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from dynfocus.focus.centroids import cluster_points
 from dynfocus.focus.clustering import merge_clusters
 from dynfocus.focus.settings import FocusSettings
+from dynfocus.focus.threads import map_parts
 
-_COORDINATES = 1 << 23
-"""Coordinates of the frames clustered at once: 32 MiB in single precision."""
+_COORDINATES = 3 << 23
+"""Coordinates of the frames that are clustered together, 96 MiB in single precision."""
 
 
 class SpatialPrototypes(nn.Module):
@@ -53,28 +54,29 @@ class SpatialPrototypes(nn.Module):
             Spatial prototypes, shape ``[F, M, D]``.
         """
         num_frames = max(1, _COORDINATES // max(1, patches[:1].numel()))
-        first = self._prototypes(patches[:num_frames])
-        if len(patches) <= num_frames:
-            return first
-        prototypes = first.new_empty(len(patches), *first.shape[1:])
-        prototypes[:num_frames] = first
-        for start in range(num_frames, len(patches), num_frames):
-            part = slice(start, start + num_frames)
-            prototypes[part] = self._prototypes(patches[part])
+        size = sum(self.settings.num_spatial_prototypes)
+        prototypes = patches.new_empty(len(patches), size, patches.shape[2])
+        start = 0
+        for tokens in map_parts(self._prototypes, patches, num_frames):
+            stop, row = start + len(tokens[0]), 0
+            for layer in tokens:
+                prototypes[start:stop, row : row + layer.shape[1]] = layer
+                row += layer.shape[1]
+            start = stop
         return prototypes
 
-    def _prototypes(self, patches: Tensor) -> Tensor:
-        """Cluster the patches of a few frames."""
+    def _prototypes(self, patches: Tensor) -> list[Tensor]:
+        """Cluster the patches of a few frames, and give parts of their prototypes."""
         sizes = self.settings.num_spatial_prototypes
         layers, assignments = self._cluster(patches)
-        prototypes = torch.cat(layers, dim=1)
         if self.gate is None:
-            return prototypes
+            return layers
+        prototypes = torch.cat(layers, dim=1)
         weights = self.gate(layers[-1].mean(2)).softmax(1)  # [F, M_last]
         ancestors = _ancestors(assignments, sizes)
         scaled = prototypes * weights.gather(1, ancestors[-1])[..., None]
         order = _group_order(ancestors, sizes)
-        return scaled.gather(1, order[..., None].expand_as(scaled))
+        return [scaled.gather(1, order[..., None].expand_as(scaled))]
 
     @torch.no_grad()
     def assignments(self, patches: Tensor) -> Tensor:
