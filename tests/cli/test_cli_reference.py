@@ -6,6 +6,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from dynfocus.cli.application import app
+from dynfocus.cli.reference import main as write_reference
 from dynfocus.cli.reference import make_reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -32,3 +33,10 @@ def parse(words: list[str]) -> None:
     while commands := getattr(command, "commands", None):
         command, name, words = commands[words[0]], words[0], words[1:]
     command.make_context(name, words).close()
+
+
+def test_the_page_goes_to_the_file_that_is_named(tmp_path, capsys):
+    write_reference([str(tmp_path / "cli.md")])
+    assert (tmp_path / "cli.md").read_text(encoding="utf-8") == make_reference()
+    write_reference([])
+    assert capsys.readouterr().out == make_reference()

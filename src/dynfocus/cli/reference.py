@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import sys
 from collections.abc import Iterator
@@ -83,9 +84,17 @@ def _commands(epilog: str) -> list[str]:
     return [f"$ {line}" for line in lines if line and line not in ("\b", "Examples:")]
 
 
-if __name__ == "__main__":
+def main(arguments: list[str] | None = None) -> None:
+    """Write the reference to a file, or print it."""
+    parser = argparse.ArgumentParser(description="Describe every command in Markdown.")
+    parser.add_argument("file", type=Path, nargs="?", help="File; printed without it.")
+    file = parser.parse_args(arguments).file
     text = make_reference()
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(text, encoding="utf-8")
-    else:
+    if file is None:
         sys.stdout.write(text)
+    else:
+        file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
