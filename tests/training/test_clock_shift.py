@@ -7,30 +7,76 @@ import pytest
 import torch
 
 from dynfocus.index import VideoFeatures
-from dynfocus.training.clock_shift import draw_shift, shift_video, shift_words
+from dynfocus.training.clock_shift import (
+    ClockShift,
+    draw_shift,
+    shift_video,
+    shift_words,
+    times_in,
+)
 from dynfocus.training.dataset import ConversationDataset, Layout
 
 ANSWER = "from 00:57 to 01:02"
 
 
+def times(last: float) -> np.ndarray:
+    return np.append(np.arange(0.0, last, 1.0), last)
+
+
+def later(seconds: int) -> ClockShift:
+    return ClockShift((0.0,), (seconds,))
+
+
 def test_half_of_the_videos_move_and_none_beyond_the_limit():
     rng = np.random.default_rng(0)
-    shifts = [draw_shift(59.5, 3600, rng) for _ in range(400)]
-    assert 160 < shifts.count(0) < 240
-    assert max(shifts) > 3300
-    assert max(shifts) + 60 < 3600
+    shifts = [draw_shift(times(59.5), 3600, rng) for _ in range(400)]
+    seconds = [sum(shift.ahead) for shift in shifts]
+    assert 160 < seconds.count(0) < 240
+    assert max(seconds) > 3300
+    assert max(seconds) + 60 < 3600
+    assert all(len(shift.starts) < 2 for shift in shifts)
 
 
 @pytest.mark.parametrize("last", [3599.0, 3600.0, 5000.0])
 def test_a_video_without_room_stays(last):
     rng = np.random.default_rng(0)
-    assert {draw_shift(last, 3600, rng) for _ in range(20)} == {0}
+    assert {draw_shift(times(last), 3600, rng).starts for _ in range(20)} == {()}
+
+
+def test_a_clock_jumps_between_frames_but_not_within_a_stretch():
+    rng = np.random.default_rng(0)
+    frames = times(40.0)
+    whole = [(10, 14), (30, 31)]
+    shifts = [
+        draw_shift(frames, 3600, rng, most_gaps=6, whole=whole) for _ in range(300)
+    ]
+    moved = [shift for shift in shifts if shift.starts]
+    counts = {len(shift.starts) for shift in moved}
+    assert counts == set(range(1, 8))
+    gaps = {start for shift in moved for start in shift.starts[1:]}
+    assert gaps == set(range(1, 41)) - set(range(10, 16)) - set(range(30, 33))
+    for shift in moved:
+        shown = frames + shift.at(frames)
+        assert np.all(np.diff(shown) >= 1)
+        assert shown[-1] < 3600
+        for first, last in whole:
+            assert len(set(shift.at(np.arange(first, last + 1.0)))) == 1
+
+
+def test_a_clock_cannot_jump_in_more_places_than_there_are():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        shift = draw_shift(times(3.0), 3600, rng, most_gaps=9, whole=[(0, 9)])
+        assert len(shift.starts) < 2
 
 
 def test_all_times_of_a_text_move_and_nothing_else_does():
-    assert shift_words(ANSWER, 3725) == "from 63:02 to 63:07"
+    assert shift_words(ANSWER, later(3725)) == "from 63:02 to 63:07"
     for same in ("the red star", "12 of 30", "1:30", "from 123:45", "12:75"):
-        assert shift_words(same, 60) == same
+        assert shift_words(same, later(60)) == same
+    jumps = ClockShift((0.0, 58.0), (10, 600))
+    assert shift_words(ANSWER, jumps) == "from 01:07 to 11:02"
+    assert times_in(ANSWER) == [57, 62]
 
 
 def test_a_video_keeps_everything_but_its_times():
@@ -39,8 +85,9 @@ def test_a_video_keeps_everything_but_its_times():
         spatial=torch.randn(3, 2, 4),
         pts_seconds=torch.tensor([0.0, 1.0, 2.0]).double(),
     )
-    moved = shift_video(video, 600)
-    assert moved.pts_seconds.tolist() == [600.0, 601.0, 602.0]
+    moved = shift_video(video, ClockShift((0.0, 2.0), (600, 660)))
+    assert moved.pts_seconds.tolist() == [600.0, 601.0, 662.0]
+    assert moved.pts_seconds.dtype == torch.float64
     assert moved.pooled is video.pooled
     assert video.pts_seconds.tolist() == [0.0, 1.0, 2.0]
 
@@ -79,7 +126,7 @@ def test_a_sample_says_the_time_that_its_frames_have(dataset):
     moved = 0
     for number in range(40):
         seconds = int(shifted[number]["shown"].pts_seconds[0])
-        expected = shift_words(ANSWER, seconds).replace(" ", "")
+        expected = shift_words(ANSWER, later(seconds)).replace(" ", "")
         assert answer_of(shifted, number) == expected
         assert torch.equal(
             shifted[number]["shown"].pts_seconds,
@@ -97,6 +144,20 @@ def test_a_sample_begins_at_the_same_time_every_time(dataset):
         assert torch.equal(first.pts_seconds, again.pts_seconds)
 
 
+def test_a_sample_says_the_time_that_the_asked_frames_have(dataset):
+    made = dataset(shifted_seconds=3600, shifted_gaps=3)
+    jumps = 0
+    for number in range(40):
+        shown = made[number]["shown"].pts_seconds
+        ahead = shown - torch.arange(4) * 20
+        # from 00:57 to 01:02: behind the frame at 40 s, and within no gap
+        asked = shift_words(ANSWER, later(int(ahead[2]))).replace(" ", "")
+        after = shift_words(ANSWER, later(int(ahead[3]))).replace(" ", "")
+        assert answer_of(made, number) in (asked, after)
+        jumps += len(set(ahead.tolist())) > 1
+    assert 5 < jumps < 25
+
+
 def test_pictures_have_no_clock_to_shift(dataset):
     made = dataset(kind="image", shifted_seconds=3600)
     assert {int(made[n]["shown"].pts_seconds[0]) for n in range(40)} == {0}
@@ -112,3 +173,16 @@ def test_pictures_have_no_clock_to_shift(dataset):
 def test_wrong_limits_are_refused(seconds, message):
     with pytest.raises(ValueError, match=message):
         Layout(shifted_seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ({"shifted_gaps": 3}, "data.shifted_gaps needs data.shifted_seconds"),
+        ({"shifted_seconds": 60, "shifted_gaps": -1}, "0 or more, got -1"),
+        ({"shifted_seconds": 60, "shifted_gaps": 1.5}, "0 or more, got 1.5"),
+    ],
+)
+def test_wrong_gaps_are_refused(layout, message):
+    with pytest.raises(ValueError, match=message):
+        Layout(**layout)

@@ -23,6 +23,7 @@ from dynfocus.training.clock_shift import (
     draw_shift,
     shift_video,
     shift_words,
+    times_in,
 )
 from dynfocus.training.conversation import (
     IGNORED,
@@ -71,6 +72,9 @@ class Layout:
     """Half of the videos begin later on the clock, so that they end before this second,
     and the times in their words, written ``mm:ss``, move along: short videos teach the
     late times of long ones."""
+    shifted_gaps: int = 0
+    """In those videos the clock jumps ahead in at most so many places, never between two
+    times of one text: what is far apart in long videos is so in short ones."""
     seed: int = 0
     """Decides where later turns show the video, and what is spread and shifted."""
 
@@ -93,6 +97,16 @@ class Layout:
             raise ValueError(
                 f"data.shifted_seconds must be at most {LAST_SECOND}, the last that mm:ss "
                 f"can write, got {self.shifted_seconds}"
+            )
+        gaps = self.shifted_gaps
+        if not isinstance(gaps, int) or isinstance(gaps, bool) or gaps < 0:
+            raise ValueError(
+                f"data.shifted_gaps must be a whole number, 0 or more, got {gaps!r}"
+            )
+        if gaps and self.shifted_seconds is None:
+            raise ValueError(
+                "data.shifted_gaps needs data.shifted_seconds, the second before which "
+                "shifted videos end; set it too"
             )
         if self.spread_positions is not None and self.packed_tokens is not None:
             raise ValueError(
@@ -236,15 +250,21 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         limit = self.layout.shifted_seconds
         if limit is None:
             return shown, turns
-        rng = np.random.default_rng([71, self.layout.seed, number])
-        seconds = draw_shift(float(shown.pts_seconds[-1]), limit, rng)
-        if seconds == 0:
+        named = [times_in(text) for turn in turns for text in turn]
+        shift = draw_shift(
+            shown.pts_seconds.numpy(),
+            limit,
+            np.random.default_rng([71, self.layout.seed, number]),
+            most_gaps=self.layout.shifted_gaps,
+            whole=[(min(times), max(times)) for times in named if times],
+        )
+        if not shift.starts:
             return shown, turns
         moved = [
-            (shift_words(question, seconds), shift_words(answer, seconds))
+            (shift_words(question, shift), shift_words(answer, shift))
             for question, answer in turns
         ]
-        return shift_video(shown, seconds), moved
+        return shift_video(shown, shift), moved
 
     def _place(self, encoded: dict[str, Any], number: int) -> dict[str, Any]:
         limit = self.layout.spread_positions
