@@ -91,8 +91,7 @@ class Distances:
         self._reduced = precision == "bfloat16" and multiplies_bfloat16(x.device)
         self._x = x
         self._few = x.shape[1] <= min(_FEW, math.isqrt(TILE // max(1, x.shape[0])))
-        on_one_thread = x.device.type == "cpu" and torch.get_num_threads() == 1
-        self._symmetric = self._few and on_one_thread and not self._reduced
+        self._symmetric = self._few and x.device.type == "cpu" and not self._reduced
         self._masked = None if bool(valid.all()) else ~valid
         self._shift = _shift(x, valid)
         shifted = () if self._shift is None else self._shift.any(2).flatten().tolist()
