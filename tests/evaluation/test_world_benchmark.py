@@ -27,6 +27,7 @@ class Oracle:
     def __init__(self) -> None:
         self.videos: list[str] = []
         self.truths: dict[str, str] = {}
+        self.model = torch.nn.Linear(2, 2)
 
     def index(self, path, *, fps):
         self.videos.append(path.name)
@@ -95,6 +96,9 @@ def test_answers_of_another_run_are_refused(oracle, tmp_path):
     run_world_benchmark(oracle, PLAN, path)
     with pytest.raises(ValueError, match="belongs to a run with other settings"):
         run_world_benchmark(oracle, replace(PLAN, seed=5), path)
+    oracle.model.weight.data[0] += 1  # trained further under the same name
+    with pytest.raises(ValueError, match="with other settings or another model"):
+        run_world_benchmark(oracle, PLAN, path)
     path.write_text("nonsense\n")
     with pytest.raises(ValueError, match="is not an answers file of this benchmark"):
         run_world_benchmark(oracle, PLAN, path)

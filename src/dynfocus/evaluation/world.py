@@ -19,6 +19,7 @@ import torch
 from dynfocus.evaluation.scoring import chance, is_right
 from dynfocus.models.answering import FocusedModel
 from dynfocus.models.dynfocus.frames import uniform_indices
+from dynfocus.models.fingerprint import fingerprint_parameters
 from dynfocus.provenance import describe_hardware
 from dynfocus.world import KINDS, WorldQuestion, make_video
 from dynfocus.world.dataset import draw_duration
@@ -73,7 +74,8 @@ def run_world_benchmark(
     """
     path = Path(answers)
     path.parent.mkdir(parents=True, exist_ok=True)
-    stamp = {"model": model.name, **asdict(benchmark)}
+    weights = fingerprint_parameters(model.model.named_parameters())
+    stamp = {"model": model.name, "weights": weights, **asdict(benchmark)}
     records = earlier_records(path, stamp)
     done = {record["seed"] for record in records}
     if not path.exists():
@@ -104,7 +106,8 @@ def earlier_records(path: Path, stamp: dict[str, Any]) -> list[dict[str, Any]]:
         ) from error
     if found != json.loads(json.dumps(stamp)):
         raise ValueError(
-            f"{path} belongs to a run with other settings; delete it or name another"
+            f"{path} belongs to a run with other settings or another model; delete it or "
+            "name another"
         )
     return records
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ _QUESTION_INDEPENDENT = (
     "spatial_merge",
     "spatial_gate",
 )
+_NUM_SAMPLED = 4096
 _WITHOUT_INFLUENCE = ("transformers_version", "_name_or_path", "architectures", "dtype")
 
 
@@ -86,6 +88,23 @@ class ModelFingerprint:
         digest_weights(digest, model.vision_tower)
         digest_weights(digest, model.spatial_prototypes)
         return digest.hexdigest()[:32]
+
+
+def fingerprint_parameters(named: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Hash parameters by a sample of each, which takes a moment at any size.
+
+    Names, shapes and precisions count, and of each tensor up to 4096 values spread over
+    it from its first on. Other training is always seen; that single values were changed
+    by hand may not be. Of weights that are spread to a disk the values are not seen.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in named:
+        values = parameter.detach().flatten()
+        values = values[:: max(1, -(-len(values) // _NUM_SAMPLED))].contiguous()
+        digest.update(f"{name} {tuple(parameter.shape)} {values.dtype}".encode())
+        if not values.is_meta:
+            digest.update(values.cpu().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _state_of(weight: torch.Tensor) -> tuple[int, int]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
+from dynfocus.models.fingerprint import fingerprint_parameters
+
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "learned.safetensors"
 _MARK = "whole.json"
-_NUM_SAMPLED = 4096
 
 
 def save_learned(model: nn.Module, folder: Path) -> None:
@@ -51,20 +50,12 @@ def load_learned(model: nn.Module, folder: Path) -> None:
 
 
 def fingerprint_frozen(model: nn.Module) -> str:
-    """Hash what does not learn, which a checkpoint leaves to where the run starts.
-
-    Names, shapes and precisions count, and of each tensor up to 4096 values spread over
-    it from its first on; so it takes a moment at any size. Other training is always
-    seen; that single values were changed by hand may not be.
-    """
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            values = parameter.detach().flatten()
-            values = values[:: max(1, -(-len(values) // _NUM_SAMPLED))].contiguous()
-            digest.update(f"{name} {tuple(parameter.shape)} {values.dtype}".encode())
-            digest.update(values.cpu().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    """Hash what does not learn, which a checkpoint leaves to where the run starts."""
+    return fingerprint_parameters(
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad
+    )
 
 
 def mark_whole(folder: Path, num_processes: int, frozen: str) -> None:
