@@ -94,6 +94,18 @@ def test_a_forked_process_makes_its_own_workers() -> None:
     assert child.exitcode == 0
 
 
+def test_numpy_has_one_thread_in_workers() -> None:
+    def count(part: Tensor) -> set[int]:
+        with one_thread_for_numpy:
+            infos = one_thread_for_numpy._controller.info()
+        return {info["num_threads"] for info in infos if info["user_api"] == "blas"}
+
+    with one_thread_for_numpy:  # whoever asked for it first
+        pass
+    with torch.no_grad():
+        assert list(map_parts(count, torch.arange(4), most=2)) == [{1}, {1}]
+
+
 def test_numpy_has_one_thread_until_the_last_one_leaves() -> None:
     def count() -> set[int]:
         infos = one_thread_for_numpy._controller.info()

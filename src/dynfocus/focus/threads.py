@@ -48,7 +48,8 @@ def map_parts(
             return work(part)
 
     try:
-        yield from _workers(num_threads).map(alone, parts)
+        with one_thread_for_numpy:  # here: threadpoolctl lets only one thread decide
+            yield from _workers(num_threads).map(alone, parts)
     finally:
         torch.set_num_threads(num_threads)  # workers change a part of it for all
 
