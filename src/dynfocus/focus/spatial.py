@@ -12,8 +12,8 @@ from dynfocus.focus.clustering import merge_clusters
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.threads import map_parts
 
-_COORDINATES = 3 << 23
-"""Coordinates of the frames that are clustered together, 96 MiB in single precision."""
+_COORDINATES = 1 << 24
+"""Coordinates of the frames that are clustered together, 64 MiB in single precision."""
 
 
 class SpatialPrototypes(nn.Module):
