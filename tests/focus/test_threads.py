@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dynfocus.focus.threads import map_parts, one_thread_for_numpy
+from dynfocus.focus.threads import _workers, map_parts, one_thread_for_numpy
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,14 @@ def test_parts_are_worked_on_in_one_thread_each_and_come_in_order() -> None:
     assert all(name.startswith("dynfocus-focus") for _, name, _ in found)
     assert {threads for _, _, threads in found} == {1}
     assert torch.get_num_threads() == 2
+
+
+def test_workers_that_did_nothing_before_have_one_thread_too() -> None:
+    _workers.cache_clear()
+    with torch.no_grad():
+        list(map_parts(len, torch.arange(4), most=2))
+        found = list(map_parts(note, torch.arange(4), most=2))
+    assert [threads for _, _, threads in found] == [1, 1]
 
 
 def test_a_small_batch_is_shared_among_all_threads() -> None:

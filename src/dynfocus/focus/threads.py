@@ -60,9 +60,15 @@ def _workers(num_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(
         num_threads,
         "dynfocus-focus",
-        initializer=torch.set_num_threads,
-        initargs=(1,),
+        initializer=_use_one_thread,
     )
+
+
+def _use_one_thread() -> None:
+    # the first look at its threads gives a new one the number of the whole process,
+    # which must not come after its own was set
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 class _OneThreadForNumpy:
