@@ -472,20 +472,25 @@ def test_what_the_recipes_make_answers_questions(nano_runs, tmp_path):
 
 
 def test_each_nano_stage_keeps_the_vision_tower_of_the_first(nano_runs):
-    towers = []
-    for run in nano_runs.values():
+    towers, rounded = [], []
+    for recipe, run in nano_runs.items():
         if (run / "model").is_dir():
             model = stages.DynFocusForConditionalGeneration.from_pretrained(
                 run / "model"
             )
-            towers.append(model.vision_tower.state_dict())
+            # these come from a mean, which is written in half precision
+            of_mean = recipe in ("nano-stage22", "nano-stage23")
+            kept = rounded if of_mean else towers
+            kept.append(model.vision_tower.state_dict())
     tower = InstructBlipVisionModel.from_pretrained(
         nano_runs["nano-vision"] / "vision_tower"
     )
     for other in towers:
         for name, tensor in tower.state_dict().items():
-            # but for the rounding of a mean, which is written in half precision
-            assert torch.equal(other[name].half(), tensor.half()), name
+            assert torch.equal(other[name], tensor), name
+    for other in rounded:
+        for name, tensor in tower.state_dict().items():
+            assert torch.equal(other[name], tensor.half().float()), name
 
 
 def test_checkpointing_is_a_matter_of_memory_alone(stage_recipe, tmp_path):
