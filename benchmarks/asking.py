@@ -30,14 +30,13 @@ from asking_page import write_page
 from reading_clips import make_clip, repeat_clip
 
 import dynfocus
-from dynfocus.focus import FocusSettings, TimePrototypes
+from dynfocus.focus import FocusSettings, TimePrototypes, VideoFeatures
 from dynfocus.index import (
     EntryFacts,
     EntryKey,
     IndexLayout,
     IndexStore,
     Sampling,
-    VideoFeatures,
     pack_features,
     unpack_features,
 )

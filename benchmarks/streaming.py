@@ -20,7 +20,7 @@ import torch
 
 import dynfocus
 from dynfocus.evaluation import is_right
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import VideoFeatures
 from dynfocus.models import FocusedModel
 from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.models.frame_memory import FrameMemory

@@ -31,7 +31,7 @@ def test_importing_the_package_imports_nothing_heavy():
         "dynfocus.models",
         "dynfocus.models.dynfocus",
         "dynfocus.plugins",
-        "dynfocus.selection",
+        "dynfocus.methods",
         "dynfocus.video",
     ],
 )

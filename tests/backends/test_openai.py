@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dynfocus.backends import LAYOUTS, FrameSizes, Server, frame_request
-from dynfocus.selection import FrameSelection, select_frames
+from dynfocus.methods import FrameSelection, select_frames
 from phone_video import TIMES, number_of, write_phone_video
 from seen_request import read_request
 

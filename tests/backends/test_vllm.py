@@ -18,7 +18,8 @@ from dynfocus.backends import (
     VllmAnswerer,
     encode_embeds,
 )
-from dynfocus.models import FocusedModel, export_language_model
+from dynfocus.conversion import export_language_model
+from dynfocus.models import FocusedModel
 from dynfocus.world import make_video
 from served_language_model import ServedLanguageModel
 from stand_in_server import StandInServer

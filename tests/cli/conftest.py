@@ -16,7 +16,8 @@ import torch
 
 import dynfocus
 from dynfocus.cli import main
-from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import VideoIndex
 from dynfocus.models import Answer, FrameReport, PrototypeMap
 from dynfocus.video import VideoReader, VideoWriter
 

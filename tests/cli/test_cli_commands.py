@@ -241,7 +241,7 @@ def test_an_experiment_is_run_as_asked_and_written(run, monkeypatch, tmp_path):
         record |= {"evidence_seen": None, "fine_share": 0.0}
         return {arm.name: [record] for arm in arms}
 
-    monkeypatch.setattr("dynfocus.evaluation.experiment.run_arms", run_arms)
+    monkeypatch.setattr("dynfocus.evaluation.experiments.experiment.run_arms", run_arms)
     outcome = run(
         *("eval", "ablation", "fusion", "--steps", "8", "--num-seeds", "2"),
         *("--medium-videos", "0", "--short-videos", "3", "--out", "out", "--json"),

@@ -11,9 +11,12 @@ def test_kinds_shares_and_videos_reach_the_plan(run, monkeypatch, tmp_path):
         return page
 
     monkeypatch.setattr(
-        "dynfocus.evaluation.plugged.measure_plugged", lambda *_: [{"right": True}]
+        "dynfocus.evaluation.experiments.plugged.measure_plugged",
+        lambda *_: [{"right": True}],
     )
-    monkeypatch.setattr("dynfocus.evaluation.plugged_page.write_plugged", write)
+    monkeypatch.setattr(
+        "dynfocus.evaluation.experiments.plugged_page.write_plugged", write
+    )
     outcome = run(
         *("eval", "plugged", "HOST", "--kind", "order", "--kind", "needle"),
         *("--kind", "order", "--max-per-kind", "5", "--share", "0.2", "--share", "0.1"),

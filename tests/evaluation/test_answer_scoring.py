@@ -1,6 +1,6 @@
 import pytest
 
-from dynfocus.evaluation.scoring import chance, interval_iou, is_right, is_same_answer
+from dynfocus.evaluation.metrics import chance, interval_iou, is_right, is_same_answer
 from dynfocus.world import KINDS, WorldQuestion, make_questions, make_scene
 
 

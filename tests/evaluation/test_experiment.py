@@ -16,18 +16,23 @@ from transformers import (
 )
 
 from dynfocus.cli import evaluate as command
-from dynfocus.evaluation import experiment as module
-from dynfocus.evaluation.ablations import ABLATIONS, BASE, EXPERIMENTS, Experiment
-from dynfocus.evaluation.comparison import (
+from dynfocus.evaluation.experiments import experiment as module
+from dynfocus.evaluation.experiments.ablations import (
+    ABLATIONS,
+    BASE,
+    EXPERIMENTS,
+    Experiment,
+)
+from dynfocus.evaluation.experiments.comparison import (
     choose_frames,
     gains,
     recall_without_training,
     savings,
     selection_lines,
 )
-from dynfocus.evaluation.experiment import answer_question, run_arms
-from dynfocus.evaluation.plans import Arm, Lesson, Plan, TestSet
-from dynfocus.evaluation.tables import (
+from dynfocus.evaluation.experiments.experiment import answer_question, run_arms
+from dynfocus.evaluation.experiments.plans import Arm, Lesson, Plan, TestSet
+from dynfocus.evaluation.experiments.tables import (
     accuracy,
     agreement,
     evidence_recall,
@@ -38,7 +43,7 @@ from dynfocus.methods import VideoPatches
 from dynfocus.models.loading import load_parts
 from dynfocus.training.connectors import load_connected
 from dynfocus.training.dataset import ConversationDataset, Layout
-from dynfocus.training.language import train_tokenizer
+from dynfocus.training.nano.language import train_tokenizer
 from dynfocus.training.stages import assemble
 
 FOCUS = BASE | {"num_prototypes": 4, "num_noise_samples": 10}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dynfocus.evaluation.plans import Plan, make_plan
+from dynfocus.evaluation.experiments.plans import Plan, make_plan
 
 
 def test_long_videos_are_asked_with_budgets_alone():

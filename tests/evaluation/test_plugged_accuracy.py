@@ -7,16 +7,16 @@ import json
 import pytest
 import torch
 
-from dynfocus.evaluation.plans import TestSet
-from dynfocus.evaluation.plugged import (
+from dynfocus.conversion.hosts import save_host
+from dynfocus.evaluation.experiments.plans import TestSet
+from dynfocus.evaluation.experiments.plugged import (
     FULL,
     WAYS,
     PluggedPlan,
     measure_plugged,
     summarise_plugged,
 )
-from dynfocus.evaluation.plugged_page import write_plugged
-from dynfocus.methods.hosts import save_host
+from dynfocus.evaluation.experiments.plugged_page import write_plugged
 from dynfocus.models.loading import load_parts
 from dynfocus.training.connectors import load_connected
 

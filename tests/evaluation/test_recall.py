@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from dynfocus.evaluation.plans import TestSet
-from dynfocus.evaluation.recall import (
+from dynfocus.evaluation.experiments.plans import TestSet
+from dynfocus.evaluation.experiments.recall import (
     CLUSTERING,
     UNIFORM,
     RecallPlan,
@@ -15,7 +15,7 @@ from dynfocus.evaluation.recall import (
     measure_recall,
     summarise_recall,
 )
-from dynfocus.evaluation.recall_page import write_recall
+from dynfocus.evaluation.experiments.recall_page import write_recall
 
 
 def make_plan(folder, **changes):

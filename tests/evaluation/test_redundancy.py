@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import dynfocus
-from dynfocus.evaluation.redundancy import (
+from dynfocus.evaluation.experiments.redundancy import (
     DualFrameEncoder,
     FocusedEncoder,
     FrameQuestion,
@@ -23,7 +23,7 @@ from dynfocus.evaluation.redundancy import (
     repetition,
 )
 from dynfocus.focus import FocusSettings
-from dynfocus.selection import DualEncoder
+from dynfocus.methods import DualEncoder
 from dynfocus.video import SampledFrames, VideoWriter
 from dynfocus.world import make_video
 from tiny_clip import save_tiny_clip

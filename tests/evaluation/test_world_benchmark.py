@@ -12,7 +12,7 @@ from dynfocus.evaluation import (
     summarise,
     write_results,
 )
-from dynfocus.evaluation.world import PAIRS
+from dynfocus.evaluation.benchmarks.focusworld import PAIRS
 from dynfocus.models import Answer, FrameReport
 from dynfocus.world import make_questions, make_scene
 

@@ -8,14 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dynfocus.focus import TimePrototypes
-from dynfocus.index import (
-    VideoFeatures,
-    VideoIndex,
-    load_features,
-    save_features,
-    writing,
-)
+from dynfocus.focus import TimePrototypes, VideoFeatures
+from dynfocus.index import VideoIndex, load_features, save_features, writing
 
 
 def build_features(num_frames: int = 4, patches: bool = False) -> VideoFeatures:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dynfocus.focus import FocusSettings, TimePrototypes
+from dynfocus.focus import FocusSettings, TimePrototypes, VideoFeatures
 from dynfocus.focus.spatial import SpatialPrototypes
 from dynfocus.index import (
     EntryFacts,
@@ -16,7 +16,6 @@ from dynfocus.index import (
     IndexStore,
     Pictures,
     Sampling,
-    VideoFeatures,
     check_storage,
     pack_features,
     unpack_features,

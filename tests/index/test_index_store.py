@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dynfocus.focus import FocusSettings, TimePrototypes
+from dynfocus.focus import FocusSettings, TimePrototypes, VideoFeatures
 from dynfocus.index import (
     EntryFacts,
     EntryKey,
@@ -21,7 +21,6 @@ from dynfocus.index import (
     IndexStore,
     Sampling,
     UnusableEntryWarning,
-    VideoFeatures,
     default_folder,
     pack_features,
     writing,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dynfocus.evaluation.ablations import EXPERIMENTS
+from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
 from dynfocus.methods import (
     CONNECTORS,
     ConnectorSizes,

@@ -10,12 +10,12 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from dynfocus.models import export_language_model
+from dynfocus.conversion import export_language_model
+from dynfocus.conversion.exporting import serving_messages, serving_template
 from dynfocus.models.answering import FocusedModel
 from dynfocus.models.chat import Turn, build_conversation
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import CHAT_TEMPLATE, VICUNA_CHAT_TEMPLATE
-from dynfocus.models.exporting import serving_messages, serving_template
 from served_language_model import MARK, detect_format
 
 HISTORY = (Turn(" who is first ?", "a man"), Turn("one ?\n", "yes"))

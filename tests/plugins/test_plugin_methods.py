@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from dynfocus.focus import dpc_knn
+from dynfocus.methods.looking import look_at, look_for
+from dynfocus.methods.selectors.training_free import (
+    QuestionLook,
+    _ranks_within,
+    rank_steps,
+)
 from dynfocus.plugins import METHODS, HostVideo, TokenBudget
-from dynfocus.plugins.looking import look_at, look_for
-from dynfocus.plugins.methods import QuestionLook, _ranks_within, rank_steps
 
 
 def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostVideo:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import VideoIndex
 from dynfocus.models import Answer, FrameReport, PrototypeMap
 from dynfocus.report import UnwritableFileError, write_report
 from dynfocus.video import VideoReader

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import VideoIndex
 from dynfocus.models import FrameReport
 from dynfocus.report import (
     QuestionTimeline,

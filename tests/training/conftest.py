@@ -19,7 +19,7 @@ from transformers import (
 
 from dynfocus.models.loading import NANO
 from dynfocus.training import Recipe, load_recipe, run_recipe
-from dynfocus.training.language import train_tokenizer
+from dynfocus.training.nano.language import train_tokenizer
 from dynfocus.training.release import release
 from dynfocus.training.stages import assemble
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from dynfocus.index import VideoFeatures
-from dynfocus.training.clock_shift import (
+from dynfocus.focus import VideoFeatures
+from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.nano.clock_shift import (
     ClockShift,
     draw_shift,
     shift_video,
     shift_words,
     times_in,
 )
-from dynfocus.training.dataset import ConversationDataset, Layout
 
 ANSWER = "from 00:57 to 01:02"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import VideoFeatures
 from dynfocus.models.dynfocus import VideoInputs
 from dynfocus.training.conversation import (
     IGNORED,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
-from dynfocus.evaluation.experiment import answer_question
-from dynfocus.methods.hosts import save_host
+from dynfocus.conversion.hosts import save_host
+from dynfocus.evaluation.experiments.experiment import answer_question
 from dynfocus.models.chat import Turn
 from dynfocus.models.loading import load_parts
 from dynfocus.plugins import HostProcessor, plug

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from dynfocus.training import load_recipe
 from dynfocus.training.conversation import encode_conversation
-from dynfocus.training.language import (
+from dynfocus.training.nano.language import (
     FRAME_MARK,
     SPECIAL_TOKENS,
     LogDataset,

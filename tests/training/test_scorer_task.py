@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from dynfocus.models import siglip_tower
+from dynfocus.conversion import siglip_tower
+from dynfocus.methods import DualEncoder
 from dynfocus.models.loading import load_parts
-from dynfocus.selection import DualEncoder
 from dynfocus.training import load_recipe, run_recipe
-from dynfocus.training.scorer import (
+from dynfocus.training.nano.scorer import (
     EvidenceFrames,
     collate,
     make_scorer_job,

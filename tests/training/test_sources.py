@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynfocus.training.language import log_conversation
+from dynfocus.training.nano.language import log_conversation
 from dynfocus.training.sources import load_samples, world_addresses
 from dynfocus.world import make_questions
 from dynfocus.world.conversations import parse_address

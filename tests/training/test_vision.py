@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import InstructBlipVisionConfig, InstructBlipVisionModel
 
 from dynfocus.training import load_recipe
-from dynfocus.training.vision import (
+from dynfocus.training.nano.vision import (
     DenseVisionModel,
     SnapshotDataset,
     collate_snapshots,

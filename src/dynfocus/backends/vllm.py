@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from dynfocus.backends.client import ChatClient
-from dynfocus.index import VideoFeatures
+from dynfocus.conversion.exporting import EMBEDS_MARK, serving_messages
+from dynfocus.focus import VideoFeatures
 from dynfocus.models.answering import FocusedModel
 from dynfocus.models.answers import Answer
 from dynfocus.models.chat import Turn
-from dynfocus.models.exporting import EMBEDS_MARK, serving_messages
 from dynfocus.models.turns import PreparedTurn
 
 _NEVER = -100

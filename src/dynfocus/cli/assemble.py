@@ -114,11 +114,11 @@ def assemble(
     """
     import torch
 
+    from dynfocus import conversion
     from dynfocus.focus import FocusSettings
-    from dynfocus.models import assembling
 
-    assembling.check_folder(out)
-    choices = assembling.Choices(
+    conversion.check_folder(out)
+    choices = conversion.Choices(
         focus=getattr(FocusSettings, focus.value)(),
         text_side=text_side.value,
         question_tokenizer=question_tokenizer,
@@ -127,7 +127,7 @@ def assemble(
         dtype=getattr(torch, dtype.value),
         seed=seed,
     )
-    made = assembling.assemble(
+    made = conversion.assemble(
         vision_from,
         language_model,
         qformer_from=qformer_from,

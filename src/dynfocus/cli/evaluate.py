@@ -35,7 +35,7 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dynfocus.evaluation.plans import Plan
+    from dynfocus.evaluation.experiments.plans import Plan
 
 ABLATIONS = (
     "cones-rods",
@@ -49,7 +49,7 @@ ABLATIONS = (
     "preset",
     "selection",
 )
-"""The experiments of ``dynfocus.evaluation.ablations``, which is too heavy to import
+"""The experiments of ``dynfocus.evaluation.experiments.ablations``, which is too heavy to import
 for a help text."""
 
 
@@ -187,7 +187,7 @@ def methods(
     tokens pays for (long videos with budgets alone). What is done is kept, so a run that
     was stopped continues.
     """
-    from dynfocus.evaluation.plans import make_plan
+    from dynfocus.evaluation.experiments.plans import make_plan
 
     plan = make_plan(
         model,
@@ -229,7 +229,7 @@ def ablation(
         raise typer.BadParameter(
             f"NAME must be one of {', '.join(ABLATIONS)} or all, got {name!r}"
         )
-    from dynfocus.evaluation.plans import make_plan
+    from dynfocus.evaluation.experiments.plans import make_plan
 
     sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
     names = ABLATIONS if name == "all" else (name,)
@@ -271,9 +271,13 @@ def recall(
     """
     from transformers.utils import logging
 
-    from dynfocus.evaluation.plans import usual_sets
-    from dynfocus.evaluation.recall import RecallPlan, check_sources, measure_recall
-    from dynfocus.evaluation.recall_page import write_recall
+    from dynfocus.evaluation.experiments.plans import usual_sets
+    from dynfocus.evaluation.experiments.recall import (
+        RecallPlan,
+        check_sources,
+        measure_recall,
+    )
+    from dynfocus.evaluation.experiments.recall_page import write_recall
     from dynfocus.provenance import source_commit
 
     models = {model: model}
@@ -324,10 +328,10 @@ def _run_experiments(
 
 
 def _run_experiment(name: str, plan: Plan, out: Path, runs: Path) -> Path:
-    from dynfocus.evaluation.ablations import EXPERIMENTS
-    from dynfocus.evaluation.comparison import compare_systems
-    from dynfocus.evaluation.experiment import run_arms
-    from dynfocus.evaluation.tables import write_experiment
+    from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
+    from dynfocus.evaluation.experiments.comparison import compare_systems
+    from dynfocus.evaluation.experiments.experiment import run_arms
+    from dynfocus.evaluation.experiments.tables import write_experiment
     from dynfocus.provenance import source_commit
 
     experiment = EXPERIMENTS[name]

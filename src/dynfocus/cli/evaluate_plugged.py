@@ -76,9 +76,9 @@ def plugged(
     """
     from transformers.utils import logging
 
-    from dynfocus.evaluation.plans import usual_sets
-    from dynfocus.evaluation.plugged import PluggedPlan, measure_plugged
-    from dynfocus.evaluation.plugged_page import write_plugged
+    from dynfocus.evaluation.experiments.plans import usual_sets
+    from dynfocus.evaluation.experiments.plugged import PluggedPlan, measure_plugged
+    from dynfocus.evaluation.experiments.plugged_page import write_plugged
     from dynfocus.provenance import source_commit
 
     logging.set_verbosity_error()

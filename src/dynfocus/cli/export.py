@@ -38,7 +38,7 @@ def export_language_model(
     the prompt of the model token for token. Precision is the model's own by default.
     Prints the folder.
     """
-    from dynfocus.models import export_language_model as export
+    from dynfocus.conversion import export_language_model as export
     from dynfocus.models.loading import stored_dtype
 
     if dtype is not None:

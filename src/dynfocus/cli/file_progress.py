@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dynfocus.cli.console import plural, say
 
 if TYPE_CHECKING:
-    from dynfocus.models.bulk_indexing import FileOutcome, FileProgress
+    from dynfocus.bulk.indexing import FileOutcome, FileProgress
 
 
 class FileLines:

@@ -14,7 +14,7 @@ from dynfocus.cli.options import at_least_one, not_negative, positive
 
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest, Server
-    from dynfocus.selection import FrameScorer, FrameSelection
+    from dynfocus.methods import FrameScorer, FrameSelection
 
 
 class LayoutName(StrEnum):
@@ -123,7 +123,7 @@ class Choice:
 
 def choose(video: Path, question: str, choice: Choice) -> FrameSelection:
     """Choose frames, with a progress bar."""
-    from dynfocus.selection import select_frames
+    from dynfocus.methods import select_frames
     from dynfocus.video import VideoReader
 
     VideoReader(video)  # fails on a file that is no video before a model is loaded
@@ -179,7 +179,7 @@ def frame_documents(chosen: FrameSelection) -> list[dict[str, Any]]:
 
 def _load_scorer(name: str, video: Path) -> FrameScorer:
     from dynfocus.cli.ask import warn_if_meaningless
-    from dynfocus.selection import (
+    from dynfocus.methods import (
         DualEncoder,
         DualEncoderScorer,
         FocusedScorer,

@@ -31,7 +31,7 @@ from dynfocus.cli.options import Json, MaxNewTokens, Video, examples
 
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest
-    from dynfocus.selection import FrameSelection
+    from dynfocus.methods import FrameSelection
 
 Question = Annotated[
     str,

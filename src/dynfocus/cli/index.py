@@ -25,7 +25,7 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dynfocus.models.bulk_indexing import FileOutcome
+    from dynfocus.bulk.indexing import FileOutcome
 
 
 class StorageName(StrEnum):
@@ -149,7 +149,7 @@ class _Plan:
 def _index_all(
     files: Sequence[Path], plan: _Plan, folder: Path | None, workers: int, *, json: bool
 ) -> None:
-    from dynfocus.models.bulk_indexing import BulkSampling, index_files
+    from dynfocus.bulk.indexing import BulkSampling, index_files
 
     load = functools.partial(
         load_model,

@@ -11,7 +11,7 @@ from dynfocus.cli.console import load_model, print_json, progress_bar, say, warn
 from dynfocus.cli.options import Fps, Json, MaxFrames, examples
 
 if TYPE_CHECKING:
-    from dynfocus.evaluation.redundancy import (
+    from dynfocus.evaluation.experiments.redundancy import (
         FrameEncoder,
         FrameQuestion,
         VideoRedundancy,
@@ -81,7 +81,7 @@ def redundancy(
     These are the statistics of the paper's appendix A (Eq. 14, 15). The paper does not
     name its thresholds, so look at the histograms before you compare numbers.
     """
-    from dynfocus.evaluation.redundancy import (
+    from dynfocus.evaluation.experiments.redundancy import (
         draw_histograms,
         load_questions,
         measure_redundancy,
@@ -133,12 +133,12 @@ def redundancy(
 
 
 def _load_encoder(name: str | None) -> FrameEncoder:
-    from dynfocus.evaluation.redundancy import (
+    from dynfocus.evaluation.experiments.redundancy import (
         DualFrameEncoder,
         FocusedEncoder,
         ImageFeatureEncoder,
     )
-    from dynfocus.selection import DualEncoder
+    from dynfocus.methods import DualEncoder
 
     if name is None:
         return ImageFeatureEncoder()

@@ -123,7 +123,7 @@ def known_evidence(video: Path, file: Path | None) -> dict[str, Intervals]:
         file: JSON lines with questions; by default what FocusWorld left beside a video.
     """
     if file is not None:
-        from dynfocus.evaluation.redundancy import load_questions
+        from dynfocus.evaluation.experiments.redundancy import load_questions
 
         asked = [one for one in load_questions(file) if one.video == video.resolve()]
         if not asked:

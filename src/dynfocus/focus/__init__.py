@@ -7,6 +7,7 @@ from dynfocus.focus.cooperative import (
     CooperativeEncoding,
 )
 from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototypes
+from dynfocus.focus.features import VideoFeatures
 from dynfocus.focus.relevance import RelevanceEncoding
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.spatial import SpatialPrototypes
@@ -32,6 +33,7 @@ __all__ = [
     "TimePrototypes",
     "TokenPlan",
     "TokenSpan",
+    "VideoFeatures",
     "VideoTokens",
     "dpc_knn",
     "hard_topk",

@@ -2,7 +2,6 @@
 
 from dynfocus.index.entries import EntryFacts, EntryKey, Sampling, UnusableEntryWarning
 from dynfocus.index.feature_files import load_features, save_features
-from dynfocus.index.features import VideoFeatures
 from dynfocus.index.layout import IndexLayout, check_storage
 from dynfocus.index.packing import pack_features, unpack_features
 from dynfocus.index.pictures import Pictures
@@ -18,7 +17,6 @@ __all__ = [
     "Sampling",
     "StoredEntry",
     "UnusableEntryWarning",
-    "VideoFeatures",
     "VideoIndex",
     "check_storage",
     "default_folder",

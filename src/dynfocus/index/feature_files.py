@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dynfocus.focus import TimePrototypes
-from dynfocus.index.features import VideoFeatures
+from dynfocus.focus.features import VideoFeatures
 from dynfocus.index.writing import write_tensors
 
 _FORMAT = "dynfocus-video-features"

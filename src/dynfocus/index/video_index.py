@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.index.features import VideoFeatures
+from dynfocus.focus.features import VideoFeatures
 from dynfocus.index.pictures import Pictures
 
 

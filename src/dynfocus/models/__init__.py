@@ -2,10 +2,8 @@
 
 from dynfocus.models.answering import ChatSession, FocusedModel, Session, load_model
 from dynfocus.models.answers import Answer, FrameReport
-from dynfocus.models.exporting import export_language_model
 from dynfocus.models.generation import NonFiniteLogitsError
 from dynfocus.models.prototype_maps import PrototypeMap
-from dynfocus.models.siglip import siglip_tower
 
 __all__ = [
     "Answer",
@@ -15,7 +13,5 @@ __all__ = [
     "NonFiniteLogitsError",
     "PrototypeMap",
     "Session",
-    "export_language_model",
     "load_model",
-    "siglip_tower",
 ]

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from dynfocus.index import IndexStore, VideoFeatures, VideoIndex
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import IndexStore, VideoIndex
 from dynfocus.models.answers import Answer, FrameReport, report_frames
 from dynfocus.models.chat import (
     ChatSession,

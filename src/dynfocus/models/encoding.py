@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import VideoFeatures
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.models.dynfocus.blocks import join_frames
 from dynfocus.models.dynfocus.frames import Video

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import VideoFeatures
 from dynfocus.models.chat import check_count
 from dynfocus.models.dynfocus.blocks import EncodedFrames
 

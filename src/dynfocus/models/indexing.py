@@ -9,14 +9,8 @@ import logging
 from pathlib import Path
 from typing import TypeGuard
 
-from dynfocus.focus import plan_budget
-from dynfocus.index import (
-    IndexStore,
-    Sampling,
-    VideoFeatures,
-    VideoIndex,
-    check_storage,
-)
+from dynfocus.focus import VideoFeatures, plan_budget
+from dynfocus.index import IndexStore, Sampling, VideoIndex, check_storage
 from dynfocus.models.chat import check_count
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.models.dynfocus.frames import Video

@@ -16,7 +16,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import VideoIndex
 from dynfocus.models.answers import Answer, FrameReport
 from dynfocus.models.chat import build_conversation
 from dynfocus.models.dynfocus import (

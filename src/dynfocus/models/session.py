@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynfocus.focus import TimePrototypes
-from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.focus import TimePrototypes, VideoFeatures
+from dynfocus.index import VideoIndex
 from dynfocus.models.answers import Answer
 from dynfocus.models.chat import Turn, check_count, check_question
 from dynfocus.models.dynfocus.frames import frame_array, is_frame

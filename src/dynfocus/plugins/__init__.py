@@ -1,12 +1,17 @@
 """DynFocus in front of the language model of vision language models that exist."""
 
+from dynfocus.methods.looking import Scorer
+from dynfocus.methods.selectors.training_free import (
+    METHODS,
+    KeptStep,
+    Method,
+    QuestionLook,
+)
 from dynfocus.plugins.budget import TokenBudget
 from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
 from dynfocus.plugins.host_processor import HostProcessor
 from dynfocus.plugins.host_video import HostVideo
 from dynfocus.plugins.loading import host_type, load_host
-from dynfocus.plugins.looking import Scorer
-from dynfocus.plugins.methods import METHODS, KeptStep, Method, QuestionLook
 from dynfocus.plugins.pixels import PixelPlan
 from dynfocus.plugins.plugged import PluggedModel
 from dynfocus.plugins.plugging import plug

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynfocus.methods.looking import Scorer, look_at
 from dynfocus.models.chat import check_count
 from dynfocus.models.dynfocus.frames import read_video, uniform_indices
 from dynfocus.models.sources import make_thumbnails
 from dynfocus.plugins.budget import TokenBudget
 from dynfocus.plugins.family import Family, FramePlan, StepTokens
 from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.looking import Scorer, look_at
 from dynfocus.plugins.pixels import to_pixels
 from dynfocus.video import SampledFrames, VideoReader
 from dynfocus.video.plan import wanted_times

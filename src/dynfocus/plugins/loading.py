@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
+from dynfocus.methods.looking import Scorer
 from dynfocus.models.dynfocus import DynFocusConfig
 from dynfocus.models.loading import (
     HUB_ID,
@@ -19,7 +20,6 @@ from dynfocus.models.loading import (
 )
 from dynfocus.plugins.budget import ConeTokens
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.looking import Scorer
 from dynfocus.plugins.plugged import PluggedModel
 from dynfocus.plugins.plugging import DEFAULT_BUDGET, plug
 from dynfocus.plugins.registry import family_of

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from dynfocus.methods.looking import Scorer, look_for
+from dynfocus.methods.selectors.training_free import METHODS, KeptStep
 from dynfocus.models.answers import Answer, FrameReport
 from dynfocus.models.chat import ChatSession, Turn, TurnAnswerer, check_count
 from dynfocus.models.dynfocus.frames import uniform_indices
@@ -19,8 +21,6 @@ from dynfocus.plugins.budget import ConeTokens, TokenBudget
 from dynfocus.plugins.encoding import HostEncoder, Progress
 from dynfocus.plugins.family import Family, FramePlan
 from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.looking import Scorer, look_for
-from dynfocus.plugins.methods import METHODS, KeptStep
 from dynfocus.plugins.prompts import HostInputs, fill, lay_out
 from dynfocus.plugins.reports import report_steps
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dynfocus.methods.looking import Scorer, load_scorer
 from dynfocus.plugins.budget import ConeTokens
-from dynfocus.plugins.looking import Scorer, load_scorer
 from dynfocus.plugins.plugged import PluggedModel
 from dynfocus.plugins.registry import find_family
 

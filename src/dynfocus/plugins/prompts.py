@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dynfocus.methods.selectors.training_free import KeptStep
 from dynfocus.models.chat import Turn, build_conversation
 from dynfocus.plugins.family import Family
 from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.methods import KeptStep
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

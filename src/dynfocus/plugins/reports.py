@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dynfocus.methods.selectors.training_free import KeptStep
 from dynfocus.models.answers import FrameReport
 from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.methods import KeptStep
 
 
 def report_steps(video: HostVideo, kept: Sequence[KeptStep]) -> list[FrameReport]:

@@ -1,5 +1,6 @@
 """Pictures: timelines, storyboards, and reports as one self-contained HTML page."""
 
+from dynfocus.methods import image_features
 from dynfocus.report.answers import write_report
 from dynfocus.report.contact_sheet import (
     check_storyboard_path,
@@ -20,7 +21,6 @@ from dynfocus.report.timelines import (
     draw_timelines,
     write_timelines,
 )
-from dynfocus.selection import image_features
 
 __all__ = [
     "FrameSheet",

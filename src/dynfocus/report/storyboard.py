@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.selection import (
+from dynfocus.methods import (
     distinct_frames,
     find_events,
     fit_size,
     image_features,
 )
-from dynfocus.selection.image_features import LOOK_PIXELS
+from dynfocus.methods.image_features import LOOK_PIXELS
 from dynfocus.video import VideoReader
 
 Progress = Callable[[int, int], None]

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dynfocus.training.connectors import make_connector_job
-from dynfocus.training.language import make_language_job
 from dynfocus.training.loop import train
+from dynfocus.training.nano.language import make_language_job
+from dynfocus.training.nano.scorer import make_scorer_job
+from dynfocus.training.nano.vision import make_vision_job
 from dynfocus.training.recipe import Recipe, Schedule, load_recipe
 from dynfocus.training.relevance import make_relevance_job
 from dynfocus.training.rods import make_rods_job
-from dynfocus.training.scorer import make_scorer_job
 from dynfocus.training.selection import make_selection_job
 from dynfocus.training.stages import make_stage_1_job, make_stage_2_job
-from dynfocus.training.vision import make_vision_job
 
 TASKS = {
     "vision": make_vision_job,

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from dynfocus.conversion.hosts import save_host
 from dynfocus.focus import EventPrototypes
 from dynfocus.methods import (
     ConnectedLanguageModel,
@@ -25,7 +26,6 @@ from dynfocus.methods import (
 )
 from dynfocus.methods.connectors.dynamic import DynFocusConnector
 from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
-from dynfocus.methods.hosts import save_host
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import count_patches
 from dynfocus.models.loading import load_parts

@@ -18,13 +18,6 @@ from torch.utils.data import Dataset
 
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
-from dynfocus.training.clock_shift import (
-    LAST_SECOND,
-    draw_shift,
-    shift_video,
-    shift_words,
-    times_in,
-)
 from dynfocus.training.conversation import (
     IGNORED,
     encode_caption,
@@ -34,6 +27,13 @@ from dynfocus.training.conversation import (
 )
 from dynfocus.training.failures import SAMPLE_ERRORS, Failure
 from dynfocus.training.features import load_frames, medium_of
+from dynfocus.training.nano.clock_shift import (
+    LAST_SECOND,
+    draw_shift,
+    shift_video,
+    shift_words,
+    times_in,
+)
 from dynfocus.training.packing import check_length
 from dynfocus.training.positions import spread_positions
 from dynfocus.training.sources import Sample

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import VideoFeatures
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.training.conversation import pad_rows, padding_id
 from dynfocus.training.evidence import asked_of, shows_answer

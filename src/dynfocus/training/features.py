@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import track
 from safetensors import safe_open
 
-from dynfocus.index import VideoFeatures, load_features, save_features
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import load_features, save_features
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,

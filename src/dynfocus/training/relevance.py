@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from dynfocus.focus import RelevanceEncoding
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import RelevanceEncoding, VideoFeatures
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.loading import load_parts
 from dynfocus.training.evidence_data import EvidenceDataset, make_evidence_collator

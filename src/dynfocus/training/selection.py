@@ -19,8 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dynfocus.focus import TimePrototypes
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import TimePrototypes, VideoFeatures
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.loading import load_parts
 from dynfocus.training.evidence_data import EvidenceDataset, make_evidence_collator

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dynfocus.training.language import log_conversation
+from dynfocus.training.nano.language import log_conversation
 from dynfocus.world.conversations import (
     WorldAddress,
     parse_address,

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from transformers.utils import is_flash_attn_2_available
 
+from dynfocus import conversion
 from dynfocus.focus import FocusSettings, num_video_tokens
-from dynfocus.models import assembling
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
@@ -40,10 +40,10 @@ from dynfocus.training.lora import (
     load_quantized,
     merge_adapters,
 )
+from dynfocus.training.nano.vision import PIXEL_MEAN, PIXEL_STD
 from dynfocus.training.packing import check_rows_are_apart
 from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import load_samples
-from dynfocus.training.vision import PIXEL_MEAN, PIXEL_STD
 
 STAGE_1_MODULES = (
     "cooperative_encoding.multi_modal_projector",
@@ -310,7 +310,7 @@ def assemble(
         raise ValueError(
             f"model: unknown group {unknown[0]!r}; known: {', '.join(known)}"
         )
-    choices = assembling.Choices(
+    choices = conversion.Choices(
         focus=FocusSettings.from_dict(dict(settings.get("focus", {}))),
         qformer=dict(settings.get("qformer", {})),
         question_first=bool(settings.get("question_first", False)),
@@ -319,5 +319,5 @@ def assemble(
         dtype=torch.float32,
         seed=None,
     )
-    made = assembling.assemble(vision_tower, language_model, choices=choices)
+    made = conversion.assemble(vision_tower, language_model, choices=choices)
     return made.model, made.processor

@@ -20,9 +20,9 @@ from dynfocus.focus import (
     EventSelection,
     FocusSettings,
     SpatialPrototypes,
+    VideoFeatures,
 )
 from dynfocus.focus.settings import NUM_ROD_TOKENS
-from dynfocus.index import VideoFeatures
 from dynfocus.methods.connectors.interface import ConnectedVideo, ConnectorSizes
 from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus.blocks import VideoBatch, block_prototypes, pad_videos

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from dynfocus.focus import EventPrototypes, TimePrototypes
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import EventPrototypes, TimePrototypes, VideoFeatures
 
 EncodedFrames: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 _Batch = TypeVar("_Batch", "VideoBatch", TimePrototypes)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import VideoFeatures
 
 
 def ask_frames(

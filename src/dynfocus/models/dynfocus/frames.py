@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import VideoIndex
 from dynfocus.video import SampledFrames, VideoReader
 
 Frame: TypeAlias = Image.Image | NDArray[np.uint8] | Tensor

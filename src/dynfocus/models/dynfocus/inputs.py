@@ -12,8 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusSettings, num_video_tokens
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import FocusSettings, VideoFeatures, num_video_tokens
 from dynfocus.models.dynfocus.placement import rows_of_blocks
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, overload
 
 import torch
 
-from dynfocus.focus import FocusSettings, num_video_tokens, plan_budget
-from dynfocus.index import VideoFeatures, VideoIndex
+from dynfocus.focus import FocusSettings, VideoFeatures, num_video_tokens, plan_budget
+from dynfocus.index import VideoIndex
 from dynfocus.models.dynfocus.frames import (
     is_image,
     is_video,

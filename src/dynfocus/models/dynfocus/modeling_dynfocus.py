@@ -26,9 +26,9 @@ from dynfocus.focus import (
     CooperativeEncoding,
     EventPrototypes,
     SpatialPrototypes,
+    VideoFeatures,
     VideoTokens,
 )
-from dynfocus.index import VideoFeatures
 from dynfocus.models.dynfocus.blocks import (
     EncodedFrames,
     block_prototypes,

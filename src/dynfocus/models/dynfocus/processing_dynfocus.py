@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
-from dynfocus.focus import FocusSettings, num_video_tokens
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import FocusSettings, VideoFeatures, num_video_tokens
 from dynfocus.models.dynfocus.frames import to_pixel_values
 from dynfocus.models.dynfocus.inputs import VideoInputs
 from dynfocus.models.dynfocus.media import (

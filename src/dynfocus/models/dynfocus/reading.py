@@ -13,8 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from dynfocus.focus import RelevanceEncoding, VideoTokens
-from dynfocus.index import VideoFeatures
+from dynfocus.focus import RelevanceEncoding, VideoFeatures, VideoTokens
 
 FrameRater: TypeAlias = Callable[[VideoFeatures, int], Tensor]
 """Tells how well each frame of a video fits the question of a block, ``[T]``, 0 to 1."""

@@ -1,0 +1,1 @@
+"""Benchmarks: questions about videos with known answers."""

@@ -1,0 +1,1 @@
+"""Experiments: comparisons and ablations; those that train need the extra ``train``."""

@@ -1,0 +1,291 @@
+"""Experiments of several arms: each arm is trained, asked and kept, so runs continue.
+
+All arms of an experiment share the frozen features, the language model they start from,
+the training data, the number of steps and the questions. They differ in what an `Arm`
+says. Only the connector starts fresh.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dynfocus.evaluation.benchmarks.focusworld import evidence_seen
+from dynfocus.evaluation.experiments.plans import Arm, Lesson, Plan, TestSet
+from dynfocus.evaluation.metrics import is_right
+from dynfocus.methods import ConnectedLanguageModel, VideoPatches
+from dynfocus.models.dynfocus import DynFocusProcessor
+from dynfocus.models.loading import load_parts
+from dynfocus.training import Recipe, Schedule
+from dynfocus.training.connectors import (
+    WEIGHTS,
+    load_connected,
+    make_connector_job,
+)
+from dynfocus.training.loop import train
+from dynfocus.training.patches import PatchCache
+from dynfocus.training.recipe import RECIPE_FILE, load_recipe
+from dynfocus.world import WorldQuestion, make_questions
+
+Progress = Callable[[str], None]
+
+
+def run_arms(
+    arms: tuple[Arm, ...], plan: Plan, folder: str | Path, progress: Progress
+) -> dict[str, list[dict[str, Any]]]:
+    """Train and ask every arm with every seed.
+
+    Args:
+        arms: The rows.
+        plan: What they share.
+        folder: Checkpoints and answers; an arm whose answers are there is not run again.
+        progress: Told what is being done.
+
+    Returns:
+        Records of each arm by name, one a question and seed.
+
+    Raises:
+        ValueError: If a budget does not pay for a single frame of some arm.
+    """
+    _check_budgets(arms, plan)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
+    by_name = {arm.name: arm for arm in arms}
+    for number, (seed, arm) in enumerate((s, a) for s in plan.seeds for a in arms):
+        place = f"{number + 1} of {len(arms) * len(plan.seeds)}: {arm.label}"
+        told = partial(_tell, progress, f"{place}, seed {seed}")
+        teacher = by_name[arm.weights_of or arm.name]
+        for test in plan.sets:
+            path = folder / _answers_name(arm, test, seed)
+            stamp = _stamp(arm, plan, test, seed)
+            records = _kept(path, stamp)
+            if records is None:
+                weights = _train_arm(teacher, plan, seed, folder, told)
+                told(f"asking ({test.title})")
+                records = list(ask_arm(arm, plan, test, seed, weights))
+                _keep(path, stamp, records)
+            found[arm.name] += records
+    return found
+
+
+def _check_budgets(arms: tuple[Arm, ...], plan: Plan) -> None:
+    """Refuse a budget that is too small before anything is trained."""
+    budgets = [test.max_tokens for test in plan.sets if test.max_tokens is not None]
+    if not budgets:
+        return
+    start, _ = load_parts(plan.start, device="cpu", dtype=torch.float32)
+    for arm in arms:
+        needed = load_connected(start, arm.connector, dict(arm.options)).num_tokens(1)
+        if needed > min(budgets):
+            raise ValueError(
+                f"a budget of {min(budgets)} video tokens is too small: a single frame of "
+                f"{arm.label} has {needed}; give a larger one"
+            )
+
+
+def _tell(progress: Progress, place: str, what: str) -> None:
+    progress(f"{place}: {what}")
+
+
+def _answers_name(arm: Arm, test: TestSet, seed: int) -> str:
+    budget = "" if test.max_tokens is None else f"-{test.max_tokens}"
+    return f"{arm.name}-seed{seed}-{test.name}{budget}.jsonl"
+
+
+def _stamp(arm: Arm, plan: Plan, test: TestSet, seed: int) -> Any:
+    """Return all that an arm's answers depend on, as JSON gives it back."""
+    lessons = [asdict(lesson) for lesson in arm.lessons]
+    elsewhere = ("patches", "seeds", "sets")
+    shared = {k: v for k, v in asdict(plan).items() if k not in elsewhere}
+    what = [arm.connector, dict(arm.options), lessons, arm.weights_of]
+    return json.loads(json.dumps([what, shared, asdict(test), seed]))
+
+
+def _kept(path: Path, stamp: Any) -> list[dict[str, Any]] | None:
+    """Read the answers of an arm that was asked before; None if it was not."""
+    if not path.exists():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        head, *records = [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not an answers file of an experiment; delete it or name another "
+            "folder"
+        ) from error
+    if head != {"arm": stamp}:
+        raise ValueError(
+            f"{path} belongs to a run with other settings; delete it or name another "
+            "folder"
+        )
+    return records
+
+
+def _keep(path: Path, stamp: Any, records: list[dict[str, Any]]) -> None:
+    """Write the answers at once, so that a file is whole or not there."""
+    lines = [json.dumps({"arm": stamp}), *(json.dumps(record) for record in records)]
+    partial = path.with_suffix(".partial")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _train_arm(
+    arm: Arm, plan: Plan, seed: int, folder: Path, progress: Progress
+) -> Path:
+    """Train an arm lesson by lesson, continuing where it stopped."""
+    weights: Path | None = None
+    for number, lesson in enumerate(arm.lessons):
+        output = folder / f"{arm.name}-seed{seed}-lesson{number + 1}"
+        recipe = make_recipe(arm, lesson, plan, seed, output, weights)
+        _check_same_lesson(output, recipe)
+        if not (output / WEIGHTS).is_file():
+            progress("training")
+            train(recipe, make_connector_job, resume=True)
+            for checkpoint in output.glob("checkpoint-*"):
+                shutil.rmtree(checkpoint)
+        weights = output
+    assert weights is not None
+    return weights
+
+
+def _check_same_lesson(output: Path, recipe: Recipe) -> None:
+    """Refuse weights and checkpoints that other settings left in a lesson's folder."""
+    path = output / RECIPE_FILE
+    if path.is_file() and _portable(load_recipe(path)) != _portable(recipe):
+        raise ValueError(
+            f"{output} was trained with other settings; delete it or name another folder"
+        )
+
+
+def _portable(recipe: Recipe) -> str:
+    """Write a recipe down without where things lie, which does not change the weights."""
+    start = {name: Path(value).name for name, value in recipe.start.items()}
+    data = {**recipe.data, "cache": ""}
+    return replace(recipe, output="-", start=start, data=data).to_yaml()
+
+
+def make_recipe(
+    arm: Arm, lesson: Lesson, plan: Plan, seed: int, output: Path, start: Path | None
+) -> Recipe:
+    """Write the recipe of one lesson of an arm."""
+    model = {
+        "connector": arm.connector,
+        "options": dict(arm.options),
+        "trains": list(lesson.trains),
+        "stage": lesson.stage,
+    }
+    source = {
+        "num_videos": plan.num_training_videos,
+        "seconds": list(plan.training_seconds),
+        "seed": 1_000_000,
+        "turns_per_sample": 1,
+        "kinds": list(plan.kinds) if lesson.stage == 2 else ["caption"],
+    }
+    steps = plan.num_steps if lesson.stage == 2 else plan.num_caption_steps
+    return Recipe(
+        task="connector",
+        output=str(output),
+        seed=seed,
+        start={"model": plan.start} | ({"connector": str(start)} if start else {}),
+        model=model,
+        data={
+            "cache": plan.patches,
+            "fps": plan.fps,
+            "max_frames": plan.max_training_frames,
+            "sources": [{"world_videos": source}],
+        },
+        schedule=Schedule(
+            num_steps=steps,
+            batch_size=plan.batch_size,
+            learning_rate=plan.learning_rate,
+            optimizer="muon",
+            adam_beta2=0.98,
+            save_every=100,
+            log_every=10,
+        ),
+    )
+
+
+def ask_arm(
+    arm: Arm, plan: Plan, test: TestSet, seed: int, weights: Path
+) -> Iterator[dict[str, Any]]:
+    """Ask a trained arm about a test set, one record a question."""
+    start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
+    cache = PatchCache(plan.patches, start, processor, plan.fps)
+    options = dict(arm.options)
+    model = load_connected(start, arm.connector, options, weights).eval()
+    for address in test.addresses():
+        cache.fill([str(address)])
+        patches = cache.load(str(address))
+        questions = [
+            question
+            for question in make_questions(address.scene(), plan.max_per_kind)
+            if question.kind in plan.kinds
+        ]
+        shared = {"set": test.title, "training_seed": seed, "video": address.seed}
+        for record in _ask_video(model, processor, patches, questions, test.max_tokens):
+            yield {**shared, **record}
+
+
+def _ask_video(
+    model: ConnectedLanguageModel,
+    processor: DynFocusProcessor,
+    patches: VideoPatches,
+    questions: Sequence[WorldQuestion],
+    max_tokens: int | None,
+) -> Iterator[dict[str, Any]]:
+    began = time.perf_counter()
+    prepared = model.prepare(patches, max_tokens)
+    prepare_seconds = time.perf_counter() - began
+    for question in questions:
+        began = time.perf_counter()
+        text, connected = answer_question(model, processor, prepared, question.question)
+        spent = time.perf_counter() - began
+        fine = patches.pts_seconds[connected.fine_frames].tolist()
+        yield {
+            "kind": question.kind,
+            "question": question.question,
+            "truth": question.answer,
+            "answer": text,
+            "right": is_right(question, text),
+            "held_out": question.held_out,
+            "tokens": len(connected.embeds),
+            "prepare_seconds": round(prepare_seconds, 4),
+            "seconds": round(spent, 4),
+            "fine_share": len(fine) / patches.num_frames,
+            "evidence_seen": evidence_seen(question, fine) if fine else None,
+        }
+
+
+@torch.inference_mode()
+def answer_question(
+    model: ConnectedLanguageModel,
+    processor: DynFocusProcessor,
+    prepared: Any,
+    question: str,
+    max_new_tokens: int = 24,
+) -> tuple[str, Any]:
+    """Answer a question about a prepared video, with the prompt of training.
+
+    Returns:
+        The answer and the video tokens that were read.
+    """
+    tokenizer = processor.tokenizer
+    ids = torch.tensor([tokenizer(question)["input_ids"]])
+    (connected,) = model.video_tokens([prepared], ids, torch.ones_like(ids))
+    room = [model.video_token_id] * len(connected.embeds)
+    front = tokenizer.encode("USER: ", add_special_tokens=False)
+    back = tokenizer.encode(f"\n{question} ASSISTANT:", add_special_tokens=False)
+    lead = processor.lead_in(question)
+    prompt = [tokenizer.bos_token_id, *front, *lead, *room, *back]
+    output = model.answer(torch.tensor([prompt]), connected, max_new_tokens)
+    return tokenizer.decode(output, skip_special_tokens=True).strip(), connected

@@ -1,0 +1,235 @@
+"""How much of a vision language model's accuracy remains at a part of its video tokens.
+
+A model that reads all its tokens is asked about unseen videos; then the same model with
+fewer, chosen in several ways. Every way has the same budget and the same encoded frames.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from dynfocus.evaluation.benchmarks.focusworld import earlier_records, evidence_seen
+from dynfocus.evaluation.experiments.plans import TestSet
+from dynfocus.evaluation.metrics import is_right
+from dynfocus.plugins import HostVideo, PluggedModel, host_type, load_host, plug
+from dynfocus.world import WorldQuestion, make_questions
+from dynfocus.world.conversations import WorldAddress, render_address
+from dynfocus.world.questions import KINDS
+
+FULL = "all tokens"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way to spend a budget."""
+
+    label: str
+    """What the table calls it."""
+    method: str
+    """As `dynfocus.plug` calls it."""
+    sees_question: bool
+    """Whether it has the scorer."""
+
+
+WAYS = (
+    Way(label="DynFocus", method="dynfocus", sees_question=True),
+    Way(label="DynFocus without a scorer", method="dynfocus", sees_question=False),
+    Way(label="even frames", method="uniform", sees_question=False),
+    Way(label="BOLT", method="bolt", sees_question=True),
+    Way(label="AKS", method="aks", sees_question=True),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluggedPlan:
+    """Which model is asked, about what, with which budgets."""
+
+    host: str
+    """A folder or a hub id of a supported family."""
+    sets: tuple[TestSet, ...]
+    scorer: str | None = None
+    """A dual encoder; without one only ways that do not look at the question are asked."""
+    shares: tuple[float, ...] = (0.1, 0.25, 0.5)
+    """Budgets, as shares of all tokens of a video."""
+    kinds: tuple[str, ...] = (
+        "needle",
+        "attribute",
+        "presence",
+        "count",
+        "order",
+        "topic",
+    )
+    max_per_kind: int = 2
+    """Questions of a kind a video (presence: pairs)."""
+    fps: float = 1.0
+    max_frames: int = 900
+    """Frames of a video, taken evenly."""
+
+    def __post_init__(self) -> None:
+        if not self.sets or not self.shares or not self.kinds:
+            raise ValueError("sets, shares and kinds must hold at least one entry each")
+        for share in self.shares:
+            if not 0 < share < 1:
+                raise ValueError(
+                    f"a share of the tokens must lie between 0 and 1, got {share:g}"
+                )
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise ValueError(
+                    f"kind must be one of {', '.join(KINDS)}, got {kind!r}"
+                )
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """List the ways that this plan can ask."""
+        return tuple(way for way in WAYS if self.scorer or not way.sees_question)
+
+
+def measure_plugged(
+    plan: PluggedPlan, answers: str | Path, progress: Progress
+) -> list[dict[str, Any]]:
+    """Ask everything in every way, one record an answer.
+
+    Args:
+        plan: What to ask.
+        answers: JSON-lines file that grows by the answers of one video at a time; videos
+            that are in it are not asked again.
+        progress: Told what is being done.
+
+    Returns:
+        Records with ``set``, ``video``, ``way``, ``share``, ``kind``, ``right``,
+        ``tokens``, ``seconds`` and ``evidence_seen``.
+    """
+    path = Path(answers)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stamp = asdict(plan)
+    records = earlier_records(path, stamp)
+    done = {(record["set"], record["video"]) for record in records}
+    seeing = _load(plan)
+    if not path.exists():
+        path.write_text(json.dumps({"benchmark": stamp}) + "\n", encoding="utf-8")
+    for test in plan.sets:
+        for number, address in enumerate(test.addresses(), 1):
+            if (test.name, address.seed) in done:
+                continue
+            progress(f"{test.name}: video {number} of {test.num_videos}")
+            fresh = [
+                {"set": test.name, "video": address.seed, **record}
+                for record in _ask_video(seeing, plan, address)
+            ]
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(record) + "\n" for record in fresh)
+            records += fresh
+    return records
+
+
+def _load(plan: PluggedPlan) -> PluggedModel:
+    if host_type(plan.host) is None:
+        raise ValueError(
+            f"{plan.host!r} is no vision language model that can be plugged: name a "
+            "folder or a hub id of one, such as what recipes/nano-host.yaml begins"
+        )
+    return load_host(plan.host, scorer=plan.scorer)
+
+
+def _ask_video(
+    seeing: PluggedModel, plan: PluggedPlan, address: WorldAddress
+) -> Iterator[dict[str, Any]]:
+    frames = render_address(address, plan.fps)
+    video = seeing.index(frames, fps=plan.fps, max_frames=plan.max_frames)
+    blind = plug(seeing.model, seeing.processor)
+    for question in make_questions(address.scene(), plan.max_per_kind):
+        if question.kind not in plan.kinds:
+            continue
+        everything = video.num_tokens
+        yield _ask(blind, video, question, "none", everything) | {
+            "way": FULL,
+            "share": 1.0,
+        }
+        for way in plan.ways:
+            model = seeing if way.sees_question else blind
+            for share in plan.shares:
+                budget = math.floor(share * everything)
+                yield _ask(model, video, question, way.method, budget) | {
+                    "way": way.label,
+                    "share": share,
+                }
+
+
+def _ask(
+    model: PluggedModel,
+    video: HostVideo,
+    question: WorldQuestion,
+    method: str,
+    budget: int,
+) -> dict[str, Any]:
+    answer = model.ask(
+        video,
+        question.question,
+        method=method,
+        max_video_tokens=budget,
+        max_new_tokens=16,
+    )
+    seen = [frame.time for frame in answer.frames if frame.kind == "cone"]
+    return {
+        "kind": question.kind,
+        "question": question.question,
+        "truth": question.answer,
+        "answer": answer.text,
+        "right": is_right(question, answer.text),
+        "tokens": answer.tokens,
+        "seconds": round(answer.seconds, 4),
+        "evidence_seen": evidence_seen(question, seen),
+    }
+
+
+def summarise_plugged(
+    records: Sequence[dict[str, Any]], plan: PluggedPlan
+) -> list[dict[str, Any]]:
+    """Average records of each set, way and share.
+
+    Returns:
+        Rows with ``set``, ``way``, ``share``, ``accuracy`` of all questions and
+        ``accuracies`` by kind in percent, ``kept`` (accuracy over that of all tokens, in
+        percent), ``tokens``, ``seconds``, ``faster`` (than all tokens), ``recall`` (of the
+        evidence by whole or finely kept frames, in percent) and ``questions``.
+    """
+    rows: list[dict[str, Any]] = []
+    for test in plan.sets:
+        of_set = [record for record in records if record["set"] == test.name]
+        full = _row(of_set, FULL, 1.0)
+        pairs = [(way.label, share) for way in plan.ways for share in plan.shares]
+        for row in (full, *(_row(of_set, label, share) for label, share in pairs)):
+            row["set"] = test.name
+            row["kept"] = 100 * row["accuracy"] / max(full["accuracy"], 1e-9)
+            row["faster"] = full["seconds"] / row["seconds"]
+            rows.append(row)
+    return rows
+
+
+def _row(records: Sequence[dict[str, Any]], label: str, share: float) -> dict[str, Any]:
+    own = [r for r in records if r["way"] == label and r["share"] == share]
+    seen = [r["evidence_seen"] for r in own if r["evidence_seen"] is not None]
+    asked = {r["kind"] for r in own}
+    kinds = [kind for kind in KINDS if kind in asked]
+    return {
+        "way": label,
+        "share": share,
+        "accuracy": 100 * fmean(r["right"] for r in own),
+        "accuracies": {
+            kind: 100 * fmean(r["right"] for r in own if r["kind"] == kind)
+            for kind in kinds
+        },
+        "tokens": fmean(r["tokens"] for r in own),
+        "seconds": fmean(r["seconds"] for r in own),
+        "recall": 100 * fmean(seen) if seen else None,
+        "questions": len(own),
+    }

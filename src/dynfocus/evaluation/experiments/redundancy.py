@@ -1,0 +1,357 @@
+"""How much of a video is redundant: repeated frames and irrelevant frames (appendix A).
+
+Letters: T frames, C width of the features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynfocus.methods import DualEncoder, fit_size, image_features
+from dynfocus.methods.image_features import LOOK_PIXELS
+from dynfocus.models.answering import FocusedModel
+from dynfocus.video import SampledFrames, VideoReader
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+_FLAT = 1e-9
+"""Spread below which similarities count as all equal."""
+NUM_BINS = 20
+
+
+def repetition(features: NDArray[np.floating[Any]]) -> Floats:
+    r"""Compare each frame with the next one: the scores of Eq. 14.
+
+    .. math::
+        \hat c_t = \mathrm{minmax}_t \cos(x_t, x_{t+1}), \qquad
+        r_{rep} = \tfrac{1}{T-1} \textstyle\sum_t \mathbb 1[\hat c_t > \tau_1]
+
+    Differs from the paper:
+        Where all similarities are equal, as in a still picture, min-max has no
+        meaning and the similarities stay as they are.
+
+    Args:
+        features: One row a frame, ``[T, C]``.
+
+    Returns:
+        Scores in [0, 1], shape ``[T - 1]``.
+    """
+    _check_features(features)
+    return _min_max(_cosine(features[:-1], features[1:]))
+
+
+def relevance(
+    features: NDArray[np.floating[Any]], text: NDArray[np.floating[Any]]
+) -> Floats:
+    r"""Compare each frame with a question and its answer: the scores of Eq. 15.
+
+    .. math::
+        \hat a_t = \mathrm{minmax}_t \cos(x_t, y), \qquad
+        r_{irr} = \tfrac{1}{T} \textstyle\sum_t \mathbb 1[\hat a_t < \tau_2]
+
+    Args:
+        features: One row a frame, ``[T, C]``.
+        text: What the text encoder makes of question and answer, ``[C]``.
+
+    Returns:
+        Scores in [0, 1], shape ``[T]``.
+    """
+    _check_features(features)
+    if text.shape != features.shape[1:]:
+        raise ValueError(
+            f"text must have shape ({features.shape[1]},), the width of the frames, "
+            f"got {text.shape}; take both from one encoder"
+        )
+    return _min_max(_cosine(features, text[None]))
+
+
+def _check_features(features: NDArray[np.floating[Any]]) -> None:
+    if features.ndim != 2 or not len(features):
+        raise ValueError(
+            f"features must have shape [T, C] with a frame at least, got {features.shape}"
+        )
+
+
+def _cosine(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> Floats:
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    cosine: Floats = (one * other).sum(1) / np.maximum(lengths, np.finfo(float).tiny)
+    return cosine
+
+
+def _min_max(scores: Floats) -> Floats:
+    if not len(scores) or np.ptp(scores) < _FLAT:
+        return scores
+    scaled: Floats = (scores - scores.min()) / np.ptp(scores)
+    return scaled
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameQuestion:
+    """A question about one of the videos."""
+
+    video: Path
+    question: str
+    answer: str = ""
+    evidence: tuple[tuple[float, float], ...] = ()
+    """Half-open intervals in seconds that show the answer, where they are known."""
+
+
+class FrameEncoder(Protocol):
+    """What can compare frames with each other and with words."""
+
+    def size(self, own: tuple[int, int]) -> tuple[int, int]:
+        """Choose the height and width at which a video of some size is decoded."""
+
+    def read(self, frames: SampledFrames) -> Any:
+        """Encode the frames of a video."""
+
+    def repetition(self, video: Any) -> Floats:
+        """Score how much each frame repeats the one before, ``[T - 1]``."""
+
+    def relevance(self, video: Any, asked: FrameQuestion) -> Floats:
+        """Score how much each frame belongs to a question, ``[T]``."""
+
+
+class ImageFeatureEncoder:
+    """Colours and edges: sees repetition in any video, knows no words."""
+
+    def size(self, own: tuple[int, int]) -> tuple[int, int]:
+        """Make the longer side 96 pixels."""
+        return fit_size(own, LOOK_PIXELS)
+
+    def read(self, frames: SampledFrames) -> NDArray[np.float32]:
+        """Describe the frames by cheap image features."""
+        return image_features(frames.frames)
+
+    def repetition(self, video: NDArray[np.float32]) -> Floats:
+        """Score repetition (Eq. 14)."""
+        return repetition(video)
+
+    def relevance(self, video: NDArray[np.float32], asked: FrameQuestion) -> Floats:
+        """Refuse: colours and edges do not know words."""
+        raise ValueError(
+            "irrelevant frames need an encoder that reads words; name one with --encoder, "
+            "such as openai/clip-vit-base-patch32 or a folder with one"
+        )
+
+
+class DualFrameEncoder:
+    """An image-text encoder of transformers: CLIP, SigLIP and their like.
+
+    Args:
+        encoder: The encoder.
+    """
+
+    def __init__(self, encoder: DualEncoder) -> None:
+        self.encoder = encoder
+
+    def size(self, own: tuple[int, int]) -> tuple[int, int]:
+        """Give the size that the encoder wants."""
+        return self.encoder.size(own)
+
+    def read(self, frames: SampledFrames) -> NDArray[np.float32]:
+        """Encode the frames, ``[T, C]``."""
+        return self.encoder.encode_frames(frames.frames)
+
+    def repetition(self, video: NDArray[np.float32]) -> Floats:
+        """Score repetition (Eq. 14)."""
+        return repetition(video)
+
+    def relevance(self, video: NDArray[np.float32], asked: FrameQuestion) -> Floats:
+        """Score relevance to question and answer (Eq. 15)."""
+        words = f"{asked.question} {asked.answer}".strip()
+        return relevance(video, self.encoder.encode_words(words))
+
+
+class FocusedEncoder:
+    """A model of ours: its pooled frames repeat, its score network judges relevance.
+
+    The score network sees the question alone, not its answer.
+
+    Args:
+        focused: The model; its scores must see the question.
+    """
+
+    def __init__(self, focused: FocusedModel) -> None:
+        if not focused.scores_see_question:
+            raise ValueError(
+                f"the scores of {focused.name} do not see the question "
+                "(score_conditioning is 'none'); name another encoder"
+            )
+        self.focused = focused
+
+    def size(self, own: tuple[int, int]) -> tuple[int, int]:
+        """Give the size that the vision tower reads."""
+        side = self.focused.processor.frame_size
+        return side, side
+
+    def read(self, frames: SampledFrames) -> Any:
+        """Index the frames."""
+        return self.focused.index(frames)
+
+    def repetition(self, video: Any) -> Floats:
+        """Score repetition of the pooled frames (Eq. 14)."""
+        return repetition(video.features.pooled.flatten(1).float().numpy())
+
+    def relevance(self, video: Any, asked: FrameQuestion) -> Floats:
+        """Give the score of each frame's event for the question."""
+        frames = self.focused.score_frames(video, asked.question)
+        return np.array([frame.score for frame in frames])  # min-max by Eq. 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRedundancy:
+    """What was found in one video."""
+
+    name: str
+    num_frames: int
+    repetition: Floats
+    """Scores of Eq. 14, shape ``[T - 1]``."""
+    relevance: tuple[Floats, ...]
+    """Scores of Eq. 15 for each question, shape ``[T]`` each."""
+    in_evidence: tuple[NDArray[np.bool_] | None, ...]
+    """For each question, which frames lie in its evidence, ``[T]``; None if unknown."""
+
+    def repeated(self, threshold: float) -> float:
+        """Return the share of frames that repeat the one before them."""
+        if not len(self.repetition):
+            return 0.0
+        return float((self.repetition > threshold).mean())
+
+    def irrelevant(self, threshold: float) -> float | None:
+        """Return the share of irrelevant frames over all questions; None without any."""
+        if not self.relevance:
+            return None
+        return float(np.mean([(r < threshold).mean() for r in self.relevance]))
+
+    def against_truth(self, threshold: float) -> tuple[float, float] | None:
+        """Compare with the evidence, where it is known.
+
+        Returns:
+            Share of frames outside the evidence, and share of the frames inside it that
+            were called irrelevant; None if no question has evidence.
+        """
+        known = [
+            (scores, inside)
+            for scores, inside in zip(self.relevance, self.in_evidence, strict=True)
+            if inside is not None and inside.any()
+        ]
+        if not known:
+            return None
+        outside = np.mean([1 - inside.mean() for _, inside in known])
+        lost = np.mean(
+            [(scores[inside] < threshold).mean() for scores, inside in known]
+        )
+        return float(outside), float(lost)
+
+
+def measure_redundancy(
+    video: str | Path,
+    encoder: FrameEncoder,
+    questions: Sequence[FrameQuestion] = (),
+    *,
+    fps: float = 1.0,
+    max_frames: int | None = None,
+    progress: Progress | None = None,
+) -> VideoRedundancy:
+    """Score the frames of a video for repetition and relevance (Eq. 14, 15).
+
+    Args:
+        video: A file.
+        encoder: What compares frames, and frames with words.
+        questions: What was asked about this video.
+        fps: Frames looked at in a second.
+        max_frames: At most so many frames, taken evenly.
+        progress: Called with frames read and frames in all.
+    """
+    reader = VideoReader(video)
+    frames = reader.sample(
+        fps=fps,
+        max_frames=max_frames,
+        size=encoder.size(reader.size),
+        progress=progress,
+    )
+    encoded = encoder.read(frames)
+    return VideoRedundancy(
+        name=Path(video).name,
+        num_frames=len(frames.frames),
+        repetition=encoder.repetition(encoded),
+        relevance=tuple(encoder.relevance(encoded, asked) for asked in questions),
+        in_evidence=tuple(_in_evidence(frames.times, asked) for asked in questions),
+    )
+
+
+def _in_evidence(times: Floats, asked: FrameQuestion) -> NDArray[np.bool_] | None:
+    if not asked.evidence:
+        return None
+    inside = np.zeros(len(times), dtype=bool)
+    for start, end in asked.evidence:
+        inside |= (times >= start) & (times < end)
+    return inside
+
+
+def load_questions(path: str | Path) -> list[FrameQuestion]:
+    """Read questions from JSON lines such as the ``benchmark.jsonl`` of FocusWorld.
+
+    Each line has ``video`` (a path beside the file) and ``question``, and may have
+    ``answer`` and ``evidence``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"questions file {path} does not exist")
+    questions = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            questions.append(
+                FrameQuestion(
+                    video=(path.parent / row["video"]).resolve(),
+                    question=str(row["question"]),
+                    answer=str(row.get("answer", "")),
+                    evidence=tuple(
+                        (float(a), float(b)) for a, b in row.get("evidence", ())
+                    ),
+                )
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}, line {number}: needs 'video' and 'question', and 'evidence' as "
+                "pairs of seconds"
+            ) from error
+    return questions
+
+
+def draw_histograms(
+    path: str | Path, found: Sequence[VideoRedundancy], thresholds: tuple[float, float]
+) -> None:
+    """Draw how often each score occurs, thresholds marked, as PNG, SVG or PDF."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    repeats = np.concatenate([f.repetition for f in found])
+    relevant = [r for f in found for r in f.relevance]
+    panels = [("frames that repeat the one before", repeats, thresholds[0], 1)]
+    if relevant:
+        scores = np.concatenate(relevant)
+        panels.append(("frames that belong to the question", scores, thresholds[1], -1))
+    for axis, (title, scores, threshold, side) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        counts, edges, bars = axis.hist(scores, NUM_BINS, range=(0, 1), color="#8fa3bf")
+        for bar, edge in zip(bars, edges, strict=False):
+            if side * (edge + 0.5 / NUM_BINS - threshold) > 0:
+                bar.set_facecolor("#e08a1e")
+        axis.axvline(threshold, color="#1c1e22", linewidth=1)
+        axis.set(title=title, xlabel="score (min-max of a video)", ylabel="frames")
+    figure.savefig(path, dpi=120)

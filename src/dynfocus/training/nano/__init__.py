@@ -1,0 +1,1 @@
+"""What only the nano model needs before the stages of the paper."""
