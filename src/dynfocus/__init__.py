@@ -47,6 +47,12 @@ def load(
 
     Returns:
         The model, ready to answer.
+
+    Raises:
+        ValueError: There is no such model, its files are not those of a model, or an
+            option does not fit it.
+        ImportError: A package that it needs is not installed; the message names it.
+        DownloadError: It cannot be fetched from the hub.
     """
     if str(name) != "nano":
         from dynfocus.plugins import host_type, load_host
@@ -107,6 +113,14 @@ def ask(
 
     Returns:
         The answer, its cost and what became of each frame.
+
+    Raises:
+        ValueError: The question is empty, or an option does not fit the video.
+        FileNotFoundError: There is no such video.
+        UnreadableVideoError: The file holds no video that can be decoded.
+        StuckVideoError: Reading the video made no progress.
+        NoModelError: No model is named and none here knows what the video shows.
+        NonFiniteLogitsError: The model's numbers are not finite.
     """
     if model is None:
         model = _choose(video)
@@ -146,6 +160,11 @@ def plug(
 
     Returns:
         The model, ready to answer.
+
+    Raises:
+        ValueError: The model is of no supported family, or an option is unknown.
+        ImportError: A package that it needs is not installed; the message names it.
+        DownloadError: The scorer cannot be fetched from the hub.
     """
     from dynfocus.plugins import plug as plug_in
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from dynfocus.errors import TooManyFailuresError
 from dynfocus.focus import num_video_tokens
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM
 from dynfocus.training import run_recipe
@@ -22,7 +23,7 @@ from dynfocus.training.dataset import (
     Layout,
     marked_turns,
 )
-from dynfocus.training.failures import BatchFacts, TooManyFailuresError
+from dynfocus.training.failures import BatchFacts
 from dynfocus.training.features import FeatureCache
 from dynfocus.training.sources import load_samples
 from dynfocus.video import VideoWriter

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from dynfocus.training.failures import Failure, FailureLog, TooManyFailuresError
+from dynfocus.errors import TooManyFailuresError
+from dynfocus.training.failures import Failure, FailureLog
 
 
 def fail(name):

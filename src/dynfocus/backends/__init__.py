@@ -1,13 +1,9 @@
 """A language model behind a URL: video tokens to vLLM, frames to any server."""
 
-from dynfocus.backends.client import BackendError, ChatClient, Completion, Server
+from dynfocus.backends.client import ChatClient, Completion, Server
 from dynfocus.backends.openai import LAYOUTS, FrameRequest, FrameSizes, frame_request
-from dynfocus.backends.vllm import (
-    OtherPromptWarning,
-    VllmAnswerer,
-    encode_embeds,
-    find_served_model,
-)
+from dynfocus.backends.vllm import VllmAnswerer, encode_embeds, find_served_model
+from dynfocus.errors import BackendError, OtherPromptWarning
 
 __all__ = [
     "BackendError",

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from dynfocus.backends.events import StreamError, read_events
+from dynfocus.errors import BackendError
 
 API_KEY_VARIABLE = "OPENAI_API_KEY"
 """Environment variable of the key unless another is named."""
@@ -30,10 +31,6 @@ _HINTS = {
     413: "send fewer or smaller frames",
     429: "wait a little and ask again",
 }
-
-
-class BackendError(OSError):
-    """A server refused, was too slow, answered nonsense, or is not there."""
 
 
 @dataclass(frozen=True, kw_only=True)

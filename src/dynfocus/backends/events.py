@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from dynfocus.errors import DynFocusError
+
 _LONGEST_LINE = 16 * 2**20
 
 
-class StreamError(ValueError):
+class StreamError(DynFocusError, ValueError):
     """A stream does not hold server-sent events."""
 
 

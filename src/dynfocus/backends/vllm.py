@@ -21,6 +21,7 @@ from torch import Tensor
 
 from dynfocus.backends.client import ChatClient
 from dynfocus.conversion.exporting import EMBEDS_MARK, serving_messages
+from dynfocus.errors import OtherPromptWarning
 from dynfocus.focus import VideoFeatures
 from dynfocus.models.answering import FocusedModel
 from dynfocus.models.answers import Answer
@@ -29,10 +30,6 @@ from dynfocus.models.turns import PreparedTurn
 
 _NEVER = -100
 """Added to the logit of a token that must not be said."""
-
-
-class OtherPromptWarning(UserWarning):
-    """A server read another number of tokens than the prompt has."""
 
 
 class VllmAnswerer:

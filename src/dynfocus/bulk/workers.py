@@ -15,16 +15,13 @@ from multiprocessing.context import SpawnProcess
 from dynfocus.bulk.answers_file import Record
 from dynfocus.bulk.asking import Loader, answer_job
 from dynfocus.bulk.rows import BulkRow, VideoJob
+from dynfocus.errors import BrokenWorkerError
 from dynfocus.video.watch import available_cores
 
 _logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 """A video whose worker ends so often is given up."""
 _READY = "ready"
-
-
-class BrokenWorkerError(ChildProcessError):
-    """Workers end before they have loaded the model."""
 
 
 @dataclass(frozen=True)

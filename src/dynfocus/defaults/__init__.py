@@ -1,7 +1,7 @@
 """Which model answers when a call names none, and how it comes onto this machine."""
 
-from dynfocus.defaults.choosing import ChosenModel, NoModelError, choose_model
-from dynfocus.defaults.downloading import Download, DownloadError, download
+from dynfocus.defaults.choosing import ChosenModel, choose_model
+from dynfocus.defaults.downloading import Download, download
 from dynfocus.defaults.hub_cache import RECOMMENDED, find_downloaded, missing_parts
 from dynfocus.defaults.settings import (
     MODEL_VARIABLE,
@@ -10,6 +10,7 @@ from dynfocus.defaults.settings import (
     save_model,
     settings_file,
 )
+from dynfocus.errors import DownloadError, NoModelError
 
 __all__ = [
     "ChosenModel",

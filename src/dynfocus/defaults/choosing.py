@@ -8,12 +8,9 @@ from pathlib import Path
 
 from dynfocus.defaults.hub_cache import RECOMMENDED, find_downloaded
 from dynfocus.defaults.settings import MODEL_VARIABLE, read_settings, settings_file
+from dynfocus.errors import NoModelError
 
 NANO = "nano"
-
-
-class NoModelError(ValueError):
-    """No model on this machine knows what a video shows."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,9 @@ from dynfocus.defaults.hub_cache import (
     find_downloaded,
     missing_parts,
 )
+from dynfocus.errors import DownloadError
 
 _SOURCE = ".dynfocus-source"
-
-
-class DownloadError(ValueError):
-    """A model did not come, for a reason that the message names."""
 
 
 @dataclass(frozen=True, kw_only=True)

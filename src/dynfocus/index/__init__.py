@@ -1,6 +1,7 @@
 """The question-independent half of a video: written once, checked, asked often."""
 
-from dynfocus.index.entries import EntryFacts, EntryKey, Sampling, UnusableEntryWarning
+from dynfocus.errors import UnusableEntryWarning
+from dynfocus.index.entries import EntryFacts, EntryKey, Sampling
 from dynfocus.index.feature_files import load_features, save_features
 from dynfocus.index.layout import IndexLayout, check_storage
 from dynfocus.index.packing import pack_features, unpack_features

@@ -13,20 +13,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from dynfocus.errors import UnusableEntryError
 from dynfocus.index.layout import STORAGES, IndexLayout, Storage
 from dynfocus.index.writing import write_tensors
 
 FORMAT = "dynfocus-video-index"
 VERSION = "1"
 """Raised whenever the same file, model and sampling would give another entry."""
-
-
-class UnusableEntryError(ValueError):
-    """A file that stands where an entry of the index belongs is none."""
-
-
-class UnusableEntryWarning(UserWarning):
-    """An entry of the index is not used; the video is read again in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,12 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from dynfocus.errors import UnusableEntryError, UnusableEntryWarning
 from dynfocus.index.digests import ContentDigests
 from dynfocus.index.entries import (
     EntryFacts,
     EntryKey,
     Sampling,
-    UnusableEntryError,
-    UnusableEntryWarning,
     read_entry,
     read_header,
     write_entry,

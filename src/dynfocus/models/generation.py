@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, TextStreamer
 
-
-class NonFiniteLogitsError(ValueError):
-    """The model gave numbers that are not finite."""
+from dynfocus.errors import NonFiniteLogitsError
 
 
 class FiniteLogits(LogitsProcessor):  # type: ignore[misc]

@@ -1,5 +1,6 @@
 """Pictures: timelines, storyboards, and reports as one self-contained HTML page."""
 
+from dynfocus.errors import UnwritableFileError
 from dynfocus.methods import image_features
 from dynfocus.report.answers import write_report
 from dynfocus.report.contact_sheet import (
@@ -9,7 +10,6 @@ from dynfocus.report.contact_sheet import (
 )
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
 from dynfocus.report.output import (
-    UnwritableFileError,
     check_writable,
     write_atomically,
 )

@@ -6,9 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-
-class UnwritableFileError(OSError):
-    """A result file cannot be written where the user wants it."""
+from dynfocus.errors import UnwritableFileError
 
 
 def check_writable(path: str | Path, *, what: str = "the report") -> None:

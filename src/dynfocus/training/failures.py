@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from dynfocus.video import UnreadableVideoError
+from dynfocus.errors import TooManyFailuresError, UnreadableVideoError
 
 logger = logging.getLogger(__name__)
 
@@ -18,10 +18,6 @@ SAMPLE_ERRORS = (OSError, SafetensorError, UnreadableVideoError, ValueError)
 """What a damaged file or a malformed sample raises."""
 
 _FILE = "failures.jsonl"
-
-
-class TooManyFailuresError(ValueError):
-    """More samples failed than the recipe allows."""
 
 
 @dataclass(frozen=True, kw_only=True)

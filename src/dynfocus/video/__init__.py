@@ -1,11 +1,11 @@
 """A video file becomes frames with their true times, and frames become a file."""
 
-from dynfocus.video.decoder import SampledFrames
-from dynfocus.video.errors import (
+from dynfocus.errors import (
     DamagedVideoWarning,
     StuckVideoError,
     UnreadableVideoError,
 )
+from dynfocus.video.decoder import SampledFrames
 from dynfocus.video.finding import find_videos
 from dynfocus.video.live import LiveReader
 from dynfocus.video.probe import VideoProbe, probe_video

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import av
 
+from dynfocus.errors import UnreadableVideoError
 from dynfocus.video.boxes import follow_boxes
-from dynfocus.video.errors import UnreadableVideoError
 
 # Demuxers that take a text for a film.
 _TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}

@@ -17,14 +17,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.video.arrival import ArrivalClock, MomentSampler
-from dynfocus.video.container import best_stream, decode, prepare
-from dynfocus.video.decoder import SampledFrames
-from dynfocus.video.errors import (
+from dynfocus.errors import (
     DamagedVideoWarning,
     StuckVideoError,
     UnreadableVideoError,
 )
+from dynfocus.video.arrival import ArrivalClock, MomentSampler
+from dynfocus.video.container import best_stream, decode, prepare
+from dynfocus.video.decoder import SampledFrames
 from dynfocus.video.orientation import read_orientation
 from dynfocus.video.reader import checked_size
 from dynfocus.video.scaler import FrameScaler
@@ -65,6 +65,7 @@ class LiveReader:
             for ever.
 
     Raises:
+        ValueError: A rate, a size or a timeout is not above 0.
         FileNotFoundError: There is no such file, also raised while reading.
         UnreadableVideoError: No video came that can be decoded, while reading.
         StuckVideoError: Nothing came for too long, while reading.
@@ -134,6 +135,11 @@ class LiveReader:
 
         Returns:
             One frame with its time, or nothing if none came or the video is over.
+
+        Raises:
+            FileNotFoundError: There is no such file or device.
+            UnreadableVideoError: No video came that can be decoded.
+            StuckVideoError: Nothing came for too long.
         """
         if self._is_over:
             return None

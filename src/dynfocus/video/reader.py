@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.video.decoder import (
     Crew,
     FrameCollector,
     SampledFrames,
     collect_frames,
 )
-from dynfocus.video.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.video.losses import Losses
 from dynfocus.video.plan import check_count, wanted_times
 from dynfocus.video.source import MistrustedIndexError
@@ -49,6 +49,7 @@ class VideoReader:
             before it is given up; ``None`` waits for ever.
 
     Raises:
+        ValueError: ``num_threads`` or ``timeout_seconds`` is not above 0.
         FileNotFoundError: There is no such file.
         UnreadableVideoError: The file holds no video that can be decoded.
         StuckVideoError: Reading made no progress, also raised by ``sample``.
@@ -122,6 +123,11 @@ class VideoReader:
         Returns:
             Each wanted moment's frame, the last one shown at or before it, with its
             own time; frames that cannot be decoded are left out with one warning.
+
+        Raises:
+            ValueError: The plan or the size is none, or wants moments outside.
+            UnreadableVideoError: None of the wanted frames can be decoded.
+            StuckVideoError: Decoding made no progress.
         """
         wanted = wanted_times(
             self.duration,
@@ -158,6 +164,11 @@ class VideoReader:
         Yields:
             Parts that follow one another, none of them empty. What is missing is
             warned of once, after the last part.
+
+        Raises:
+            ValueError: As in ``sample``.
+            UnreadableVideoError: As in ``sample``.
+            StuckVideoError: As in ``sample``.
         """
         check_count("frames_at_a_time", frames_at_a_time)
         wanted = np.sort(

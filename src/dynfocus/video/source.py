@@ -8,11 +8,12 @@ from typing import Any
 import av
 import numpy as np
 
+from dynfocus.errors import DynFocusError
 from dynfocus.video.container import read_packets
 from dynfocus.video.timeline import Timeline
 
 
-class MistrustedIndexError(Exception):
+class MistrustedIndexError(DynFocusError):
     """The file does not hold what its index promises."""
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.errors import UnreadableVideoError
 from dynfocus.video.container import (
     best_stream,
     check_file,
@@ -27,7 +28,6 @@ from dynfocus.video.container import (
     read_packets,
     read_structure,
 )
-from dynfocus.video.errors import UnreadableVideoError
 from dynfocus.video.orientation import Orientation, read_orientation
 from dynfocus.video.packets import NO_TIME, PacketRecorder, PacketTable, read_index
 from dynfocus.video.references import marks_unreferenced_frames

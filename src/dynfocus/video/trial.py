@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynfocus.video.errors import DamagedVideoWarning
+from dynfocus.errors import DamagedVideoWarning
 from dynfocus.video.reader import VideoReader
 
 _SIDE = 32

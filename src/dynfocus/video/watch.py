@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from dynfocus.video.errors import StuckVideoError
+from dynfocus.errors import DynFocusError, StuckVideoError
 
 Result = TypeVar("Result")
 
@@ -24,7 +24,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-class AbandonedError(Exception):
+class AbandonedError(DynFocusError):
     """Nobody waits for this work any more."""
 
 

@@ -1,0 +1,143 @@
+"""The exceptions and warnings of the package: one tree, each with cause and remedy.
+
+Each keeps a built-in class beside the base, so ``except ValueError`` works as well. The
+first paragraph of a docstring is the cause, the second the remedy; ``docs/errors.md``
+shows both.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "BrokenWorkerError",
+    "DamagedVideoWarning",
+    "DownloadError",
+    "DynFocusError",
+    "DynFocusWarning",
+    "NoModelError",
+    "NonFiniteLogitsError",
+    "OtherPromptWarning",
+    "StuckVideoError",
+    "TooManyFailuresError",
+    "UnreadableVideoError",
+    "UnusableEntryError",
+    "UnusableEntryWarning",
+    "UnwritableFileError",
+]
+
+
+class DynFocusError(Exception):
+    """Something failed in a way that the package foresees.
+
+    Remedy: the message names the value at fault and what to do; catch this class to
+    catch all of them.
+    """
+
+
+class DynFocusWarning(UserWarning):
+    """Something was left out or done another way, and the work went on.
+
+    Remedy: the message says what; ``warnings.simplefilter("error", DynFocusWarning)``
+    makes all of them errors.
+    """
+
+
+class UnreadableVideoError(DynFocusError, ValueError):
+    """A file holds no video, or none of the wanted frames can be decoded.
+
+    Remedy: check that the file is a video and whole, with ``dynfocus probe``; copy it
+    again or convert it to H.264 in MP4.
+    """
+
+
+class StuckVideoError(TimeoutError, UnreadableVideoError):
+    """Reading or decoding made no progress for too long and was given up.
+
+    Remedy: copy the file to a local disk, or raise ``timeout_seconds`` if the disk or
+    the source is only slow.
+    """
+
+
+class DamagedVideoWarning(DynFocusWarning):
+    """Some wanted frames of a video could not be decoded, or may show damage.
+
+    Remedy: none is needed where the rest of the video suffices; the message names the
+    moments. Copy the file again if it was whole where it came from.
+    """
+
+
+class NoModelError(DynFocusError, ValueError):
+    """No model was named, and none on this machine knows what the video shows.
+
+    Remedy: run ``dynfocus download`` once, or name a model: ``--model`` on the command
+    line, ``model=`` in Python.
+    """
+
+
+class DownloadError(DynFocusError, ValueError):
+    """A model did not come from the hub: misspelt, refused, no network, no room.
+
+    Remedy: the message says which; running the same command again goes on where it was.
+    A model's folder that was copied by hand can be named in its place.
+    """
+
+
+class NonFiniteLogitsError(DynFocusError, ValueError):
+    """A model gave logits that are not finite, so no answer can be taken from it.
+
+    Remedy: load it with ``dtype=torch.float32``, or load its weights anew if they may be
+    damaged.
+    """
+
+
+class BackendError(DynFocusError, OSError):
+    """A server refused, was too slow, answered nonsense, or is not there.
+
+    Remedy: check its address, key and the name of its model; give a slow one more time
+    with ``timeout_seconds``.
+    """
+
+
+class OtherPromptWarning(DynFocusWarning):
+    """A server read another number of tokens than the prompt has.
+
+    Remedy: start the server with the model and the chat template that
+    ``dynfocus export-language-model`` wrote; other tokens give another answer.
+    """
+
+
+class UnusableEntryError(DynFocusError, ValueError):
+    """A file that stands where an entry of the index belongs is none, or is damaged.
+
+    Remedy: delete the file; the video is encoded again when it is next asked about.
+    """
+
+
+class UnusableEntryWarning(DynFocusWarning):
+    """An entry of the index cannot be used or written; the video is read again.
+
+    Remedy: none is needed for an answer. Make room, or name another folder with
+    ``index_folder``, if it is said again and again.
+    """
+
+
+class UnwritableFileError(DynFocusError, OSError):
+    """A result file cannot be written where the user wants it.
+
+    Remedy: name a file in a folder that exists and that you may write to.
+    """
+
+
+class BrokenWorkerError(DynFocusError, ChildProcessError):
+    """Worker processes end before they have loaded the model.
+
+    Remedy: run the same with one worker, which shows why; fewer workers need less
+    memory.
+    """
+
+
+class TooManyFailuresError(DynFocusError, ValueError):
+    """More samples of a training run failed than its recipe allows.
+
+    Remedy: run ``dynfocus data check`` on the data, or raise ``data.max_failures``.
+    """
