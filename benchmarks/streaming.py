@@ -20,9 +20,8 @@ import torch
 
 import dynfocus
 from dynfocus.evaluation import is_right
-from dynfocus.focus import VideoFeatures
+from dynfocus.focus import VideoFeatures, uniform_indices
 from dynfocus.models import FocusedModel
-from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.models.frame_memory import FrameMemory
 from dynfocus.provenance import describe_hardware, source_commit
 from dynfocus.video import SampledFrames
@@ -44,7 +43,7 @@ def ways(features: VideoFeatures, share: int) -> dict[str, VideoFeatures]:
     encoded = (features.pooled, features.spatial, None)
     memory.add(encoded, features.pts_seconds, None)
     held = memory.features()
-    even = torch.from_numpy(uniform_indices(num_frames, held.num_frames))
+    even = uniform_indices(num_frames, held.num_frames)
     return {
         OFFLINE: features.take(even),
         SESSION: held,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_hosts import BUILDERS, build_tokenizer
 
-from dynfocus.plugins import families, plug, registry
-from dynfocus.plugins.families.llava_onevision import LlavaOnevision
+from dynfocus.plugins import families, plug
+from fake_package import install
 
 
 def test_every_family_of_the_package_is_there():
@@ -78,30 +76,28 @@ def test_a_prompt_without_a_template_or_a_video_is_refused(hosts):
         silent.ask(frames, "what ?")
 
 
-def test_other_packages_bring_families_through_an_entry_point(monkeypatch):
-    point = EntryPoint("mine", f"{__name__}:Mine", registry.ENTRY_POINTS)
-    asked = []
-
-    def entry_points(group: str) -> list[EntryPoint]:
-        asked.append(group)
-        return [point]
-
-    monkeypatch.setattr(registry, "entry_points", entry_points)
-    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(Mine=Mine))
-    assert families()["mine"] is Mine
-    assert asked == ["dynfocus.families"]
-    monkeypatch.setattr(
-        registry,
-        "entry_points",
-        lambda group: [EntryPoint("odd", "collections:OrderedDict", group)],
+def test_other_packages_bring_families_through_an_entry_point(tmp_path, monkeypatch):
+    install(
+        tmp_path,
+        monkeypatch,
+        module="brings_a_family",
+        source=(
+            "from dynfocus.plugins.families.llava_onevision import LlavaOnevision\n"
+            "class Mine(LlavaOnevision):\n"
+            "    model_types = ('mine',)\n"
+        ),
+        entry_points="[dynfocus.families]\nany = brings_a_family:Mine\n",
     )
-    with pytest.raises(
-        ValueError, match="odd = collections:OrderedDict .* no subclass"
-    ):
+    assert families()["mine"].__name__ == "Mine"
+
+
+def test_an_entry_point_that_is_no_family_is_refused(tmp_path, monkeypatch):
+    install(
+        tmp_path,
+        monkeypatch,
+        module="brings_no_family",
+        source="",
+        entry_points="[dynfocus.families]\nodd = collections:OrderedDict\n",
+    )
+    with pytest.raises(ValueError, match="odd in dynfocus.families is no subclass"):
         families()
-
-
-class Mine(LlavaOnevision):
-    """A family from elsewhere."""
-
-    model_types = ("mine",)

@@ -7,7 +7,7 @@ from dynfocus.focus.cooperative import (
     CooperativeEncoding,
 )
 from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototypes
-from dynfocus.focus.features import VideoFeatures
+from dynfocus.focus.features import VideoFeatures, uniform_indices
 from dynfocus.focus.relevance import RelevanceEncoding
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.spatial import SpatialPrototypes
@@ -43,4 +43,5 @@ __all__ = [
     "perturbed_topk",
     "plan_budget",
     "thin_frames",
+    "uniform_indices",
 ]

@@ -15,6 +15,31 @@ from dynfocus.focus.events import TimePrototypes
 from dynfocus.focus.thinning import thin_frames
 
 
+def uniform_indices(
+    num_frames: int, num_keep: int, device: torch.device | None = None
+) -> Tensor:
+    """Choose frames evenly: the middles of equal stretches.
+
+    Args:
+        num_frames: Frames there are, ``T``.
+        num_keep: Frames to keep, from 0 to ``T``.
+        device: Where the result is wanted.
+
+    Returns:
+        Increasing positions, shape ``[num_keep]``, int64.
+
+    Raises:
+        ValueError: There are fewer frames than are wanted.
+    """
+    if not 0 <= num_keep <= num_frames:
+        raise ValueError(
+            f"num_keep must be from 0 to the {num_frames} frames there are, got "
+            f"{num_keep}"
+        )
+    middles = 2 * torch.arange(num_keep, device=device) + 1
+    return middles * num_frames // (2 * max(1, num_keep))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoFeatures:
     """Hold what the model knows about a video before any question is asked."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from dynfocus.models.dynfocus.frames import uniform_indices
+from dynfocus.focus import uniform_indices
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +33,7 @@ class VideoPatches:
         """
         if num_keep is None or num_keep >= self.num_frames:
             return self
-        frames = torch.from_numpy(uniform_indices(self.num_frames, num_keep))
+        frames = uniform_indices(self.num_frames, num_keep)
         return VideoPatches(
             patches=self.patches[frames],
             pts_seconds=self.pts_seconds[frames],

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynfocus.focus import uniform_indices
 from dynfocus.methods.looking import Scorer, look_at
 from dynfocus.models.chat import check_count
-from dynfocus.models.dynfocus.frames import read_video, uniform_indices
+from dynfocus.models.dynfocus.frames import read_video
 from dynfocus.models.sources import make_thumbnails
 from dynfocus.plugins.budget import TokenBudget
 from dynfocus.plugins.family import Family, FramePlan, StepTokens
@@ -182,7 +183,7 @@ def _open_frames(
     num_frames = keep(len(sampled.frames), (height, width))
     duration = float(sampled.times[-1]) + 1 / fps
     if num_frames < len(sampled.frames):
-        rows = uniform_indices(len(sampled.frames), num_frames)
+        rows = uniform_indices(len(sampled.frames), num_frames).numpy()
         sampled = SampledFrames(sampled.frames[rows], sampled.times[rows])
     return _Source(
         parts=iter([sampled]),

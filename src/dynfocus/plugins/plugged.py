@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
+from dynfocus.focus import uniform_indices
 from dynfocus.methods.looking import Scorer, look_for
 from dynfocus.methods.selectors.training_free import METHODS, KeptStep
 from dynfocus.models.answers import Answer, FrameReport
 from dynfocus.models.chat import ChatSession, Turn, TurnAnswerer, check_count
-from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.models.generation import CallbackStreamer, FiniteLogits, check_context
 from dynfocus.plugins.budget import ConeTokens, TokenBudget
 from dynfocus.plugins.encoding import HostEncoder, Progress
@@ -253,7 +253,7 @@ class PluggedModel:
             rows = chosen.choose_steps(look, budget)
         else:
             num_steps = chosen.num_steps(video.num_steps, budget)
-            rows = torch.from_numpy(uniform_indices(video.num_steps, num_steps))
+            rows = uniform_indices(video.num_steps, num_steps)
         thinned = video.take(rows)
         look = look and look.take(rows)
         with torch.inference_mode():
@@ -345,7 +345,7 @@ class PluggedModel:
                 return video
             check_count("max_frames", max_frames)
             count = min(video.num_steps, -(-max_frames // self.family.frames_per_step))
-            return video.take(torch.from_numpy(uniform_indices(video.num_steps, count)))
+            return video.take(uniform_indices(video.num_steps, count))
 
         def budget(plan: FramePlan) -> TokenBudget:
             return self._budget(plan.num_tokens, max_video_tokens)

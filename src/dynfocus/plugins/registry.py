@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
+from dynfocus.extensions import FAMILIES, load_extensions
 from dynfocus.plugins.families.internvl import InternVL
 from dynfocus.plugins.families.llava_next_video import LlavaNextVideo
 from dynfocus.plugins.families.llava_onevision import LlavaOnevision
@@ -16,8 +16,6 @@ from dynfocus.plugins.families.video_llava import VideoLlava
 from dynfocus.plugins.family import Family
 from dynfocus.plugins.host_processor import HostProcessor
 
-ENTRY_POINTS = "dynfocus.families"
-"""The group of entry points under which other packages offer families."""
 _OWN: tuple[type[Family], ...] = (
     InternVL,
     LlavaNextVideo,
@@ -32,12 +30,11 @@ _OWN: tuple[type[Family], ...] = (
 def families() -> Mapping[str, type[Family]]:
     """Collect the families by ``model_type``; those of other packages come first."""
     found = {name: family for family in _OWN for name in family.model_types}
-    for point in entry_points(group=ENTRY_POINTS):
-        family = point.load()
+    for name, family in load_extensions(FAMILIES).items():
         if not (isinstance(family, type) and issubclass(family, Family)):
             raise ValueError(
-                f"the entry point {point.name} = {point.value} in {ENTRY_POINTS} is no "
-                "subclass of dynfocus.plugins.Family; correct or uninstall its package"
+                f"the entry point {name} in {FAMILIES} is no subclass of "
+                "dynfocus.plugins.Family; correct or uninstall its package"
             )
         found |= dict.fromkeys(family.model_types, family)
     return found

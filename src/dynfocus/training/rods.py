@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 
+from dynfocus.focus import uniform_indices
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.models.loading import load_parts
 from dynfocus.training.conversation import pad_rows, padding_id
 from dynfocus.training.evidence import asked_of, shows_answer
@@ -105,7 +105,7 @@ def _glances(sample: Sample, media: FeatureCache) -> list[tuple[Tensor, str, str
             continue
         inside = shows_answer(video.pts_seconds, evidence).nonzero()[:, 0]
         count = min(len(inside), _MOST_FRAMES)
-        frames = inside[torch.from_numpy(uniform_indices(len(inside), count))]
+        frames = inside[uniform_indices(len(inside), count, inside.device)]
         found += [(seen, question, answer) for seen in video.spatial[frames]]
     return found
 

@@ -14,11 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dynfocus.evaluation.metrics import chance, is_right
+from dynfocus.focus import uniform_indices
 from dynfocus.models.answering import FocusedModel
-from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.models.fingerprint import fingerprint_parameters
 from dynfocus.provenance import describe_hardware
 from dynfocus.world import KINDS, WorldQuestion, make_video
@@ -131,7 +129,7 @@ def _ask_video(
         )
         cones = [frame.time for frame in answer.frames if frame.kind == "cone"]
         spread = uniform_indices(index.num_frames, len(cones))
-        uniform = index.features.pts_seconds[torch.from_numpy(spread)].tolist()
+        uniform = index.features.pts_seconds[spread].tolist()
         yield {
             "seed": seed,
             "duration": duration,

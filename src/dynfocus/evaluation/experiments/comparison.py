@@ -20,9 +20,8 @@ from dynfocus.evaluation.experiments.tables import (
     evidence_recall,
     of_set,
 )
-from dynfocus.focus import EventPrototypes, FocusSettings, dpc_knn
+from dynfocus.focus import EventPrototypes, FocusSettings, dpc_knn, uniform_indices
 from dynfocus.methods import VideoPatches
-from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.models.loading import load_parts
 from dynfocus.training.patches import PatchCache
 from dynfocus.world import make_questions
@@ -168,7 +167,7 @@ def choose_frames(video: VideoPatches, settings: FocusSettings) -> dict[str, Ten
         Increasing frames of ``uniform frames`` and ``T-DPC alone``.
     """
     count = settings.num_cones_for(video.num_frames)
-    uniform = torch.from_numpy(uniform_indices(video.num_frames, count))
+    uniform = uniform_indices(video.num_frames, count)
     events = EventPrototypes(settings, video.patches.shape[2], 1)
     points = events.pool(video.patches).flatten(1)[None]
     clusters = dpc_knn(

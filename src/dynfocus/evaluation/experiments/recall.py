@@ -21,9 +21,14 @@ from torch import Tensor
 
 from dynfocus.evaluation.benchmarks.focusworld import evidence_seen
 from dynfocus.evaluation.experiments.plans import TestSet
-from dynfocus.focus import EventPrototypes, TimePrototypes, VideoFeatures, dpc_knn
+from dynfocus.focus import (
+    EventPrototypes,
+    TimePrototypes,
+    VideoFeatures,
+    dpc_knn,
+    uniform_indices,
+)
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
-from dynfocus.models.dynfocus.frames import uniform_indices
 from dynfocus.models.loading import load_parts
 from dynfocus.training.features import FeatureCache
 from dynfocus.world import WorldQuestion, make_questions
@@ -109,9 +114,7 @@ def _ask_video(
                 }
     for question in questions:
         spread = [
-            torch.from_numpy(
-                uniform_indices(video.num_frames, min(k, video.num_frames))
-            )
+            uniform_indices(video.num_frames, min(k, video.num_frames))
             for k in plan.num_cones
         ]
         yield {

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
-from dynfocus.focus import FocusSettings, num_video_tokens
+from dynfocus.focus import FocusSettings, num_video_tokens, uniform_indices
 from dynfocus.methods.connectors.projected import CompressedVideo
 from dynfocus.methods.patches import VideoPatches
-from dynfocus.models.dynfocus.frames import uniform_indices
 
 
 class UniformPatches:
@@ -34,7 +31,7 @@ class UniformPatches:
     def __call__(self, video: VideoPatches) -> CompressedVideo:
         """Take the middle frame of each of equal stretches of the video."""
         count = self.num_kept(video.num_frames)
-        frames = torch.from_numpy(uniform_indices(video.num_frames, count))
+        frames = uniform_indices(video.num_frames, count)
         return CompressedVideo(
             num_frames=video.num_frames,
             tokens=video.patches[frames].flatten(0, 1),

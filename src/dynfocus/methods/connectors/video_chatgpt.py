@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from dynfocus.focus import uniform_indices
 from dynfocus.methods.connectors.projected import CompressedVideo
 from dynfocus.methods.patches import VideoPatches
-from dynfocus.models.dynfocus.frames import uniform_indices
 
 
 class VideoChatGPT:
@@ -36,7 +36,7 @@ class VideoChatGPT:
     def __call__(self, video: VideoPatches) -> CompressedVideo:
         """Pool the patches of a video."""
         count = min(video.num_frames, self.max_frames)
-        frames = torch.from_numpy(uniform_indices(video.num_frames, count))
+        frames = uniform_indices(video.num_frames, count)
         patches = video.patches[frames]
         timeless = torch.full((self.num_patches,), torch.nan, dtype=torch.float64)
         return CompressedVideo(

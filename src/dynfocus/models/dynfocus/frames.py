@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dynfocus.focus import VideoFeatures
+from dynfocus.focus import VideoFeatures, uniform_indices
 from dynfocus.index import VideoIndex
 from dynfocus.video import SampledFrames, VideoReader
 
@@ -65,7 +65,7 @@ def read_video(
         sampled = SampledFrames(frames, np.arange(len(frames), dtype=np.float64) / fps)
     if max_frames is None or len(sampled.frames) <= max_frames:
         return sampled
-    keep = uniform_indices(len(sampled.frames), max_frames)
+    keep = uniform_indices(len(sampled.frames), max_frames).numpy()
     return SampledFrames(sampled.frames[keep], sampled.times[keep])
 
 
@@ -103,24 +103,6 @@ def is_video(value: object) -> bool:
 def is_image(value: object) -> bool:
     """Tell whether a value is one image, and not a list of images."""
     return isinstance(value, str | Path) or is_frame(value)
-
-
-def uniform_indices(num_frames: int, num_keep: int) -> NDArray[np.int64]:
-    """Choose frames evenly: the centres of equal stretches.
-
-    Args:
-        num_frames: Frames there are.
-        num_keep: Frames to keep, from 1 to ``num_frames``.
-
-    Returns:
-        Increasing positions, shape ``[num_keep]``.
-    """
-    if not 1 <= num_keep <= num_frames:
-        raise ValueError(
-            f"the number of frames to keep must be from 1 to {num_frames}, got "
-            f"{num_keep}"
-        )
-    return (2 * np.arange(num_keep, dtype=np.int64) + 1) * num_frames // (2 * num_keep)
 
 
 def frame_array(frames: Any) -> NDArray[np.uint8]:

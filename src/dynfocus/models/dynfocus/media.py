@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
 
-import torch
-
-from dynfocus.focus import FocusSettings, VideoFeatures, num_video_tokens, plan_budget
+from dynfocus.focus import (
+    FocusSettings,
+    VideoFeatures,
+    num_video_tokens,
+    plan_budget,
+    uniform_indices,
+)
 from dynfocus.index import VideoIndex
 from dynfocus.models.dynfocus.frames import (
     is_image,
     is_video,
     read_image,
     read_video,
-    uniform_indices,
 )
 from dynfocus.models.dynfocus.prompts import find_blocks
 from dynfocus.video import SampledFrames
@@ -207,8 +210,8 @@ def take_evenly(
         return content.thin(num_keep)
     keep = uniform_indices(num_frames, num_keep)
     if isinstance(content, VideoFeatures):
-        return content.take(torch.from_numpy(keep))
-    return SampledFrames(content.frames[keep], content.times[keep])
+        return content.take(keep)
+    return SampledFrames(content.frames[keep.numpy()], content.times[keep.numpy()])
 
 
 def _count_frames(content: SampledFrames | VideoFeatures) -> int:
