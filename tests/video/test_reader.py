@@ -1,11 +1,19 @@
 import re
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
-from dynfocus.video import UnreadableVideoError, VideoReader
+from dynfocus.video import (
+    UnreadableVideoError,
+    VideoReader,
+    VideoWriter,
+    probe_video,
+    timeline,
+)
+from dynfocus.video.scan import scan_file
 
 CONSTANT = np.arange(60) / 30
 
@@ -303,3 +311,28 @@ def test_a_bad_size_is_refused(size, tmp_path, write_clip):
     message = "size must be a height and a width, whole numbers from 1 to 32768, got "
     with pytest.raises(ValueError, match=re.escape(f"{message}{size!r}.")):
         reader.sample(size=size)
+
+
+def test_a_reader_is_opened_once_and_asked_by_many_threads(
+    tmp_path, write_clip, read_numbers, monkeypatch
+):
+    scans = []
+    monkeypatch.setattr(
+        timeline,
+        "scan_file",
+        lambda *given, **plan: scans.append(given) or scan_file(*given, **plan),
+    )
+    reader = VideoReader(write_clip(tmp_path / "clip.mkv", np.arange(90) / 30))
+    times = [[0.5, 2.5], [1.01, 1.51, 0.01], [2.0]] * 4
+    with ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(lambda t: reader.sample(times=t).frames, times))
+    assert list(map(read_numbers, numbers)) == [[15, 75], [30, 45, 0], [60]] * 4
+    assert probe_video(reader).frame_count == 90
+    np.testing.assert_array_equal(reader.plan_times(fps=2), np.arange(6) / 2)
+    assert len(scans) == 1
+
+
+def test_a_reader_knows_the_notes_of_its_file(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", fps=8, size=(32, 32), comment="mine") as out:
+        out.write(np.zeros((32, 32, 3), np.uint8))
+    assert VideoReader(tmp_path / "a.mp4").metadata["comment"] == "mine"

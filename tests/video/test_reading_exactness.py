@@ -8,7 +8,7 @@ import pytest
 
 from dynfocus.video import VideoReader
 from dynfocus.video.timeline import read_timeline
-from dynfocus.video.watch import Pulse
+from dynfocus.video.watchdog import Pulse
 
 TIMES = np.arange(90) / 30
 VARIABLE = np.concatenate([[0.0], np.cumsum(np.tile([0.02, 0.05, 0.31, 0.04], 20))])

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 
 from dynfocus.models.answering import FocusedModel
-from dynfocus.video.watch import available_cores
+from dynfocus.video.watchdog import available_cores
 
 FileProgress = Callable[[Path, int, int], None]
 """Called with a file, the steps done on it and the steps in all."""

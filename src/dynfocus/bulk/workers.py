@@ -16,7 +16,7 @@ from dynfocus.bulk.answers_file import Record
 from dynfocus.bulk.asking import Loader, answer_job
 from dynfocus.bulk.rows import BulkRow, VideoJob
 from dynfocus.errors import BrokenWorkerError
-from dynfocus.video.watch import available_cores
+from dynfocus.video.watchdog import available_cores
 
 _logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3

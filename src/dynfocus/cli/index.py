@@ -206,18 +206,18 @@ def _predict(files: Sequence[Path], plan: _Plan, *, json: bool) -> None:
     """Tell the size of each index from the length of its video."""
     from dynfocus.index import check_storage
     from dynfocus.video import VideoReader
-    from dynfocus.video.plan import wanted_times
 
     rows: list[dict[str, Any]] = []
     storage = check_storage(str(plan.storage))
     for file in files:
         row: dict[str, Any] = {"file": str(file)}
         try:
-            duration = VideoReader(file).duration
+            times = VideoReader(file).plan_times(
+                fps=plan.fps, max_frames=plan.max_frames
+            )
         except (OSError, ValueError) as error:
             rows.append(row | {"reason": " ".join(str(error).split())})
             continue
-        times = wanted_times(duration, fps=plan.fps, max_frames=plan.max_frames)
         num_bytes = plan.layout.num_bytes(len(times), storage)
         rows.append(row | {"num_frames": len(times), "num_bytes": num_bytes})
     total = sum(row.get("num_bytes", 0) for row in rows)

@@ -46,14 +46,15 @@ def probe(video: Video, json: Json = False) -> None:
 
 def _lines(found: VideoProbe) -> list[tuple[str, str]]:
     """Put the facts in words."""
+    facts = found.facts
     height, width = found.size
-    kind = f"{found.codec} {found.profile}" if found.profile else found.codec
+    kind = f"{facts.codec} {facts.profile}" if facts.profile else facts.codec
     others = [
         plural(count, noun)
         for count, noun in (
-            (found.video_streams, "video stream"),
-            (found.audio_streams, "audio stream"),
-            (found.cover_pictures, "cover picture"),
+            (facts.video_streams, "video stream"),
+            (facts.audio_streams, "audio stream"),
+            (facts.cover_pictures, "cover picture"),
         )
         if count
     ]
@@ -61,8 +62,8 @@ def _lines(found: VideoProbe) -> list[tuple[str, str]]:
     left_out = " at most" if found.leaves_out_unneeded else ""
     return [
         ("file", f"{found.path}, {found.file_bytes / 1e6:,.1f} MB"),
-        ("container", f"{found.container}: {', '.join(others)}"),
-        ("video", f"{kind}, {found.pixel_format}, {width}x{height} as displayed"),
+        ("container", f"{facts.container}: {', '.join(others)}"),
+        ("video", f"{kind}, {facts.pixel_format}, {width}x{height} as displayed"),
         (
             "length",
             f"{found.duration:.2f} s, {plural(found.frame_count, 'frame')}, "

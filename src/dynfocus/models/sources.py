@@ -68,7 +68,7 @@ def open_video(
             source=str(video),
             duration=reader.duration,
             size=reader.size,
-            damage=reader.damage,
+            damage=sampled.damage,
         )
     sampled = read_video(video, fps=fps, max_frames=max_frames, frame_size=frame_size)
     height, width = sampled.frames.shape[1:3]

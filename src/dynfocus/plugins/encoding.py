@@ -24,7 +24,6 @@ from dynfocus.plugins.family import Family, FramePlan, StepTokens
 from dynfocus.plugins.host_video import HostVideo
 from dynfocus.plugins.pixels import to_pixels
 from dynfocus.video import SampledFrames, VideoReader
-from dynfocus.video.plan import wanted_times
 
 _WINDOW_FRAMES = 32
 
@@ -159,10 +158,10 @@ def _open_file(
     max_frames: int | None,
     keep: Callable[[int, tuple[int, int]], int],
 ) -> _Source:
-    times = wanted_times(reader.duration, fps=fps, max_frames=max_frames)
+    times = reader.plan_times(fps=fps, max_frames=max_frames)
     num_frames = keep(len(times), reader.size)
     if num_frames < len(times):
-        times = wanted_times(reader.duration, num_frames=num_frames)
+        times = reader.plan_times(num_frames=num_frames)
     return _Source(
         parts=reader.stream(times=times, frames_at_a_time=_WINDOW_FRAMES),
         num_frames=len(times),

@@ -6,11 +6,10 @@ from dynfocus.errors import (
     UnreadableVideoError,
 )
 from dynfocus.video.decoder import SampledFrames
-from dynfocus.video.finding import find_videos
+from dynfocus.video.discovery import find_videos
 from dynfocus.video.live import LiveReader
-from dynfocus.video.probe import VideoProbe, probe_video
+from dynfocus.video.probe import MediumTrial, VideoProbe, probe_video, try_video
 from dynfocus.video.reader import VideoReader
-from dynfocus.video.trial import MediumTrial, try_video
 from dynfocus.video.writer import VideoWriter
 
 __all__ = [

@@ -57,16 +57,21 @@ def open_container(path: Path) -> Iterator[Any]:
         yield container
 
 
-def best_stream(container: Any, path: Path | str) -> Any:
-    """Choose the video stream that a player would show, never a cover picture."""
-    if container.format.name in _TEXT_FORMATS:
-        raise UnreadableVideoError(f"{path}: this is a text file, not a video.")
+def film_streams(container: Any) -> list[Any]:
+    """List the video streams, without cover pictures."""
     attached_picture = av.stream.Disposition.attached_pic
-    films = [
+    return [
         stream
         for stream in container.streams.video
         if not stream.disposition & attached_picture
     ]
+
+
+def best_stream(container: Any, path: Path | str) -> Any:
+    """Choose the video stream that a player would show, never a cover picture."""
+    if container.format.name in _TEXT_FORMATS:
+        raise UnreadableVideoError(f"{path}: this is a text file, not a video.")
+    films = film_streams(container)
     if not films:
         kinds = sorted({stream.type for stream in container.streams})
         raise UnreadableVideoError(

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from dynfocus.video.container import decode, open_container, prepare
 from dynfocus.video.scaler import FrameScaler
-from dynfocus.video.source import PacketSource
+from dynfocus.video.seeking import PacketSource
 from dynfocus.video.timeline import Timeline
-from dynfocus.video.watch import Pulse, run_watched
+from dynfocus.video.watchdog import Pulse, run_watched
 
 Mode = Literal["quick", "strict", "tolerant"]
 
@@ -24,13 +24,23 @@ _PICTURES_PER_DECODER = 24
 _MAX_PICTURE_BYTES = 2**30
 
 
-class SampledFrames(NamedTuple):
-    """Frames of a video with the times at which they are first shown."""
+class _FramesAndTimes(NamedTuple):
+    """What a caller unpacks."""
 
     frames: NDArray[np.uint8]
     """Pictures in red, green, blue, shape ``[T, H, W, 3]``."""
     times: NDArray[np.float64]
     """Seconds since the first frame of the video, shape ``[T]``."""
+
+
+class SampledFrames(_FramesAndTimes):
+    """Frames of a video with the times at which they are first shown.
+
+    A pair: ``frames, times = reader.sample(fps=1.0)``.
+    """
+
+    damage: str | None = None
+    """What could not be decoded, as ``VideoReader.sample`` warned; None if nothing."""
 
 
 class Crew(NamedTuple):

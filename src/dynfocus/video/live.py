@@ -22,14 +22,13 @@ from dynfocus.errors import (
     StuckVideoError,
     UnreadableVideoError,
 )
-from dynfocus.video.arrival import ArrivalClock, MomentSampler
 from dynfocus.video.container import best_stream, decode, prepare
 from dynfocus.video.decoder import SampledFrames
-from dynfocus.video.orientation import read_orientation
+from dynfocus.video.live_clock import ArrivalClock, MomentSampler
 from dynfocus.video.reader import checked_size
-from dynfocus.video.scaler import FrameScaler
-from dynfocus.video.timeline import nominal_rate
-from dynfocus.video.watch import AbandonedError, available_cores
+from dynfocus.video.scaler import FrameScaler, read_orientation
+from dynfocus.video.scan import nominal_rate
+from dynfocus.video.watchdog import AbandonedError, available_cores
 
 _logger = logging.getLogger(__name__)
 _QUEUE_SIZE = 8

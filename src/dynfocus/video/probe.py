@@ -1,22 +1,27 @@
-"""Say what a video file is and what will be hard about it."""
+"""What a video file is, what will be hard about it, and whether it decodes."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
-from dynfocus.video.container import open_container
+from dynfocus.errors import DamagedVideoWarning
 from dynfocus.video.decoder import plan_stretches
 from dynfocus.video.plan import wanted_times
-from dynfocus.video.timeline import Timeline, open_timeline
+from dynfocus.video.reader import VideoReader
+from dynfocus.video.scan import FileFacts
+from dynfocus.video.timeline import Timeline
 
 # Key frames further apart than this make single frames expensive.
 _LONG_GAP_SECONDS = 10.0
+# Frames that are decoded to see whether a file can be used.
+_TRIAL_SIDE = 32
+_NUM_TRIAL_FRAMES = 3
 _HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
 
@@ -26,16 +31,8 @@ class VideoProbe:
 
     path: str
     """The file."""
-    container: str
-    """FFmpeg's name of the container."""
-    codec: str
-    """Name of the codec."""
-    profile: str | None
-    """Its profile, if it has one."""
-    pixel_format: str
-    """FFmpeg's name of the pixel format."""
-    bit_depth: int
-    """Bits a component."""
+    facts: FileFacts
+    """What it says of itself."""
     size: tuple[int, int]
     """Height and width as displayed."""
     turned_degrees: int
@@ -46,8 +43,6 @@ class VideoProbe:
     """Seconds, counted; what a cut file declares."""
     frame_count: int
     """Frames shown, counted."""
-    declared_frame_count: int
-    """What the header says, 0 if nothing."""
     hidden_frame_count: int
     """Packets that show nothing: before an edit list's start, or helpers of others."""
     fps: float
@@ -60,12 +55,6 @@ class VideoProbe:
     """Places where decoding can begin."""
     longest_key_gap_seconds: float
     """Longest time between two of them, or to the end."""
-    video_streams: int
-    """Video streams beside cover pictures."""
-    cover_pictures: int
-    """Cover pictures."""
-    audio_streams: int
-    """Audio streams."""
     file_bytes: int
     """Size of the file."""
     learned_by: str
@@ -80,71 +69,95 @@ class VideoProbe:
     """What will be hard, a sentence each; empty for an easy file."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the probe as plain data for JSON."""
-        return asdict(self)
+        """Return the probe as plain data for JSON, without groups."""
+        values = asdict(self)
+        return {**values.pop("facts"), **values}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediumTrial:
+    """What opening a file showed."""
+
+    problem: str | None = None
+    """Why it cannot be read."""
+    damage: str | None = None
+    """What is wrong with it though it can be read."""
+    seconds: float | None = None
+    """Length of a video."""
 
 
 def probe_video(
-    path: str | Path, *, timeout_seconds: float | None = 60.0
+    video: str | Path | VideoReader, *, timeout_seconds: float | None = 60.0
 ) -> VideoProbe:
     """Find out what a video file is and what will be hard about it.
 
     Args:
-        path: A video file.
+        video: A video file, or a reader that has it open.
         timeout_seconds: As for ``VideoReader``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UnreadableVideoError: The file holds no video that can be decoded.
+        StuckVideoError: Reading made no progress.
     """
-    path = Path(path)
-    timeline = open_timeline(path, timeout_seconds=timeout_seconds)
-    with open_container(path) as container:
-        return _probe(path, container, timeline)
-
-
-def _probe(path: Path, container: Any, timeline: Timeline) -> VideoProbe:
-    stream = container.streams[timeline.stream_index]
-    context = stream.codec_context
-    covers = [s for s in container.streams.video if _is_cover(s)]
+    if not isinstance(video, VideoReader):
+        video = VideoReader(video, timeout_seconds=timeout_seconds)
+    timeline, facts = video.timeline, video.timeline.facts
     steps = np.diff(timeline.pts_seconds)
     steps = steps if len(steps) else np.array([timeline.duration])
-    facts = {
-        "path": str(path),
-        "container": container.format.name,
-        "codec": context.name,
-        "profile": context.profile,
-        "pixel_format": context.pix_fmt or "unknown",
-        "bit_depth": max((c.bits for c in context.format.components), default=8),
-        "size": timeline.size,
-        "turned_degrees": -90 * timeline.orientation.quarter_turns % 360,
-        "is_mirrored": timeline.orientation.is_mirrored,
-        "duration": timeline.duration,
-        "frame_count": timeline.num_frames,
-        "declared_frame_count": stream.frames,
-        "hidden_frame_count": max(0, len(timeline.packet_pts) - timeline.num_frames),
-        "fps": timeline.num_frames / timeline.decoded_seconds,
-        "step_seconds": (float(steps.min()), float(steps.max())),
+    probe = VideoProbe(
+        path=str(video.path),
+        facts=facts,
+        size=timeline.size,
+        turned_degrees=-90 * timeline.orientation.quarter_turns % 360,
+        is_mirrored=timeline.orientation.is_mirrored,
+        duration=timeline.duration,
+        frame_count=timeline.num_frames,
+        hidden_frame_count=max(0, len(timeline.packet_pts) - timeline.num_frames),
+        fps=video.fps,
+        step_seconds=(float(steps.min()), float(steps.max())),
         # Times in milliseconds, as Matroska has them, are off by up to one.
-        "is_variable_rate": float(np.ptp(steps)) > 0.0021,
-        "key_frame_count": len(timeline.key_packets),
-        "longest_key_gap_seconds": _longest_key_gap(timeline),
-        "video_streams": len(container.streams.video) - len(covers),
-        "cover_pictures": len(covers),
-        "audio_streams": len(container.streams.audio),
-        "file_bytes": path.stat().st_size,
-        "learned_by": _learned_by(timeline),
-        "is_seekable": timeline.is_seekable,
-        "leaves_out_unneeded": timeline.marks_unreferenced,
-        "packets_for_64_frames": _packets_for(timeline, 64),
-    }
-    easy = VideoProbe(**facts, difficulties=[])
-    sentences = [
-        *_hard_to_read(easy, timeline),
-        *_hard_to_time(easy, timeline),
-        *_hard_to_show(easy, context),
+        is_variable_rate=float(np.ptp(steps)) > 0.0021,
+        key_frame_count=len(timeline.key_packets),
+        longest_key_gap_seconds=_longest_key_gap(timeline),
+        file_bytes=video.path.stat().st_size,
+        learned_by=_learned_by(timeline),
+        is_seekable=timeline.is_seekable,
+        leaves_out_unneeded=timeline.marks_unreferenced,
+        packets_for_64_frames=_packets_for(timeline, 64),
+        difficulties=[],
+    )
+    difficulties = [
+        *_hard_to_read(probe, timeline),
+        *_hard_to_time(probe, timeline),
+        *_hard_to_show(probe),
     ]
-    return VideoProbe(**facts, difficulties=sentences)
+    return replace(probe, difficulties=difficulties)
 
 
-def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+def try_video(path: str | Path, *, is_full: bool = False) -> MediumTrial:
+    """Open a video and decode some of it.
+
+    Args:
+        path: The file.
+        is_full: Decode a frame of every second, not three frames in all.
+
+    Returns:
+        What it showed; a file that cannot be read is no error here.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DamagedVideoWarning)
+        try:
+            reader = VideoReader(path)
+            reader.sample(
+                fps=1.0 if is_full else None,
+                num_frames=None if is_full else _NUM_TRIAL_FRAMES,
+                size=(_TRIAL_SIDE, _TRIAL_SIDE),
+            )
+        except (OSError, ValueError) as error:
+            return MediumTrial(problem=" ".join(str(error).split()))
+    notes = [str(w.message) for w in caught if w.category is DamagedVideoWarning]
+    return MediumTrial(damage=notes[0] if notes else None, seconds=reader.duration)
 
 
 def _learned_by(timeline: Timeline) -> str:
@@ -186,7 +199,7 @@ def _hard_to_read(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
         )
     elif not probe.is_seekable:
         yield (
-            f"It has no index that can be trusted ({probe.container}): opening and each "
+            f"It has no index that can be trusted ({probe.facts.container}): opening and each "
             f"sampling read the file from its beginning ({megabytes:,.1f} MB)."
         )
     elif probe.learned_by == "reading":
@@ -209,21 +222,21 @@ def _hard_to_time(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
             f"Its frame rate varies, {1000 * shortest:.0f} to {1000 * longest:.0f} ms a "
             "frame: a frame's number does not give its time."
         )
-    if probe.declared_frame_count not in {0, probe.frame_count}:
+    if probe.facts.declared_frame_count not in {0, probe.frame_count}:
         yield (
-            f"Its header declares {probe.declared_frame_count} frames, but "
+            f"Its header declares {probe.facts.declared_frame_count} frames, but "
             f"{probe.frame_count} are shown."
         )
     if probe.hidden_frame_count and not timeline.is_counted:
         yield f"{probe.hidden_frame_count} of its packets show no frame of their own."
-    if probe.video_streams > 1:
+    if probe.facts.video_streams > 1:
         yield (
-            f"It has {probe.video_streams} video streams; number "
+            f"It has {probe.facts.video_streams} video streams; number "
             f"{timeline.stream_index} is read."
         )
 
 
-def _hard_to_show(probe: VideoProbe, context: Any) -> Iterator[str]:
+def _hard_to_show(probe: VideoProbe) -> Iterator[str]:
     """Say what happens to the picture."""
     if probe.turned_degrees:
         yield (
@@ -232,11 +245,11 @@ def _hard_to_show(probe: VideoProbe, context: Any) -> Iterator[str]:
         )
     if probe.is_mirrored:
         yield "Its picture is stored mirrored; frames come as displayed."
-    aspect = context.sample_aspect_ratio
-    if aspect and aspect != 1:
+    aspect = probe.facts.pixel_aspect_ratio
+    if aspect != "1:1":
         yield f"Its pixels are not square ({aspect}); frames keep the stored shape."
-    if probe.bit_depth > 8:
-        yield f"It has {probe.bit_depth} bits a colour; frames have 8."
-    transfer = _HIGH_DYNAMIC_RANGE.get(int(context.color_trc or 0))
+    if probe.facts.bit_depth > 8:
+        yield f"It has {probe.facts.bit_depth} bits a colour; frames have 8."
+    transfer = _HIGH_DYNAMIC_RANGE.get(probe.facts.transfer)
     if transfer:
         yield f"Its colours are high dynamic range ({transfer}) and look flat in frames."

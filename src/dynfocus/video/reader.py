@@ -18,11 +18,11 @@ from dynfocus.video.decoder import (
     SampledFrames,
     collect_frames,
 )
-from dynfocus.video.losses import Losses
+from dynfocus.video.missing_frames import MissingFrames
 from dynfocus.video.plan import check_count, wanted_times
-from dynfocus.video.source import MistrustedIndexError
+from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
-from dynfocus.video.watch import available_cores
+from dynfocus.video.watchdog import available_cores
 
 _logger = logging.getLogger(__name__)
 
@@ -35,6 +35,9 @@ class VideoReader:
     once. Every frame comes with the time at which the file itself says it is shown.
     Only the stretches that lead to wanted frames are decoded, on all cores, and in them
     no frame that neither a caller nor another frame needs.
+
+    What opening learned is kept, so one reader can be handed on and asked many times,
+    by several threads at once too. It holds no file open between calls.
 
     Example:
         >>> reader = VideoReader("clip.mp4")
@@ -65,12 +68,16 @@ class VideoReader:
         self.path = Path(path)
         self._crew = _checked_crew(num_threads, timeout_seconds)
         self._timeline = self._open(trusts_index=True)
-        self._damage: str | None = None
 
     @property
-    def damage(self) -> str | None:
-        """What the latest ``sample`` could not decode, as it warned; None if nothing."""
-        return self._damage
+    def timeline(self) -> Timeline:
+        """What is known of the packets and frames of the file."""
+        return self._timeline
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The file's own notes, such as ``title`` and ``comment``."""
+        return dict(self._timeline.facts.metadata)
 
     @property
     def duration(self) -> float:
@@ -91,6 +98,36 @@ class VideoReader:
     def size(self) -> tuple[int, int]:
         """Height and width as displayed, that is after rotation."""
         return self._timeline.size
+
+    def plan_times(
+        self,
+        *,
+        fps: float | None = None,
+        num_frames: int | None = None,
+        times: Sequence[float] | NDArray[np.float64] | None = None,
+        max_frames: int | None = None,
+    ) -> NDArray[np.float64]:
+        """Give the moments at which ``sample`` would take frames, and decode nothing.
+
+        Args:
+            fps: As in ``sample``.
+            num_frames: As in ``sample``.
+            times: As in ``sample``.
+            max_frames: As in ``sample``.
+
+        Returns:
+            Moments in seconds, shape ``[T]``.
+
+        Raises:
+            ValueError: The plan is none, or wants moments outside the video.
+        """
+        return wanted_times(
+            self.duration,
+            fps=fps,
+            num_frames=num_frames,
+            times=times,
+            max_frames=max_frames,
+        )
 
     def sample(
         self,
@@ -129,16 +166,14 @@ class VideoReader:
             UnreadableVideoError: None of the wanted frames can be decoded.
             StuckVideoError: Decoding made no progress.
         """
-        wanted = wanted_times(
-            self.duration,
-            fps=fps,
-            num_frames=num_frames,
-            times=times,
-            max_frames=max_frames,
+        wanted = self.plan_times(
+            fps=fps, num_frames=num_frames, times=times, max_frames=max_frames
         )
         collector = self._collect(wanted, self._size_of(size), progress, fast=fast)
-        self._report(Losses.of(wanted, collector), is_given=times is not None)
-        return collector.kept()
+        missing = MissingFrames.of(wanted, collector)
+        sampled = collector.kept()
+        sampled.damage = self._report(missing, is_given=times is not None)
+        return sampled
 
     def stream(
         self,
@@ -171,9 +206,7 @@ class VideoReader:
             StuckVideoError: As in ``sample``.
         """
         check_count("frames_at_a_time", frames_at_a_time)
-        wanted = np.sort(
-            wanted_times(self.duration, fps=fps, num_frames=num_frames, times=times)
-        )
+        wanted = np.sort(self.plan_times(fps=fps, num_frames=num_frames, times=times))
         size, collectors = self._size_of(size), []
         indices = self._timeline.frames_at(wanted)
         for part in _divide(self._timeline, indices, frames_at_a_time):
@@ -183,7 +216,7 @@ class VideoReader:
                 yield frames
             collector.drop_frames()
             collectors.append(collector)
-        self._report(Losses.of(wanted, *collectors), is_given=times is not None)
+        self._report(MissingFrames.of(wanted, *collectors), is_given=times is not None)
 
     def _size_of(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """Check a wanted size; by default the displayed one."""
@@ -233,17 +266,19 @@ class VideoReader:
         collect_frames(self.path, collector, self._crew)
         return collector
 
-    def _report(self, losses: Losses, *, is_given: bool) -> None:
+    def _report(self, missing: MissingFrames, *, is_given: bool) -> str | None:
         """Warn once about what is missing, or fail if everything is."""
-        if not losses.is_kept.any():
+        if not missing.is_kept.any():
             raise UnreadableVideoError(
-                f"{self.path}: none of the {len(losses.wanted)} wanted frames could be "
+                f"{self.path}: none of the {len(missing.wanted)} wanted frames could be "
                 "decoded."
             )
-        text = losses.describe(self._timeline, is_given=is_given)
-        self._damage = None if text is None else f"{self.path.name}: {text}"
-        if self._damage is not None:
-            warnings.warn(self._damage, DamagedVideoWarning, stacklevel=3)
+        text = missing.describe(self._timeline, is_given=is_given)
+        if text is None:
+            return None
+        damage = f"{self.path.name}: {text}"
+        warnings.warn(damage, DamagedVideoWarning, stacklevel=3)
+        return damage
 
 
 def _divide(

@@ -1,19 +1,59 @@
-"""A decoded frame becomes a picture: resized, in red, green, blue, turned."""
+"""A decoded frame becomes a picture: resized, in red, green, blue, turned as displayed."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from dynfocus.video.orientation import Orientation
-
 # Scaling threads inside one frame only get in the way of decoders side by side.
 # PyAV lets them be set from version 17 on.
 _OPTIONS = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+
+
+class Orientation(NamedTuple):
+    """A mirroring of the stored picture followed by quarter turns."""
+
+    quarter_turns: int = 0
+    """Counter-clockwise turns of 90 degrees, 0 to 3."""
+    is_mirrored: bool = False
+    """Whether left and right are exchanged before turning."""
+
+    @property
+    def swaps_sides(self) -> bool:
+        """Tell whether width and height change places."""
+        return self.quarter_turns % 2 == 1
+
+    def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn a stored picture ``[H, W, 3]`` into the displayed one."""
+        if self.is_mirrored:
+            picture = picture[:, ::-1]
+        return np.rot90(picture, self.quarter_turns)
+
+
+def read_orientation(frame: Any) -> Orientation:
+    """Read the orientation of a decoded frame, to the nearest quarter turn.
+
+    FFmpeg's matrix maps a stored point ``(x, y)``, y downwards, to the displayed
+    point ``(a x + c y, b x + d y)``; entries 0, 1, 3 and 4 are ``a, b, c, d``.
+    """
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return Orientation()
+    matrix = np.frombuffer(bytes(side_data), dtype=np.int32)
+    if len(matrix) < 9:
+        return Orientation()
+    a, b, c, d = (int(matrix[k]) for k in (0, 1, 3, 4))
+    is_mirrored = a * d - b * c < 0
+    if is_mirrored:
+        a, b = -a, -b
+    # (a, -b) is where the x axis points when y is taken upwards.
+    angle = math.atan2(-b, a)
+    return Orientation(round(angle / (math.pi / 2)) % 4, is_mirrored)
 
 
 class FrameScaler:

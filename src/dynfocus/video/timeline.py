@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.errors import UnreadableVideoError
 from dynfocus.video.container import (
     best_stream,
     check_file,
@@ -26,15 +24,12 @@ from dynfocus.video.container import (
     open_container,
     prepare,
     read_packets,
-    read_structure,
 )
-from dynfocus.video.orientation import Orientation, read_orientation
-from dynfocus.video.packets import NO_TIME, PacketRecorder, PacketTable, read_index
-from dynfocus.video.references import marks_unreferenced_frames
-from dynfocus.video.watch import Pulse, available_cores, run_watched
+from dynfocus.video.packets import NO_TIME
+from dynfocus.video.scaler import Orientation, read_orientation
+from dynfocus.video.scan import FileFacts, Scan, scan_file
+from dynfocus.video.watchdog import Pulse, available_cores, run_watched
 
-# Formats whose index of key frames FFmpeg follows exactly.
-_FORMATS_WITH_KEY_INDEX = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 # Times of frames are ticks made seconds; a frame counts as shown this much early.
 _SLACK_SECONDS = 1e-6
 # A declared length that exceeds the frames by more than this shows a cut file.
@@ -47,6 +42,8 @@ _CLOCK_JUMP_SECONDS = 1.0
 class Timeline:
     """Presentation times of a stream and the packets behind them."""
 
+    facts: FileFacts
+    """What the file says of itself."""
     stream_index: int
     """Which stream of the file."""
     pts_seconds: NDArray[np.float64]
@@ -102,22 +99,6 @@ class Timeline:
         return indices
 
 
-class _Scan(NamedTuple):
-    """One reading of the file."""
-
-    table: PacketTable
-    first_frame: Any
-    has_errors: bool
-    is_broken_off: bool
-    declared_seconds: float
-    stream_index: int
-    time_base: Fraction
-    rate: Fraction
-    has_invented_times: bool
-    has_key_index: bool
-    marks_unreferenced: bool
-
-
 def open_timeline(
     path: Path, *, timeout_seconds: float | None, trusts_index: bool = True
 ) -> Timeline:
@@ -135,93 +116,15 @@ def read_timeline(path: Path, pulse: Pulse, *, trusts_index: bool = True) -> Tim
         pulse: Told of progress.
         trusts_index: Whether the index of the file may stand for its packets.
     """
-    scan = _scan_file(path, pulse, trusts_index=trusts_index)
+    scan = scan_file(path, pulse, trusts_index=trusts_index)
     if scan is None:
         return read_timeline(path, pulse, trusts_index=False)
-    if scan.first_frame is None:
-        raise UnreadableVideoError(
-            f"{path}: the file has a video stream but no frame of it can be decoded."
-        )
     if _has_usable_times(scan):
         return _timeline_of_packets(scan)
     return _timeline_of_frames(path, scan, pulse)
 
 
-def _scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> _Scan | None:
-    """Learn all packets and decode up to the first frame; nothing if the index errs."""
-    with open_container(path) as container:
-        stream = best_stream(container, path)
-        prepare(container, stream, num_threads=1)
-        context = stream.codec_context
-        table = read_index(path, container, stream) if trusts_index else None
-        recorder = PacketRecorder(context.name)
-        first = _FirstFrame(context)
-        for number, packet in read_packets(container, stream):
-            pulse.beat()
-            if table is None:
-                recorder.add(packet)
-            elif not table.agrees(number, packet):
-                return None
-            first.feed(packet)
-            if table is not None and first.frame is not None:
-                break
-        first.feed(None)
-        structure = read_structure(path, container.format.name)
-        return _Scan(
-            recorder.table() if table is None else table,
-            first.frame,
-            first.has_errors,
-            structure.is_broken_off,
-            0.0 if structure.is_streamed else _declared_seconds(stream),
-            stream.index,
-            stream.time_base,
-            nominal_rate(stream),
-            # AVI stores no presentation times; FFmpeg guesses them from the order
-            # of decoding, which is wrong where the two orders differ.
-            container.format.name == "avi" and bool(context.has_b_frames),
-            container.format.name in _FORMATS_WITH_KEY_INDEX,
-            marks_unreferenced_frames(context),
-        )
-
-
-class _FirstFrame:
-    """Decode until the first frame comes."""
-
-    def __init__(self, context: Any) -> None:
-        self.frame: Any | None = None
-        self.has_errors = False
-        self._context = context
-
-    def feed(self, packet: Any | None) -> None:
-        """Decode a packet, or drain the decoder, unless the frame is there."""
-        if self.frame is not None:
-            return
-        frames, succeeded = decode(self._context, packet)
-        self.has_errors |= not succeeded
-        self.frame = frames[0] if frames else None
-
-
-def _declared_seconds(stream: Any) -> float:
-    """Read the length that the stream, not the file, declares; 0 if it does not."""
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
-    minutes, _, seconds = rest.partition(":")
-    try:
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return 0.0
-
-
-def nominal_rate(stream: Any) -> Fraction:
-    """Choose a frame rate for where the file gives no times: the codec's own first."""
-    rate: Fraction | None = stream.codec_context.framerate
-    if rate and 1 <= rate <= 240:
-        return rate
-    return stream.average_rate or stream.guessed_rate or Fraction(25)
-
-
-def _has_usable_times(scan: _Scan) -> bool:
+def _has_usable_times(scan: Scan) -> bool:
     """Tell whether every packet has a time and the clock never jumps back."""
     if scan.has_invented_times:
         return False
@@ -232,7 +135,7 @@ def _has_usable_times(scan: _Scan) -> bool:
     return float(steps.min(initial=0) * scan.time_base) >= -_CLOCK_JUMP_SECONDS
 
 
-def _timeline_of_packets(scan: _Scan) -> Timeline:
+def _timeline_of_packets(scan: Scan) -> Timeline:
     """Build the timeline from the times of the packets."""
     pts, is_key = scan.table.pts, scan.table.is_key
     key_packets = np.flatnonzero(is_key)
@@ -307,7 +210,7 @@ def _start_packets(
     return np.where(keys >= 0, key_packets[keys], 0)
 
 
-def _first_shown(scan: _Scan, key_packets: NDArray[np.int64]) -> int:
+def _first_shown(scan: Scan, key_packets: NDArray[np.int64]) -> int:
     """Find the time of the first frame that a player would show.
 
     It is the first one that decodes: packets before the first key packet, and
@@ -324,7 +227,7 @@ def _first_shown(scan: _Scan, key_packets: NDArray[np.int64]) -> int:
     return int(expected.min(initial=first_decoded))
 
 
-def _timeline_of_frames(path: Path, scan: _Scan, pulse: Pulse) -> Timeline:
+def _timeline_of_frames(path: Path, scan: Scan, pulse: Pulse) -> Timeline:
     """Build the timeline by decoding the whole file once."""
     times: list[int | None] = []
     last_packets: list[int] = []
@@ -358,7 +261,7 @@ def _timeline_of_frames(path: Path, scan: _Scan, pulse: Pulse) -> Timeline:
     )
 
 
-def _frame_seconds(times: Sequence[int | None], scan: _Scan) -> NDArray[np.float64]:
+def _frame_seconds(times: Sequence[int | None], scan: Scan) -> NDArray[np.float64]:
     """Give decoded frames the best times that the file allows.
 
     These are their own if they increase; else those at which their packets are
@@ -389,7 +292,7 @@ def _without_gaps(ticks: Sequence[int | None]) -> NDArray[np.int64] | None:
 
 
 def _last_duration(
-    scan: _Scan, seconds: NDArray[np.float64], declared_ticks: int
+    scan: Scan, seconds: NDArray[np.float64], declared_ticks: int
 ) -> float:
     """Find how long the last frame stays: declared, else typical, else nominal."""
     if declared_ticks > 0:
@@ -400,7 +303,7 @@ def _last_duration(
 
 
 def _build(
-    scan: _Scan,
+    scan: Scan,
     *,
     pts_seconds: NDArray[np.float64],
     is_before_hole: NDArray[np.bool_],
@@ -417,6 +320,7 @@ def _build(
     typical = np.median(np.diff(pts_seconds)) if is_before_hole.any() else 0.0
     shown_until[is_before_hole] = pts_seconds[is_before_hole] + typical
     return Timeline(
+        facts=scan.facts,
         stream_index=scan.stream_index,
         pts_seconds=pts_seconds,
         shown_until=shown_until,
@@ -431,7 +335,7 @@ def _build(
     )
 
 
-def _is_cut(scan: _Scan, end: float, last_duration: float) -> bool:
+def _is_cut(scan: Scan, end: float, last_duration: float) -> bool:
     """Tell whether the file ends before its video does."""
     if scan.declared_seconds > end + _CUT_SECONDS:
         return True

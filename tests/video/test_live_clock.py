@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dynfocus.video.arrival import ArrivalClock, MomentSampler
+from dynfocus.video.live_clock import ArrivalClock, MomentSampler
 
 
 def times_of(declared, step=0.04):

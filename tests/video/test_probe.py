@@ -12,12 +12,17 @@ ONE_KEY_FRAME = {"g": "1000", "keyint_min": "1000", "sc_threshold": "0"}
 def test_an_easy_file_has_no_difficulties(tmp_path, write_clip):
     path = write_clip(tmp_path / "clip.mp4", TIMES, has_audio=True)
     probe = probe_video(path)
-    assert (probe.codec, probe.pixel_format, probe.bit_depth) == ("h264", "yuv420p", 8)
+    assert (probe.facts.codec, probe.facts.pixel_format, probe.facts.bit_depth) == (
+        "h264",
+        "yuv420p",
+        8,
+    )
     assert (probe.size, probe.frame_count, probe.key_frame_count) == ((64, 96), 90, 9)
     assert probe.duration == pytest.approx(3.0, abs=0.01)
     assert probe.fps == pytest.approx(30, abs=0.1)
     assert probe.longest_key_gap_seconds == pytest.approx(1 / 3, abs=0.01)
-    assert (probe.video_streams, probe.audio_streams, probe.cover_pictures) == (1, 1, 0)
+    facts = probe.facts
+    assert (facts.video_streams, facts.audio_streams, facts.cover_pictures) == (1, 1, 0)
     assert (probe.learned_by, probe.is_seekable) == ("index", True)
     assert probe.leaves_out_unneeded
     assert not probe.is_variable_rate

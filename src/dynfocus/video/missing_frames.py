@@ -13,7 +13,7 @@ from dynfocus.video.timeline import Timeline
 
 
 @dataclass(frozen=True, kw_only=True)
-class Losses:
+class MissingFrames:
     """What became of the wanted frames."""
 
     wanted: NDArray[np.float64]

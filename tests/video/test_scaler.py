@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dynfocus.video.orientation import Orientation, read_orientation
+from dynfocus.video.scaler import Orientation, read_orientation
 
 
 class Frame:

@@ -7,7 +7,7 @@ import pytest
 
 from dynfocus.video import VideoReader, decoder, packets
 from dynfocus.video.boxes import SampleTimes
-from dynfocus.video.source import PacketSource
+from dynfocus.video.seeking import PacketSource
 
 TIMES = np.arange(90) / 30
 needs_index = pytest.mark.skipif(

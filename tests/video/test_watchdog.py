@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dynfocus.video import StuckVideoError, UnreadableVideoError, VideoReader, decoder
-from dynfocus.video.watch import AbandonedError, Pulse, run_watched
+from dynfocus.video.watchdog import AbandonedError, Pulse, run_watched
 
 TIMES = np.arange(30) / 30
 
