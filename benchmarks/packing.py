@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from dynfocus.focus import num_video_tokens
+from dynfocus.focus import FocusBudget
 from dynfocus.models.loading import load_parts
 from dynfocus.provenance import describe_hardware, source_commit
 from dynfocus.training.batches import Collator
@@ -39,7 +38,7 @@ def make_data(cache: str, num_videos: int, longest: int) -> ConversationDataset:
     store = FeatureCache(cache, model, processor)
     store.fill(samples)
     set_trainable(model, 2)
-    count = partial(num_video_tokens, settings=model.settings)
+    count = FocusBudget(settings=model.settings).num_tokens
     return ConversationDataset(samples, store, processor, count, Layout())
 
 

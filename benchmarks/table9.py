@@ -35,9 +35,9 @@ from transformers import (
 from dynfocus.focus import (
     CooperativeEncoding,
     EventPrototypes,
+    FocusBudget,
     FocusSettings,
     SpatialPrototypes,
-    num_video_tokens,
 )
 from dynfocus.methods.connectors import ConnectorSizes, build_connector
 from dynfocus.methods.patches import VideoPatches
@@ -280,7 +280,7 @@ def measure_answers(
         modules = measure_modules(sizes, machine, num_frames)
         stages = {"vision tower": seen, "question": reader.read_question()}
         stages |= {name: row["milliseconds"] / 1000 for name, row in modules.items()}
-        tokens = num_video_tokens(num_frames, FocusSettings.paper())
+        tokens = FocusBudget(settings=FocusSettings.paper()).num_tokens(num_frames)
         stages["prompt"], stages["writing"] = reader.answer(tokens)
         rows.append(_row("DynFocus", num_frames, tokens, stages))
         stages = {

@@ -8,11 +8,11 @@ from torch import Tensor
 from dynfocus.focus import (
     CooperativeEncoding,
     EventPrototypes,
+    FocusBudget,
     FocusSettings,
     SpatialPrototypes,
     VideoTokens,
     cooperative,
-    num_video_tokens,
 )
 
 DIM, TEXT_DIM, HIDDEN, NUM_PATCHES = 6, 5, 7, 16
@@ -130,7 +130,7 @@ def test_tokens_are_counted_for_every_length(preset: str) -> None:
             rods = 2 * (length if preset == "paper" else length - kept)
             wanted = 40 if length == 1 else 38 * kept + rods
             assert video.embeds.shape == (wanted, HIDDEN)
-            assert num_video_tokens(length, settings) == wanted
+            assert FocusBudget(settings=settings).num_tokens(length) == wanted
             assert int(video.is_cone.sum()) == kept
 
 
@@ -190,7 +190,7 @@ def test_cones_of_every_frame_leave_no_rods() -> None:
     network = Network(cones_with_rods=False, selection_ratio=1.0)
     (video,) = network(draw(3, NUM_PATCHES, DIM), [3], draw(1, 2, TEXT_DIM))
     assert video.lengths.tolist() == [11, 11, 11]
-    assert num_video_tokens(3, network.settings) == 33
+    assert FocusBudget(settings=network.settings).num_tokens(3) == 33
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
@@ -232,7 +232,9 @@ def test_limits_on_cones_match_the_count() -> None:
     videos = network(draw(14, NUM_PATCHES, DIM), [9, 5], text, max_cones=limits)
     sizes = [video.embeds.shape[0] for video in videos]
     counts = zip([9, 5], limits.tolist(), strict=True)
-    assert sizes == [num_video_tokens(t, network.settings, k) for t, k in counts]
+    assert sizes == [
+        FocusBudget(settings=network.settings).num_tokens(t, k) for t, k in counts
+    ]
 
 
 def test_inference_is_deterministic() -> None:

@@ -6,14 +6,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynfocus.focus import (
+    CountedBudget,
+    FocusBudget,
     FocusSettings,
+    HostBudget,
     TokenPlan,
     VideoTokens,
-    num_video_tokens,
-    plan_budget,
 )
 
 PAPER, OFFICIAL = FocusSettings.paper(), FocusSettings.official()
+
+
+def count(
+    num_frames: int, settings: FocusSettings, max_cones: int | None = None
+) -> int:
+    return FocusBudget(settings=settings).num_tokens(num_frames, max_cones)
+
+
+def plan_of(num_frames: int, settings: FocusSettings, budget: int) -> TokenPlan:
+    return FocusBudget(settings=settings, max_video_tokens=budget).plan(num_frames)
+
+
+def plan_with(num_frames: int, num_cones: int, num_tokens: int) -> TokenPlan:
+    return TokenPlan(num_frames=num_frames, num_cones=num_cones, num_tokens=num_tokens)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +36,7 @@ PAPER, OFFICIAL = FocusSettings.paper(), FocusSettings.official()
     [(1, 40), (2, 80), (32, 824), (80, 920), (200, 1160), (1000, 2760)],
 )
 def test_paper_counts(num_frames: int, num_tokens: int) -> None:
-    assert num_video_tokens(num_frames, PAPER) == num_tokens
+    assert count(num_frames, PAPER) == num_tokens
 
 
 @pytest.mark.parametrize(
@@ -30,22 +45,22 @@ def test_paper_counts(num_frames: int, num_tokens: int) -> None:
     + [(1000, 3296)],
 )
 def test_official_counts(num_frames: int, num_tokens: int) -> None:
-    assert num_video_tokens(num_frames, OFFICIAL) == num_tokens
+    assert count(num_frames, OFFICIAL) == num_tokens
 
 
 def test_a_limit_on_cones_lowers_the_count() -> None:
-    assert num_video_tokens(200, PAPER, 1) == 438
-    assert num_video_tokens(200, PAPER, 99) == 1160
-    assert num_video_tokens(200, OFFICIAL, 2) == 2 * 38 + 198 * 2
+    assert count(200, PAPER, 1) == 438
+    assert count(200, PAPER, 99) == 1160
+    assert count(200, OFFICIAL, 2) == 2 * 38 + 198 * 2
     with pytest.raises(ValueError, match="max_cones must be at least 1, got 0"):
-        num_video_tokens(200, PAPER, 0)
+        count(200, PAPER, 0)
 
 
 def test_no_frame_has_no_tokens() -> None:
     with pytest.raises(ValueError, match="num_frames must be at least 1, got 0"):
-        num_video_tokens(0, PAPER)
+        count(0, PAPER)
     with pytest.raises(ValueError, match="num_frames must be at least 1, got 0"):
-        plan_budget(0, PAPER, 100)
+        plan_of(0, PAPER, 100)
 
 
 @given(
@@ -64,34 +79,32 @@ def test_no_frame_has_no_tokens() -> None:
 def test_a_budget_is_never_exceeded_nor_wasted(
     settings: FocusSettings, num_frames: int, budget: int
 ) -> None:
-    if budget < num_video_tokens(1, settings):
+    if budget < count(1, settings):
         with pytest.raises(ValueError, match="max_video_tokens must be at least"):
-            plan_budget(num_frames, settings, budget)
+            plan_of(num_frames, settings, budget)
         return
-    plan = plan_budget(num_frames, settings, budget)
+    plan = plan_of(num_frames, settings, budget)
     assert plan.num_tokens <= budget
     assert 1 <= plan.num_frames <= num_frames
     assert 1 <= plan.num_cones <= settings.num_cones_for(plan.num_frames)
-    assert plan.num_tokens == num_video_tokens(
-        plan.num_frames, settings, plan.num_cones
-    )
+    assert plan.num_tokens == count(plan.num_frames, settings, plan.num_cones)
     if plan.num_frames < num_frames:
         assert plan.num_cones == 1 or settings.num_tokens_per_cone == 2
-        assert num_video_tokens(plan.num_frames + 1, settings, 1) > budget
+        assert count(plan.num_frames + 1, settings, 1) > budget
     elif plan.num_cones < settings.num_cones_for(num_frames):
-        more = num_video_tokens(num_frames, settings, plan.num_cones + 1)
+        more = count(num_frames, settings, plan.num_cones + 1)
         assert more > budget
 
 
 def test_budgets_of_the_paper() -> None:
-    assert plan_budget(200, PAPER, 5000) == TokenPlan(200, 20, 1160)
-    assert plan_budget(200, PAPER, 500) == TokenPlan(200, 2, 476)
-    assert plan_budget(200, PAPER, 100) == TokenPlan(31, 1, 100)
-    assert plan_budget(200, PAPER, 40) == TokenPlan(1, 1, 40)
+    assert plan_of(200, PAPER, 5000) == plan_with(200, 20, 1160)
+    assert plan_of(200, PAPER, 500) == plan_with(200, 2, 476)
+    assert plan_of(200, PAPER, 100) == plan_with(31, 1, 100)
+    assert plan_of(200, PAPER, 40) == plan_with(1, 1, 40)
     with pytest.raises(
         ValueError, match="at least 40, the tokens of one frame, got 39"
     ):
-        plan_budget(200, PAPER, 39)
+        plan_of(200, PAPER, 39)
 
 
 def make(**changes: Any) -> VideoTokens:
@@ -125,8 +138,37 @@ def test_spans_with_a_gap_are_refused() -> None:
 
 def test_frames_beyond_the_limit_have_no_tokens() -> None:
     settings = FocusSettings.paper(max_read_frames=100)
-    assert num_video_tokens(100, settings) == num_video_tokens(100, PAPER)
-    assert num_video_tokens(5000, settings) == num_video_tokens(100, PAPER)
-    plan = plan_budget(5000, settings, 10_000)
-    assert plan == TokenPlan(100, 20, num_video_tokens(100, PAPER))
-    assert plan_budget(5000, settings, 500) == plan_budget(100, PAPER, 500)
+    assert count(100, settings) == count(100, PAPER)
+    assert count(5000, settings) == count(100, PAPER)
+    plan = plan_of(5000, settings, 10_000)
+    assert plan == plan_with(100, 20, count(100, PAPER))
+    assert plan_of(5000, settings, 500) == plan_of(100, PAPER, 500)
+
+
+@given(st.integers(1, 300), st.integers(40, 5000))
+def test_a_budget_that_does_not_bind_changes_nothing(
+    num_frames: int, spare: int
+) -> None:
+    settings = FocusSettings.paper(max_read_frames=100)
+    whole = FocusBudget(settings=settings).plan(num_frames)
+    assert plan_of(num_frames, settings, whole.num_tokens) == whole
+    assert plan_of(num_frames, settings, whole.num_tokens + spare) == whole
+    host = HostBudget(max_video_tokens=spare, tokens_per_step=16)
+    if num_frames * 16 <= spare:
+        assert host.plan(num_frames) == plan_with(
+            num_frames, num_frames, num_frames * 16
+        )
+    else:
+        assert host.plan(num_frames).num_tokens == spare
+
+
+def test_counted_tokens_buy_the_most_frames_that_fit() -> None:
+    def budget(tokens: int | None) -> CountedBudget:
+        return CountedBudget(max_video_tokens=tokens, count=lambda t: 3 * t + 1)
+
+    assert budget(None).plan(40).num_frames == 40
+    assert budget(22).plan(40) == plan_with(7, 0, 22)
+    assert budget(24).plan(40) == plan_with(7, 0, 22)
+    assert budget(24).plan(2) == plan_with(2, 0, 7)
+    with pytest.raises(ValueError, match="at least 4, the tokens of one frame, got 3"):
+        budget(3)

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
+from dynfocus.focus import CountedBudget
 from dynfocus.methods import (
     CONNECTORS,
     ConnectorSizes,
     VideoPatches,
     build_connector,
 )
-from dynfocus.methods.connectors.interface import count_frames_within
 
 SIZES = ConnectorSizes(num_patches=16, dim=8, text_dim=6, hidden_size=10)
 FOCUS = {
@@ -113,7 +113,8 @@ def test_a_budget_of_tokens_is_kept_by_reading_fewer_frames(name):
     video = make_video(40)
     whole = connector.num_tokens(40)
     budget = max(whole // 2, connector.num_tokens(1))
-    count = count_frames_within(connector, 40, budget)
+    plan = CountedBudget(max_video_tokens=budget, count=connector.num_tokens)
+    count = plan.plan(40).num_frames
     prepared = connector.prepare(video, count)
     text = torch.randn(1, 5, SIZES.text_dim)
     with torch.no_grad():
@@ -124,12 +125,6 @@ def test_a_budget_of_tokens_is_kept_by_reading_fewer_frames(name):
         assert max(times) > 60  # frames of the whole video, not of its beginning
         assert times <= set(video.pts_seconds.tolist())
         assert set(video.pts_seconds[connected.fine_frames].tolist()) <= times
-
-
-def test_a_budget_below_a_frame_is_refused():
-    connector = build("llava_onevision")
-    with pytest.raises(ValueError, match="must be 5 or more for a single frame, got 4"):
-        count_frames_within(connector, 40, 4)
 
 
 def test_cones_of_patches_of_a_thinned_video_are_those_of_their_frames():

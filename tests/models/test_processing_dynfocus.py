@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor
 
-from dynfocus.focus import FocusSettings, num_video_tokens
+from dynfocus.focus import FocusBudget, FocusSettings
 from dynfocus.index import VideoIndex
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.video import SampledFrames
@@ -55,7 +55,9 @@ def test_a_conversation_becomes_model_inputs(make_processor, make_frames, clip):
         assert inputs["video_num_frames"].tolist() == [num_frames]
         assert inputs["pixel_values_videos"].shape == (num_frames, 3, 28, 28)
         num_marks = int((inputs["input_ids"] == processor.video_token_id).sum())
-        assert num_marks == num_video_tokens(num_frames, processor.settings)
+        assert num_marks == FocusBudget(settings=processor.settings).num_tokens(
+            num_frames
+        )
         asked = processor.tokenizer.decode(inputs["qformer_input_ids"][0])
         assert asked == QUESTION
 
@@ -184,9 +186,10 @@ def test_a_budget_is_never_exceeded(make_processor, make_frames, prompt, preset)
         inputs = processor(text=prompt, videos=make_frames(30), max_video_tokens=budget)
         num_marks = int((inputs["input_ids"] == processor.video_token_id).sum())
         assert num_marks <= budget
-        num_frames = int(inputs["video_num_frames"][0])
+        num_frames = int(inputs["video_max_frames"][0])
+        assert num_frames <= int(inputs["video_num_frames"][0]) == 30
         cap = int(inputs["block_max_cones"][0])
-        assert num_marks == num_video_tokens(num_frames, preset, cap)
+        assert num_marks == FocusBudget(settings=preset).num_tokens(num_frames, cap)
 
 
 def test_two_blocks_share_the_budget(make_processor, make_frames):

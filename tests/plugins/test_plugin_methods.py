@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from dynfocus.focus import dpc_knn
+from dynfocus.focus import HostBudget, dpc_knn
 from dynfocus.methods.looking import look_at, look_for
 from dynfocus.methods.selectors.training_free import (
     QuestionLook,
     _ranks_within,
     rank_steps,
 )
-from dynfocus.plugins import METHODS, HostVideo, TokenBudget
+from dynfocus.plugins import METHODS, HostVideo
 
 
 def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostVideo:
@@ -33,11 +33,11 @@ def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostVideo:
     return HostVideo(**(fields | changes))
 
 
-def budget_of(total: int, **changes) -> TokenBudget:
-    return TokenBudget(max_video_tokens=total, tokens_per_step=17, **changes)
+def budget_of(total: int, **changes) -> HostBudget:
+    return HostBudget(max_video_tokens=total, tokens_per_step=17, **changes)
 
 
-def keep(video: HostVideo, budget: TokenBudget, look=None):
+def keep(video: HostVideo, budget: HostBudget, look=None):
     return METHODS["dynfocus"].select(video, budget, look)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dynfocus.errors import TooManyFailuresError
-from dynfocus.focus import num_video_tokens
+from dynfocus.focus import FocusBudget
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM
 from dynfocus.training import run_recipe
 from dynfocus.training.batches import Collator
@@ -55,7 +54,7 @@ def make_data(make_tiny):
 
 
 def counter(model):
-    return partial(num_video_tokens, settings=model.settings)
+    return FocusBudget(settings=model.settings).num_tokens
 
 
 def words(data, encoded):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import MambaConfig, MambaForCausalLM
 
-from dynfocus.focus import num_video_tokens
+from dynfocus.focus import FocusBudget
 from dynfocus.training import run_recipe
 from dynfocus.training.batches import Collator, collate
 from dynfocus.training.conversation import IGNORED
@@ -35,7 +34,7 @@ SOURCES = [
 def make_data(make_tiny):
     def make(**layout):
         model, processor = make_tiny()
-        count = partial(num_video_tokens, settings=model.settings)
+        count = FocusBudget(settings=model.settings).num_tokens
         reader = FrameReader(processor=processor)
         samples = load_samples(SOURCES)
         return model, ConversationDataset(

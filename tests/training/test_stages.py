@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from safetensors import safe_open
 from transformers import InstructBlipVisionModel
 
 import dynfocus
-from dynfocus.focus import num_video_tokens
+from dynfocus.focus import FocusBudget
 from dynfocus.models.chat import build_conversation
 from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
 from dynfocus.training import load_recipe, run_recipe, stages
@@ -78,7 +77,7 @@ def mixed(make_tiny, tmp_path):
 
 
 def counter(model):
-    return partial(num_video_tokens, settings=model.settings)
+    return FocusBudget(settings=model.settings).num_tokens
 
 
 def test_stage_1_trains_the_projectors_alone(make_tiny):
@@ -178,7 +177,9 @@ def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
                 assert set(encoded) == {"input_ids", "labels"}
             else:
                 num_frames = encoded["shown"].num_frames
-                room = "<video>" * num_video_tokens(num_frames, model.settings)
+                room = "<video>" * FocusBudget(settings=model.settings).num_tokens(
+                    num_frames
+                )
                 if stage == 1:
                     expected = encode_caption(tokenizer, room, turns[0][1])
                 else:
@@ -306,7 +307,10 @@ def test_prototypes_brought_along_change_nothing(make_tiny):
     ids = torch.randint(4, 100, (4, 7))
     for owners in ([0, 1, 2], [2, 0, 1, 1]):
         count = len(owners)
-        room = [num_video_tokens(videos[o].num_frames, model.settings) for o in owners]
+        room = [
+            FocusBudget(settings=model.settings).num_tokens(videos[o].num_frames)
+            for o in owners
+        ]
         rows = torch.full((count, max(room) + 1), 5)
         for row, length in enumerate(room):
             rows[row, :length] = model.config.video_token_id
@@ -467,7 +471,9 @@ def test_what_the_recipes_make_answers_questions(nano_runs, tmp_path):
         focused = dynfocus.load(str(folder))
         answer = focused.ask(video.path, question, max_new_tokens=4)
         assert isinstance(answer.text, str)
-        expected = num_video_tokens(len(answer.frames), focused.model.settings)
+        expected = FocusBudget(settings=focused.model.settings).num_tokens(
+            len(answer.frames)
+        )
         assert answer.tokens == expected
 
 

@@ -13,11 +13,13 @@ from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.spatial import SpatialPrototypes
 from dynfocus.focus.thinning import thin_frames
 from dynfocus.focus.tokens import (
+    CountedBudget,
+    FocusBudget,
+    HostBudget,
+    TokenBudget,
     TokenPlan,
     TokenSpan,
     VideoTokens,
-    num_video_tokens,
-    plan_budget,
 )
 from dynfocus.focus.topk import hard_topk, perturbed_topk
 
@@ -25,12 +27,16 @@ __all__ = [
     "ClockEncoding",
     "ClusterResult",
     "CooperativeEncoding",
+    "CountedBudget",
     "EventPrototypes",
     "EventSelection",
+    "FocusBudget",
     "FocusSettings",
+    "HostBudget",
     "RelevanceEncoding",
     "SpatialPrototypes",
     "TimePrototypes",
+    "TokenBudget",
     "TokenPlan",
     "TokenSpan",
     "VideoFeatures",
@@ -39,9 +45,7 @@ __all__ = [
     "hard_topk",
     "kmeans",
     "merge_clusters",
-    "num_video_tokens",
     "perturbed_topk",
-    "plan_budget",
     "thin_frames",
     "uniform_indices",
 ]

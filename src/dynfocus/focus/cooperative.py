@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from dynfocus.focus.events import EventSelection
 from dynfocus.focus.relevance import RelevanceEncoding
 from dynfocus.focus.scoring import at_least_single, text_weights
-from dynfocus.focus.settings import NUM_ROD_TOKENS, FocusSettings
-from dynfocus.focus.tokens import VideoTokens
+from dynfocus.focus.settings import FocusSettings
+from dynfocus.focus.tokens import NUM_ROD_TOKENS, VideoTokens
 
 _CLOCK_DIGITS = ((6000, 10), (600, 10), (60, 10), (10, 6), (1, 10))
 """Seconds that a digit counts and its number of values, in ``mmm:ss``."""

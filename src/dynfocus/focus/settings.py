@@ -17,9 +17,6 @@ RelevanceEncoding = Literal["none", "question"]
 VisitEncoding = Literal["none", "count"]
 EventFrame = Literal["center", "relevant"]
 
-NUM_ROD_TOKENS = 2
-"""A Rod is one context token and one content token (Eq. 12)."""
-
 _CHOICES: dict[str, tuple[str, ...]] = {
     "temporal_clustering": get_args(Clustering),
     "spatial_clustering": get_args(Clustering),

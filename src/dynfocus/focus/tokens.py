@@ -1,12 +1,25 @@
-"""Video tokens with their place in time, and the accounting of token budgets."""
+"""Video tokens with their place in time, and what a video costs.
 
+Everything that counts tokens or allots them to frames is here: `FocusBudget` for the
+dynamic cooperative network, `HostBudget` for an existing model, `CountedBudget` for any
+other connector.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dynfocus.focus.settings import NUM_ROD_TOKENS, FocusSettings
+from dynfocus.focus.settings import FocusSettings
+
+NUM_ROD_TOKENS = 2
+"""A Rod is one context token and one content token (Eq. 12)."""
+
+ConeTokens = int | Literal["whole"] | None
+_LEAST_QUARTER = 16
 
 
 @dataclass(frozen=True)
@@ -83,98 +96,246 @@ class VideoTokens:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TokenPlan:
-    """What a token budget buys: so many frames, so many of them as Cones."""
+    """What a budget buys: so many frames, so many of them as Cones."""
 
     num_frames: int
     num_cones: int
     num_tokens: int
 
 
-def cone_and_rod_lengths(num_frames: int, settings: FocusSettings) -> tuple[int, int]:
-    """Return the tokens of a kept and of another frame of a video (Eq. 13).
+@dataclass(frozen=True, kw_only=True)
+class TokenBudget(ABC):
+    """Count the tokens of a video and choose how many of its frames have which.
+
+    The number of tokens depends on the number of frames alone, never on their content.
+    A budget is never exceeded, and one that does not bind changes nothing.
+    """
+
+    max_video_tokens: int | None = None
+    """The budget; None for as many tokens as the video takes."""
+
+    def __post_init__(self) -> None:
+        least = self.minimum
+        if self.max_video_tokens is not None and self.max_video_tokens < least:
+            raise ValueError(
+                f"max_video_tokens must be at least {least}, the tokens of "
+                f"{self._of_minimum}, got {self.max_video_tokens}; raise the budget"
+            )
+
+    @property
+    @abstractmethod
+    def minimum(self) -> int:
+        """The least budget."""
+
+    @property
+    def _of_minimum(self) -> str:
+        return "one frame"
+
+    @abstractmethod
+    def plan(self, num_frames: int) -> TokenPlan:
+        """Fit a video of so many sampled frames into the budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocusBudget(TokenBudget):
+    """The tokens of the dynamic cooperative network (Eq. 13).
+
+    All frames stay if at least one of them can be a Cone, with as many Cones as fit;
+    otherwise there is one Cone and as many frames as fit.
 
     Differs from the paper:
-        Without ``cones_with_rods`` a kept frame has no Rods, except the only
-        frame of a single-frame video, an image, as in the published code.
+        Without ``cones_with_rods`` a kept frame has no Rods, except the only frame of a
+        single-frame video, an image, as in the published code.
     """
-    with_rods = settings.cones_with_rods or num_frames == 1
-    extra = NUM_ROD_TOKENS if with_rods else 0
-    return settings.num_tokens_per_cone + extra, NUM_ROD_TOKENS
+
+    settings: FocusSettings
+    """The settings of the network."""
+
+    @property
+    def minimum(self) -> int:
+        """The tokens of a single frame."""
+        return self.num_tokens(1)
+
+    def lengths(self, num_frames: int) -> tuple[int, int]:
+        """Count the tokens of a kept and of another frame of a video."""
+        with_rods = self.settings.cones_with_rods or num_frames == 1
+        extra = NUM_ROD_TOKENS if with_rods else 0
+        return self.settings.num_tokens_per_cone + extra, NUM_ROD_TOKENS
+
+    def num_tokens(self, num_frames: int, max_cones: int | None = None) -> int:
+        """Count the tokens of a video without a budget.
+
+        Args:
+            num_frames: Sampled frames, from 1; ``T`` in the paper.
+            max_cones: Upper limit on Cones below the one of the settings.
+
+        Returns:
+            ``K (P + M + 2) + 2 (T - K)`` with the paper's settings; ``max_read_frames``
+            stands in place of a larger ``T``.
+        """
+        _check_count("num_frames", num_frames, "a video needs a frame to have tokens")
+        num_cones = self.settings.num_cones_for(num_frames)
+        if max_cones is not None:
+            _check_count("max_cones", max_cones, "leave it out for no limit of its own")
+            num_cones = min(num_cones, max_cones)
+        num_read = self.settings.num_read_frames_for(num_frames)
+        cone, rod = self.lengths(num_read)
+        return num_cones * cone + (num_read - num_cones) * rod
+
+    def plan(self, num_frames: int) -> TokenPlan:
+        """Fit a video of ``num_frames`` sampled frames, from 1, into the budget."""
+        num_tokens = self.num_tokens(num_frames)
+        num_frames = self.settings.num_read_frames_for(num_frames)
+        num_cones = self.settings.num_cones_for(num_frames)
+        budget = self.max_video_tokens
+        if budget is not None and num_tokens > budget:
+            if self.num_tokens(num_frames, 1) > budget:
+                cone, rod = self.lengths(2)
+                num_frames = max(1, (budget - cone) // rod + 1)
+            cone, rod = self.lengths(num_frames)
+            spare = budget - self.num_tokens(num_frames, 1)
+            affordable = 1 + spare // (cone - rod) if cone > rod else num_frames
+            num_cones = min(affordable, self.settings.num_cones_for(num_frames))
+            num_tokens = self.num_tokens(num_frames, num_cones)
+        return TokenPlan(
+            num_frames=num_frames, num_cones=num_cones, num_tokens=num_tokens
+        )
 
 
-def num_video_tokens(
-    num_frames: int, settings: FocusSettings, max_cones: int | None = None
-) -> int:
-    """Count the tokens of a video from its number of frames alone.
+@dataclass(frozen=True, kw_only=True)
+class HostBudget(TokenBudget):
+    """The tokens of an existing model, shared among the steps of a video, exactly.
 
-    Args:
-        num_frames: Sampled frames, from 1; ``T`` in the paper.
-        settings: The settings of the network.
-        max_cones: Upper limit on Cones below the one of the settings.
+    Letters: ``N`` tokens of a whole step, ``M`` tokens of a Cone. The rules:
 
-    Returns:
-        ``K (P + M + 2) + 2 (T - K)`` with the paper's settings; ``max_read_frames``
-        stands in place of a larger ``T``.
+    1. A video that fits stays whole, every step with its ``N`` tokens.
+    2. Otherwise every step gets two tokens, as a Rod. If that took more than half of the
+       budget, steps are left out evenly until it takes half.
+    3. What remains makes steps into Cones of ``M`` tokens, the best-scored first.
+    4. What is too little for another Cone goes to the next step, as a smaller Cone. If
+       all steps are Cones already, they share the rest evenly, the best-scored the odd
+       tokens.
+
+    Tokens that belong to no step, such as a newline after the video, count too.
     """
-    num_cones = _num_cones(num_frames, settings, max_cones)
-    num_frames = settings.num_read_frames_for(num_frames)
-    cone, rod = cone_and_rod_lengths(num_frames, settings)
-    return num_cones * cone + (num_frames - num_cones) * rod
+
+    max_video_tokens: int
+    """The budget."""
+    tokens_per_step: int
+    """Tokens of a whole step, ``N``."""
+    num_tail: int = 0
+    """Tokens that belong to no step."""
+    cone_tokens: ConeTokens = None
+    """Tokens of a Cone, ``M``: a number, ``"whole"``, or for None a quarter of ``N``, but
+    no fewer than 16."""
+
+    def __post_init__(self) -> None:
+        cone = self.cone_tokens
+        if isinstance(cone, int) and not isinstance(cone, bool):
+            if cone <= NUM_ROD_TOKENS:
+                raise ValueError(
+                    f"cone_tokens must be at least {NUM_ROD_TOKENS + 1}, one more than a "
+                    f"Rod, got {cone}; raise it or leave it out"
+                )
+        elif cone not in (None, "whole"):
+            raise ValueError(
+                f"cone_tokens must be a number of tokens or 'whole', got {cone!r}"
+            )
+        super().__post_init__()
+
+    @property
+    def minimum(self) -> int:
+        """The tokens of one Rod and of what follows the video."""
+        return min(NUM_ROD_TOKENS, self.tokens_per_step) + self.num_tail
+
+    @property
+    def _of_minimum(self) -> str:
+        return f"one Rod{' and of what follows the video' if self.num_tail else ''}"
+
+    @property
+    def num_for_steps(self) -> int:
+        """Tokens that the steps may have."""
+        return self.max_video_tokens - self.num_tail
+
+    @property
+    def tokens_per_cone(self) -> int:
+        """Tokens of a Cone, ``M``, at most ``N``."""
+        whole = self.tokens_per_step
+        if self.cone_tokens == "whole":
+            return whole
+        cone = self.cone_tokens or max(_LEAST_QUARTER, -(-whole // 4))
+        return min(cone, whole)
+
+    def plan(self, num_frames: int) -> TokenPlan:
+        """Fit a video of so many steps into the budget (rules 1 to 4)."""
+        shares = self.share(self.num_steps(num_frames))
+        return TokenPlan(
+            num_frames=len(shares),
+            num_cones=sum(share > NUM_ROD_TOKENS for share in shares),
+            num_tokens=sum(shares) + self.num_tail,
+        )
+
+    def num_steps(self, num_steps: int) -> int:
+        """Count the steps to keep of ``num_steps`` (rules 1 and 2)."""
+        total, whole = self.num_for_steps, self.tokens_per_step
+        if num_steps * whole <= total:
+            return num_steps
+        half = total // (2 * NUM_ROD_TOKENS)
+        least = -(-total // whole)  # fewer could not hold the budget
+        return min(num_steps, max(half, least))
+
+    def share(self, num_steps: int) -> list[int]:
+        """Share the budget among steps that are kept (rules 1, 3 and 4).
+
+        Args:
+            num_steps: Steps, no more than `num_steps` keeps.
+
+        Returns:
+            Tokens of the best-scored step, of the next one, and so on. Their sum is the
+            budget, unless all steps whole are fewer.
+        """
+        whole, total = self.tokens_per_step, self.num_for_steps
+        if num_steps * whole <= total:
+            return [whole] * num_steps
+        cone, rod = self.tokens_per_cone, min(NUM_ROD_TOKENS, whole)
+        spare = total - num_steps * rod
+        num_cones = spare // (cone - rod) if cone > rod else num_steps
+        if num_cones >= num_steps:
+            each, odd = divmod(total, num_steps)
+            return [each + (rank < odd) for rank in range(num_steps)]
+        shares = [cone] * num_cones + [rod] * (num_steps - num_cones)
+        shares[num_cones] += spare - num_cones * (cone - rod)
+        return shares
 
 
-def plan_budget(
-    num_frames: int, settings: FocusSettings, max_video_tokens: int
-) -> TokenPlan:
-    """Fit a video into a token budget, which is never exceeded.
+@dataclass(frozen=True, kw_only=True)
+class CountedBudget(TokenBudget):
+    """The tokens of anything that counts them by the number of frames.
 
-    All frames stay if at least one of them can be a Cone, with as many Cones as
-    fit; otherwise there is one Cone and as many frames as fit.
-
-    Args:
-        num_frames: Sampled frames, from 1.
-        settings: The settings of the network.
-        max_video_tokens: The budget.
-
-    Returns:
-        The frames to read, the Cones among them and the tokens they take.
+    No frame is finer than another: a budget buys the most frames whose tokens fit.
     """
-    _check_num_frames(num_frames)
-    num_frames = settings.num_read_frames_for(num_frames)
-    minimum = num_video_tokens(1, settings)
-    if max_video_tokens < minimum:
-        raise ValueError(
-            f"max_video_tokens must be at least {minimum}, the tokens of one frame, "
-            f"got {max_video_tokens}; raise the budget"
+
+    count: Callable[[int], int]
+    """Tokens of a video of so many frames."""
+
+    @property
+    def minimum(self) -> int:
+        """The tokens of a single frame."""
+        return self.count(1)
+
+    def plan(self, num_frames: int) -> TokenPlan:
+        """Find the largest number of frames, up to ``num_frames``, that fits."""
+        _check_count("num_frames", num_frames, "a video needs a frame to have tokens")
+        most = self.max_video_tokens
+        while most is not None and num_frames > 1 and self.count(num_frames) > most:
+            num_frames -= 1
+        return TokenPlan(
+            num_frames=num_frames, num_cones=0, num_tokens=self.count(num_frames)
         )
-    if num_video_tokens(num_frames, settings, 1) > max_video_tokens:
-        cone, rod = cone_and_rod_lengths(2, settings)
-        num_frames = max(1, (max_video_tokens - cone) // rod + 1)
-    cone, rod = cone_and_rod_lengths(num_frames, settings)
-    spare = max_video_tokens - num_video_tokens(num_frames, settings, 1)
-    affordable = 1 + spare // (cone - rod) if cone > rod else num_frames
-    num_cones = min(affordable, settings.num_cones_for(num_frames))
-    num_tokens = num_video_tokens(num_frames, settings, num_cones)
-    return TokenPlan(num_frames, num_cones, num_tokens)
 
 
-def _num_cones(num_frames: int, settings: FocusSettings, max_cones: int | None) -> int:
-    _check_num_frames(num_frames)
-    num_cones = settings.num_cones_for(num_frames)
-    if max_cones is None:
-        return num_cones
-    if max_cones < 1:
-        raise ValueError(
-            f"max_cones must be at least 1, got {max_cones}; "
-            "leave it out for no limit of its own"
-        )
-    return min(num_cones, max_cones)
-
-
-def _check_num_frames(num_frames: int) -> None:
-    if num_frames < 1:
-        raise ValueError(
-            f"num_frames must be at least 1, got {num_frames}; "
-            "a video needs a frame to have tokens"
-        )
+def _check_count(name: str, value: int, remedy: str) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}; {remedy}")

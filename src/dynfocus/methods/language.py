@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from dynfocus.focus import ClockEncoding
+from dynfocus.focus import ClockEncoding, CountedBudget
 from dynfocus.methods.connectors.interface import (
     ConnectedVideo,
     Connector,
-    count_frames_within,
 )
 from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
@@ -74,8 +73,8 @@ class ConnectedLanguageModel(PreTrainedModel):  # type: ignore[misc]
         """
         if max_tokens is None:
             return self._connects().prepare(video)
-        count = count_frames_within(self._connects(), video.num_frames, max_tokens)
-        return self._connects().prepare(video, count)
+        budget = CountedBudget(max_video_tokens=max_tokens, count=self.num_tokens)
+        return self._connects().prepare(video, budget.plan(video.num_frames).num_frames)
 
     def _connects(self) -> Connector:
         return cast("Connector", self.connector)

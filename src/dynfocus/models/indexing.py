@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import TypeGuard
 
-from dynfocus.focus import VideoFeatures, plan_budget
+from dynfocus.focus import FocusBudget, VideoFeatures
 from dynfocus.index import IndexStore, Sampling, VideoIndex, check_storage
 from dynfocus.models.chat import check_count
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
@@ -80,10 +80,11 @@ class VideoIndexer:
         max_video_tokens: int | None,
         progress: Progress | None,
     ) -> VideoFeatures:
-        """Encode a video unless it is encoded; leave the frames that the budget holds.
+        """Encode a video unless it is encoded.
 
-        All sampled frames are encoded and tell of their events; a budget decides which
-        of them have tokens (`VideoFeatures.thin`).
+        All sampled frames are encoded and tell of their events. Which of them have
+        tokens is chosen later, when the question is known; a budget that is too small
+        for any video is refused here, before anything is read.
 
         Args:
             video: A file, frames, or an encoded video.
@@ -95,27 +96,15 @@ class VideoIndexer:
         Returns:
             The question-independent half.
         """
-        self._fit(1, max_frames, max_video_tokens)  # refuses before anything is read
-        if isinstance(video, VideoFeatures):
-            whole, limit = video, max_frames
-        elif isinstance(video, VideoIndex):
-            whole, limit = video.features, max_frames
-        else:
-            index = self.index(video, fps=fps, max_frames=max_frames, progress=progress)
-            whole, limit = index.features, None
-        num_keep = self._fit(whole.num_frames, limit, max_video_tokens)
-        return take_evenly(whole, num_keep)
-
-    def _fit(
-        self, num_frames: int, max_frames: int | None, max_video_tokens: int | None
-    ) -> int:
-        """Tell how many of so many frames are wanted and fit the budget."""
+        FocusBudget(settings=self._settings, max_video_tokens=max_video_tokens)
         if max_frames is not None:
             check_count("max_frames", max_frames)
-            num_frames = min(num_frames, max_frames)
-        if max_video_tokens is None:
-            return num_frames
-        return plan_budget(num_frames, self._settings, max_video_tokens).num_frames
+        if isinstance(video, VideoFeatures):
+            return take_evenly(video, max_frames)
+        if isinstance(video, VideoIndex):
+            return take_evenly(video.features, max_frames)
+        index = self.index(video, fps=fps, max_frames=max_frames, progress=progress)
+        return index.features
 
     def _open(self, video: Video, sampling: Sampling) -> VideoIndex | None:
         """Open the entry of a file; None where there is no file or no entry."""

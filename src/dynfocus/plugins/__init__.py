@@ -7,7 +7,6 @@ from dynfocus.methods.selectors.training_free import (
     Method,
     QuestionLook,
 )
-from dynfocus.plugins.budget import TokenBudget
 from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
 from dynfocus.plugins.host_processor import HostProcessor
 from dynfocus.plugins.host_video import HostVideo
@@ -30,7 +29,6 @@ __all__ = [
     "QuestionLook",
     "Scorer",
     "StepTokens",
-    "TokenBudget",
     "families",
     "host_type",
     "load_host",

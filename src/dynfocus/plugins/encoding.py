@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynfocus.focus import uniform_indices
+from dynfocus.focus import HostBudget, uniform_indices
 from dynfocus.methods.looking import Scorer, look_at
 from dynfocus.models.chat import check_count
 from dynfocus.models.dynfocus.frames import read_video
 from dynfocus.models.sources import make_thumbnails
-from dynfocus.plugins.budget import TokenBudget
 from dynfocus.plugins.family import Family, FramePlan, StepTokens
 from dynfocus.plugins.host_video import HostVideo
 from dynfocus.plugins.pixels import to_pixels
@@ -30,7 +29,7 @@ _WINDOW_FRAMES = 32
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
-Thin = Callable[[int, TokenBudget], int]
+Thin = Callable[[int, HostBudget], int]
 """How many steps of so many to keep for a budget."""
 
 
@@ -63,7 +62,7 @@ class HostEncoder:
         *,
         fps: float,
         max_frames: int | None,
-        budget: Callable[[FramePlan], TokenBudget] | None = None,
+        budget: Callable[[FramePlan], HostBudget] | None = None,
         thin: Thin | None = None,
         is_windowed: bool = True,
         progress: Progress | None = None,
@@ -132,7 +131,7 @@ class HostEncoder:
         video: Any,
         fps: float,
         max_frames: int | None,
-        budget: Callable[[FramePlan], TokenBudget] | None,
+        budget: Callable[[FramePlan], HostBudget] | None,
         thin: Thin | None,
     ) -> _Source:
         if max_frames is not None:

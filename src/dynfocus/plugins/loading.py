@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
+from dynfocus.focus.tokens import ConeTokens
 from dynfocus.methods.looking import Scorer
 from dynfocus.models.dynfocus import DynFocusConfig
 from dynfocus.models.loading import (
@@ -18,7 +19,6 @@ from dynfocus.models.loading import (
     placement,
     unloadable,
 )
-from dynfocus.plugins.budget import ConeTokens
 from dynfocus.plugins.host_processor import HostProcessor
 from dynfocus.plugins.plugged import PluggedModel
 from dynfocus.plugins.plugging import DEFAULT_BUDGET, plug

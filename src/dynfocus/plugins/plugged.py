@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from dynfocus.focus import uniform_indices
+from dynfocus.focus import HostBudget, uniform_indices
+from dynfocus.focus.tokens import ConeTokens
 from dynfocus.methods.looking import Scorer, look_for
 from dynfocus.methods.selectors.training_free import METHODS, KeptStep
 from dynfocus.models.answers import Answer, FrameReport
 from dynfocus.models.chat import ChatSession, Turn, TurnAnswerer, check_count
 from dynfocus.models.generation import CallbackStreamer, FiniteLogits, check_context
-from dynfocus.plugins.budget import ConeTokens, TokenBudget
 from dynfocus.plugins.encoding import HostEncoder, Progress
 from dynfocus.plugins.family import Family, FramePlan
 from dynfocus.plugins.host_video import HostVideo
@@ -347,7 +347,7 @@ class PluggedModel:
             count = min(video.num_steps, -(-max_frames // self.family.frames_per_step))
             return video.take(uniform_indices(video.num_steps, count))
 
-        def budget(plan: FramePlan) -> TokenBudget:
+        def budget(plan: FramePlan) -> HostBudget:
             return self._budget(plan.num_tokens, max_video_tokens)
 
         return self._encoder.encode(
@@ -372,12 +372,10 @@ class PluggedModel:
             )
         return method
 
-    def _budget(
-        self, tokens_per_step: int, max_video_tokens: int | None
-    ) -> TokenBudget:
+    def _budget(self, tokens_per_step: int, max_video_tokens: int | None) -> HostBudget:
         if max_video_tokens is None:
             max_video_tokens = self._max_video_tokens
-        return TokenBudget(
+        return HostBudget(
             max_video_tokens=max_video_tokens,
             tokens_per_step=tokens_per_step,
             num_tail=len(self.family.tail()),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dynfocus.focus.tokens import ConeTokens
 from dynfocus.methods.looking import Scorer, load_scorer
-from dynfocus.plugins.budget import ConeTokens
 from dynfocus.plugins.plugged import PluggedModel
 from dynfocus.plugins.registry import find_family
 
@@ -32,7 +32,7 @@ def plug(
         processor: What ``AutoProcessor`` gives for it.
         method: ``"dynfocus"``; whole frames chosen by ``"aks"`` or ``"bolt"``, which need
             a scorer, or evenly by ``"uniform"``; ``"none"`` for all frames whole.
-        max_video_tokens: The budget; see `TokenBudget` for how it is shared.
+        max_video_tokens: The budget; see `HostBudget` for how it is shared.
         scorer: A dual encoder such as CLIP or SigLIP, by name or folder, that tells
             which frames belong to the question; without one the question has no say.
         cone_tokens: Tokens of a Cone, ``"whole"``, or by default a quarter of a frame's.

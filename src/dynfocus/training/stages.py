@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import nn
 from transformers.utils import is_flash_attn_2_available
 
 from dynfocus import conversion
-from dynfocus.focus import FocusSettings, num_video_tokens
+from dynfocus.focus import FocusBudget, FocusSettings
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
@@ -136,7 +135,7 @@ def make_stage_job(recipe: Recipe, stage: int) -> Job:
     if isinstance(media, FeatureCache):
         media.fill(samples)
     _store_frozen(model, recipe.schedule.frozen_precision)
-    count_tokens = partial(num_video_tokens, settings=model.settings)
+    count_tokens = FocusBudget(settings=model.settings).num_tokens
     dataset = ConversationDataset(
         samples, media, processor, count_tokens, settings.layout
     )

@@ -22,7 +22,7 @@ from dynfocus.focus import (
     SpatialPrototypes,
     VideoFeatures,
 )
-from dynfocus.focus.settings import NUM_ROD_TOKENS
+from dynfocus.focus.tokens import NUM_ROD_TOKENS
 from dynfocus.methods.connectors.interface import ConnectedVideo, ConnectorSizes
 from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus.blocks import VideoBatch, block_prototypes, pad_videos

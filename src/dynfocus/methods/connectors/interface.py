@@ -80,29 +80,6 @@ class Connector(Protocol):
         ...
 
 
-def count_frames_within(connector: Connector, num_frames: int, max_tokens: int) -> int:
-    """Count the frames of a video whose tokens a budget pays for.
-
-    Args:
-        connector: What makes the tokens.
-        num_frames: Frames of the video, ``T``.
-        max_tokens: The budget.
-
-    Returns:
-        The largest number of frames up to ``T`` that fits.
-
-    Raises:
-        ValueError: If a single frame is too much.
-    """
-    for count in range(num_frames, 0, -1):
-        if connector.num_tokens(count) <= max_tokens:
-            return count
-    raise ValueError(
-        f"max_tokens must be {connector.num_tokens(1)} or more for a single frame, got "
-        f"{max_tokens}"
-    )
-
-
 def build_projector(dim: int, hidden_size: int) -> nn.Sequential:
     """Build the two-layer perceptron between vision and language (LLaVA-1.5)."""
     return nn.Sequential(

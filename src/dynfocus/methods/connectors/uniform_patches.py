@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dynfocus.focus import FocusSettings, num_video_tokens, uniform_indices
+from dynfocus.focus import FocusBudget, FocusSettings, uniform_indices
 from dynfocus.methods.connectors.projected import CompressedVideo
 from dynfocus.methods.patches import VideoPatches
 
@@ -21,7 +21,7 @@ class UniformPatches:
 
     def num_kept(self, num_frames: int) -> int:
         """Count the frames that the budget pays for; one at least."""
-        budget = num_video_tokens(num_frames, self.settings)
+        budget = FocusBudget(settings=self.settings).num_tokens(num_frames)
         return min(num_frames, max(1, budget // self.num_patches))
 
     def num_tokens(self, num_frames: int) -> int:

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynfocus.focus import dpc_knn
+from dynfocus.focus import HostBudget, dpc_knn
+from dynfocus.focus.tokens import NUM_ROD_TOKENS
 from dynfocus.methods import choose_aks, choose_bolt
-from dynfocus.plugins.budget import NUM_ROD_TOKENS, TokenBudget
 from dynfocus.plugins.host_video import HostVideo
 
 KeyframeRule = Callable[[NDArray[np.float64], int], NDArray[np.int64]]
@@ -72,11 +72,11 @@ class QuestionLook:
 class Method:
     """A way to spend a budget."""
 
-    num_steps: Callable[[int, TokenBudget], int]
+    num_steps: Callable[[int, HostBudget], int]
     """How many steps to encode, evenly, of so many."""
-    select: Callable[[HostVideo, TokenBudget, QuestionLook | None], list[KeptStep]]
+    select: Callable[[HostVideo, HostBudget, QuestionLook | None], list[KeptStep]]
     """What to keep of each step of such a video."""
-    choose_steps: Callable[[QuestionLook, TokenBudget], Tensor] | None = None
+    choose_steps: Callable[[QuestionLook, HostBudget], Tensor] | None = None
     """Which of the encoded steps the question chooses, as increasing rows, where there is
     a scorer; by default, and without one, `num_steps` of them evenly."""
     needs_scorer: bool = False
@@ -84,7 +84,7 @@ class Method:
 
 
 def keep_whole(
-    video: HostVideo, budget: TokenBudget, look: QuestionLook | None
+    video: HostVideo, budget: HostBudget, look: QuestionLook | None
 ) -> list[KeptStep]:
     """Keep every token of every step as it is."""
     places = torch.arange(video.tokens_per_step)
@@ -92,7 +92,7 @@ def keep_whole(
     return [KeptStep(kind="cone", score=score, places=places) for score in scores]
 
 
-def fit_whole_steps(num_steps: int, budget: TokenBudget) -> int:
+def fit_whole_steps(num_steps: int, budget: HostBudget) -> int:
     """Count the whole steps that fit."""
     fitting = budget.num_for_steps // budget.tokens_per_step
     if fitting < 1:
@@ -104,13 +104,13 @@ def fit_whole_steps(num_steps: int, budget: TokenBudget) -> int:
     return min(num_steps, fitting)
 
 
-def look_at_all(num_steps: int, budget: TokenBudget) -> int:
+def look_at_all(num_steps: int, budget: HostBudget) -> int:
     """Count every step, of a video of which at least one whole step fits."""
     fit_whole_steps(num_steps, budget)
     return num_steps
 
 
-def keep_relevant(look: QuestionLook, budget: TokenBudget) -> Tensor:
+def keep_relevant(look: QuestionLook, budget: HostBudget) -> Tensor:
     """Of as many equal stretches of the video as there may be steps, keep the best step.
 
     Args:
@@ -128,14 +128,14 @@ def keep_relevant(look: QuestionLook, budget: TokenBudget) -> Tensor:
     return torch.tensor(edges[:-1]) + torch.tensor(best)
 
 
-def choose_by(rule: KeyframeRule) -> Callable[[QuestionLook, TokenBudget], Tensor]:
+def choose_by(rule: KeyframeRule) -> Callable[[QuestionLook, HostBudget], Tensor]:
     """Let a rule choose as many whole steps as fit, by their similarity.
 
     Args:
         rule: What chooses so many frames by their scores, ``[S]``.
     """
 
-    def choose(look: QuestionLook, budget: TokenBudget) -> Tensor:
+    def choose(look: QuestionLook, budget: HostBudget) -> Tensor:
         scores = look.similarity.double().cpu().numpy()
         return torch.from_numpy(rule(scores, fit_whole_steps(len(scores), budget)))
 
@@ -143,14 +143,14 @@ def choose_by(rule: KeyframeRule) -> Callable[[QuestionLook, TokenBudget], Tenso
 
 
 def focus(
-    video: HostVideo, budget: TokenBudget, look: QuestionLook | None
+    video: HostVideo, budget: HostBudget, look: QuestionLook | None
 ) -> list[KeptStep]:
     r"""Make the steps that matter Cones and all others Rods; nothing is trained.
 
     Frames are clustered into events by T-DPC over the host's own tokens, pooled to a
     coarse grid. An event matters by the importance of its centre, density times distance
     (Eq. 1, 4). Without a scorer the centres of the events that matter most become Cones,
-    as many as `TokenBudget` pays for. With one, a step is worth the importance of its
+    as many as `HostBudget` pays for. With one, a step is worth the importance of its
     event times its own relevance, over its rank by that among the steps of the event, and
     the steps worth most become Cones: a question about one moment may have several Cones
     of it, each worth less than the one before. A Cone's tokens are merged by S-DPC; a
@@ -199,7 +199,7 @@ def _rows(*tensors: Tensor) -> Any:
 
 
 def rank_steps(
-    video: HostVideo, budget: TokenBudget, look: QuestionLook | None
+    video: HostVideo, budget: HostBudget, look: QuestionLook | None
 ) -> tuple[Tensor, Tensor]:
     """Score the steps of a video and order them, those to become Cones first.
 

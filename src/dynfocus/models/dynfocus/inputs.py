@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusSettings, VideoFeatures, num_video_tokens
+from dynfocus.focus import FocusBudget, FocusSettings, VideoFeatures
 from dynfocus.models.dynfocus.placement import rows_of_blocks
 
 
@@ -129,8 +129,9 @@ class VideoInputs:
         counts, owners = self.read_counts(settings), self.owners()
         caps = self.block_max_cones
         limits = [None] * len(owners) if caps is None else caps.tolist()
+        budget = FocusBudget(settings=settings)
         return [
-            num_video_tokens(counts[owner], settings, limit)
+            budget.num_tokens(counts[owner], limit)
             for owner, limit in zip(owners, limits, strict=True)
         ]
 

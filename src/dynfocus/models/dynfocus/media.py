@@ -1,4 +1,4 @@
-"""Which video each block of a prompt shows, and what of it fits the token budget."""
+"""Which video each block of a prompt shows, and how many tokens it has."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 from dynfocus.focus import (
+    FocusBudget,
     FocusSettings,
+    TokenPlan,
     VideoFeatures,
-    num_video_tokens,
-    plan_budget,
     uniform_indices,
 )
 from dynfocus.index import VideoIndex
@@ -59,12 +59,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class ReadMedium:
-    """A video or an image ready for the model, with the tokens a block of it takes."""
+    """A video or an image ready for the model, and what a block of it may take.
+
+    All sampled frames are here: the model, which knows the question, chooses those that
+    have tokens.
+    """
 
     content: SampledFrames | VideoFeatures
-    max_cones: int
-    num_tokens: int
-    max_frames: int
+    plan: TokenPlan
 
 
 def assign_media(
@@ -118,7 +120,7 @@ def read_media(
     limits: Limits,
     frame_size: int,
 ) -> list[ReadMedium]:
-    """Read every video and image once and fit it into the token budget.
+    """Read every video and image once and plan its tokens.
 
     Args:
         blocks: The blocks in reading order.
@@ -137,9 +139,10 @@ def read_media(
     results = []
     for medium, num_blocks in zip(media, most_blocks, strict=True):
         content = _read(medium, limits, frame_size)
-        budget = limits.max_video_tokens
-        share = None if budget is None else budget // num_blocks
-        results.append(_fit(content, settings, share))
+        most = limits.max_video_tokens
+        share = None if most is None else most // num_blocks
+        budget = FocusBudget(settings=settings, max_video_tokens=share)
+        results.append(ReadMedium(content, budget.plan(_count_frames(content))))
     return results
 
 
@@ -150,8 +153,7 @@ def _read(
     if isinstance(value, VideoIndex):
         value = value.features
     if isinstance(value, VideoFeatures):
-        num_keep = limits.max_frames or value.num_frames
-        return take_evenly(value, min(num_keep, value.num_frames))
+        return take_evenly(value, limits.max_frames)
     if medium.kind == "image":
         return read_image(value)
     return read_video(
@@ -159,59 +161,21 @@ def _read(
     )
 
 
-def _fit(
-    content: SampledFrames | VideoFeatures, settings: FocusSettings, budget: int | None
-) -> ReadMedium:
-    num_frames = _count_frames(content)
-    if budget is None:
-        num_cones = settings.num_cones_for(num_frames)
-        num_tokens = num_video_tokens(num_frames, settings)
-        return ReadMedium(content, num_cones, num_tokens, num_frames)
-    plan = plan_budget(num_frames, settings, budget)
-    if not _is_thinned_by_the_model(content, settings):
-        content = take_evenly(content, plan.num_frames)
-    return ReadMedium(content, plan.num_cones, plan.num_tokens, plan.num_frames)
-
-
-def _is_thinned_by_the_model(
-    content: SampledFrames | VideoFeatures, settings: FocusSettings
-) -> bool:
-    """Tell whether the model chooses the frames of a budget, because it can rate them."""
-    is_encoded = isinstance(content, VideoFeatures) and content.prototypes is not None
-    return is_encoded and settings.relevance_encoding == "question"
-
-
-@overload
-def take_evenly(content: SampledFrames, num_keep: int) -> SampledFrames: ...
-@overload
-def take_evenly(content: VideoFeatures, num_keep: int) -> VideoFeatures: ...
-@overload
-def take_evenly(
-    content: SampledFrames | VideoFeatures, num_keep: int
-) -> SampledFrames | VideoFeatures: ...
-def take_evenly(
-    content: SampledFrames | VideoFeatures, num_keep: int
-) -> SampledFrames | VideoFeatures:
-    """Keep frames evenly, or the content itself when it has no more than that.
+def take_evenly(features: VideoFeatures, max_frames: int | None) -> VideoFeatures:
+    """Keep at most so many frames, evenly.
 
     Features with event prototypes keep them, and the frames at their centres.
 
     Args:
-        content: Frames or the features of frames.
-        num_keep: Frames to keep, at most those there are.
-
-    Returns:
-        The same kind of content with ``num_keep`` frames.
+        features: The features of a video.
+        max_frames: Frames to keep at most; None for all of them.
     """
-    num_frames = _count_frames(content)
-    if num_frames == num_keep:
-        return content
-    if isinstance(content, VideoFeatures) and content.prototypes is not None:
-        return content.thin(num_keep)
-    keep = uniform_indices(num_frames, num_keep)
-    if isinstance(content, VideoFeatures):
-        return content.take(keep)
-    return SampledFrames(content.frames[keep.numpy()], content.times[keep.numpy()])
+    num_frames = features.num_frames
+    if max_frames is None or num_frames <= max_frames:
+        return features
+    if features.prototypes is not None:
+        return features.thin(max_frames)
+    return features.take(uniform_indices(num_frames, max_frames))
 
 
 def _count_frames(content: SampledFrames | VideoFeatures) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
-from dynfocus.focus import FocusSettings, VideoFeatures, num_video_tokens
+from dynfocus.focus import FocusBudget, FocusSettings, VideoFeatures
 from dynfocus.models.dynfocus.frames import to_pixel_values
 from dynfocus.models.dynfocus.inputs import VideoInputs
 from dynfocus.models.dynfocus.media import (
@@ -127,7 +127,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
 
     def num_video_tokens(self, num_frames: int, max_cones: int | None = None) -> int:
         """Count the tokens of a block before anything is encoded."""
-        return num_video_tokens(num_frames, self.settings, max_cones)
+        return FocusBudget(settings=self.settings).num_tokens(num_frames, max_cones)
 
     def lead_in(self, question: str) -> list[int]:
         """Give the words that stand before the video tokens of a block.
@@ -213,7 +213,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         data = self._prompt_inputs(
             texts,
             [self.lead_in(block.question) for block in blocks],
-            [contents[block.medium].num_tokens for block in blocks],
+            [contents[block.medium].plan.num_tokens for block in blocks],
             padding_side or self.tokenizer.padding_side,
             add_special_tokens,
             return_offsets_mapping,
@@ -266,9 +266,10 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         data["qformer_attention_mask"] = padded["attention_mask"]
         data["block_videos"] = torch.tensor([block.medium for block in blocks])
         if has_budget:
-            caps = [contents[block.medium].max_cones for block in blocks]
+            caps = [contents[block.medium].plan.num_cones for block in blocks]
             data["block_max_cones"] = torch.tensor(caps)
-            data["video_max_frames"] = torch.tensor([c.max_frames for c in contents])
+            most = [medium.plan.num_frames for medium in contents]
+            data["video_max_frames"] = torch.tensor(most)
         return data
 
     def _media_inputs(self, contents: Sequence[ReadMedium]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynfocus.plugins import TokenBudget
+from dynfocus.focus import HostBudget
 
 
 @given(
@@ -19,7 +19,7 @@ from dynfocus.plugins import TokenBudget
 def test_a_budget_is_met_exactly_unless_the_video_fits_whole(
     total, size, steps, tail, cone
 ):
-    budget = TokenBudget(
+    budget = HostBudget(
         max_video_tokens=total + tail,
         tokens_per_step=size,
         num_tail=tail,
@@ -36,7 +36,7 @@ def test_a_budget_is_met_exactly_unless_the_video_fits_whole(
 
 def test_the_rules_are_those_that_are_written_down():
     def split(total: int, steps: int, **changes) -> list[int]:
-        budget = TokenBudget(
+        budget = HostBudget(
             **{"max_video_tokens": total, "tokens_per_step": 16, **changes}
         )
         return budget.share(budget.num_steps(steps))
@@ -51,21 +51,19 @@ def test_the_rules_are_those_that_are_written_down():
 
 @pytest.mark.parametrize(("whole", "cone"), [(196, 49), (65, 17), (48, 16), (9, 9)])
 def test_a_cone_is_a_quarter_of_a_frame_but_no_sketch(whole, cone):
-    assert (
-        TokenBudget(max_video_tokens=9, tokens_per_step=whole).tokens_per_cone == cone
-    )
+    assert HostBudget(max_video_tokens=9, tokens_per_step=whole).tokens_per_cone == cone
 
 
 def test_a_budget_below_the_minimum_names_it():
     with pytest.raises(ValueError, match=r"at least 2, the tokens of one Rod, got 1;"):
-        TokenBudget(max_video_tokens=1, tokens_per_step=16)
+        HostBudget(max_video_tokens=1, tokens_per_step=16)
     with pytest.raises(
         ValueError, match="at least 3, .* what follows the video, got 2"
     ):
-        TokenBudget(max_video_tokens=2, tokens_per_step=16, num_tail=1)
+        HostBudget(max_video_tokens=2, tokens_per_step=16, num_tail=1)
 
 
 @pytest.mark.parametrize("cone", [2, 0, "all"])
 def test_wrong_cones_are_refused(cone):
     with pytest.raises(ValueError, match=f"cone_tokens must be .*{cone}"):
-        TokenBudget(max_video_tokens=9, tokens_per_step=16, cone_tokens=cone)
+        HostBudget(max_video_tokens=9, tokens_per_step=16, cone_tokens=cone)
