@@ -208,7 +208,7 @@ def test_a_run_that_was_killed_continues(run, nano, clip, tmp_path, monkeypatch)
 @pytest.mark.slow
 def test_an_interrupt_ends_all_processes(folder, index_folder):
     (folder / "bad.mp4").unlink()
-    command = [sys.executable, "-m", "dynfocus.cli", "index", str(folder)]
+    command = [sys.executable, "-m", "dynfocus", "index", str(folder)]
     process = subprocess.Popen(
         [*command, "--workers", "2"], stderr=subprocess.PIPE, start_new_session=True
     )

@@ -126,7 +126,7 @@ def test_sources_that_are_no_video_fail_in_one_sentence(run, models, tmp_path):
 
 def test_a_pipe_is_answered_as_the_file(stream):
     question = "Which room is shown most of the time?"
-    command = [sys.executable, "-m", "dynfocus.cli", "watch", "-", "--json"]
+    command = [sys.executable, "-m", "dynfocus", "watch", "-", "--json"]
     with stream.open("rb") as file:
         done = subprocess.run(
             [*command, "--ask", question, "--every", "2"],
@@ -144,7 +144,7 @@ def test_a_pipe_is_answered_as_the_file(stream):
 
 
 def test_an_interrupt_ends_the_watching_and_says_what_was_seen(stream):
-    command = [sys.executable, "-m", "dynfocus.cli", "watch", "-", "--ask", "Which?"]
+    command = [sys.executable, "-m", "dynfocus", "watch", "-", "--ask", "Which?"]
     process = subprocess.Popen(
         [*command, "--every", "1"],
         stdin=subprocess.PIPE,

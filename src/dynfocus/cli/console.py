@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dynfocus.cli.startup import import_lightly
+
 if TYPE_CHECKING:
     from dynfocus.models import FocusedModel
     from dynfocus.plugins import PluggedModel
@@ -147,6 +149,8 @@ def load_answerer(
     Returns:
         The model.
     """
+    if name == "nano" and not (dtype or quantize or device_map):
+        import_lightly()
     import torch
 
     import dynfocus

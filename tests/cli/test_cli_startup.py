@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+from dynfocus.cli.startup import import_lightly
+import_lightly()
+from transformers import AutoModelForCausalLM, LlamaConfig
+assert type(sys.modules["torch._dynamo"]).__name__ == "_DeferredCompiler"
+import torch
+model = AutoModelForCausalLM.from_config(LlamaConfig(
+    vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+    num_attention_heads=2, num_key_value_heads=2))
+ids = torch.arange(4)[None]
+plain = model(input_ids=ids).logits
+"""
+
+AFTERWARDS = {
+    "compiling": """
+compiled = torch.compile(model, backend="eager")
+assert torch.allclose(compiled(input_ids=ids).logits, plain)
+""",
+    "a submodule of the compiler": """
+from torch._dynamo.backends.registry import lookup_backend
+assert callable(lookup_backend("eager"))
+""",
+    "a marker": """
+import torch._dynamo
+assert torch._dynamo.allow_in_graph(len) is len
+assert type(torch._dynamo).__name__ == "_DeferredCompiler"
+assert torch._dynamo.is_compiling() is False
+assert type(sys.modules["torch._dynamo"]).__name__ == "module"
+""",
+    "sharding of our own": """
+assert torch.distributed.is_available()
+import torch.distributed.tensor
+""",
+}
+
+
+@pytest.mark.parametrize("use", AFTERWARDS)
+def test_what_was_put_off_is_there_as_soon_as_it_is_used(use):
+    subprocess.run([sys.executable, "-c", PROGRAM + AFTERWARDS[use]], check=True)
