@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dynfocus.focus import TimePrototypes, VideoFeatures
-from dynfocus.index import VideoIndex, load_features, save_features, writing
+from dynfocus.index import VideoIndex, entries, load_features, save_features
 
 
 def build_features(num_frames: int = 4, patches: bool = False) -> VideoFeatures:
@@ -90,7 +90,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         part.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(writing, "save_file", fail)
+    monkeypatch.setattr(entries, "save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         save_features(build_features(5), path)
     assert load_features(path).num_frames == 4

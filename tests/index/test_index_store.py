@@ -23,7 +23,6 @@ from dynfocus.index import (
     UnusableEntryWarning,
     default_folder,
     pack_features,
-    writing,
 )
 from dynfocus.index.digests import ContentDigests
 
@@ -184,10 +183,10 @@ def test_a_write_that_was_killed_is_never_used(store, monkeypatch):
     class KilledError(BaseException):
         pass
 
-    def kill(path: Path) -> None:
+    def kill(file: int) -> None:
         raise KilledError
 
-    monkeypatch.setattr(writing, "_flush", kill)
+    monkeypatch.setattr(os, "fsync", kill)
     monkeypatch.setattr(Path, "unlink", lambda path, missing_ok: None)
     with pytest.raises(KilledError):
         store.write(key_of(), *make_entry())

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dynfocus.errors import UnwritableFileError
 from dynfocus.report import (
     Storyboard,
     StoryboardTile,
-    UnwritableFileError,
     check_storyboard_path,
     draw_storyboard,
     make_storyboard,

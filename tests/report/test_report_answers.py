@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from dynfocus.errors import UnwritableFileError
 from dynfocus.focus import VideoFeatures
 from dynfocus.index import VideoIndex
 from dynfocus.models import Answer, FrameReport, PrototypeMap
-from dynfocus.report import UnwritableFileError, write_report
+from dynfocus.report import write_report
 from dynfocus.video import VideoReader
 
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
+from dynfocus.errors import UnwritableFileError
 from dynfocus.focus import VideoFeatures
 from dynfocus.index import VideoIndex
 from dynfocus.models import FrameReport
 from dynfocus.report import (
     QuestionTimeline,
-    UnwritableFileError,
     check_timelines_path,
     draw_timelines,
     write_timelines,

@@ -291,7 +291,7 @@ def read_question(question: str) -> str:
 def check_files(video: Path, report: Path | None) -> None:
     """Fail on a report that cannot be written or a file that is no video."""
     if report is not None:
-        from dynfocus.report import check_writable
+        from dynfocus.atomic import check_writable
 
         check_writable(report)
     check_video(video)

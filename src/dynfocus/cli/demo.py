@@ -52,7 +52,8 @@ def demo(
         raise typer.BadParameter(
             f"--duration must be 30 seconds or more for eight questions, got {duration:g}"
         )
-    from dynfocus.report import check_writable, write_report
+    from dynfocus.atomic import check_writable
+    from dynfocus.report import write_report
 
     report, pictures = out / "report.html", out / "timeline.png"
     out.mkdir(parents=True, exist_ok=True)
@@ -117,14 +118,14 @@ def choose_questions(
 def _make_video(
     out: Path, duration: float, seed: int
 ) -> tuple[Path, list[WorldQuestion]]:
-    from dynfocus.report import write_atomically
+    from dynfocus.atomic import write_atomically
     from dynfocus.world import make_video
 
     path = out / "video.mp4"
     with progress_bar("Making the video") as progress:
         made = make_video(path, duration, seed, progress=progress)
     truth = json_format.dumps(made.to_dict(), ensure_ascii=False, indent=1)
-    write_atomically(out / "questions.json", f"{truth}\n".encode())
+    write_atomically(out / "questions.json", f"{truth}\n")
     return path, choose_questions(made.questions)
 
 

@@ -147,7 +147,7 @@ def _check_places(out: Path | None, request: str | None) -> None:
     if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise ValueError(f"{out} is there and not empty; choose another folder")
     if request not in (None, "-"):
-        from dynfocus.report import check_writable
+        from dynfocus.atomic import check_writable
 
         check_writable(Path(str(request)), what="the request")
 
@@ -174,6 +174,6 @@ def _write_body(request: str, made: FrameRequest) -> None:
     if request == "-":
         print(text)
         return
-    from dynfocus.report import write_atomically
+    from dynfocus.atomic import write_atomically
 
-    write_atomically(Path(request), f"{text}\n".encode())
+    write_atomically(Path(request), f"{text}\n")

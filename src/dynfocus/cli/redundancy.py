@@ -81,12 +81,12 @@ def redundancy(
     These are the statistics of the paper's appendix A (Eq. 14, 15). The paper does not
     name its thresholds, so look at the histograms before you compare numbers.
     """
+    from dynfocus.atomic import check_writable
     from dynfocus.evaluation.experiments.redundancy import (
         draw_histograms,
         load_questions,
         measure_redundancy,
     )
-    from dynfocus.report import check_writable
 
     if out is not None:
         if out.suffix.lower() not in _PICTURES:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from dynfocus.atomic import write_atomically
 
 MODEL_VARIABLE = "DYNFOCUS_MODEL"
 """Environment variable that names the model; it goes before the settings."""
@@ -80,11 +81,7 @@ def save_model(model: str, path: Path | None = None) -> Path:
         text = f"{line}\n{before}"
     _parse(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, delete=False
-    ) as file:
-        file.write(text)
-    Path(file.name).replace(path)
+    write_atomically(path, text)
     return path
 
 

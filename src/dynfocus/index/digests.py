@@ -7,8 +7,9 @@ import json
 import logging
 import os
 import time
-import uuid
 from pathlib import Path
+
+from dynfocus.atomic import write_atomically
 
 _DIGEST_BYTES = 16
 _SETTLED_SECONDS = 2.0
@@ -72,11 +73,9 @@ class ContentDigests:
     def _remember(self, path: Path, facts: list[int], digest: str) -> None:
         note = self._note(path)
         document = {"path": str(path), "facts": facts, "digest": digest}
-        part = note.with_name(f".{note.name}.{uuid.uuid4().hex}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(document), encoding="utf-8")
-            part.replace(note)
+            write_atomically(note, json.dumps(document))
         except OSError as error:
             _logger.info("the digest of a file is not remembered: %s", error)
 

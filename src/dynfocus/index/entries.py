@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from dynfocus.atomic import atomic_file
 from dynfocus.errors import UnusableEntryError
 from dynfocus.index.layout import STORAGES, IndexLayout, Storage
-from dynfocus.index.writing import write_tensors
 
 FORMAT = "dynfocus-video-index"
 VERSION = "1"
@@ -152,6 +153,24 @@ def read_header(header: Mapping[str, str]) -> tuple[dict[str, Any], EntryFacts]:
     if not is_sound:
         raise UnusableEntryError("its header names no storage or no frames")
     return key, known
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], header: dict[str, str]
+) -> None:
+    """Write a safetensors file, whole or not at all.
+
+    Args:
+        path: The file; replaced if it exists.
+        tensors: What to write, on any device.
+        header: What stands in front of them.
+    """
+    whole = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in tensors.items()
+    }
+    with atomic_file(path) as part:
+        save_file(whole, part, metadata=header)
 
 
 def _checksum(tensor: Tensor) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dynfocus.focus import TimePrototypes
 from dynfocus.focus.features import VideoFeatures
-from dynfocus.index.writing import write_tensors
+from dynfocus.index.entries import write_tensors
 
 _FORMAT = "dynfocus-video-features"
 _VERSION = "1"

@@ -16,6 +16,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from dynfocus.atomic import PART_SUFFIX
 from dynfocus.errors import UnusableEntryError, UnusableEntryWarning
 from dynfocus.index.digests import ContentDigests
 from dynfocus.index.entries import (
@@ -27,7 +28,6 @@ from dynfocus.index.entries import (
     write_entry,
 )
 from dynfocus.index.layout import IndexLayout, Storage
-from dynfocus.index.writing import PART_SUFFIX
 
 FOLDER_VARIABLE = "DYNFOCUS_INDEX"
 SIZE_VARIABLE = "DYNFOCUS_INDEX_GB"

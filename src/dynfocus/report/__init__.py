@@ -1,6 +1,5 @@
 """Pictures: timelines, storyboards, and reports as one self-contained HTML page."""
 
-from dynfocus.errors import UnwritableFileError
 from dynfocus.methods import image_features
 from dynfocus.report.answers import write_report
 from dynfocus.report.contact_sheet import (
@@ -9,10 +8,6 @@ from dynfocus.report.contact_sheet import (
     write_storyboard,
 )
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
-from dynfocus.report.output import (
-    check_writable,
-    write_atomically,
-)
 from dynfocus.report.storyboard import Storyboard, StoryboardTile, make_storyboard
 from dynfocus.report.timeline import TimelineFrame, draw_timeline
 from dynfocus.report.timelines import (
@@ -28,10 +23,8 @@ __all__ = [
     "Storyboard",
     "StoryboardTile",
     "TimelineFrame",
-    "UnwritableFileError",
     "check_storyboard_path",
     "check_timelines_path",
-    "check_writable",
     "draw_frame_sheets",
     "draw_storyboard",
     "draw_timeline",
@@ -39,7 +32,6 @@ __all__ = [
     "encode_jpeg",
     "image_features",
     "make_storyboard",
-    "write_atomically",
     "write_report",
     "write_storyboard",
     "write_timelines",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.atomic import check_writable, write_atomically
 from dynfocus.report.clock import format_time
-from dynfocus.report.output import check_writable, write_atomically
 from dynfocus.report.pages import data_uri, escape, page
 from dynfocus.report.prototype_maps import prototype_section
 from dynfocus.report.timeline import Interval, TimelineFrame, draw_timeline
@@ -81,7 +81,7 @@ def write_report(
     sections = [_section(item, index.duration, pictures) for item in items]
     overview = _overview(items) if len(items) > 1 else ""
     body = _heading(title, index) + overview + "".join(sections)
-    write_atomically(path, page(title, body).encode())
+    write_atomically(path, page(title, body))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from dynfocus.atomic import check_writable, write_atomically
 from dynfocus.report.clock import choose_ticks, format_time
 from dynfocus.report.lettering import (
     FAINT,
@@ -18,7 +19,6 @@ from dynfocus.report.lettering import (
     font,
     shorten,
 )
-from dynfocus.report.output import check_writable, write_atomically
 from dynfocus.report.pages import data_uri, escape, page
 from dynfocus.report.storyboard import Storyboard, StoryboardTile
 
@@ -60,7 +60,7 @@ def write_storyboard(path: str | Path, board: Storyboard) -> None:
     """
     check_storyboard_path(path)
     if Path(path).suffix.lower() == ".html":
-        write_atomically(path, _storyboard_page(board).encode())
+        write_atomically(path, _storyboard_page(board))
         return
     buffer = io.BytesIO()
     draw_storyboard(board).save(buffer, format="PNG", optimize=True)

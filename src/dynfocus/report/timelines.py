@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from dynfocus.atomic import check_writable, write_atomically
 from dynfocus.report.clock import choose_ticks, format_time
 from dynfocus.report.lettering import FAINT, INK, PAPER, Colour, font, shorten
-from dynfocus.report.output import check_writable, write_atomically
 from dynfocus.report.timeline import Interval
 
 if TYPE_CHECKING:

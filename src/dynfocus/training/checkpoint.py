@@ -13,6 +13,7 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
+from dynfocus.atomic import write_atomically
 from dynfocus.models.fingerprint import fingerprint_parameters
 
 logger = logging.getLogger(__name__)
@@ -66,10 +67,8 @@ def mark_whole(folder: Path, num_processes: int, frozen: str) -> None:
         num_processes: Those that wrote it.
         frozen: The fingerprint of what does not learn.
     """
-    part = folder / f".{_MARK}.part"
     facts = {"num_processes": num_processes, "frozen": frozen}
-    part.write_text(json.dumps(facts), encoding="utf-8")
-    part.replace(folder / _MARK)
+    write_atomically(folder / _MARK, json.dumps(facts))
 
 
 def find_checkpoint(output: Path, num_processes: int, frozen: str) -> str | None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from dynfocus.atomic import write_atomically
 from dynfocus.errors import TooManyFailuresError, UnreadableVideoError
+from dynfocus.text import to_json
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class FailureLog:
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if json.loads(line)["step"] < step]
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_atomically(self.path, "".join(f"{line}\n" for line in kept))
 
     def add(self, failures: Sequence[Failure], step: int) -> None:
         """Note failures that are new, with a warning for each."""
@@ -75,7 +77,7 @@ class FailureLog:
                 failure.medium or "text",
                 failure.reason,
             )
-            line = json.dumps({"step": step, **asdict(failure)}, ensure_ascii=False)
+            line = to_json({"step": step, **asdict(failure)})
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
 

@@ -17,6 +17,7 @@ from rich.progress import track
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from dynfocus.atomic import atomic_file
 from dynfocus.methods import VideoPatches
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
@@ -98,13 +99,12 @@ class PatchCache:
         ]
         path = self.path(medium)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
         tensors = {
             "patches": torch.cat(parts).half(),
             "pts_seconds": torch.from_numpy(frames.times).double(),
         }
-        save_file(tensors, partial)
-        partial.replace(path)
+        with atomic_file(path) as part:
+            save_file(tensors, part)
 
 
 def _windows(frames: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dynfocus.atomic import atomic_file
+from dynfocus.text import read_text, to_json
 from dynfocus.training.nano.language import log_conversation
 from dynfocus.world.conversations import (
     WorldAddress,
@@ -94,8 +96,8 @@ def read_entries(path: Path) -> list[tuple[str, Any]]:
             f"training data {path} does not exist: make some with 'dynfocus world make', "
             "or import some with 'dynfocus data import'"
         )
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
             lines = text.split("\n")
             raw: Any = [
@@ -105,7 +107,7 @@ def read_entries(path: Path) -> list[tuple[str, Any]]:
             ]
         else:
             raw = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"training data {path} is not valid JSON: {error}") from error
     if not isinstance(raw, list):
         raise ValueError(f"training data {path} must be a list of samples")
@@ -129,19 +131,14 @@ def write_samples(samples: Iterable[Sample], target: Path) -> None:
     """Write samples to a file that is there only when it is whole."""
     is_list = target.suffix == ".json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            for number, sample in enumerate(samples):
-                if is_list:
-                    file.write(",\n" if number else "[\n")
-                file.write(json.dumps(sample, ensure_ascii=False))
-                file.write("" if is_list else "\n")
+    with atomic_file(target) as part, part.open("w", encoding="utf-8") as file:
+        for number, sample in enumerate(samples):
             if is_list:
-                file.write("\n]\n" if file.tell() else "[]\n")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+                file.write(",\n" if number else "[\n")
+            file.write(to_json(sample))
+            file.write("" if is_list else "\n")
+        if is_list:
+            file.write("\n]\n" if file.tell() else "[]\n")
 
 
 def check_sample(sample: Any, root: Path, where: str) -> Sample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import uuid
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,8 @@ from typing import Any, Self
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from dynfocus.atomic import atomic_file
 
 
 class VideoWriter:
@@ -62,9 +64,7 @@ class VideoWriter:
         self.size = size
         self.comment = comment
         self.num_frames = 0
-        self._temporary = self.path.with_name(
-            f".{self.path.name[-60:]}.{uuid.uuid4().hex}.tmp"
-        )
+        self._whole = ExitStack()
         self._options = {"preset": preset, "crf": str(crf)}
         self._container: Any = None
         self._stream: Any = None
@@ -74,17 +74,17 @@ class VideoWriter:
             raise IsADirectoryError(
                 f"{self.path}: cannot write a video here, this is a folder."
             )
-        try:
-            self._temporary.touch(exist_ok=False)
-        except OSError as error:
-            raise type(error)(
-                f"{self.path}: cannot write a video here: {error.strerror}."
-            ) from error
-        try:
-            self._open()
-        except BaseException:
-            self._abandon()
-            raise
+        with ExitStack() as whole:
+            part = whole.enter_context(atomic_file(self.path))
+            try:
+                part.touch(exist_ok=False)
+            except OSError as error:
+                raise type(error)(
+                    f"{self.path}: cannot write a video here: {error.strerror}."
+                ) from error
+            whole.push(self._close)
+            self._open(part)
+            self._whole = whole.pop_all()
         return self
 
     def __exit__(
@@ -93,14 +93,7 @@ class VideoWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._abandon()
-            return
-        try:
-            self._finish()
-        except BaseException:
-            self._abandon()
-            raise
+        self._whole.__exit__(kind, error, trace)
 
     def write(self, frame: NDArray[np.uint8]) -> None:
         """Append one picture, ``[H, W, 3]`` uint8 in red, green, blue."""
@@ -120,10 +113,10 @@ class VideoWriter:
         self._container.mux(self._stream.encode(picture))
         self.num_frames += 1
 
-    def _open(self) -> None:
+    def _open(self, part: Path) -> None:
         """Open the temporary file and the encoder."""
         self._container = av.open(
-            f"file:{self._temporary}",
+            f"file:{part}",
             "w",
             format="mp4",
             options={"movflags": "faststart"},
@@ -138,25 +131,22 @@ class VideoWriter:
         stream.codec_context.thread_count = 1
         self._stream = stream
 
+    def _close(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Flush the encoder if all went well; close everything in any case."""
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._stream = None
+            with suppress(av.error.FFmpegError):  # of the trailer of a file not kept
+                if self._container is not None:
+                    self._container.close()
+
     def _finish(self) -> None:
-        """Flush the encoder and give the file its name."""
         if self.num_frames == 0:
             raise ValueError(f"{self.path}: a video needs at least one frame, got 0.")
         self._container.mux(self._stream.encode(None))
-        self._stream = None
         self._container.close()
-        self._temporary.replace(self.path)
-
-    def _abandon(self) -> None:
-        """Close everything and remove the unfinished file."""
-        self._stream = None
-        try:
-            if self._container is not None:
-                self._container.close()
-        except av.error.FFmpegError:
-            pass  # The file is thrown away; an error of its trailer says nothing.
-        finally:
-            self._temporary.unlink(missing_ok=True)
 
 
 def _check_arguments(fps: float, size: tuple[int, int], preset: str, crf: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dynfocus.atomic import write_atomically
 from dynfocus.world.conversations import make_sample
 from dynfocus.world.questions import WorldQuestion, make_questions
 from dynfocus.world.render import check_size
@@ -68,8 +69,8 @@ def make_dataset(
         lines += _benchmark_lines(video, questions)
         if progress is not None:
             progress(number + 1, num_videos)
-    _write(folder / "train.json", json.dumps(conversations, indent=1) + "\n")
-    _write(folder / "benchmark.jsonl", "".join(line + "\n" for line in lines))
+    write_atomically(folder / "train.json", json.dumps(conversations, indent=1) + "\n")
+    write_atomically(folder / "benchmark.jsonl", "".join(line + "\n" for line in lines))
     return folder
 
 
@@ -96,7 +97,7 @@ def _make_or_keep(
         questions = tuple(make_questions(scene))
         return WorldVideo(path=path, scene=scene, questions=questions)
     video = make_video(path, seconds, seed, split=split, fps=fps, size=size)
-    _write(note, json.dumps({"made_with": wanted, **video.to_dict()}) + "\n")
+    write_atomically(note, json.dumps({"made_with": wanted, **video.to_dict()}) + "\n")
     return video
 
 
@@ -144,9 +145,3 @@ def _benchmark_lines(
         )
         for number, question in enumerate(questions)
     ]
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

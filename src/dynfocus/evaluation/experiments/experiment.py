@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from dynfocus.atomic import write_atomically
 from dynfocus.evaluation.benchmarks.focusworld import evidence_seen
 from dynfocus.evaluation.experiments.plans import Arm, Lesson, Plan, TestSet
 from dynfocus.evaluation.metrics import is_right
@@ -133,9 +134,7 @@ def _kept(path: Path, stamp: Any) -> list[dict[str, Any]] | None:
 def _keep(path: Path, stamp: Any, records: list[dict[str, Any]]) -> None:
     """Write the answers at once, so that a file is whole or not there."""
     lines = [json.dumps({"arm": stamp}), *(json.dumps(record) for record in records)]
-    partial = path.with_suffix(".partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 def _train_arm(

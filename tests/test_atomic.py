@@ -1,17 +1,13 @@
+"""Files that are whole or not there."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
 
-import dynfocus.report
-from dynfocus.report import UnwritableFileError, check_writable, write_atomically
-
-
-def test_public_names_are_sorted_and_there():
-    names = dynfocus.report.__all__
-    assert names == sorted(names)
-    assert all(getattr(dynfocus.report, name) is not None for name in names)
+from dynfocus.atomic import atomic_file, check_writable, write_atomically
+from dynfocus.errors import UnwritableFileError
 
 
 def test_checking_leaves_nothing_behind_and_touches_nothing(tmp_path):
@@ -55,3 +51,19 @@ def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
         write_atomically(target, b"second")
     assert target.read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_what_stops_the_writer_stops_the_file(tmp_path):
+    target = tmp_path / ("n" * 250 + ".mp4")
+
+    def stop() -> None:
+        with atomic_file(target) as part:
+            part.write_text("half")
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        stop()
+    assert list(tmp_path.iterdir()) == []
+    with atomic_file(target) as part:
+        part.write_text("whole")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]

@@ -1,0 +1,98 @@
+"""Files that are whole or not there, whatever ends the program that writes them.
+
+Every file of the project that somebody may read while it is written, or find after a
+crash, is written here: under a hidden name beside it, brought to the disk, renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dynfocus.errors import UnwritableFileError
+
+PART_SUFFIX = ".part"
+"""How the hidden names end; what a killed process leaves is found by it."""
+
+_SHOWN_CHARACTERS = 40  # of at most 4 bytes; a name may have 255
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes the file when the block ends well.
+
+    Several processes may write the same file at once: the last one's stays.
+
+    Args:
+        path: The file; replaced if it exists.
+
+    Yields:
+        A path in the same folder that nobody else writes to.
+    """
+    path = Path(path)
+    part = _part(path)
+    try:
+        yield part
+        with part.open("rb+") as file:  # a power cut must not leave a hollow file
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        _remove(part)
+
+
+def write_atomically(path: str | Path, content: str | bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Args:
+        path: The file; replaced if it exists.
+        content: What it holds; text as UTF-8.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with atomic_file(path) as part:
+        part.write_bytes(data)
+
+
+def check_writable(path: str | Path, *, what: str = "the report") -> None:
+    """Fail now if a file could not be written later.
+
+    Args:
+        path: The file to be written; it may exist already and is left as it is.
+        what: How to call the file in the message.
+
+    Raises:
+        UnwritableFileError: The path is a folder, or its folder is missing or refuses
+            new files.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UnwritableFileError(
+            f"{what} cannot be written to {path}: it is a folder; name a file"
+        )
+    if not path.parent.is_dir():
+        raise UnwritableFileError(
+            f"{what} cannot be written to {path}: the folder {path.parent} does not "
+            "exist; create it or name another file"
+        )
+    part = _part(path)
+    try:
+        part.touch(exist_ok=False)
+    except OSError as error:
+        raise UnwritableFileError(
+            f"{what} cannot be written to {path}: {error.strerror}; name a file in a "
+            "folder that you may write to"
+        ) from error
+    finally:
+        _remove(part)
+
+
+def _part(path: Path) -> Path:
+    name = f".{path.name[-_SHOWN_CHARACTERS:]}.{uuid.uuid4().hex}{PART_SUFFIX}"
+    return path.with_name(name)
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):  # a folder that refuses files holds no part of one
+        part.unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""Text that comes in from files and goes out again: checked, mended, written as JSON.
+
+JSON can hold half a character, such as half an emoji that another program cut in two
+(a lone surrogate). No file, tokenizer or terminal takes it, so it is found where it
+comes in; and names of files that are not UTF-8, which Python holds in the same way, can
+be written down all the same.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from pathlib import Path
+from typing import Any
+
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def check_text(text: object, what: str) -> str:
+    """Refuse what is no text, or none that can be written down.
+
+    Args:
+        text: What should be a text.
+        what: How to call it in the message.
+
+    Returns:
+        The text.
+
+    Raises:
+        ValueError: It is no text, holds nothing but white space, or half a character.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{what} must be a text that is not empty, got {text!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{what} holds half a character, {text[error.start]!a} at place "
+            f"{error.start + 1}; write the whole character or leave it out"
+        ) from error
+    return text
+
+
+def mend_text(text: str) -> str:
+    """Join halves of characters that were cut apart; one alone becomes a mark.
+
+    Args:
+        text: A text that others wrote.
+
+    Returns:
+        A text that can be written down.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file, with or without a byte order mark.
+
+    Args:
+        path: The file, in UTF-8, or in UTF-16 with its mark.
+
+    Raises:
+        ValueError: It is in another encoding; the line is named.
+    """
+    return decode_text(Path(path).read_bytes(), str(path))
+
+
+def decode_text(data: bytes, where: str) -> str:
+    """Turn the bytes of a file into text; see `read_text`.
+
+    Args:
+        data: The bytes.
+        where: What to call the file in the message.
+    """
+    is_utf16 = data.startswith(_UTF16_MARKS)
+    try:
+        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{where}: line {line} is not UTF-{16 if is_utf16 else 8} (byte "
+            f"0x{data[error.start]:02x}); save the file as UTF-8"
+        ) from error
+
+
+def to_json(value: Any, **options: Any) -> str:
+    r"""Write JSON that any file takes: readable, or with ``\u`` where it must be.
+
+    Args:
+        value: What to write.
+        options: As for `json.dumps`.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False, **options)
+    return text

@@ -1,0 +1,57 @@
+"""Text of every kind that files hold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dynfocus.text import check_text, mend_text, read_text, to_json
+
+HALF = "\ud83d"
+
+
+def test_half_a_character_is_named_with_its_place():
+    assert check_text(" Où? ", "question") == " Où? "
+    with pytest.raises(
+        ValueError,
+        match=r"question holds half a character, '\\ud83d' at place 3; write",
+    ):
+        check_text(f"a {HALF}", "question")
+
+
+@pytest.mark.parametrize("text", ["", " \n", None, 3, ["What?"]])
+def test_what_is_no_text_is_refused(text):
+    with pytest.raises(ValueError, match="question must be a text that is not empty"):
+        check_text(text, "question")
+
+
+def test_halves_are_joined_and_one_alone_becomes_a_mark():
+    assert mend_text("a\ud83d\ude00") == "a\N{GRINNING FACE}"
+    assert mend_text(f"a{HALF}b") == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_json_can_always_be_written_and_read_back():
+    assert to_json({"a": "ü"}) == '{"a": "ü"}'
+    broken = {"a": f"ü{HALF}", "b": "caf\udce9.mp4"}
+    text = to_json(broken)
+    assert json.loads(text.encode()) == broken
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json(float("nan"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path, encoding):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes("{ü}\n".encode(encoding))
+    assert read_text(path) == "{ü}\n"
+
+
+def test_another_encoding_is_named_with_file_and_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"one\ntwo\n\xe4\n")
+    with pytest.raises(ValueError, match=r"rows.jsonl: line 3 is not UTF-8 .byte 0xe4"):
+        read_text(path)
+    path.write_bytes(b"\xff\xfea\x00b")
+    with pytest.raises(ValueError, match="line 1 is not UTF-16"):
+        read_text(path)
