@@ -46,7 +46,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.words.append(data)
+        if data.strip():
+            self.words.append(data.strip())
 
 
 def index_of(video: Path, *, with_thumbnails: bool = True) -> VideoIndex:
@@ -174,6 +175,9 @@ def test_maps_of_spatial_prototypes_stand_under_their_answer(scenes_video, tmp_p
     assert page.open == []
     assert len(page.images) == 3 + 3
     assert page.words.count("What the spatial prototypes merged") == 1
+    assert "Layer 1, 2 prototypes" in page.words
+    assert "1: 1 patch, 50%" in page.words
+    assert "2: 3 patches, 25%" in page.words
     assert text.index("layer 2 of the frame at 00:04.0") < text.index('id="q2"')
     with pytest.raises(ValueError, match=r"maps must have .* \(2\), got 1"):
         write_report(tmp_path / "r.html", index, answers, title="T", maps=[[]])

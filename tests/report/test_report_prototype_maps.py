@@ -5,7 +5,7 @@ import pytest
 
 from dynfocus.models import PrototypeMap
 from dynfocus.report.lettering import choose_colours
-from dynfocus.report.prototype_maps import draw_layer, prototype_section
+from dynfocus.report.prototype_maps import MapPictures, draw_layer
 
 CELLS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [0, 2, 2, 1], [0, 0, 3, 3]])
 COLOURS = choose_colours(4)
@@ -54,26 +54,11 @@ def test_the_label_lies_on_a_patch_of_its_prototype():
     assert len(cells) == 2
 
 
-def test_a_row_a_map_with_its_layers_and_a_legend():
-    first = CELLS
+def test_each_layer_lists_its_prototypes_with_patches_and_shares():
     second = np.where(CELLS < 2, 4, 5)
-    html = prototype_section([map_of(first, second)] * 2, 100.0)
-    assert html.count("<div class=maps>") == 2
-    assert html.count("<img ") == 6
-    assert html.count("<h3>") == 1
-    assert "Cone at 00:03<" in html
-    assert "Layer 1, 4 prototypes" in html
-    assert "Layer 2, 2 prototypes" in html
-    assert "1: 6 patches, 5%" in html
-    assert "3: 4 patches, 14%" in html
-    assert "6: 6 patches, 29%" in html
-
-
-def test_one_patch_is_not_patches():
-    html = prototype_section([map_of(np.array([[0, 1], [1, 1]]))], 10.0)
-    assert "1: 1 patch, 33%" in html
-    assert "Cone at 00:03.0<" in html
-
-
-def test_no_map_is_no_section():
-    assert prototype_section([], 10.0) == ""
+    drawn = MapPictures.of(map_of(CELLS, second))
+    assert [len(layer.entries) for layer in drawn.layers] == [4, 2]
+    first, last = drawn.layers[0].entries[0], drawn.layers[1].entries[1]
+    assert (first[0], first[2], round(first[3], 2)) == (1, 6, 0.05)
+    assert (last[0], last[2], round(last[3], 2)) == (6, 6, 0.29)
+    assert {layer.picture.shape for layer in drawn.layers} == {(320, 320, 3)}

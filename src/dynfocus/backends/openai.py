@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 
 from dynfocus.backends.client import Server
 from dynfocus.methods import FrameSelection
-from dynfocus.report.clock import format_time
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
+from dynfocus.report.lettering import format_time
 
 Layout = Literal["images", "sheets", "video"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from dynfocus.atomic import check_writable, write_atomically
-from dynfocus.report.clock import format_time
-from dynfocus.report.pages import data_uri, escape, page
-from dynfocus.report.prototype_maps import prototype_section
+from dynfocus.report.pages import render
+from dynfocus.report.prototype_maps import MapPictures
 from dynfocus.report.timeline import Interval, TimelineFrame, draw_timeline
 from dynfocus.video import VideoReader
 
@@ -68,48 +68,91 @@ def write_report(
             )
     items = [
         _Item(
-            number=number + 1,
             answer=answer,
+            duration=index.duration,
             truth=truths[number] if truths else None,
             verdict=verdicts[number] if verdicts else None,
             evidence=tuple(evidence[number]) if evidence else (),
-            maps=tuple(maps[number]) if maps else (),
+            maps=[MapPictures.of(found) for found in maps[number]] if maps else [],
         )
         for number, answer in enumerate(answers)
     ]
-    pictures = _cone_pictures(index, answers)
-    sections = [_section(item, index.duration, pictures) for item in items]
-    overview = _overview(items) if len(items) > 1 else ""
-    body = _heading(title, index) + overview + "".join(sections)
-    write_atomically(path, page(title, body))
+    text = render(
+        "answers.html",
+        title=title,
+        source=Path(index.source).name if index.source else "a video",
+        duration=index.duration,
+        num_frames=index.features.num_frames,
+        fps=index.fps,
+        items=items,
+        judged=[item.verdict for item in items if item.verdict is not None],
+        pictures=_cone_pictures(index, items),
+    )
+    write_atomically(path, text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cost:
+    """The tokens spent beside those of encoding every frame as a Cone."""
+
+    by_cones: int
+    by_rods: int
+    all_cones: int
+    """0 where no frame is a Cone."""
+    rows: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Item:
-    number: int
+    """One question of the page."""
+
     answer: Answer
+    duration: float
     truth: str | None
     verdict: bool | None
     evidence: tuple[Interval, ...]
-    maps: tuple[PrototypeMap, ...]
+    maps: list[MapPictures]
 
     @property
-    def mark(self) -> str:
-        if self.verdict is None:
-            return ""
-        word = "right" if self.verdict else "wrong"
-        return f'<span class="mark {word}">{word}</span>'
+    def cones(self) -> list[FrameReport]:
+        return [frame for frame in self.answer.frames if frame.kind == "cone"]
+
+    @property
+    def timeline(self) -> Markup:
+        frames = [
+            TimelineFrame(
+                pts_seconds=frame.time, score=frame.score, is_cone=frame.kind == "cone"
+            )
+            for frame in self.answer.frames
+        ]
+        return Markup(draw_timeline(frames, self.duration, self.evidence))
+
+    @property
+    def cost(self) -> _Cost:
+        frames, cones = self.answer.frames, self.cones
+        by_cones = sum(frame.tokens for frame in cones)
+        by_rods = sum(frame.tokens for frame in frames) - by_cones
+        all_cones = len(frames) * max((frame.tokens for frame in cones), default=0)
+        rows = (
+            ("Cones", len(cones), by_cones),
+            ("Rods", len(frames) - len(cones), by_rods),
+            ("Read by the language model", len(frames), self.answer.tokens),
+            ("Every frame as a Cone", len(frames), all_cones),
+        )
+        return _Cost(by_cones=by_cones, by_rods=by_rods, all_cones=all_cones, rows=rows)
+
+    def shows_answer(self, seconds: float) -> bool:
+        return any(start <= seconds < end for start, end in self.evidence)
 
 
-def _cone_pictures(index: VideoIndex, answers: Sequence[Answer]) -> dict[float, str]:
-    """Encode the picture of every frame that some answer saw as a Cone, by its time."""
-    wanted = sorted({frame.time for answer in answers for frame in _cones(answer)})
+def _cone_pictures(
+    index: VideoIndex, items: Sequence[_Item]
+) -> dict[float, NDArray[np.uint8]]:
+    """Give the picture of every frame that some answer saw as a Cone, by its time."""
+    wanted = sorted({frame.time for item in items for frame in item.cones})
     if not wanted:
         return {}
-    pictures = _frames_at(index, np.array(wanted))
-    return {
-        time: data_uri(picture) for time, picture in zip(wanted, pictures, strict=True)
-    }
+    return dict(zip(wanted, _frames_at(index, np.array(wanted)), strict=True))
 
 
 def _frames_at(index: VideoIndex, wanted: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -126,112 +169,3 @@ def _frames_at(index: VideoIndex, wanted: NDArray[np.float64]) -> NDArray[np.uin
     scale = _THUMBNAIL_PIXELS / max(reader.size)
     height, width = (max(8, round(side * scale)) for side in reader.size)
     return reader.sample(times=wanted, size=(height, width)).frames
-
-
-def _cones(answer: Answer) -> list[FrameReport]:
-    return [frame for frame in answer.frames if frame.kind == "cone"]
-
-
-def _heading(title: str, index: VideoIndex) -> str:
-    source = escape(Path(index.source).name) if index.source else "a video"
-    length = format_time(index.duration, with_tenths=index.duration < 60)
-    return (
-        f"<h1>{escape(title)}</h1><p class=faint>{source}, {length} long, "
-        f"{index.features.num_frames} frames sampled at {index.fps:g} a second. Cones are "
-        "the frames that matter to the question, encoded finely; Rods are all the "
-        "others, kept as a sketch.</p>"
-    )
-
-
-def _overview(items: Sequence[_Item]) -> str:
-    known = [item for item in items if item.truth is not None]
-    rows = "".join(
-        f'<tr><td class=n><a href="#q{item.number}">{item.number}</a></td>'
-        f"<td>{escape(item.answer.question)}</td>"
-        f"<td>{escape(item.answer.text)}{item.mark}</td>"
-        + (f"<td>{escape(item.truth or '')}</td>" if known else "")
-        + f"<td class=n>{item.answer.tokens:,}</td>"
-        f"<td class=n>{item.answer.seconds:.2f}</td></tr>"
-        for item in items
-    )
-    truth = "<th>Truth</th>" if known else ""
-    judged = [item.verdict for item in items if item.verdict is not None]
-    right = f"{sum(judged)} of {len(judged)} right."
-    score = f"<p class=faint>{right}</p>" if judged else ""
-    return (
-        "<section><h2>All questions</h2><table><tr><th class=n>#</th><th>Question</th>"
-        f"<th>Answer</th>{truth}<th class=n>Video tokens</th>"
-        f"<th class=n>Seconds</th></tr>{rows}</table>{score}</section>"
-    )
-
-
-def _section(item: _Item, duration: float, pictures: dict[float, str]) -> str:
-    answer = item.answer
-    frames = [
-        TimelineFrame(
-            pts_seconds=frame.time, score=frame.score, is_cone=frame.kind == "cone"
-        )
-        for frame in answer.frames
-    ]
-    truth = ""
-    if item.truth is not None:
-        truth = f"<p class=faint>Truth: {escape(item.truth)}</p>"
-    return (
-        f'<section id="q{item.number}"><h2>{escape(answer.question)}</h2>'
-        f"<p class=answer><b>{escape(answer.text) or '(no words)'}</b>{item.mark}</p>"
-        f"{truth}{draw_timeline(frames, duration, item.evidence)}"
-        f"{_legend(item)}{_tokens(answer)}{_thumbnails(item, duration, pictures)}"
-        f"{prototype_section(item.maps, duration)}</section>"
-    )
-
-
-def _legend(item: _Item) -> str:
-    entries = [("score", "score of each frame"), ("cone", "Cones"), ("rod", "Rods")]
-    if item.evidence:
-        entries.append(("evidence", "where the answer is shown"))
-    spans = "".join(f'<span><i class="{n}"></i>{text}</span>' for n, text in entries)
-    return f"<div class=legend>{spans}</div>"
-
-
-def _tokens(answer: Answer) -> str:
-    """Compare the tokens spent with those of encoding every frame as a Cone."""
-    cones = _cones(answer)
-    rods = [frame for frame in answer.frames if frame.kind != "cone"]
-    by_cones = sum(frame.tokens for frame in cones)
-    by_rods = sum(frame.tokens for frame in rods)
-    if not cones:
-        return f"<p>{answer.tokens:,} video tokens.</p>"
-    all_cones = len(answer.frames) * max(frame.tokens for frame in cones)
-    bars = "".join(
-        f'<i class="{name}" style="width:{100 * tokens / all_cones:.2f}%"></i>'
-        for name, tokens in (("cone", by_cones), ("rod", by_rods))
-    )
-    rows = "".join(
-        f"<tr><td>{name}</td><td class=n>{count:,}</td><td class=n>{tokens:,}</td></tr>"
-        for name, count, tokens in (
-            ("Cones", len(cones), by_cones),
-            ("Rods", len(rods), by_rods),
-            ("Read by the language model", len(answer.frames), answer.tokens),
-            ("Every frame as a Cone", len(answer.frames), all_cones),
-        )
-    )
-    share = answer.tokens / all_cones
-    return (
-        f'<div class=bar title="tokens spent of those of Cones only">{bars}</div>'
-        f"<p class=faint>{answer.tokens:,} video tokens, {share:.0%} of what Cones for "
-        f"every frame would take; {answer.seconds:.2f} s.</p><table><tr><th></th>"
-        f"<th class=n>Frames</th><th class=n>Video tokens</th></tr>{rows}</table>"
-    )
-
-
-def _thumbnails(item: _Item, duration: float, pictures: dict[float, str]) -> str:
-    figures = []
-    for frame in _cones(item.answer):
-        time = format_time(frame.time, with_tenths=duration < 60)
-        is_hit = any(start <= frame.time < end for start, end in item.evidence)
-        figures.append(
-            f"<figure{' class=hit' if is_hit else ''}>"
-            f'<img src="{pictures[frame.time]}" alt="Cone at {time}">'
-            f"<figcaption>{time}, score {frame.score:.2f}</figcaption></figure>"
-        )
-    return f"<div class=thumbs>{''.join(figures)}</div>"

@@ -9,17 +9,18 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from dynfocus.atomic import check_writable, write_atomically
-from dynfocus.report.clock import choose_ticks, format_time
 from dynfocus.report.lettering import (
     FAINT,
     INK,
     PAPER,
     Colour,
     choose_colours,
+    choose_ticks,
     font,
+    format_time,
     shorten,
 )
-from dynfocus.report.pages import data_uri, escape, page
+from dynfocus.report.pages import render
 from dynfocus.report.storyboard import Storyboard, StoryboardTile
 
 SUFFIXES = (".png", ".html")
@@ -162,27 +163,16 @@ def _draw_caption(
 
 
 def _storyboard_page(board: Storyboard) -> str:
-    colours = [f"rgb{colour}" for colour in choose_colours(len(board.tiles))]
-    tenths = board.duration < _MINUTE
-    bars = "".join(
-        f'<rect x="{1000 * start / board.duration:.2f}" y="0" height="30" '
-        f'width="{1000 * (end - start) / board.duration:.2f}" fill="{colour}"/>'
+    colours = choose_colours(len(board.tiles))
+    tiles = [
+        {
+            "pts_seconds": tile.pts_seconds,
+            "picture": tile.picture,
+            "stretches": tile.stretches,
+            "covered_seconds": tile.covered_seconds,
+            "where": describe_stretches(tile, board.duration),
+            "colour": colour,
+        }
         for tile, colour in zip(board.tiles, colours, strict=True)
-        for start, end in tile.stretches
-    )
-    figures = "".join(
-        f'<figure style="border-color:{colour}"><img src="{data_uri(tile.picture)}" '
-        f'alt="frame at {format_time(tile.pts_seconds, with_tenths=tenths)}">'
-        f"<figcaption><b>{format_time(tile.pts_seconds, with_tenths=tenths)}</b> "
-        f"stands for {tile.covered_seconds:.1f} s "
-        f"({tile.covered_seconds / board.duration:.0%}): "
-        f"{describe_stretches(tile, board.duration)}</figcaption></figure>"
-        for tile, colour in zip(board.tiles, colours, strict=True)
-    )
-    body = (
-        f"<h1>{escape(board.name)}</h1><p class=faint>{_summary(board)}</p>"
-        f'<svg class=strip viewBox="0 0 1000 30" preserveAspectRatio="none" '
-        f'role="img" aria-label="prototypes over time">{bars}</svg>'
-        f"<div class=tiles>{figures}</div>"
-    )
-    return page(f"Storyboard of {board.name}", body)
+    ]
+    return render("storyboard.html", board=board, summary=_summary(board), tiles=tiles)

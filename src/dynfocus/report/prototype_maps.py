@@ -6,15 +6,14 @@ Letters: H and W of a picture.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dynfocus.report.clock import format_time
 from dynfocus.report.lettering import INK, PAPER, Colour, choose_colours, font
-from dynfocus.report.pages import data_uri
 
 if TYPE_CHECKING:
     from dynfocus.models.prototype_maps import PrototypeMap
@@ -55,55 +54,50 @@ def draw_layer(picture: Pixels, cells: Cells, colours: Sequence[Colour]) -> Pixe
     return np.asarray(image)
 
 
-def prototype_section(maps: Sequence[PrototypeMap], duration: float) -> str:
-    """Write the part of a page that shows what the spatial prototypes merged.
+@dataclass(frozen=True, kw_only=True)
+class LayerPicture:
+    """One layer of spatial prototypes, drawn over its frame."""
 
-    Args:
-        maps: The frames to show.
-        duration: Length of the video in seconds.
-
-    Returns:
-        HTML; nothing where there is no map.
-    """
-    if not maps:
-        return ""
-    return (
-        "<h3>What the spatial prototypes merged</h3><p class=faint>A Cone holds one "
-        "token for each spatial prototype. Those of layer 1 merge patches of the frame "
-        "that look alike, those of a later layer merge the ones before. Shares tell how "
-        "strongly the question looks at each (Eq. 11).</p>"
-        + "".join(_figure_row(found, duration) for found in maps)
-    )
+    picture: Pixels
+    """The drawing, ``[H, W, 3]``."""
+    entries: list[tuple[int, Colour, int, float]]
+    """Number, colour, patches and share of the attention of each prototype."""
 
 
-def _figure_row(found: PrototypeMap, duration: float) -> str:
-    colours = choose_colours(len(found.attention))
-    time = format_time(found.time, with_tenths=duration < 60)
-    figures = [_figure(_enlarge(found.picture), f"Frame at {time}", f"Cone at {time}")]
-    for layer, cells in enumerate(found.layers, 1):
-        drawn = draw_layer(found.picture, cells, colours)
-        caption = f"Layer {layer}, {len(np.unique(cells))} prototypes"
-        alt = f"layer {layer} of the frame at {time}"
-        figures.append(_figure(drawn, alt, caption, _legend(found, cells, colours)))
-    return f"<div class=maps>{''.join(figures)}</div>"
+@dataclass(frozen=True, kw_only=True)
+class MapPictures:
+    """What the spatial prototypes of one frame merged, layer by layer."""
+
+    time: float
+    """Presentation time of the frame in seconds."""
+    picture: Pixels
+    """The frame, ``[H, W, 3]``."""
+    layers: list[LayerPicture]
+    """The layers, from patches on."""
+
+    @classmethod
+    def of(cls, found: PrototypeMap) -> MapPictures:
+        """Draw the map of a frame."""
+        colours = choose_colours(len(found.attention))
+        return cls(
+            time=found.time,
+            picture=_enlarge(found.picture),
+            layers=[_draw_entries(found, cells, colours) for cells in found.layers],
+        )
 
 
-def _figure(picture: Pixels, alt: str, caption: str, more: str = "") -> str:
-    return (
-        f'<figure><img src="{data_uri(picture)}" alt="{alt}">'
-        f"<figcaption>{caption}</figcaption>{more}</figure>"
-    )
-
-
-def _legend(found: PrototypeMap, cells: Cells, colours: Sequence[Colour]) -> str:
+def _draw_entries(
+    found: PrototypeMap, cells: Cells, colours: Sequence[Colour]
+) -> LayerPicture:
     numbers, counts = np.unique(cells, return_counts=True)
-    entries = "".join(
-        f'<span><i style="background:rgb{colours[number]}"></i>{number + 1}: '
-        f"{count} {'patch' if count == 1 else 'patches'}, "
-        f"{found.attention[number]:.0%}</span>"
-        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
+    pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
+    return LayerPicture(
+        picture=draw_layer(found.picture, cells, colours),
+        entries=[
+            (number + 1, colours[number], count, float(found.attention[number]))
+            for number, count in pairs
+        ],
     )
-    return f"<div class=legend>{entries}</div>"
 
 
 def _enlarge(picture: Pixels) -> Pixels:

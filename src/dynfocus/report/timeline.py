@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dynfocus.report.clock import choose_ticks, format_time
+from dynfocus.report.lettering import choose_ticks, format_time
+from dynfocus.report.pages import render
 
 Interval = tuple[float, float]
 
@@ -50,19 +51,31 @@ def draw_timeline(
     if not frames:
         raise ValueError("frames must hold at least one frame, got none")
     axis = _Axis(max(duration, frames[-1].pts_seconds, 1e-3))
-    starts = [frame.pts_seconds for frame in frames]
-    ends = [*starts[1:], axis.duration]
-    parts = [_bands(axis, evidence), _area(axis, frames, ends)]
-    parts += [
-        _cone(axis, frame, end)
-        for frame, end in zip(frames, ends, strict=True)
-        if frame.is_cone
-    ]
-    parts += [_rods(axis, frames), _ruler(axis)]
-    label = f"scores of {len(frames)} frames, {sum(f.is_cone for f in frames)} of them Cones"
-    return (
-        f'<svg class=timeline viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{label}">{"".join(parts)}</svg>'
+    ends = [*(frame.pts_seconds for frame in frames[1:]), axis.duration]
+    return render(
+        "timeline.svg",
+        width=_WIDTH,
+        height=_HEIGHT,
+        top=_TOP,
+        base=_BASE,
+        rods_base=_RODS,
+        axis=_AXIS,
+        left=_LEFT,
+        right=_RIGHT,
+        num_frames=len(frames),
+        bands=[_band(axis, start, end) for start, end in evidence],
+        area=_area(axis, frames, ends),
+        cones=[
+            _cone(axis, frame, end)
+            for frame, end in zip(frames, ends, strict=True)
+            if frame.is_cone
+        ],
+        rods=_rods(axis, frames),
+        rod_width=1.6 if len(frames) <= 400 else 0.8,
+        ticks=[
+            (f"{axis.x(tick):.1f}", "middle" if tick else "start", axis.time(tick))
+            for tick in choose_ticks(axis.duration)
+        ],
     )
 
 
@@ -82,14 +95,9 @@ def _y(score: float) -> float:
     return _BASE - (_BASE - _TOP) * min(max(score, 0), 1)
 
 
-def _bands(axis: _Axis, evidence: Sequence[Interval]) -> str:
-    return "".join(
-        f'<rect class="evidence" x="{axis.x(start):.1f}" y="{_TOP - 6}" '
-        f'width="{max(axis.x(end) - axis.x(start), _THINNEST):.1f}" '
-        f'height="{_RODS + 6 - _TOP}" fill="var(--evidence)"><title>evidence '
-        f"{axis.time(start)} to {axis.time(end)}</title></rect>"
-        for start, end in evidence
-    )
+def _band(axis: _Axis, start: float, end: float) -> tuple[str, ...]:
+    width = max(axis.x(end) - axis.x(start), _THINNEST)
+    return f"{axis.x(start):.1f}", f"{width:.1f}", axis.time(start), axis.time(end)
 
 
 def _area(axis: _Axis, frames: Sequence[TimelineFrame], ends: Sequence[float]) -> str:
@@ -99,44 +107,21 @@ def _area(axis: _Axis, frames: Sequence[TimelineFrame], ends: Sequence[float]) -
         for frame, end in zip(frames, ends, strict=True)
     )
     first, last = axis.x(frames[0].pts_seconds), axis.x(ends[-1])
-    return (
-        f'<path d="M{first:.1f} {_BASE}{steps}L{last:.1f} {_BASE}Z" '
-        'fill="var(--score)" fill-opacity=".13" stroke="var(--score)" '
-        'stroke-width="1"/>'
-    )
+    return f"M{first:.1f} {_BASE}{steps}L{last:.1f} {_BASE}Z"
 
 
-def _cone(axis: _Axis, frame: TimelineFrame, end: float) -> str:
+def _cone(axis: _Axis, frame: TimelineFrame, end: float) -> tuple[str, ...]:
     x = axis.x(frame.pts_seconds)
     width = max(min(axis.x(end) - x - 0.6, 10.0), _THINNEST)
     top = min(_y(frame.score), _BASE - 4)
-    return (
-        f'<rect class="cone-mark" x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" '
-        f'height="{_BASE - top:.1f}" fill="var(--cone)"><title>Cone at '
-        f"{axis.time(frame.pts_seconds)}, score {frame.score:.2f}</title></rect>"
-    )
+    sides = f"{x:.1f}", f"{top:.1f}", f"{width:.1f}", f"{_BASE - top:.1f}"
+    return *sides, axis.time(frame.pts_seconds), f"{frame.score:.2f}"
 
 
 def _rods(axis: _Axis, frames: Sequence[TimelineFrame]) -> str:
     """Draw all Rods as one path, so that hours of video stay a small page."""
-    strokes = "".join(
+    return "".join(
         f"M{axis.x(frame.pts_seconds):.1f} {_BASE + 6}V{_RODS}"
         for frame in frames
         if not frame.is_cone
     )
-    width = 1.6 if len(frames) <= 400 else 0.8
-    return f'<path class="rod-marks" d="{strokes}" stroke="var(--rod)" stroke-width="{width}"/>'
-
-
-def _ruler(axis: _Axis) -> str:
-    labels = []
-    for seconds in choose_ticks(axis.duration):
-        x = axis.x(seconds)
-        anchor = "start" if seconds == 0 else "middle"
-        labels.append(
-            f'<path d="M{x:.1f} {_AXIS - 8}v6" stroke="var(--faint)"/>'
-            f'<text x="{x:.1f}" y="{_AXIS + 12}" text-anchor="{anchor}" '
-            f'font-size="13" fill="var(--faint)">{axis.time(seconds)}</text>'
-        )
-    line = f'<path d="M{_LEFT} {_BASE}H{_RIGHT}" stroke="var(--line)"/>'
-    return line + "".join(labels)

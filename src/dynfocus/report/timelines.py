@@ -12,8 +12,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dynfocus.atomic import check_writable, write_atomically
-from dynfocus.report.clock import choose_ticks, format_time
-from dynfocus.report.lettering import FAINT, INK, PAPER, Colour, font, shorten
+from dynfocus.report.lettering import (
+    FAINT,
+    INK,
+    PAPER,
+    Colour,
+    choose_ticks,
+    font,
+    format_time,
+    shorten,
+)
 from dynfocus.report.timeline import Interval
 
 if TYPE_CHECKING:
