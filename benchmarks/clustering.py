@@ -2,10 +2,11 @@
 
     python benchmarks/clustering.py
 
-T-DPC on films of pooled frames, 16 x 1408 wide, and S-DPC on 256 frames of 256 patches, each
-beside one dense `torch.cdist`, in one interleaved run; the centres beside those of the dense
-form in double precision; then many points at a smaller width. Memory is the growth of the
-process at its peak, as Linux counts it. Writes docs/results/clustering.md, .json and .png.
+T-DPC on films of pooled frames, 16 x 1408 wide, in one thread, and S-DPC on windows of 64
+frames of 256 patches through the workers that encode windows, each beside one dense
+`torch.cdist`, in one interleaved run; the centres beside those of the dense form in double
+precision; then many points at a smaller width. Memory is the growth of the process at its
+peak, as Linux counts it. Writes docs/results/clustering.md, .json and .png.
 """
 
 from __future__ import annotations
@@ -18,19 +19,24 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from clustering_page import write_page
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from dynfocus.focus import FocusSettings, SpatialPrototypes, dpc_knn
-from dynfocus.focus.products import multiplies_bfloat16
+from dynfocus.models.workers import map_parts
 from dynfocus.provenance import describe_hardware, source_commit
 
 NUM_CLUSTERS, NUM_NEIGHBORS = 25, 5
+WINDOW = 64
+"""Frames that are encoded together."""
+
 ROUNDING = 1e-5
 """Scores that differ by less than this share differ by rounding alone."""
 
@@ -110,15 +116,18 @@ def ways(
     """Name the ways to find so many clusters with so many neighbours."""
     return {
         "dense": lambda x: dense_dpc(x, *plan),
-        "float32": lambda x: dpc_knn(x, *plan),
-        "bfloat16": lambda x: dpc_knn(x, *plan, precision="bfloat16"),
-        "float64": lambda x: dpc_knn(x, *plan, precision="float64"),
+        "ours": lambda x: dpc_knn(x, *plan),
     }
 
 
 def spatial_ways() -> dict[str, Callable[[Tensor], Any]]:
-    """Name the ways to cluster patches."""
-    return {"dense": dense_spatial, "float32": SpatialPrototypes(FocusSettings.paper())}
+    """Name the ways to cluster patches, window by window."""
+    module = SpatialPrototypes(**FocusSettings.paper().spatial_arguments)
+
+    def ours(x: Tensor) -> Tensor:
+        return torch.cat([map_parts(module, window) for window in x.split(WINDOW)])
+
+    return {"dense": dense_spatial, "ours": ours}
 
 
 def measure(
@@ -144,46 +153,51 @@ def measure(
 
 
 def measure_spatial(x: Tensor, repeats: int) -> dict[int, dict[str, dict[str, float]]]:
-    """Measure S-DPC with the threads that were asked for, and with one a core."""
-    before, cases = torch.get_num_threads(), spatial_ways()
-    rows = {}
-    for threads in sorted({before, os.cpu_count() or 1}):
-        torch.set_num_threads(threads)
-        rows[threads] = measure(cases, x, repeats)
-        for way, row in rows[threads].items():
-            row["mebibytes"] = grown(cases[way], x)
-    torch.set_num_threads(before)
+    """Measure S-DPC in one thread and with one worker a core."""
+    cases, rows = spatial_ways(), {}
+    for threads in sorted({1, os.cpu_count() or 1}):
+        with use_threads(threads):
+            rows[threads] = measure(cases, x, repeats)
+            for way, row in rows[threads].items():
+                row["mebibytes"] = grown(cases[way], x)
     return rows
+
+
+@contextmanager
+def use_threads(count: int) -> Iterator[None]:
+    """Let torch and numpy use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    with threadpool_limits(count, "blas"):
+        yield
+    torch.set_num_threads(before)
 
 
 def agreement(
     x: Tensor, plan: tuple[int, int] = (NUM_CLUSTERS, NUM_NEIGHBORS)
-) -> dict[str, dict[str, float]]:
-    """Compare each precision with the dense form in double precision."""
+) -> dict[str, float]:
+    """Compare with the dense form in double precision."""
     count = min(plan[0], x.shape[1])
     dense = dense_dpc(x.double(), count, plan[1])
     centers, owner, score, density = (t[0] for t in dense)
     last = score[centers].min()
-    rows = {}
-    for way in ("float32", "bfloat16"):
-        result = ways((count, plan[1]))[way](x)
-        found = result.centers[0]
-        missed = found[~torch.isin(found, centers)]
-        serious = (score[missed] - last).abs() > ROUNDING * last
-        by_point = found[result.assignment[0]] == centers[owner]
-        error = (result.score[0].double() - score).abs() / score.clamp(min=1e-30)
-        rows[way] = {
-            "centers": count,
-            "same_centers": count - len(missed),
-            "missed_beyond_rounding": int(serious.sum()),
-            "same_assignment": float(by_point.double().mean()),
-            "largest_density_error": float(
-                ((result.density[0].double() - density).abs() / density).max()
-            ),
-            "score_error": float(error.median()),
-            "largest_score_error": float(error[centers].max()),
-        }
-    return rows
+    result = dpc_knn(x, count, plan[1])
+    found = result.centers[0]
+    missed = found[~torch.isin(found, centers)]
+    serious = (score[missed] - last).abs() > ROUNDING * last
+    by_point = found[result.assignment[0]] == centers[owner]
+    error = (result.score[0].double() - score).abs() / score.clamp(min=1e-30)
+    return {
+        "centers": count,
+        "same_centers": count - len(missed),
+        "missed_beyond_rounding": int(serious.sum()),
+        "same_assignment": float(by_point.double().mean()),
+        "largest_density_error": float(
+            ((result.density[0].double() - density).abs() / density).max()
+        ),
+        "score_error": float(error.median()),
+        "largest_score_error": float(error[centers].max()),
+    }
 
 
 def grown(work: Callable[[Tensor], Any], x: Tensor) -> float:
@@ -209,7 +223,7 @@ def measure_long(largest: int, width: int) -> Iterator[dict[str, float]]:
             time.perf_counter(),
             time.process_time(),
         )
-        mebibytes = grown(ways()["float32"], x)
+        mebibytes = grown(ways()["ours"], x)
         yield {
             "points": count,
             "seconds": time.perf_counter() - start,
@@ -220,8 +234,7 @@ def measure_long(largest: int, width: int) -> Iterator[dict[str, float]]:
 
 def run(sizes: Sizes, repeats: int) -> dict[str, Any]:
     """Measure everything but many points."""
-    temporal, memory = {}, {}
-    shown = {name: ways()[name] for name in ("dense", "float32", "bfloat16")}
+    temporal, memory, shown = {}, {}, ways()
     for length in sizes.lengths:
         temporal[length] = measure(shown, film(length, sizes.width), repeats)
         memory[length] = {
@@ -231,7 +244,7 @@ def run(sizes: Sizes, repeats: int) -> dict[str, Any]:
     patches = pictures(sizes.frames, sizes.patches, sizes.dim)
     spatial = measure_spatial(patches, repeats)
     sys.stderr.write(f"S-DPC: {spatial}\n")
-    agreements: dict[str, list[dict[str, dict[str, float]]]] = {
+    agreements: dict[str, list[dict[str, float]]] = {
         f"{length} frames": [
             agreement(film(length, sizes.width, seed))
             for seed in range(sizes.draws if length <= 1000 else 1)
@@ -267,13 +280,11 @@ def main(arguments: list[str] | None = None) -> None:
         "--draws", type=int, default=4, help="Films to compare centres."
     )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--note", default="", help="A sentence on the machine.")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results"
     )
     given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
     names = Sizes.__dataclass_fields__
     sizes = Sizes(**{name: getattr(given, name) for name in names})
     words = shlex.join(sys.argv[1:] if arguments is None else arguments)
@@ -281,17 +292,19 @@ def main(arguments: list[str] | None = None) -> None:
         "command": f"python benchmarks/clustering.py {words}".strip(),
         "commit": source_commit(),
         "hardware": describe_hardware(),
-        "multiplies_bfloat16": multiplies_bfloat16(torch.device("cpu")),
         "note": given.note,
         "repeats": given.repeats,
         "sizes": {name: getattr(sizes, name) for name in names},
-        **run(sizes, given.repeats),
         "long": [],
     }
-    for row in measure_long(sizes.long, sizes.long_width):
-        result["long"].append(row)
-        page = write_page(result, given.out)  # a run that is stopped keeps what it has
-        sys.stderr.write(f"{row}\n")
+    with use_threads(1):
+        result |= run(sizes, given.repeats)
+        for row in measure_long(sizes.long, sizes.long_width):
+            result["long"].append(row)
+            page = write_page(
+                result, given.out
+            )  # one that is stopped keeps what it has
+            sys.stderr.write(f"{row}\n")
     print(page)  # noqa: T201
 
 

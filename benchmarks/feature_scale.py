@@ -77,7 +77,7 @@ def main() -> None:
         hidden = focused.model.vision_tower(pixels, output_hidden_states=True)
     patches = hidden.hidden_states[-1][:, 1:]
     patches = patches / patches.std()
-    cluster = SpatialPrototypes(focused.model.settings)
+    cluster = SpatialPrototypes(**focused.model.settings.spatial_arguments)
     count = sum(map(len, objects))
     lines = [
         "# feature-scale",

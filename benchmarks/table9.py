@@ -133,7 +133,7 @@ class Network:
         self.events = machine.place(
             EventPrototypes(settings, sizes.dim, sizes.text_dim)
         )
-        self.spatial = machine.place(SpatialPrototypes(settings))
+        self.spatial = machine.place(SpatialPrototypes(**settings.spatial_arguments))
         self.encoding = machine.place(
             CooperativeEncoding(settings, sizes.dim, sizes.text_dim, sizes.hidden_size)
         )

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dynfocus.focus import ClusterResult, dpc_knn, merge_clusters, neighbors
-from dynfocus.focus.neighbors import Precision
+from dynfocus.focus import ClusterResult, _distances, dpc_knn, merge_clusters
 
 
 def loop_dpc(
@@ -68,10 +67,9 @@ def assert_like_loop(
     num_clusters: int,
     num_neighbors: int,
     mask: Tensor | None = None,
-    precision: Precision = "float64",
 ) -> ClusterResult:
-    result = dpc_knn(x, num_clusters, num_neighbors, mask, precision=precision)
-    rtol, atol = (1e-8, 1e-12) if precision == "float64" else (1e-5, 1e-6)
+    result = dpc_knn(x, num_clusters, num_neighbors, mask)
+    rtol, atol = (1e-8, 1e-12) if x.dtype == torch.float64 else (1e-5, 1e-6)
     for entry in range(x.shape[0]):
         valid = [True] * x.shape[1] if mask is None else mask[entry].tolist()
         wanted = loop_dpc(x[entry].tolist(), num_clusters, num_neighbors, valid)
@@ -103,24 +101,23 @@ def loop_merge(x: Tensor, result: ClusterResult, weight: str) -> Tensor:
     return merged
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_clusters_equal_the_literal_loop(precision: Precision) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_clusters_equal_the_literal_loop(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    x = torch.randn(3, 20, 7, dtype=torch.float64)
-    assert_like_loop(x, 6, 4, precision=precision)
+    assert_like_loop(torch.randn(3, 20, 7, dtype=dtype), 6, 4)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("num_neighbors", [1, 3, 50])
 @pytest.mark.parametrize("num_clusters", [1, 4, 9])
 def test_masked_clusters_equal_the_literal_loop(
-    num_clusters: int, num_neighbors: int, precision: Precision
+    num_clusters: int, num_neighbors: int, dtype: torch.dtype
 ) -> None:
     torch.manual_seed(1)
-    x = torch.randn(4, 9, 5, dtype=torch.float64)
+    x = torch.randn(4, 9, 5, dtype=dtype)
     mask = torch.rand(4, 9) > 0.4
     mask[:, 2] = True
-    assert_like_loop(x, num_clusters, num_neighbors, mask, precision)
+    assert_like_loop(x, num_clusters, num_neighbors, mask)
 
 
 @settings(max_examples=60, deadline=None)
@@ -241,9 +238,9 @@ def test_tiles_equal_the_whole(monkeypatch: pytest.MonkeyPatch, tile: int) -> No
     torch.manual_seed(6)
     x = torch.randn(5, 23, 6, dtype=torch.float64)
     mask = torch.rand(5, 23) > 0.3
-    whole = dpc_knn(x, 4, 3, mask, precision="float64")
-    monkeypatch.setattr(neighbors, "TILE", tile)
-    tiled = dpc_knn(x, 4, 3, mask, precision="float64")
+    whole = dpc_knn(x, 4, 3, mask)
+    monkeypatch.setattr(_distances, "TILE", tile)
+    tiled = dpc_knn(x, 4, 3, mask)
     assert torch.equal(whole.centers, tiled.centers)
     assert torch.equal(whole.assignment, tiled.assignment)
     torch.testing.assert_close(whole.score, tiled.score, rtol=1e-9, atol=0)
@@ -275,7 +272,7 @@ def dense_dpc(
 def test_clusters_equal_the_dense_form(
     monkeypatch: pytest.MonkeyPatch, num_points: int, tile: int, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(neighbors, "TILE", tile)  # 4000: of 300 points 63 at a time
+    monkeypatch.setattr(_distances, "TILE", tile)  # 4000: of 300 points 63 at a time
     draw = torch.Generator().manual_seed(num_points)
     x = torch.randn(num_points, 40, generator=draw).to(dtype)
     num_clusters = min(8, num_points)
@@ -291,11 +288,11 @@ def test_clusters_equal_the_dense_form(
 def test_duplicates_tie_exactly_in_tiles(
     monkeypatch: pytest.MonkeyPatch, tile: int
 ) -> None:
-    monkeypatch.setattr(neighbors, "TILE", tile)
+    monkeypatch.setattr(_distances, "TILE", tile)
     draw = torch.Generator().manual_seed(2)
     x = torch.randn(50, 333, generator=draw)[torch.randint(0, 50, (120,))]
     result = dpc_knn(x[None], 12, 7)
-    exact = dpc_knn(x[None], 12, 7, precision="float64")
+    exact = dpc_knn(x[None].double(), 12, 7)
     assert torch.equal(result.centers, exact.centers)
     assert torch.equal(result.assignment, exact.assignment)
     same = (x[:, None] == x).all(2)
@@ -312,16 +309,16 @@ def test_a_large_offset_changes_no_cluster(outlier: float | None) -> None:
     moved = x + 10_000
     if outlier is not None:
         moved = torch.cat([torch.full((1, 1, 30), outlier), moved], dim=1)
-    wanted = dpc_knn(moved, 8, 5, precision="float64")
+    wanted = dpc_knn(moved.double(), 8, 5)
     result = dpc_knn(moved, 8, 5)
     assert torch.equal(result.centers, wanted.centers)
     assert torch.equal(result.assignment, wanted.assignment)
-    torch.testing.assert_close(result.score, wanted.score)
+    torch.testing.assert_close(result.score.double(), wanted.score)
 
 
 def test_memory_does_not_grow_with_the_square(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbors, "TILE", 10_000)
-    monkeypatch.setattr(neighbors, "_SLICE", 10_000)
+    monkeypatch.setattr(_distances, "TILE", 10_000)
+    monkeypatch.setattr(_distances, "_SLICE", 10_000)
     x = torch.randn(1, 2000, 300)
     sizes = []
 
@@ -340,18 +337,6 @@ def test_memory_does_not_grow_with_the_square(monkeypatch: pytest.MonkeyPatch) -
     with Recorder():
         dpc_knn(x, 10, 5)
     assert max(sizes) < 2000**2 * 4 / 10
-
-
-def test_bfloat16_clusters_the_rounded_points() -> None:
-    draw = torch.Generator().manual_seed(4)
-    x = torch.randint(-100, 100, (2, 50, 64), generator=draw).float()
-    x[:, 0] = 0
-    reduced, single = dpc_knn(x / 50, 6, 5, precision="bfloat16"), dpc_knn(x / 50, 6, 5)
-    torch.testing.assert_close(reduced.score, single.score, rtol=2e-2, atol=1e-4)
-    assert not torch.equal(reduced.score, single.score)
-    before = torch.get_float32_matmul_precision()
-    dpc_knn(x, 6, 5, precision="bfloat16")
-    assert torch.get_float32_matmul_precision() == before
 
 
 @pytest.mark.usefixtures("num_threads")
@@ -378,7 +363,7 @@ def test_the_least_in_groups_are_the_least(
     tile[:, :, 3] = torch.inf
     for k in (1, 5, 33):
         wanted = tile.transpose(dim, 2).sort(dim=2).values[..., :k]
-        least, index = neighbors._least(tile, k, dim)
+        least, index = _distances._least(tile, k, dim)
         assert torch.equal(least, wanted)
         assert torch.equal(tile.transpose(dim, 2).gather(2, index), wanted)
 
@@ -387,9 +372,9 @@ def test_points_are_shifted_only_where_the_origin_is_far() -> None:
     draw = torch.Generator().manual_seed(7)
     x = torch.randn(3, 40, 300, generator=draw)
     valid = torch.ones(3, 40, dtype=torch.bool)
-    assert neighbors._shift(x, valid) is None
+    assert _distances._shift(x, valid) is None
     x[1] += 50
-    shift = neighbors._shift(x, valid)
+    shift = _distances._shift(x, valid)
     assert shift is not None
     assert not shift[[0, 2]].any()
     assert (x[1] == shift[1]).all(1).any()
@@ -493,5 +478,23 @@ def test_wrong_arguments_are_refused() -> None:
         dpc_knn(x, 2, 2, torch.ones(1, 4))
     with pytest.raises(ValueError, match="weight must be .* got 'mean'"):
         merge_clusters(x, dpc_knn(x, 2, 2), "mean")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="precision must be .* got 'half'"):
-        dpc_knn(x, 2, 2, precision="half")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("shape", [(3, 20, 6), (1, 600, 6)])
+def test_points_that_are_not_finite_are_refused(
+    number: float, shape: tuple[int, int, int]
+) -> None:
+    torch.manual_seed(11)
+    x = torch.randn(shape)
+    clusters = dpc_knn(x, 4, 3)
+    x[-1, 7, 2] = number
+    with pytest.raises(ValueError, match=f"finite numbers .* got {number};"):
+        dpc_knn(x, 4, 3)
+    with pytest.raises(ValueError, match=f"finite numbers .* got {number};"):
+        merge_clusters(x, clusters)
+    with pytest.raises(ValueError, match="got numbers whose squares overflow;"):
+        dpc_knn(x.nan_to_num(1e30, 1e30, -1e30), 4, 3)
+    mask = torch.ones(shape[:2], dtype=torch.bool)
+    mask[-1, 7] = False
+    assert merge_clusters(x, dpc_knn(x, 4, 3, mask)).isfinite().all()

@@ -30,7 +30,7 @@ class Network:
         torch.manual_seed(0)
         self.settings = getattr(FocusSettings, preset)(**{**SMALL, **changes})
         self.events = EventPrototypes(self.settings, DIM, TEXT_DIM).eval()
-        self.spatial = SpatialPrototypes(self.settings)
+        self.spatial = SpatialPrototypes(**self.settings.spatial_arguments)
         self.encoding = CooperativeEncoding(self.settings, DIM, TEXT_DIM, HIDDEN)
         for module in (self.events, self.spatial, self.encoding):
             for parameter in module.parameters():
@@ -272,9 +272,7 @@ def test_parameters_are_those_of_the_paper() -> None:
     )
     count = sum(p.numel() for part in parts for p in part.parameters())
     assert round(count / 1e6, 2) == 30.31
-    assert [
-        name for name, _ in SpatialPrototypes(FocusSettings()).named_parameters()
-    ] == []
+    assert [name for name, _ in SpatialPrototypes().named_parameters()] == []
 
 
 @pytest.mark.parametrize("per_frame", [False, True])

@@ -43,7 +43,7 @@ def test_video_tokens_equal_equations_1_to_13(num_frames: int) -> None:
         mask = torch.ones(1, num_frames, dtype=torch.bool)
         found = events.estimate(events.pool(video)[None], mask)
         selection = events(found, num_frames=torch.tensor([num_frames]))
-        grid = SpatialPrototypes(settings)(video)[None]
+        grid = SpatialPrototypes(**settings.spatial_arguments)(video)[None]
         (got,) = encoding(grid, mask, selection, text[None])
         wanted, cones = paper_equations.video_tokens(events, encoding, video, text)
     assert got.is_cone.nonzero().flatten().tolist() == cones

@@ -9,7 +9,6 @@ from dynfocus.focus import (
     SpatialPrototypes,
     dpc_knn,
     merge_clusters,
-    spatial,
 )
 
 DIM, NUM_PATCHES = 6, 16
@@ -38,32 +37,13 @@ def test_spatial_layers_cluster_each_other_in_patch_order(
         order = clusters.centers.argsort(dim=1)
         tokens = torch.stack([m[o] for m, o in zip(merged, order, strict=True)])
         wanted.append(tokens)
-    result = SpatialPrototypes(settings)(patches)
+    result = SpatialPrototypes(**settings.spatial_arguments)(patches)
     torch.testing.assert_close(result, torch.cat(wanted, dim=1))
-
-
-@pytest.mark.parametrize("num_threads", [1, 2])
-@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
-def test_threads_and_parts_change_no_prototype(
-    monkeypatch: pytest.MonkeyPatch, mode: type, num_threads: int
-) -> None:
-    settings = FocusSettings(**SMALL)
-    patches = draw(7, NUM_PATCHES, DIM)
-    wanted = torch.cat([SpatialPrototypes(settings)(frame[None]) for frame in patches])
-    monkeypatch.setattr(spatial, "_COORDINATES", 2 * NUM_PATCHES * DIM)
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
-        with mode():
-            result = SpatialPrototypes(settings)(patches)
-    finally:
-        torch.set_num_threads(before)
-    torch.testing.assert_close(result, wanted)
 
 
 def test_gated_groups_equal_the_literal_loop() -> None:
     torch.manual_seed(0)
-    module = SpatialPrototypes(FocusSettings.official(**SMALL))
+    module = SpatialPrototypes((5, 2), (3, 2), merge="uniform", gate=True)
     patches = draw(3, NUM_PATCHES, DIM)
     result = module(patches)
     for frame in range(3):
@@ -83,33 +63,9 @@ def test_gated_groups_equal_the_literal_loop() -> None:
         torch.testing.assert_close(result[frame], torch.stack(wanted))
 
 
-@pytest.mark.parametrize("sizes", [(4,), (6, 4, 2)])
-def test_gated_groups_of_any_depth_nest(sizes: tuple[int, ...]) -> None:
-    torch.manual_seed(3)
-    assignments = [
-        torch.randint(0, sizes[layer], (2, sizes[layer - 1] if layer else 9))
-        for layer in range(len(sizes))
-    ]
-    ancestors = spatial._ancestors(assignments, sizes)
-    order = spatial._group_order(ancestors, sizes)
-    firsts = [sum(sizes[:layer]) for layer in range(len(sizes))]
-
-    def visit(frame: int, layer: int, cluster: int) -> list[int]:
-        tokens = [firsts[layer] + cluster]
-        for member in range(sizes[layer - 1] if layer else 0):
-            if int(assignments[layer][frame, member]) == cluster:
-                tokens += visit(frame, layer - 1, member)
-        return tokens
-
-    for frame in range(2):
-        last = len(sizes) - 1
-        wanted = [t for c in range(sizes[-1]) for t in visit(frame, last, c)]
-        assert order[frame].tolist() == wanted
-
-
 def test_too_few_patches_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 16, .* got 9 a frame"):
-        SpatialPrototypes(FocusSettings())(torch.zeros(2, 9, DIM))
+        SpatialPrototypes()(torch.zeros(2, 9, DIM))
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
@@ -125,7 +81,7 @@ def test_assignments_name_the_tokens_that_hold_each_patch(
         spatial_clustering=clustering,
         spatial_merge="uniform",
     )
-    module = SpatialPrototypes(settings)
+    module = SpatialPrototypes(**settings.spatial_arguments)
     if module.gate is not None:  # else every token depends on every patch
         torch.nn.init.zeros_(module.gate.weight)
     patches = draw(3, NUM_PATCHES, DIM).requires_grad_()
@@ -144,7 +100,7 @@ def test_assignments_name_the_tokens_that_hold_each_patch(
 def test_the_mean_of_the_assigned_patches_is_the_token() -> None:
     settings = FocusSettings(**SMALL, spatial_merge="uniform")
     patches = draw(2, NUM_PATCHES, DIM, seed=1)
-    module = SpatialPrototypes(settings)
+    module = SpatialPrototypes(**settings.spatial_arguments)
     first = module.assignments(patches)[:, 0]
     tokens = module(patches)
     for frame in range(2):

@@ -195,3 +195,6 @@ def test_wrong_arguments_are_refused() -> None:
         perturbed_topk(scores, 2, 0, 0.1)
     with pytest.raises(ValueError, match="gradient must be .* got 'none'"):
         perturbed_topk(scores, 2, 5, 0.1, gradient="none")  # type: ignore[arg-type]
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="scores must be finite, got NaN or inf"):
+            hard_topk(torch.full((1, 4), number), 2)

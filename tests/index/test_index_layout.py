@@ -34,7 +34,9 @@ def encode(layout: IndexLayout, num_frames: int, num_patches: int = 49, seed: in
     P, N = settings.num_event_tokens, layout.num_patch_tokens
     return VideoFeatures(
         pooled=patches[:, :P].to(layout.dtype),
-        spatial=SpatialPrototypes(settings)(patches.to(layout.dtype)).detach(),
+        spatial=SpatialPrototypes(**settings.spatial_arguments)(
+            patches.to(layout.dtype)
+        ).detach(),
         pts_seconds=torch.arange(num_frames, dtype=torch.float64),
         patches=patches[:, :N].to(layout.dtype) if N else None,
         prototypes=TimePrototypes(

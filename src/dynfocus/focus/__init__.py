@@ -1,6 +1,5 @@
 """The dynamic cooperative network: tensors in, tensors out (Eq. 1-13)."""
 
-from dynfocus.focus.centroids import kmeans
 from dynfocus.focus.clustering import ClusterResult, dpc_knn, merge_clusters
 from dynfocus.focus.cooperative import (
     ClockEncoding,
@@ -8,6 +7,7 @@ from dynfocus.focus.cooperative import (
 )
 from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototypes
 from dynfocus.focus.features import VideoFeatures, uniform_indices
+from dynfocus.focus.official import kmeans
 from dynfocus.focus.relevance import RelevanceEncoding
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.spatial import SpatialPrototypes

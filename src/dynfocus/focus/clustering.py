@@ -4,21 +4,21 @@ Letters beyond the shared ones: ``N`` points of an entry, ``C`` their width and
 ``K`` clusters. A point is a whole pooled frame (T-DPC) or a patch (S-DPC).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, NoReturn
 
 import torch
 from torch import Tensor
 
-from dynfocus.focus.distances import made_ties
-from dynfocus.focus.duplicates import first_equals
-from dynfocus.focus.neighbors import (
+from dynfocus.focus._distances import (
     Distances,
+    Nearest,
     entries_at_once,
+    first_equals,
+    made_ties,
 )
-from dynfocus.focus.peaks import by_density, log_density_of, squared_to_denser
-from dynfocus.focus.products import Precision, check_precision
-from dynfocus.focus.rescoring import SPARE, rescore
-from dynfocus.focus.settings import MergeWeight
+
+MergeWeight = Literal["uniform", "importance", "exponential"]
 
 _LEAST_LOG = -1e300
 """Stands for the logarithm of 0, above the one of a masked point."""
@@ -44,25 +44,17 @@ class ClusterResult:
         last = torch.iinfo(self.centers.dtype).max
         by_index = self.centers.masked_fill(self.centers < 0, last)
         order = by_index.sort(dim=1, stable=True).indices  # [B, K]
-        new_number = order.argsort(dim=1)
-        assignment = new_number.gather(1, self.assignment.clamp(min=0))
-        return ClusterResult(
+        assignment = order.argsort(dim=1).gather(1, self.assignment.clamp(min=0))
+        return replace(
+            self,
             centers=self.centers.gather(1, order),
             assignment=assignment.masked_fill(self.assignment < 0, -1),
-            density=self.density,
-            distance=self.distance,
-            score=self.score,
         )
 
 
 @torch.no_grad()
 def dpc_knn(
-    x: Tensor,
-    num_clusters: int,
-    num_neighbors: int,
-    mask: Tensor | None = None,
-    *,
-    precision: Precision = "float32",
+    x: Tensor, num_clusters: int, num_neighbors: int, mask: Tensor | None = None
 ) -> ClusterResult:
     r"""Cluster points around density peaks (Eq. 1 and 4).
 
@@ -73,52 +65,117 @@ def dpc_knn(
         \qquad
         d_{ij} = \lVert x_i - x_j \rVert / \sqrt{C}
 
-    The densest point takes the largest distance of its entry for ``delta``.
     Centres are the points with the largest ``rho delta``; every other point joins
     its nearest centre. Symbols: ``rho`` is ``.density``, ``delta`` is
     ``.distance``, ``rho delta`` is ``.score``, ``N(i)`` the ``num_neighbors``
     nearest points, the point itself among them (``C`` of them in the paper).
 
     Differs from the paper:
-        ``delta`` is a distance, not its square, and distances are divided by the
-        square root of the width, as in the published code; so scores do not
-        depend on the width. The code's random tie-break is replaced: of equally
-        dense points the lower index counts as denser, of equal scores the lower
-        index is the better centre. Comparisons use logarithms, so densities that
-        underflow to 0 still have an order.
+        The densest point takes the largest distance of its batch entry for ``delta``,
+        not the largest of its own, as in the published code. ``delta`` is a distance,
+        not its square, and distances are divided by the square root of the width, as
+        in the published code; so scores do not depend on the width. The code's random
+        tie-break is replaced: of equally dense points the lower index counts as
+        denser, of equal scores the lower index is the better centre. Comparisons use
+        logarithms, so densities that underflow to 0 still have an order.
 
     Args:
-        x: Points, shape ``[B, N, C]``.
+        x: Points, shape ``[B, N, C]``. Distances of points in double precision are
+            computed in it, and near ties made ties; all others in single precision.
         num_clusters: Centres of each entry, from 1 to ``N``.
         num_neighbors: Points in a neighbourhood, clipped to the valid points.
         mask: True at valid points, shape ``[B, N]``. The others are neither
             centres nor neighbours, and what they hold has no influence.
-        precision: Of the distances, whatever the type of ``x``: ``float32``;
-            ``float64``, the reference, which makes near ties ties; ``bfloat16``,
-            products of rounded points, faster where the hardware has them, and full
-            ones where they decide on the centres.
 
     Returns:
         The clusters, centres by falling score. Gradients do not flow.
+
+    Raises:
+        ValueError: If an argument is not as said, or a valid point is not finite.
     """
     valid = check_points(x, num_clusters, mask)
-    check_precision(precision)
     if num_neighbors < 1:
         raise ValueError(
             f"num_neighbors must be at least 1, got {num_neighbors}; "
             "a point is its own first neighbour"
         )
-    num_entries = entries_at_once(x)
+    size = entries_at_once(x)
     parts = [
-        _cluster_by_density(points, keep, num_clusters, num_neighbors, precision)
-        for points, keep in zip(
-            torch.split(x, num_entries), torch.split(valid, num_entries), strict=True
-        )
+        _cluster_by_density(points, keep, num_clusters, num_neighbors)
+        for points, keep in zip(x.split(size), valid.split(size), strict=True)
     ]
     centers, assignment, *numbers = map(torch.cat, zip(*parts, strict=True))
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
     density, distance, score = (number.to(dtype) for number in numbers)
     return ClusterResult(centers, assignment, density, distance, score)
+
+
+def _cluster_by_density(
+    x: Tensor, valid: Tensor, num_clusters: int, num_neighbors: int
+) -> tuple[Tensor, ...]:
+    """Cluster a few entries: centres, assignment, density, distance, score.
+
+    Of equal points only the first is counted, with the number of them as its weight;
+    to the others it is denser, and nearer than anything else.
+    """
+    first = first_equals(x, valid)  # [B, N]
+    weight = torch.zeros_like(first).scatter_add_(1, first, valid.to(first.dtype))
+    counted = weight > 0
+    distances = Distances(x, valid)
+    nearest = distances.nearest(
+        min(num_neighbors, x.shape[1]), counted, indexed=bool((weight > 1).any())
+    )
+    if not distances.are_finite:
+        refuse_points(x, valid)
+    log_density = _log_density(nearest, weight, num_neighbors)
+    log_density = log_density.masked_fill(~counted, -torch.inf)
+    order = log_density.sort(dim=1, descending=True, stable=True).indices
+    squared = made_ties(distances.to_denser(nearest, counted, order))
+    distance = squared.where(counted, 0).sqrt()
+    log_density = log_density.gather(1, first).masked_fill(~valid, -torch.inf)
+    log_score = (log_density + distance.log()).clamp(min=_LEAST_LOG)
+    log_score = log_score.masked_fill(~valid, -torch.inf)
+    best = log_score.sort(dim=1, descending=True, stable=True).indices
+    centers = best[:, :num_clusters]
+    centers = centers.where(valid.gather(1, centers), -1)
+    assignment = _assign_to_centers(distances, counted, centers).gather(1, first)
+    assignment = with_own_centers(assignment, valid, centers)
+    density = log_density.exp()
+    return centers, assignment, density, distance, density * distance
+
+
+def _log_density(nearest: Nearest, weight: Tensor, num_neighbors: int) -> Tensor:
+    """Return minus the mean squared distance to the nearest points (Eq. 1).
+
+    Args:
+        nearest: The nearest points; without their indices each of them counts once.
+        weight: How often each point counts, shape ``[B, N]``.
+        num_neighbors: Points in a neighbourhood.
+    """
+    squared = made_ties(nearest.squared)  # [B, N, k]
+    count = weight.sum(1).clamp(min=1, max=num_neighbors)[:, None]  # [B, 1]
+    if nearest.indices is None:
+        weights = torch.ones_like(squared, dtype=weight.dtype)
+    else:
+        weights = weight.gather(1, nearest.indices.flatten(1)).view_as(squared)
+    before = weights.cumsum(2) - weights
+    weights = (count[..., None] - before).clamp(min=0).minimum(weights)
+    return -(squared.where(weights > 0, 0) * weights).sum(2) / count
+
+
+def _assign_to_centers(
+    distances: Distances, counted: Tensor, centers: Tensor
+) -> Tensor:
+    """Return the cluster of the nearest centre, of equals the better centre's."""
+    chosen = centers.clamp(min=0)
+    refused = (centers < 0) | ~counted.gather(1, chosen)
+    return torch.cat(
+        [
+            made_ties(squared).masked_fill(refused[:, None], torch.inf).argmin(2)
+            for squared in distances.to_points(chosen)
+        ],
+        dim=1,
+    )
 
 
 def merge_clusters(
@@ -144,11 +201,34 @@ def merge_clusters(
 
     Returns:
         Merged points, shape ``[B, K, C]``, zeros in surplus slots.
+
+    Raises:
+        ValueError: If the weighting is unknown, or a clustered point is not finite.
+    """
+    dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+    merged = _weighted_sums(x.to(dtype), result, merge_weights(result, weight))
+    if not bool(merged.isfinite().all()):
+        refuse_points(x, result.assignment >= 0)
+    return merged.to(x.dtype)
+
+
+def merge_weights(result: ClusterResult, weight: MergeWeight) -> Tensor:
+    """Return the weight of each point in the merged point of its cluster.
+
+    Args:
+        result: The clusters.
+        weight: The weighting, as in ``merge_clusters``.
+
+    Returns:
+        ``w_i / sum w`` of Eq. 5, shape ``[B, N]``; they sum to 1 over a cluster and are
+        0 at masked points.
+
+    Raises:
+        ValueError: If the weighting is unknown.
     """
     member = cluster_membership(result.assignment, result.centers.shape[1])  # [B, K, N]
-    dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-    equal = member.to(dtype)
-    score = result.score.detach().to(dtype)[:, None]  # [B, 1, N]
+    score = result.score.detach()[:, None]  # [B, 1, N]
+    equal = member.to(score.dtype)
     if weight == "uniform":
         weights = equal
     elif weight == "importance":
@@ -162,47 +242,8 @@ def merge_clusters(
             "weight must be 'uniform', 'importance' or 'exponential', "
             f"got {weight!r}; choose one of these"
         )
-    tiny = torch.finfo(dtype).tiny
-    weights = weights / weights.sum(2, keepdim=True).clamp(min=tiny)
-    return _weighted_sums(x.to(dtype), result, weights.sum(1)).to(x.dtype)
-
-
-def check_points(x: Tensor, num_clusters: int, mask: Tensor | None) -> Tensor:
-    """Refuse what cannot be clustered; return the mask of valid points."""
-    if x.ndim != 3 or not x.is_floating_point():
-        raise ValueError(
-            "x must be a floating-point tensor of shape [B, N, C], got "
-            f"{x.dtype} of shape {tuple(x.shape)}; add a batch dimension or convert it"
-        )
-    if not 1 <= num_clusters <= x.shape[1]:
-        raise ValueError(
-            f"num_clusters must be in [1, {x.shape[1]}], the number of points, "
-            f"got {num_clusters}; ask for fewer clusters"
-        )
-    if mask is None:
-        return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-    if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
-        raise ValueError(
-            f"mask must be a bool tensor of shape {tuple(x.shape[:2])}, got "
-            f"{mask.dtype} of shape {tuple(mask.shape)}; mark each point of x"
-        )
-    return mask
-
-
-def cluster_membership(assignment: Tensor, num_clusters: int) -> Tensor:
-    """Return whether each point is in each cluster, shape ``[B, K, N]``."""
-    clusters = torch.arange(num_clusters, device=assignment.device)
-    return assignment[:, None] == clusters[:, None]
-
-
-def with_own_centers(assignment: Tensor, valid: Tensor, centers: Tensor) -> Tensor:
-    """Put every centre into its own cluster and masked points into none."""
-    num_points = assignment.shape[1]
-    target = centers.where(centers >= 0, num_points)  # surplus slots: a spare column
-    clusters = torch.arange(centers.shape[1], device=centers.device)
-    spare = torch.nn.functional.pad(assignment, (0, 1))
-    own = spare.scatter(1, target, clusters.expand_as(centers))
-    return own[:, :num_points].where(valid, -1)
+    tiny = torch.finfo(weights.dtype).tiny
+    return (weights / weights.sum(2, keepdim=True).clamp(min=tiny)).sum(1)
 
 
 def _weighted_sums(x: Tensor, result: ClusterResult, weights: Tensor) -> Tensor:
@@ -227,70 +268,55 @@ def _weighted_sums(x: Tensor, result: ClusterResult, weights: Tensor) -> Tensor:
         x.reshape(-1, width),
         offsets.flatten(),
         mode="sum",
-        per_sample_weights=weights.gather(1, order).flatten(),
+        per_sample_weights=weights.to(x.dtype).gather(1, order).flatten(),
     )
     return sums.view(num_entries, num_bags, width)[:, 1:].contiguous()
 
 
-def _cluster_by_density(
-    x: Tensor,
-    valid: Tensor,
-    num_clusters: int,
-    num_neighbors: int,
-    precision: Precision,
-) -> tuple[Tensor, ...]:
-    """Cluster a few entries: centres, assignment, density, distance, score.
-
-    Of equal points only the first is counted, with the number of them as its weight;
-    to the others it is denser, and nearer than anything else.
-    """
-    first = first_equals(x, valid)  # [B, N]
-    weight = torch.zeros_like(first).scatter_add_(1, first, valid.to(first.dtype))
-    counted = weight > 0
-    distances = Distances(x, valid, precision)
-    num_sought = num_neighbors + (SPARE if precision == "bfloat16" else 0)
-    nearest = distances.nearest(
-        min(num_sought, x.shape[1]),
-        counted,
-        indexed=precision == "bfloat16" or bool((weight > 1).any()),
-    )
-    log_density = log_density_of(nearest, weight, num_neighbors)
-    log_density = log_density.masked_fill(~counted, -torch.inf)
-    order, rank = by_density(log_density)
-    squared = squared_to_denser(distances, nearest, counted, order, rank, rank)
-    if precision == "bfloat16":
-        log_density, squared = rescore(
-            x,
-            distances,
-            nearest,
-            weight,
-            (log_density, squared),
-            num_clusters,
-            num_neighbors,
+def check_points(x: Tensor, num_clusters: int, mask: Tensor | None) -> Tensor:
+    """Refuse what cannot be clustered; return the mask of valid points."""
+    if x.ndim != 3 or not x.is_floating_point():
+        raise ValueError(
+            "x must be a floating-point tensor of shape [B, N, C], got "
+            f"{x.dtype} of shape {tuple(x.shape)}; add a batch dimension or convert it"
         )
-    distance = squared.where(counted, 0).sqrt()
-    log_density = log_density.gather(1, first).masked_fill(~valid, -torch.inf)
-    log_score = (log_density + distance.log()).clamp(min=_LEAST_LOG)
-    log_score = log_score.masked_fill(~valid, -torch.inf)
-    best = log_score.sort(dim=1, descending=True, stable=True).indices
-    centers = best[:, :num_clusters]
-    centers = centers.where(valid.gather(1, centers), -1)
-    assignment = _assign_to_centers(distances, counted, centers).gather(1, first)
-    assignment = with_own_centers(assignment, valid, centers)
-    density = log_density.exp()
-    return centers, assignment, density, distance, density * distance
+    if not 1 <= num_clusters <= x.shape[1]:
+        raise ValueError(
+            f"num_clusters must be in [1, {x.shape[1]}], the number of points, "
+            f"got {num_clusters}; ask for fewer clusters"
+        )
+    if mask is None:
+        return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
+        raise ValueError(
+            f"mask must be a bool tensor of shape {tuple(x.shape[:2])}, got "
+            f"{mask.dtype} of shape {tuple(mask.shape)}; mark each point of x"
+        )
+    return mask
 
 
-def _assign_to_centers(
-    distances: Distances, counted: Tensor, centers: Tensor
-) -> Tensor:
-    """Return the cluster of the nearest centre, of equals the better centre's."""
-    chosen = centers.clamp(min=0)
-    refused = (centers < 0) | ~counted.gather(1, chosen)
-    return torch.cat(
-        [
-            made_ties(squared).masked_fill(refused[:, None], torch.inf).argmin(2)
-            for squared in distances.to_points(chosen)
-        ],
-        dim=1,
+def refuse_points(x: Tensor, valid: Tensor) -> NoReturn:
+    """Say what is wrong with points whose squares are not finite."""
+    wrong = x[valid]
+    wrong = wrong[~wrong.isfinite()]
+    found = f"{wrong[0].item()}" if len(wrong) else "numbers whose squares overflow"
+    raise ValueError(
+        f"x must hold finite numbers at valid points, got {found}; mask such points, or "
+        "look for the overflow in the model that the features come from"
     )
+
+
+def cluster_membership(assignment: Tensor, num_clusters: int) -> Tensor:
+    """Return whether each point is in each cluster, shape ``[B, K, N]``."""
+    clusters = torch.arange(num_clusters, device=assignment.device)
+    return assignment[:, None] == clusters[:, None]
+
+
+def with_own_centers(assignment: Tensor, valid: Tensor, centers: Tensor) -> Tensor:
+    """Put every centre into its own cluster and masked points into none."""
+    num_points = assignment.shape[1]
+    target = centers.where(centers >= 0, num_points)  # surplus slots: a spare column
+    clusters = torch.arange(centers.shape[1], device=centers.device)
+    spare = torch.nn.functional.pad(assignment, (0, 1))
+    own = spare.scatter(1, target, clusters.expand_as(centers))
+    return own[:, :num_points].where(valid, -1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dynfocus.focus.events import EventSelection
+from dynfocus.focus.official import lone_frames
 from dynfocus.focus.relevance import RelevanceEncoding
 from dynfocus.focus.scoring import at_least_single, text_weights
 from dynfocus.focus.settings import FocusSettings
@@ -310,7 +311,7 @@ class CooperativeEncoding(nn.Module):
         """
         num_cone_tokens = cones.shape[1]
         cone = is_cone[mask]  # [F]
-        alone = (mask.sum(1, keepdim=True) == 1).expand_as(mask)[mask]
+        alone = lone_frames(mask)
         with_rods = ~cone | alone | self.settings.cones_with_rods
         lengths = cone * num_cone_tokens + with_rods * NUM_ROD_TOKENS
         starts = lengths.cumsum(0) - lengths

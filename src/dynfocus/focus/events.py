@@ -12,8 +12,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dynfocus.focus.centroids import cluster_points
 from dynfocus.focus.clustering import merge_clusters
+from dynfocus.focus.official import channel_max, cluster_points
 from dynfocus.focus.scoring import QuestionContext, at_least_single, build_score_network
 from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.topk import perturbed_topk
@@ -336,9 +336,9 @@ class EventPrototypes(nn.Module):
 
 def _pool_tokens(events: Tensor, pooling: str) -> Tensor:
     """Summarise the tokens of each prototype, ``[B, L, P, D]`` to ``[B, L, 2 D]``."""
-    average = events.mean(2)
     if pooling == "channel_max":
-        return torch.cat([average, events.amax(2)], dim=2)
+        return channel_max(events)
+    average = events.mean(2)
     largest = events.detach().float().norm(dim=3).argmax(2)  # [B, L]
     index = largest[:, :, None, None].expand(-1, -1, 1, events.shape[3])
     return torch.cat([events.gather(2, index).squeeze(2), average], dim=2)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dynfocus.focus.official import GlobalScoreNetwork
 from dynfocus.focus.settings import FocusSettings
 
 
@@ -37,37 +38,6 @@ class ScoreNetwork(nn.Module):
             Raw scores, shape ``[B, L]``.
         """
         return self.layers(summaries).squeeze(2)
-
-
-class GlobalScoreNetwork(nn.Module):
-    """Score prototypes in view of each other: the published code's network.
-
-    Half of the channels after the first layer are replaced by their average over
-    all prototypes of the video.
-    """
-
-    def __init__(self, num_inputs: int, dim: int) -> None:
-        super().__init__()
-        half = max(1, dim // 2)
-        self.in_conv = nn.Sequential(
-            nn.LayerNorm(num_inputs), nn.Linear(num_inputs, 2 * dim), nn.GELU()
-        )
-        self.out_conv = nn.Sequential(
-            nn.Linear(2 * dim, dim),
-            nn.GELU(),
-            nn.Linear(dim, half),
-            nn.GELU(),
-            nn.Linear(half, 1),
-        )
-
-    def forward(self, summaries: Tensor, mask: Tensor) -> Tensor:
-        """Score prototypes; arguments as in ``ScoreNetwork.forward``."""
-        local, shared = self.in_conv(summaries).chunk(2, dim=2)  # [B, L, D]
-        present = mask[..., None]
-        total = shared.masked_fill(~present, 0).sum(1, keepdim=True)
-        average = total / present.sum(1, keepdim=True).clamp(min=1)
-        channels = torch.cat([local, average.expand_as(local)], dim=2)
-        return self.out_conv(channels).squeeze(2)
 
 
 class QuestionContext(nn.Module):

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
-MergeWeight = Literal["uniform", "importance", "exponential"]
-Clustering = Literal["dpc", "kmeans", "weighted_kmeans"]
+from dynfocus.focus.clustering import MergeWeight
+from dynfocus.focus.official import Clustering
+from dynfocus.focus.topk import TopkGradient
+
 ScorePooling = Literal["norm_max", "channel_max"]
 ScoreNetwork = Literal["mlp", "global"]
 ScoreConditioning = Literal["none", "question"]
-TopkGradient = Literal["exact", "diagonal"]
 RodsOrder = Literal["context_first", "content_first"]
 TimeEncoding = Literal["none", "clock"]
 RelevanceEncoding = Literal["none", "question"]
@@ -220,6 +221,17 @@ class FocusSettings:
         """Return the settings as a mapping that JSON can hold."""
         values = asdict(self)
         return values | {name: list(values[name]) for name in _COUNT_TUPLES}
+
+    @property
+    def spatial_arguments(self) -> dict[str, Any]:
+        """The arguments of ``SpatialPrototypes``."""
+        return {
+            "num_prototypes": self.num_spatial_prototypes,
+            "num_neighbors": self.num_spatial_neighbors,
+            "clustering": self.spatial_clustering,
+            "merge": self.spatial_merge,
+            "gate": self.spatial_gate,
+        }
 
     @property
     def num_spatial_tokens(self) -> int:

@@ -3,14 +3,16 @@
 Letters beyond the shared ones: ``L`` prototypes, ``n`` noise samples.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from dynfocus.focus.settings import TopkGradient
+from dynfocus.focus.official import diagonal_gradient
+
+TopkGradient = Literal["exact", "diagonal"]
 
 
 def hard_topk(scores: Tensor, k: int) -> Tensor:
@@ -23,6 +25,9 @@ def hard_topk(scores: Tensor, k: int) -> Tensor:
     Returns:
         Increasing indices, shape ``[B, k]``, int64; of equal scores the lower
         index is kept.
+
+    Raises:
+        ValueError: If ``scores`` or ``k`` are not as said, or a score is not finite.
     """
     _check_topk(scores, k)
     order = scores.detach().sort(dim=1, descending=True, stable=True).indices
@@ -53,8 +58,7 @@ def perturbed_topk(
     Differs from the paper:
         ``exact`` subtracts the mean of ``<g, P>`` over the samples and divides by
         ``n - 1``: the same expectation with less variance. ``diagonal`` is the
-        published code, which keeps only the term of ``P`` in row ``j``; it is
-        biased and there for parity.
+        published code, see ``official.diagonal_gradient``.
 
     Args:
         scores: Scores, shape ``[B, L]``.
@@ -66,6 +70,9 @@ def perturbed_topk(
 
     Returns:
         Soft indicator, shape ``[B, k, L]``; each of the ``k`` rows sums to 1.
+
+    Raises:
+        ValueError: If an argument is not as said, or a score is not finite.
     """
     _check_topk(scores, k)
     if num_samples < 1 or not sigma > 0:
@@ -84,71 +91,40 @@ def perturbed_topk(
     shape = (scores.shape[0], num_samples, scores.shape[1])
     noise = torch.randn(shape, generator=generator, device=source, dtype=scores.dtype)
     noise = noise.to(scores.device)  # [B, n, L]
-    function = _ExactTopK if gradient == "exact" else _DiagonalTopK
-    return function.apply(scores, noise, k, sigma)  # type: ignore[no-untyped-call]
+    return _PerturbedTopK.apply(scores, noise, k, sigma, gradient)  # type: ignore[no-untyped-call]
 
 
-def _sample_slots(scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tensor:
-    """Return the index in each slot of each sample, shape ``[B, n, k]``."""
-    noisy = torch.add(scores[:, None], noise, alpha=sigma)
-    return noisy.topk(k, dim=2).indices.sort(dim=2).values
-
-
-def _sum_by_slot(slots: Tensor, values: Tensor, num_scores: int) -> Tensor:
-    """Add ``values`` ``[B, n, k]`` up by slot and index, shape ``[B, k, L]``."""
-    num_rows, _, k = slots.shape
-    offsets = torch.arange(k, device=slots.device) * num_scores
-    sums = values.new_zeros(num_rows, k * num_scores)
-    sums.scatter_add_(1, (slots + offsets).flatten(1), values.flatten(1))
-    return sums.view(num_rows, k, num_scores)
-
-
-def _mean_indicator(slots: Tensor, scores: Tensor) -> Tensor:
-    ones = scores.new_ones(()).expand(slots.shape)  # counts stay exact in floats
-    return _sum_by_slot(slots, ones, scores.shape[1]) / slots.shape[1]
-
-
-class _ExactTopK(Function):
+class _PerturbedTopK(Function):
     """Eq. 8 forward, Eq. 9 backward; keeps indices, not one-hot rows."""
 
     @staticmethod
     def forward(
-        ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float
+        ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float, gradient: str
     ) -> Tensor:
-        slots = _sample_slots(scores, noise, k, sigma)
+        noisy = torch.add(scores[:, None], noise, alpha=sigma)
+        slots = noisy.topk(k, dim=2).indices.sort(dim=2).values  # [B, n, k]
         ctx.save_for_backward(slots, noise)
-        ctx.sigma = sigma
-        return _mean_indicator(slots, scores)
+        ctx.sigma, ctx.gradient = sigma, gradient
+        num_rows, num_samples, num_scores = noise.shape
+        places = slots + num_scores * torch.arange(k, device=slots.device)
+        counts = scores.new_zeros(num_rows, k * num_scores)  # exact in floats
+        one = scores.new_ones(()).expand(num_rows, num_samples * k)
+        counts.scatter_add_(1, places.flatten(1), one)
+        return counts.view(num_rows, k, num_scores) / num_samples
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         slots, noise = ctx.saved_tensors
+        if ctx.gradient == "diagonal":
+            row = diagonal_gradient(grad, slots, noise) / ctx.sigma
+            return row, None, None, None, None
         inner = grad.gather(2, slots.transpose(1, 2)).sum(1)  # <g, P>: [B, n]
         num_samples = noise.shape[1]
         if num_samples > 1:
             inner = (inner - inner.mean(1, keepdim=True)) / (num_samples - 1)
-        grad_scores = torch.einsum("bn,bnl->bl", inner, noise) / ctx.sigma
-        return grad_scores, None, None, None
-
-
-class _DiagonalTopK(Function):
-    """Eq. 8 forward; backward with the terms the published code keeps."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float
-    ) -> Tensor:
-        slots = _sample_slots(scores, noise, k, sigma)
-        products = _sum_by_slot(slots, noise.gather(2, slots), scores.shape[1])
-        ctx.save_for_backward(products / (noise.shape[1] * sigma))
-        return _mean_indicator(slots, scores)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        (diagonal,) = ctx.saved_tensors
-        return (grad * diagonal).sum(1), None, None, None
+        row = torch.einsum("bn,bnl->bl", inner, noise) / ctx.sigma
+        return row, None, None, None, None
 
 
 def _check_topk(scores: Tensor, k: int) -> None:
@@ -161,4 +137,9 @@ def _check_topk(scores: Tensor, k: int) -> None:
         raise ValueError(
             f"k must be in [1, {scores.shape[1]}], the number of scores, got {k}; "
             "keep fewer entries"
+        )
+    if not bool(scores.isfinite().all()):
+        raise ValueError(
+            "scores must be finite, got NaN or infinity; look for them in the features "
+            "or the weights that the scores come from"
         )

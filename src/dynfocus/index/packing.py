@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from dynfocus.focus import FocusSettings, merge_clusters
-from dynfocus.focus.centroids import cluster_points
 from dynfocus.focus.features import VideoFeatures
+from dynfocus.focus.official import cluster_points
 from dynfocus.index.feature_files import build_features, feature_tensors
 from dynfocus.index.layout import IndexLayout, Storage
 

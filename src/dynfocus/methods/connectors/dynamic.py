@@ -111,7 +111,7 @@ class DynFocusConnector(nn.Module):
         self.settings, self.cone, self.use_rods = settings, cone, rods
         self.num_patches, self.hidden_size = sizes.num_patches, sizes.hidden_size
         self.events = EventPrototypes(settings, sizes.dim, sizes.text_dim)
-        self.spatial = SpatialPrototypes(settings)
+        self.spatial = SpatialPrototypes(**settings.spatial_arguments)
         self.encoding = CooperativeEncoding(
             settings, sizes.dim, sizes.text_dim, sizes.hidden_size
         )

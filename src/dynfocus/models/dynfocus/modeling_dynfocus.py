@@ -47,6 +47,7 @@ from dynfocus.models.dynfocus.outputs import (
 from dynfocus.models.dynfocus.placement import place_video_tokens
 from dynfocus.models.dynfocus.reading import frame_rater, number_frames, thin_videos
 from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
+from dynfocus.models.workers import map_parts
 
 _WINDOW = 64
 
@@ -90,7 +91,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             queries = torch.zeros(1, config.num_query_tokens, text_dim)
             self.query_tokens = nn.Parameter(queries)
         self.event_prototypes = EventPrototypes(settings, dim, text_dim)
-        self.spatial_prototypes = SpatialPrototypes(settings)
+        self.spatial_prototypes = SpatialPrototypes(**settings.spatial_arguments)
         self.cooperative_encoding = CooperativeEncoding(
             settings, dim, text_dim, config.text_config.hidden_size
         )
@@ -136,7 +137,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         """
         patches = encode_pixels(self.vision_tower, pixel_values)
         pooled = self.event_prototypes.pool(patches.content)
-        spatial = self.spatial_prototypes(patches.content)
+        spatial = map_parts(self.spatial_prototypes, patches.content)
         keeps_patches = self.config.text_side == "frame_queries"
         return pooled, spatial, patches.normalised if keeps_patches else None
 

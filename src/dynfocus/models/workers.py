@@ -1,0 +1,78 @@
+"""Worker threads that cluster the frames of a window side by side, one thread each.
+
+They stand apart from the encoder, because training and sessions encode windows too.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+_busy = threading.Lock()
+os.register_at_fork(  # so that a forked process finds it free
+    before=_busy.acquire, after_in_parent=_busy.release, after_in_child=_busy.release
+)
+
+
+def map_parts(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply ``work`` to parts of ``x``, as many as torch has threads, and join them.
+
+    Many small operations each of which is split among threads, as torch does, lose a
+    third of what the threads could do. Nothing is split where gradients or autocast are
+    wanted, which workers would not know of, or away from the processor. Windows of
+    several requests are worked on one after the other.
+
+    Args:
+        work: What to do to a part; what it gives has as many entries.
+        x: The batch, shape ``[F, ...]``.
+    """
+    num_threads = torch.get_num_threads()
+    if (
+        min(num_threads, len(x)) < 2
+        or x.device.type != "cpu"
+        or torch.is_grad_enabled()
+        or torch.is_autocast_enabled("cpu")
+    ):
+        return work(x)
+    inference = torch.is_inference_mode_enabled()
+
+    def alone(part: Tensor) -> Tensor:
+        with torch.inference_mode(inference), torch.no_grad():
+            return work(part)
+
+    parts = x.split(math.ceil(len(x) / num_threads))
+    # numpy's threads are limited here, for the whole process, and not by each worker
+    with _busy, _controller().limit(limits=1, user_api="blas"):
+        try:
+            done = list(_workers(num_threads, os.getpid()).map(alone, parts))
+        finally:
+            torch.set_num_threads(num_threads)  # workers change a part of it for all
+    return torch.cat(done)
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@functools.cache
+def _workers(num_threads: int, process: int) -> ThreadPoolExecutor:
+    """Make workers that wait for more work; a forked process makes its own."""
+    return ThreadPoolExecutor(
+        num_threads, "dynfocus-worker", initializer=_use_one_thread
+    )
+
+
+def _use_one_thread() -> None:
+    # the first look at its threads gives a new one the number of the whole process,
+    # which must not come after its own was set
+    torch.get_num_threads()
+    torch.set_num_threads(1)
