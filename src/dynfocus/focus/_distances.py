@@ -187,9 +187,10 @@ class Distances:
         squared = nearest.squared.where(denser, torch.inf).amin(2)
         is_peak = counted & squared.isinf() & (rank > 0)
         for entry in is_peak.any(1).nonzero().flatten().tolist():
-            for peaks in is_peak[entry].nonzero().flatten().split(self._edge):
+            for peaks in torch.split(is_peak[entry].nonzero()[:, 0], self._edge):
                 own = rank[entry, peaks][:, None]
-                for others in order[entry, : int(own.max())].split(self._edge):
+                denser = order[entry, : int(own.max())]
+                for others in torch.split(denser, self._edge):
                     far = self._between(entry, peaks, others) / self._width
                     far = far.where(rank[entry, others] < own, torch.inf).amin(1)
                     squared[entry, peaks] = squared[entry, peaks].minimum(far)

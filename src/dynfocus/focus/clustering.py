@@ -102,7 +102,9 @@ def dpc_knn(
     size = entries_at_once(x)
     parts = [
         _cluster_by_density(points, keep, num_clusters, num_neighbors)
-        for points, keep in zip(x.split(size), valid.split(size), strict=True)
+        for points, keep in zip(
+            torch.split(x, size), torch.split(valid, size), strict=True
+        )
     ]
     centers, assignment, *numbers = map(torch.cat, zip(*parts, strict=True))
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32

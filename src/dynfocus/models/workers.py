@@ -48,7 +48,7 @@ def map_parts(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         with torch.inference_mode(inference), torch.no_grad():
             return work(part)
 
-    parts = x.split(math.ceil(len(x) / num_threads))
+    parts = torch.split(x, math.ceil(len(x) / num_threads))
     # numpy's threads are limited here, for the whole process, and not by each worker
     with _busy, _controller().limit(limits=1, user_api="blas"):
         try:
