@@ -32,8 +32,9 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
+from dynfocus.models import AskOptions, VideoModel
 from dynfocus.models.dynfocus.outputs import CACHE_NAME
-from dynfocus.plugins import HostProcessor, HostVideo, PluggedModel, plug
+from dynfocus.plugins import HostProcessor, HostVideo, plug
 from dynfocus.provenance import describe_hardware, source_commit
 
 SHARES = (0.10, 0.25, 0.50, 1.0)
@@ -168,7 +169,7 @@ HOSTS: dict[str, Callable[..., tuple[Any, dict[str, Any]]]] = {
 }
 
 
-def build_host(name: str, sizes: Sizes, depth: Depth) -> PluggedModel:
+def build_host(name: str, sizes: Sizes, depth: Depth) -> VideoModel:
     """Build a host with random weights."""
     words = build_tokenizer()
     config, numbers = HOSTS[name](sizes, depth, words)
@@ -201,7 +202,7 @@ class FirstToken(LogitsProcessor):  # type: ignore[misc]
 class Bench:
     """A host and the frames that it is asked about."""
 
-    focused: PluggedModel
+    focused: VideoModel
     sizes: Sizes
     depth: Depth
     side: int
@@ -211,13 +212,15 @@ class Bench:
     def frames(self) -> Any:
         """Frames in scenes of four."""
         return make_frames(
-            self.sizes.num_steps * self.focused.family.frames_per_step, self.side
+            self.sizes.num_steps * self.focused.backbone.family.frames_per_step,
+            self.side,
         )
 
     def encode(self, method: str, budget: int) -> tuple[HostVideo, float]:
         """Encode what a method reads; give the CPU seconds at full depth."""
         start = time.process_time()
-        video = self.focused.encode(self.frames, 1.0, None, budget, method, None)
+        options = AskOptions(max_video_tokens=budget, method=method)
+        video = self.focused.backbone.encode(self.frames, options, None).features
         seconds = time.process_time() - start
         return video, seconds * self.tower_layers / self.depth.tower
 
@@ -239,12 +242,13 @@ def measure(
     is_uniform = method == "uniform"
     video, tower = bench.encode(method, budget) if is_uniform else whole
     start = time.process_time()
-    kept_video, kept = focused.select(video, QUESTION, budget, method)
+    host = focused.backbone
+    kept_video, kept = host.select(video, QUESTION, budget, method)
     chosen = time.process_time()
     first = FirstToken()
     with torch.inference_mode():
-        inputs = focused.prepare(kept_video, kept, QUESTION)
-        output = focused.generate(
+        inputs = host.write(kept_video, kept, QUESTION)
+        output = host.run(
             inputs,
             max_new_tokens=sizes.num_new_tokens,
             min_new_tokens=sizes.num_new_tokens,
@@ -266,7 +270,7 @@ def measure(
         "host": focused.name,
         "method": method,
         "share": share,
-        "frames_read": video.num_steps * focused.family.frames_per_step,
+        "frames_read": video.num_steps * focused.backbone.family.frames_per_step,
         "video_tokens": num_read,
         "whole_tokens": num_tokens,
         "stages": stages,

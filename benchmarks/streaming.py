@@ -21,7 +21,7 @@ import torch
 import dynfocus
 from dynfocus.evaluation import is_right
 from dynfocus.focus import VideoFeatures, uniform_indices
-from dynfocus.models import FocusedModel
+from dynfocus.models import VideoModel
 from dynfocus.models.frame_memory import FrameMemory
 from dynfocus.provenance import describe_hardware, source_commit
 from dynfocus.video import SampledFrames
@@ -51,7 +51,7 @@ def ways(features: VideoFeatures, share: int) -> dict[str, VideoFeatures]:
     }
 
 
-def measure(model: FocusedModel, num_videos: int, seconds: float, seed: int) -> Records:
+def measure(model: VideoModel, num_videos: int, seconds: float, seed: int) -> Records:
     """Ask every way everything; True where the answer is right."""
     records: Records = defaultdict(lambda: defaultdict(list))
     for number in range(num_videos):

@@ -15,18 +15,18 @@ from dynfocus.backends import (
     ChatClient,
     OtherPromptWarning,
     Server,
-    VllmAnswerer,
+    VllmGenerator,
     encode_embeds,
 )
 from dynfocus.conversion import export_language_model
-from dynfocus.models import FocusedModel
+from dynfocus.models import AskOptions, VideoModel
 from dynfocus.world import make_video
 from served_language_model import ServedLanguageModel
 from stand_in_server import StandInServer
 
 
 @pytest.fixture(scope="module")
-def nano() -> FocusedModel:
+def nano() -> VideoModel:
     return dynfocus.load("nano")
 
 
@@ -48,13 +48,14 @@ def served(request, folder, stand_in) -> ServedLanguageModel:
     return language
 
 
-def answerer_of(nano: FocusedModel, stand_in: StandInServer) -> VllmAnswerer:
-    return VllmAnswerer(nano, ChatClient(Server(url=stand_in.url)))
+def served_by(nano: VideoModel, stand_in: StandInServer) -> VideoModel:
+    client = ChatClient(Server(url=stand_in.url))
+    return nano.with_generator(VllmGenerator(nano, client))
 
 
 def test_the_server_answers_as_we_do(nano, world, served, stand_in):
     index = nano.index(world.path)
-    session = nano.chat(index, answerer=answerer_of(nano, stand_in))
+    session = served_by(nano, stand_in).chat(index)
     local = nano.chat(index)
     texts = []
     for asked in (world.questions[0], world.questions[1], world.questions[-1]):
@@ -76,10 +77,9 @@ def test_the_request_is_the_prompt(
     monkeypatch.setattr(nano.processor, "question_first", question_first)
     index = nano.index(world.path)
     question = world.questions[0].question
-    turn = nano.prepare_turn(index.features, question, max_video_tokens=300)
-    answerer_of(nano, stand_in).answer_turn(
-        index.features, question, max_video_tokens=300, max_new_tokens=7
-    )
+    options = AskOptions(max_video_tokens=300, max_new_tokens=7)
+    turn = nano.prepare(index, question, options)
+    served_by(nano, stand_in).answer(index, question, options)
     (body,) = stand_in.bodies
     (message,) = body.pop("messages")
     assert body == {
@@ -95,14 +95,15 @@ def test_the_request_is_the_prompt(
     assert words == {"type": "text", "text": question}
     (sent,) = served.embeds
     assert part == {"type": "prompt_embeds", "data": encode_embeds(sent)}
-    lead = turn.lead_in
+    lead = turn.num_lead_in
     assert (lead > 0) == question_first
-    assert torch.equal(sent[lead:], turn.tokens.embeds)
+    video_tokens = turn.embeds[turn.is_visual]
+    assert torch.equal(sent[lead:], video_tokens)
     (prompt,) = served.prompts
     mark = served.mark_id
-    ours = turn.input_ids.tolist()
+    ours = turn.input_ids[0].tolist()
     first = prompt.index(mark)
-    assert prompt.count(mark) == lead + len(turn.tokens.embeds)
+    assert prompt.count(mark) == lead + len(video_tokens)
     assert prompt[:first] == ours[:first]
     assert prompt[first + prompt.count(mark) :] == ours[first + prompt.count(mark) :]
 
@@ -116,36 +117,36 @@ def test_nothing_but_the_embeddings_is_saved():
 
 
 def test_a_server_with_another_template_is_noticed(nano, world, served, stand_in):
-    features = nano.index(world.path).features
+    index = nano.index(world.path)
     question = world.questions[0].question
-    length = len(nano.prepare_turn(features, question).input_ids)
+    length = nano.prepare(index, question, AskOptions()).input_ids.shape[1]
     stand_in.prompt_tokens = length
-    answerer = answerer_of(nano, stand_in)
-    answerer.answer_turn(features, question)
+    model = served_by(nano, stand_in)
+    model.ask(index, question)
     stand_in.prompt_tokens = length + 2
     with pytest.warns(OtherPromptWarning, match=f"read {length + 2} tokens where the"):
-        answerer.answer_turn(features, question)
+        model.ask(index, question)
 
 
 def test_another_language_model_is_refused_by_the_server(
     nano, world, served, stand_in, monkeypatch
 ):
-    features = nano.index(world.path).features
+    index = nano.index(world.path)
     monkeypatch.setattr(served.model.config, "hidden_size", 4096)
     with pytest.raises(BackendError, match="192 does not match the model's hidden"):
-        answerer_of(nano, stand_in).answer_turn(features, "What is shown?")
+        served_by(nano, stand_in).ask(index, "What is shown?")
 
 
 def test_the_model_must_be_named_where_there_are_several(nano, stand_in):
     stand_in.models = ("one", "two")
     with pytest.raises(ValueError, match=r"2 models \(one, two\); say which"):
-        answerer_of(nano, stand_in)
+        served_by(nano, stand_in)
     client = ChatClient(Server(url=stand_in.url))
-    assert VllmAnswerer(nano, client, served_model="two").served_model == "two"
+    assert VllmGenerator(nano, client, served_model="two").served_model == "two"
 
 
 def test_words_that_hold_the_place_of_embeddings_are_refused(nano, stand_in):
-    features = nano.index(np.zeros((2, 112, 112, 3), np.uint8)).features
+    index = nano.index(np.zeros((2, 112, 112, 3), np.uint8))
     with pytest.raises(ValueError, match="must not contain <prompt_embeds>"):
-        answerer_of(nano, stand_in).answer_turn(features, "a <prompt_embeds>?")
+        served_by(nano, stand_in).ask(index, "a <prompt_embeds>?")
     assert stand_in.bodies == []

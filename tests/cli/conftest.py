@@ -116,6 +116,12 @@ class FakeModel:
     def is_nano(self) -> bool:
         return self.name == "nano"
 
+    def can(self, ability: str) -> bool:
+        return True
+
+    def require(self, ability: str) -> None:
+        pass
+
     @property
     def processor(self) -> SimpleNamespace:
         return SimpleNamespace(frame_size=28)
@@ -204,7 +210,6 @@ class FakeModel:
 
     def chat(self, video: Path, **options: Any) -> FakeSession:
         options.pop("max_video_tokens")
-        options.pop("answerer")
         return FakeSession(self, self.index(video, **options))
 
 

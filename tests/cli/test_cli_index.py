@@ -14,22 +14,25 @@ import pytest
 
 import dynfocus
 from dynfocus.index import IndexStore
-from dynfocus.models import FocusedModel
+from dynfocus.models import VideoModel
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.indexing import VideoIndexer
 
 
 @pytest.fixture(scope="module")
-def shipped() -> FocusedModel:
+def shipped() -> VideoModel:
     return dynfocus.load("nano", index_folder=False)
 
 
 @pytest.fixture
-def nano(shipped: FocusedModel, monkeypatch: pytest.MonkeyPatch) -> FocusedModel:
+def nano(shipped: VideoModel, monkeypatch: pytest.MonkeyPatch) -> VideoModel:
     """Let every model loaded be the shipped one, read once."""
 
-    def load(name, *, index_folder=None, storage=None, **options) -> FocusedModel:
+    def load(name, *, index_folder=None, storage=None, **options) -> VideoModel:
         store = None if index_folder is False else IndexStore(index_folder)
-        return FocusedModel(shipped.model, shipped.processor, name, store, storage)
+        return VideoModel(
+            DynFocusBackbone(shipped.model, shipped.processor, name, store, storage)
+        )
 
     monkeypatch.setattr(dynfocus, "load", load)
     return shipped

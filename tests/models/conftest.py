@@ -13,12 +13,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from dynfocus.focus import FocusSettings
-from dynfocus.models.answering import FocusedModel
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.video_model import VideoModel
 from dynfocus.video import VideoWriter
 
 WORDS = """
@@ -121,8 +122,8 @@ def make_processor() -> Callable[..., DynFocusProcessor]:
 
 
 @pytest.fixture
-def focused(make_model, make_processor) -> FocusedModel:
-    return FocusedModel(make_model(), make_processor(), "tiny")
+def focused(make_model, make_processor) -> VideoModel:
+    return VideoModel(DynFocusBackbone(make_model(), make_processor(), "tiny"))
 
 
 @pytest.fixture

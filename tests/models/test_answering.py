@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import dynfocus
+from dynfocus.errors import NonFiniteLogitsError
 from dynfocus.focus import FocusSettings
 from dynfocus.index import VideoIndex
-from dynfocus.models import NonFiniteLogitsError
-from dynfocus.models.answering import FocusedModel
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.video_model import VideoModel
 
 QUESTION = "what is on the red square ?"
 
@@ -92,9 +93,13 @@ def test_a_model_tells_whether_its_scores_see_the_question(make_model, make_proc
         num_spatial_neighbors=(3, 2),
         score_conditioning="question",
     )
-    seeing = FocusedModel(make_model(settings), make_processor(settings), "tiny")
+    seeing = VideoModel(
+        DynFocusBackbone(make_model(settings), make_processor(settings), "tiny")
+    )
     assert seeing.scores_see_question
-    assert not FocusedModel(make_model(), make_processor(), "tiny").scores_see_question
+    assert not VideoModel(
+        DynFocusBackbone(make_model(), make_processor(), "tiny")
+    ).scores_see_question
 
 
 def test_an_index_describes_its_video(focused, clip):
@@ -183,7 +188,7 @@ def test_load_and_ask_from_a_folder(focused, clip, tmp_path):
     focused.processor.save_pretrained(tmp_path / "tiny")
     expected = focused.ask(clip, QUESTION, max_new_tokens=4)
     loaded = dynfocus.load(tmp_path / "tiny", device="cpu")
-    assert isinstance(loaded, FocusedModel)
+    assert isinstance(loaded, VideoModel)
     assert not loaded.is_nano
     assert loaded.ask(clip, QUESTION, max_new_tokens=4).text == expected.text
     answer = dynfocus.ask(clip, QUESTION, model=tmp_path / "tiny", max_new_tokens=4)

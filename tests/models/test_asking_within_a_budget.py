@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import dynfocus
-from dynfocus.models.answers import Answer
+from dynfocus.models.conversation import Answer
 from dynfocus.world import make_video
 
 LOOSE = 100_000

@@ -15,13 +15,14 @@ import torch
 import dynfocus
 from dynfocus.focus import FocusSettings
 from dynfocus.index import IndexLayout, IndexStore, UnusableEntryWarning
-from dynfocus.models import FocusedModel
+from dynfocus.models import VideoModel
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout
 from dynfocus.video import DamagedVideoWarning
 from dynfocus.world import make_video
 
 QUESTION = "what is on the red square ?"
-Build = Callable[..., FocusedModel]
+Build = Callable[..., VideoModel]
 
 
 @pytest.fixture
@@ -30,19 +31,21 @@ def build(make_model, make_processor, index_folder) -> Build:
 
     def make(seed: int = 0, focus: FocusSettings | None = None, **options):
         options.setdefault("store", IndexStore(index_folder))
-        return FocusedModel(
-            make_model(focus, seed=seed), make_processor(focus), "tiny", **options
+        return VideoModel(
+            DynFocusBackbone(
+                make_model(focus, seed=seed), make_processor(focus), "tiny", **options
+            )
         )
 
     return make
 
 
-def ask(model: FocusedModel, video: object, **options: object):
+def ask(model: VideoModel, video: object, **options: object):
     answer = model.ask(video, QUESTION, max_new_tokens=5, **options)
     return answer.text, answer.tokens, answer.frames
 
 
-def count_reads(model: FocusedModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def count_reads(model: VideoModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note the number of frames whenever some are encoded."""
     seen: list[int] = []
     encode = model.model.encode_frames
@@ -231,10 +234,14 @@ def test_a_model_that_reads_patches_keeps_them(make_model, make_processor, clip)
     assert layout.num_patch_tokens == 17
     outcomes = []
     for store in (None, IndexStore(), IndexStore()):
-        model = FocusedModel(plain, make_processor(), "tiny", store, "exact")
+        model = VideoModel(
+            DynFocusBackbone(plain, make_processor(), "tiny", store, "exact")
+        )
         outcomes.append(ask(model, clip))
     assert outcomes[0] == outcomes[1] == outcomes[2]
-    compact = FocusedModel(plain, make_processor(), "tiny", IndexStore(), "compact")
+    compact = VideoModel(
+        DynFocusBackbone(plain, make_processor(), "tiny", IndexStore(), "compact")
+    )
     assert ask(compact, clip) == ask(compact, clip)
     assert compact.index(clip).features.patches.shape == (6, 17, 32)
 
@@ -267,10 +274,12 @@ def test_the_shipped_model_answers_the_same_from_both_storages(tmp_path):
     layout = index_layout(plain.model.config, torch.float32)
     assert layout.storage == "exact"
     assert layout == IndexLayout(settings=plain.model.settings, dim=160)
-    compact = FocusedModel(
-        plain.model, plain.processor, "nano", IndexStore(), "compact"
+    compact = VideoModel(
+        DynFocusBackbone(plain.model, plain.processor, "nano", IndexStore(), "compact")
     )
-    exact = FocusedModel(plain.model, plain.processor, "nano", IndexStore())
+    exact = VideoModel(
+        DynFocusBackbone(plain.model, plain.processor, "nano", IndexStore())
+    )
     for question in made.questions[:6]:
         expected = plain.ask(made.path, question.question)
         found = exact.ask(made.path, question.question)
@@ -285,5 +294,5 @@ def test_loading_chooses_the_folder(tmp_path, index_folder):
     own = dynfocus.load("nano", index_folder=tmp_path / "own")
     assert own.store.folder == tmp_path / "own"
     assert dynfocus.load("nano").store.folder == Path(index_folder)
-    with pytest.raises(ValueError, match="storage must be 'exact' or 'compact'"):
+    with pytest.raises(ValueError, match="storage must be one of 'exact' or 'compact'"):
         dynfocus.load("nano", storage="tiny")

@@ -105,7 +105,7 @@ def test_a_spread_model_answers_the_same(folder, make_frames, tmp_path):
 
 
 def test_wrong_and_missing_quantisers_are_named(folder, monkeypatch):
-    with pytest.raises(ValueError, match="one of 8bit, 4bit, got '2bit'; leave it out"):
+    with pytest.raises(ValueError, match="one of '8bit' or '4bit', got '2bit'"):
         dynfocus.load(folder, device="cpu", quantize="2bit")
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(ImportError, match=r"install 'dynfocus\[quantization\]'"):

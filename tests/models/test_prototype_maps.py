@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from dynfocus.models.answering import FocusedModel
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.video_model import VideoModel
 from dynfocus.video import SampledFrames, VideoReader
 
 QUESTION = "what is on the red square ?"
 SIDE, SIZES = 4, (4, 2)
 
 
-def ask(focused: FocusedModel, video):
+def ask(focused: VideoModel, video):
     return focused.ask(video, QUESTION, max_new_tokens=1)
 
 
@@ -72,7 +73,7 @@ def test_a_model_whose_frames_answer_the_question_is_mapped(
     make_model, make_processor, clip
 ):
     model = make_model(text_side="frame_queries")
-    focused = FocusedModel(model, make_processor(), "tiny")
+    focused = VideoModel(DynFocusBackbone(model, make_processor(), "tiny"))
     maps = focused.map_prototypes(clip, ask(focused, clip))
     assert len(maps) == 3
     assert all(found.attention.sum() == pytest.approx(1) for found in maps)

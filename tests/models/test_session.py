@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from dynfocus.index import VideoIndex
-from dynfocus.models import Session
 from dynfocus.video import SampledFrames
 
 QUESTION = "what is on the red square ?"
@@ -55,10 +54,11 @@ def test_what_fits_is_answered_as_the_whole_video(
 def test_patches_are_held_for_a_model_that_reads_them(
     make_model, make_processor, make_frames
 ):
-    from dynfocus.models import FocusedModel
+    from dynfocus.models import VideoModel
+    from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 
     model = make_model(text_side="frame_queries")
-    focused = FocusedModel(model, make_processor(), "tiny")
+    focused = VideoModel(DynFocusBackbone(model, make_processor(), "tiny"))
     session = focused.session(max_frames=8)
     session.push(make_frames(7))
     wanted = focused.ask(make_frames(7), QUESTION, max_new_tokens=4)
@@ -124,7 +124,7 @@ def test_memory_is_bounded_over_thousands_of_frames(focused, make_frames, monkey
         return torch.zeros(len(pixels), 4, 32), torch.zeros(len(pixels), 6, 32), None
 
     monkeypatch.setattr(focused.model, "encode_frames", encode)
-    session = Session(focused, max_frames=50, window=8, keeps_thumbnails=True)
+    session = focused.session(max_frames=50, window=8, keeps_thumbnails=True)
     frames = make_frames(100)
     held_bytes = set()
     for _ in range(20):
@@ -248,6 +248,6 @@ def test_wrong_settings_are_refused(focused):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             focused.session(**{name: 0})
     with pytest.raises(ValueError, match="window must be at least 1, got 0"):
-        Session(focused, window=0)
+        focused.session(window=0)
     with pytest.raises(ValueError, match="fps must be a finite number above 0, got 0"):
         focused.session(fps=0.0)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tiny_hosts import Host, build_host
 
-from dynfocus.plugins import PluggedModel, plug
+from dynfocus.models import VideoModel
+from dynfocus.plugins import plug
 from dynfocus.video import VideoWriter
 
 
@@ -28,8 +29,8 @@ def hosts() -> Callable[[str], Host]:
 
 
 @pytest.fixture
-def plugged(hosts: Callable[[str], Host]) -> Callable[..., PluggedModel]:
-    def make(name: str = "llava_onevision", **options: Any) -> PluggedModel:
+def plugged(hosts: Callable[[str], Host]) -> Callable[..., VideoModel]:
+    def make(name: str = "llava_onevision", **options: Any) -> VideoModel:
         host = hosts(name)
         return plug(host.model, host.processor, **options)
 

@@ -12,7 +12,7 @@ from dynfocus.plugins.pixels import to_pixels
 
 def host_arguments(plugged: Any, frames: Any, ids: Tensor, fps: float) -> dict:
     """Give the host's own inputs for ``generate``, as its processor would name them."""
-    family = plugged.family
+    family = plugged.backbone.family
     plan = family.plan_frames(frames.shape[1:3], len(frames))
     pixels = to_pixels(frames, plan.pixels)
     kind = plugged.model.config.model_type
@@ -73,7 +73,7 @@ def whole_positions(plugged: Any, ids: Tensor, video: Any, fps: float) -> Tensor
         return None
     grid = torch.tensor([[video.num_steps, 2 * video.grid[0], 2 * video.grid[1]]])
     more = {"second_per_grid_ts": [2 / fps]} if kind == "qwen2_5_vl" else {}
-    types = 2 * (ids == plugged.family.placeholder).int()
+    types = 2 * (ids == plugged.backbone.family.placeholder).int()
     positions, _ = plugged.model.model.get_rope_index(
         ids, mm_token_type_ids=types, video_grid_thw=grid, **more
     )
@@ -94,7 +94,7 @@ def expected_prompt(
     rows, positions, added, is_visual = [], [], [], []
     step = place = 0
     for index, token in enumerate(ids[0].tolist()):
-        if token != plugged.family.placeholder:
+        if token != plugged.backbone.family.placeholder:
             rows.append(table[token])
             is_visual.append(False)
             positions.append(index)

@@ -12,7 +12,7 @@ from tiny_hosts import build_host
 import dynfocus
 from dynfocus.cli import main
 from dynfocus.defaults import RECOMMENDED
-from dynfocus.plugins import PluggedModel
+from dynfocus.models import VideoModel
 
 QUESTION = "what is on the red square ?"
 TEMPLATE = "{% for m in messages %}{{ m['role'] }} {% endfor %}"  # knows images only
@@ -48,7 +48,7 @@ def test_download_then_ask(hub, repository, clip, capsys, monkeypatch):
     assert document["tokens"] == 40
     assert printed.err.splitlines()[0].startswith(f"Model: {RECOMMENDED}, as it was ")
     focused = dynfocus.load(folder, device="cpu")
-    assert isinstance(focused, PluggedModel)
+    assert isinstance(focused, VideoModel)
     wanted = focused.ask(clip, QUESTION, max_video_tokens=40, max_new_tokens=3)
     assert document["text"] == wanted.text
     assert main([*call, "--max-new-tokens", "3", "--model", RECOMMENDED]) == 0

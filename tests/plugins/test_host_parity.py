@@ -81,7 +81,7 @@ def test_prompt_and_pixels_are_the_processors(hosts, make_frames, name, count):
     frames = make_frames(count)
     metadata = [{"fps": 1.0, "duration": float(count), "total_num_frames": count}]
     metadata[0]["frames_indices"] = list(range(count))
-    video = focused.index(frames)
+    video = focused.index(frames).features
     turn = {"role": "user", "content": [{"type": "video"}]}
     turn["content"].append({"type": "text", "text": QUESTION})
     text = processor.apply_chat_template([turn], add_generation_prompt=True)
@@ -92,8 +92,10 @@ def test_prompt_and_pixels_are_the_processors(hosts, make_frames, name, count):
         do_sample_frames=False,
         return_tensors="pt",
     )
-    assert torch.equal(lay_out(focused.family, video, QUESTION), wanted["input_ids"])
-    plan = focused.family.plan_frames(frames.shape[1:3], count)
+    assert torch.equal(
+        lay_out(focused.backbone.family, video, QUESTION), wanted["input_ids"]
+    )
+    plan = focused.backbone.family.plan_frames(frames.shape[1:3], count)
     pixels = to_pixels(frames, plan.pixels)
     if name.startswith("qwen"):
         pixels, grid = cut_patches(pixels, focused.processor.numbers)
@@ -102,7 +104,7 @@ def test_prompt_and_pixels_are_the_processors(hosts, make_frames, name, count):
     torch.testing.assert_close(pixels, wanted[key].view_as(pixels))
     file_based = plug(host.model, host.processor, method="none")
     if name != "smolvlm":  # whose processor replaces the template
-        ids = lay_out(file_based.family, video, QUESTION)
+        ids = lay_out(file_based.backbone.family, video, QUESTION)
         assert torch.equal(ids, wanted["input_ids"])
 
 
@@ -131,4 +133,4 @@ def test_sizes_of_true_hosts_are_the_processors(hosts, name, own):
 
 
 def focused_family(host: Any) -> Any:
-    return plug(host.model, host.processor).family
+    return plug(host.model, host.processor).backbone.family

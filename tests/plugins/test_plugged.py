@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import dynfocus
-from dynfocus.models import NonFiniteLogitsError
+from dynfocus.errors import NonFiniteLogitsError
 from dynfocus.plugins import HostProcessor, plug
 
 QUESTION = "what is on the red square ?"
@@ -48,8 +48,10 @@ def test_answers_are_the_same_from_a_file_and_from_an_index(plugged, clip, name)
 def test_frames_that_a_budget_leaves_out_are_not_encoded(plugged, make_frames):
     focused = plugged(max_video_tokens=21)
     seen = []
-    encode = focused.family.encode
-    focused.family.encode = lambda pixels: seen.append(len(pixels)) or encode(pixels)
+    encode = focused.backbone.family.encode
+    focused.backbone.family.encode = lambda pixels: (
+        seen.append(len(pixels)) or encode(pixels)
+    )
     answer = focused.ask(make_frames(30), QUESTION, max_new_tokens=2)
     assert sum(seen) == len(answer.frames) == 5  # half of 20 tokens, two each
     assert answer.tokens == 21
@@ -62,8 +64,8 @@ def test_windows_change_nothing_but_memory(plugged, make_frames, monkeypatch):
     whole = focused.index(frames)
     monkeypatch.setattr("dynfocus.plugins.encoding._WINDOW_FRAMES", 3)
     parts = focused.index(frames)
-    torch.testing.assert_close(parts.tokens, whole.tokens)
-    assert torch.equal(parts.frame_seconds, whole.frame_seconds)
+    torch.testing.assert_close(parts.features.tokens, whole.features.tokens)
+    assert torch.equal(parts.features.frame_seconds, whole.features.frame_seconds)
     assert np.array_equal(parts.thumbnails, whole.thumbnails)
 
 
@@ -105,7 +107,7 @@ def test_a_rule_finds_the_frames_that_even_ones_miss(plugged, scorer, method):
     assert [frame.kind for frame in answer.frames] == ["cone", "cone"]
     assert answer.tokens == 33  # two frames of 16 and the newline
     index = focused.index(frames)
-    assert index.num_steps == 30
+    assert index.num_frames == 30
     for name in (None, "uniform", method):
         ask = focused.ask(index, "what is red ?", method=name, max_new_tokens=2)
         assert ask.tokens == 33
@@ -121,7 +123,7 @@ def test_a_rule_without_a_scorer_is_refused_before_the_work(
     with pytest.raises(ValueError, match=f"method '{method}' chooses .*; give scorer="):
         plugged(method=method)
     focused = plugged()
-    focused.family.encode = None
+    focused.backbone.family.encode = None
     with pytest.raises(ValueError, match="give scorer=, a dual encoder such as CLIP"):
         focused.ask(make_frames(4), QUESTION, method=method)
 
@@ -129,7 +131,7 @@ def test_a_rule_without_a_scorer_is_refused_before_the_work(
 def test_a_conversation_encodes_once_and_keeps_its_turns(plugged, clip, monkeypatch):
     focused = plugged(max_video_tokens=40)
     session = focused.chat(clip)
-    monkeypatch.setattr(focused.family, "encode", None)
+    monkeypatch.setattr(focused.backbone.family, "encode", None)
     prompts = []
     render = HostProcessor.render
 
@@ -164,7 +166,7 @@ def test_wrong_calls_are_one_sentence(plugged, hosts, make_frames):
     with pytest.raises(ValueError, match="the question is empty"):
         focused.ask(frames, " ")
     with pytest.raises(
-        ValueError, match="name the video once, as <video>, but .* 2 ti"
+        ValueError, match="must not contain <video>, which holds the place"
     ):
         focused.ask(frames, "what is <video> ?")
     with pytest.raises(ValueError, match="one of aks, bolt, .*uniform, got 'magic'"):

@@ -12,7 +12,8 @@ import torch
 from tiny_hosts import COLOURS, LANGUAGE, TOWER, build_tokenizer
 from transformers import AutoModelForImageTextToText, LlavaConfig
 
-from dynfocus.plugins import HostProcessor, families, plug, registry
+from dynfocus import extensions
+from dynfocus.plugins import HostProcessor, families, plug
 from dynfocus.plugins.pixels import to_pixels
 from dynfocus.plugins.prompts import lay_out
 
@@ -29,8 +30,8 @@ def test_the_family_that_is_shown_can_be_installed(monkeypatch, make_frames):
     module = SimpleNamespace(Llava=names["Llava"])
     monkeypatch.setitem(sys.modules, "my_package", SimpleNamespace(llava=module))
     monkeypatch.setitem(sys.modules, "my_package.llava", module)
-    points = [EntryPoint("llava", line, registry.ENTRY_POINTS)]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    points = [EntryPoint("llava", line, extensions.FAMILIES)]
+    monkeypatch.setattr(extensions, "entry_points", lambda group: points)
     assert families()["llava"] is names["Llava"]
 
     tokenizer = build_tokenizer()
@@ -46,16 +47,16 @@ def test_the_family_that_is_shown_can_be_installed(monkeypatch, make_frames):
     processor = HostProcessor(tokenizer=tokenizer, numbers=numbers)
     focused = plug(model, processor, method="none")
     frames = make_frames(3)
-    video = focused.index(frames)
-    plan = focused.family.plan_frames(frames.shape[1:3], 3)
+    host, video = focused.backbone, focused.index(frames).features
+    plan = host.family.plan_frames(frames.shape[1:3], 3)
     options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
     wanted = model.generate(
-        input_ids=lay_out(focused.family, video, QUESTION),
+        input_ids=lay_out(host.family, video, QUESTION),
         pixel_values=to_pixels(frames, plan.pixels),
         **options,
     )
-    inputs = focused.prepare(*focused.select(video, QUESTION), QUESTION)
-    assert torch.equal(focused.generate(inputs, **options), wanted)
+    turn = host.write(*host.select(video, QUESTION), QUESTION)
+    assert torch.equal(host.run(turn, **options), wanted)
     assert (
         plug(model, processor, max_video_tokens=20).ask(frames, QUESTION).tokens == 20
     )

@@ -8,7 +8,7 @@ import torch
 from recomputation import expected_prompt, greedy, host_arguments
 from tiny_hosts import BUILDERS
 
-from dynfocus.models.chat import Turn
+from dynfocus.models.conversation import Turn
 from dynfocus.plugins import METHODS
 from dynfocus.plugins.prompts import lay_out
 
@@ -31,14 +31,13 @@ def test_without_compression_it_is_the_host_bit_for_bit(
 ):
     focused = plugged(name, method="none")
     frames = make_frames(5)
-    video = focused.index(frames)
-    ids = lay_out(focused.family, video, QUESTION, history)
+    host, video = focused.backbone, focused.index(frames).features
+    ids = lay_out(host.family, video, QUESTION, history)
     wanted = focused.model.generate(
         **host_arguments(focused, frames, ids, fps=1.0), **OPTIONS
     )
-    got = focused.generate(
-        focused.prepare(*focused.select(video, QUESTION), QUESTION, history), **OPTIONS
-    )
+    turn = host.write(*host.select(video, QUESTION), QUESTION, history)
+    got = host.run(turn, **OPTIONS)
     assert torch.equal(got.sequences, wanted.sequences)
     assert len(got.logits) == 4
     for ours, theirs in zip(got.logits, wanted.logits, strict=True):
@@ -52,25 +51,25 @@ def test_with_compression_only_the_visual_tokens_change(
     plugged, make_frames, name, history, budget
 ):
     focused = plugged(name, max_video_tokens=budget)
-    video = focused.index(make_frames(9))
-    thinned, kept = focused.select(video, QUESTION)
-    ids = lay_out(focused.family, thinned, QUESTION, history)
+    host, video = focused.backbone, focused.index(make_frames(9)).features
+    thinned, kept = host.select(video, QUESTION)
+    ids = lay_out(host.family, thinned, QUESTION, history)
     embeds, positions, layers, is_visual = expected_prompt(
         focused, thinned, ids, kept, fps=_rate(thinned)
     )
-    inputs = focused.prepare(thinned, kept, QUESTION, history)
+    inputs = host.write(thinned, kept, QUESTION, history)
     assert int(inputs.is_visual.sum()) == budget
     assert torch.equal(inputs.is_visual[0], is_visual)
     text = inputs.input_ids[0, ~inputs.is_visual[0]]
-    assert torch.equal(text, ids[0][ids[0] != focused.family.placeholder])
-    torch.testing.assert_close(inputs.inputs_embeds[0], embeds)
+    assert torch.equal(text, ids[0][ids[0] != host.family.placeholder])
+    torch.testing.assert_close(inputs.embeds[0], embeds)
     assert inputs.attention_mask.all()
     if positions is not None:
         assert torch.equal(inputs.position_ids[1:, 0], positions)
         count = torch.arange(len(embeds))
         assert torch.equal(inputs.position_ids[0, 0], count)
     tokens, logits = greedy(focused, embeds, positions, layers, is_visual, 4)
-    got = focused.generate(inputs, **OPTIONS)
+    got = host.run(inputs, **OPTIONS)
     assert got.sequences[0, inputs.input_ids.shape[1] :].tolist() == tokens
     for ours, theirs in zip(got.logits, logits, strict=True):
         torch.testing.assert_close(ours[0], theirs, rtol=1e-4, atol=1e-4)
@@ -109,12 +108,12 @@ def test_every_token_is_accounted_for(
         assert answer.tokens == 60
     elif method != "none":
         assert answer.tokens <= 60
-    video = focused.index(frames)
+    host, video = focused.backbone, focused.index(frames).features
     if method == "none":
         assert answer.tokens == video.num_tokens
-    thinned, _ = focused.select(video, QUESTION)
-    ids = lay_out(focused.family, thinned, QUESTION)
-    num_text = int((ids != focused.family.placeholder).sum())
+    thinned, _ = host.select(video, QUESTION)
+    ids = lay_out(host.family, thinned, QUESTION)
+    num_text = int((ids != host.family.placeholder).sum())
     assert seen[0] == num_text + answer.tokens
 
 

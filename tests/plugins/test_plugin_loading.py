@@ -11,7 +11,8 @@ from tiny_hosts import Host
 
 import dynfocus
 from dynfocus.cli import main
-from dynfocus.plugins import HostProcessor, PluggedModel, host_type, load_host
+from dynfocus.models import VideoModel
+from dynfocus.plugins import HostProcessor, host_type
 from tiny_clip import save_tiny_clip
 
 QUESTION = "what is on the red square ?"
@@ -36,7 +37,7 @@ def folder(hosts, tmp_path) -> Path:
 def test_a_folder_is_recognised_by_its_configuration(folder, plugged, clip):
     assert host_type(folder) == "llava_onevision"
     focused = dynfocus.load(folder, device="cpu")
-    assert isinstance(focused, PluggedModel)
+    assert isinstance(focused, VideoModel)
     wanted = plugged(max_video_tokens=40).ask(clip, QUESTION, max_new_tokens=3)
     got = focused.ask(clip, QUESTION, max_new_tokens=3, max_video_tokens=40)
     assert (got.text, got.frames) == (wanted.text, wanted.frames)
@@ -105,21 +106,25 @@ def test_the_command_answers_with_a_host(folder, clip, capsys):
     )
 
 
-def test_other_commands_say_that_they_need_another_model(folder, clip, capsys):
+def test_a_host_draws_timelines_but_watches_no_live_video(folder, clip, capsys):
+    out = folder / "timeline.png"
     call = ["timeline", str(clip), "a ?", "b ?", "--model", str(folder)]
-    assert main(call) == 1
+    assert main([*call, "--out", str(out)]) == 0
+    assert out.is_file()
+    capsys.readouterr()
+    assert main(["watch", str(clip), "--ask", "a ?", "--model", str(folder)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "llava_onevision model, which answers questions only" in line
+    assert "llava_onevision model, which has no sessions" in line
     call = ["ask", str(clip), QUESTION, "--model", "nano", "--scorer", "some/clip"]
     assert main(call) == 1
-    assert "--scorer is for vision language models" in capsys.readouterr().err
+    assert "scorer is for vision language models" in capsys.readouterr().err
 
 
 def test_unknown_and_damaged_hosts_are_one_sentence(folder):
     with pytest.raises(ValueError, match="leave index_folder and storage out"):
         dynfocus.load(folder, storage="exact")
     with pytest.raises(ValueError, match="only one of device and device_map"):
-        load_host(folder, device="cpu", device_map="auto")
+        dynfocus.load(folder, device="cpu", device_map="auto")
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="cannot be loaded"):
         dynfocus.load(folder)
@@ -145,7 +150,7 @@ def test_a_scorer_is_named_on_the_command_line(folder, clip, tmp_path, capsys):
     call += ["--scorer", str(clip_model), "--max-video-tokens", "40"]
     assert main([*call, "--max-new-tokens", "2"]) == 0
     assert json.loads(capsys.readouterr().out)["tokens"] == 40
-    focused = load_host(folder, device="cpu", scorer=clip_model)
+    focused = dynfocus.load(folder, device="cpu", scorer=clip_model)
     index = focused.index(clip)
     assert focused.scores_see_question
-    assert index.looks.shape[:2] == (6, 10)
+    assert index.features.looks.shape[:2] == (6, 10)

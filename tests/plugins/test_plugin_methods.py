@@ -28,7 +28,6 @@ def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostVideo:
         "steps": torch.arange(num_steps),
         "frame_seconds": torch.arange(float(num_steps))[:, None].double(),
         "duration": float(num_steps),
-        "fps": 1.0,
     }
     return HostVideo(**(fields | changes))
 

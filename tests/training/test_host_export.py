@@ -10,7 +10,7 @@ from transformers import AutoModelForImageTextToText
 
 from dynfocus.conversion.hosts import save_host
 from dynfocus.evaluation.experiments.experiment import answer_question
-from dynfocus.models.chat import Turn
+from dynfocus.models.conversation import Turn
 from dynfocus.models.loading import load_parts
 from dynfocus.plugins import HostProcessor, plug
 from dynfocus.plugins.prompts import lay_out

@@ -13,7 +13,7 @@ from transformers import InstructBlipVisionModel
 
 import dynfocus
 from dynfocus.focus import FocusBudget
-from dynfocus.models.chat import build_conversation
+from dynfocus.models.conversation import build_conversation
 from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
 from dynfocus.training import load_recipe, run_recipe, stages
 from dynfocus.training.batches import collate

@@ -2,7 +2,7 @@
 
 from dynfocus.backends.client import ChatClient, Completion, Server
 from dynfocus.backends.openai import LAYOUTS, FrameRequest, FrameSizes, frame_request
-from dynfocus.backends.vllm import VllmAnswerer, encode_embeds, find_served_model
+from dynfocus.backends.vllm import VllmGenerator, encode_embeds, find_served_model
 from dynfocus.errors import BackendError, OtherPromptWarning
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "LAYOUTS",
     "OtherPromptWarning",
     "Server",
-    "VllmAnswerer",
+    "VllmGenerator",
     "encode_embeds",
     "find_served_model",
     "frame_request",

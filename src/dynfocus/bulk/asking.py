@@ -13,9 +13,9 @@ from dynfocus.bulk.rows import BulkRow, VideoJob
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
-    from dynfocus.models import FocusedModel
+    from dynfocus.models import VideoModel
 
-Loader = Callable[[int], "FocusedModel"]
+Loader = Callable[[int], "VideoModel"]
 """Loads the model, given the number of the worker; other processes unpickle it."""
 
 _FAILURES = (ValueError, OSError, RuntimeError)
@@ -36,25 +36,23 @@ class ModelLoader:
     name: str
     options: tuple[tuple[str, Any], ...] = ()
 
-    def __call__(self, number: int = 0) -> FocusedModel:
+    def __call__(self, number: int = 0) -> VideoModel:
         """Load the model for the worker of this number."""
         import torch
         from transformers.utils import logging
 
-        from dynfocus.models import load_model
+        import dynfocus
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         options = dict(self.options)
-        if isinstance(options.get("dtype"), str):
-            options["dtype"] = getattr(torch, options["dtype"])
         num_gpus = torch.cuda.device_count()
         if num_gpus > 1 and not options.keys() & {"device", "device_map"}:
             options["device"] = f"cuda:{number % num_gpus}"
-        return load_model(self.name, **options)
+        return dynfocus.load(self.name, **options)
 
 
-def answer_job(model: FocusedModel, job: VideoJob) -> Iterator[Record]:
+def answer_job(model: VideoModel, job: VideoJob) -> Iterator[Record]:
     """Answer the rows of a video; what fails is told by name.
 
     Args:
@@ -92,7 +90,7 @@ def failure(row: BulkRow, reason: str) -> Record:
 
 
 def _answer(
-    model: FocusedModel, index: VideoIndex, row: BulkRow, index_seconds: float
+    model: VideoModel, index: VideoIndex, row: BulkRow, index_seconds: float
 ) -> Record:
     facts: Record = {"id": row.id, "video": row.video, "question": row.question}
     if row.question is None:

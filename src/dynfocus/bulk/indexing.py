@@ -19,12 +19,12 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 
-from dynfocus.models.answering import FocusedModel
+from dynfocus.models.video_model import VideoModel
 from dynfocus.video.watchdog import available_cores
 
 FileProgress = Callable[[Path, int, int], None]
 """Called with a file, the steps done on it and the steps in all."""
-Loader = Callable[[], FocusedModel]
+Loader = Callable[[], VideoModel]
 
 _VIDEO_ERRORS = (OSError, SafetensorError, ValueError)
 _ASK_SECONDS = 0.1
@@ -103,7 +103,7 @@ def index_files(
 
 
 def index_file(
-    focused: FocusedModel,
+    focused: VideoModel,
     file: Path,
     sampling: BulkSampling,
     on_progress: FileProgress | None = None,
@@ -185,7 +185,7 @@ def _outcome(future: Future[FileOutcome], file: Path) -> FileOutcome:
 class _Worker:
     """What a worker process holds."""
 
-    focused: FocusedModel
+    focused: VideoModel
     events: Any
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynfocus.cli.console import (
-    load_answerer,
+    load_model,
     name_model,
     plural,
     print_json,
@@ -46,20 +46,18 @@ from dynfocus.cli.servers import (
     ApiKeyEnv,
     Backend,
     BackendName,
-    Connection,
     ServedModel,
     Timeout,
     Url,
-    ask_aloud,
     check_combination,
     connect,
     given_options,
-    video_token_answerer,
+    printed_pieces,
+    served,
 )
 
 if TYPE_CHECKING:
-    from dynfocus.models import Answer, FocusedModel
-    from dynfocus.plugins import PluggedModel
+    from dynfocus.models import Answer, VideoModel
     from dynfocus.world import WorldQuestion
 
 _OF_FRAMES = frozenset({"budget", "scorer", "cones", "layout"})
@@ -173,7 +171,7 @@ def ask(
         connection = connect(url, api_key_env, timeout, served_model)
     truth = _find_truth(video, question) if report is not None else None
     name, source = name_model(model, video, only_own=backend is Backend.vllm)
-    focused = load_answerer(
+    focused = load_model(
         source,
         dtype=dtype,
         quantize=quantize,
@@ -182,6 +180,8 @@ def ask(
         scorer=scorer,
     )
     warn_if_meaningless(focused, video)
+    if connection is not None:
+        focused = served(focused, connection)
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:
         index: Any = focused.index(
@@ -200,11 +200,11 @@ def ask(
         focused,
         index,
         question,
-        connection,
+        is_aloud=not json,
+        is_streamed=connection is not None,
         max_video_tokens=max_video_tokens,
         method=method,
         max_new_tokens=max_new_tokens,
-        is_silent=json,
     )
     if json:
         print_json(facts | answer.to_dict())
@@ -216,32 +216,20 @@ def ask(
 
 
 def _answer(
-    focused: FocusedModel | PluggedModel,
+    focused: VideoModel,
     index: Any,
     question: str,
-    connection: Connection | None,
     *,
-    max_video_tokens: int | None,
-    method: str | None,
-    max_new_tokens: int,
-    is_silent: bool,
+    is_aloud: bool,
+    is_streamed: bool,
+    **options: Any,
 ) -> Answer:
-    """Answer here or through a server, and print the answer unless it is to be silent."""
-    if connection is not None:
-        session = focused.chat(
-            index,
-            max_video_tokens=max_video_tokens,
-            answerer=video_token_answerer(focused, connection),
-        )
-        return ask_aloud(session, question, max_new_tokens, is_silent=is_silent)
-    answer = focused.ask(
-        index,
-        question,
-        max_video_tokens=max_video_tokens,
-        method=method,
-        max_new_tokens=max_new_tokens,
-    )
-    if not is_silent:
+    """Answer, and print the answer unless it is to be silent."""
+    if is_aloud and is_streamed:
+        with printed_pieces() as show:
+            return focused.ask(index, question, on_text=show, **options)
+    answer = focused.ask(index, question, **options)
+    if is_aloud:
         print(answer.text)
     return answer
 
@@ -256,18 +244,15 @@ def _find_truth(video: Path, question: str) -> WorldQuestion | None:
 
 def _write_report(
     report: Path,
-    focused: FocusedModel | PluggedModel,
+    focused: VideoModel,
     index: Any,
     answer: Answer,
     truth: WorldQuestion | None,
 ) -> None:
     from dynfocus.evaluation import is_right
-    from dynfocus.plugins import PluggedModel
     from dynfocus.report import write_report
 
-    maps = None
-    if not isinstance(focused, PluggedModel):
-        maps = [focused.map_prototypes(index, answer)]
+    maps = [focused.map_prototypes(index, answer)] if focused.can("maps") else None
     write_report(
         report,
         index,
@@ -305,7 +290,7 @@ def check_video(video: Path) -> None:
 
 
 def warn_if_meaningless(
-    focused: FocusedModel | PluggedModel, video: Path, what: str = "its answer means"
+    focused: VideoModel, video: Path, what: str = "its answer means"
 ) -> None:
     """Say so when the shipped model is asked about a world that it does not know."""
     from dynfocus.world import is_world_video

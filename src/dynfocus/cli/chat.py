@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dynfocus.cli.ask import check_video, describe_cost, warn_if_meaningless
-from dynfocus.cli.console import load_answerer, name_model, progress_bar, say
+from dynfocus.cli.console import load_model, name_model, progress_bar, say
 from dynfocus.cli.options import (
     AnsweringModel,
     DeviceMap,
@@ -34,7 +34,7 @@ from dynfocus.cli.servers import (
     ask_aloud,
     check_combination,
     connect,
-    video_token_answerer,
+    served,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def chat(
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
     _, source = name_model(model, video, only_own=backend is Backend.vllm)
-    focused = load_answerer(
+    focused = load_model(
         source,
         dtype=dtype,
         quantize=quantize,
@@ -92,6 +92,8 @@ def chat(
         scorer=scorer,
     )
     warn_if_meaningless(focused, video)
+    if connection is not None:
+        focused = served(focused, connection)
     with progress_bar("Reading the video") as progress:
         session = focused.chat(
             video,
@@ -99,11 +101,6 @@ def chat(
             max_frames=max_frames,
             max_video_tokens=max_video_tokens,
             progress=progress,
-            answerer=(
-                None
-                if connection is None
-                else video_token_answerer(focused, connection)
-            ),
         )
     failures = sum(
         not _answer(session, question, max_new_tokens) for question in _questions()

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dynfocus.cli.startup import import_lightly
 
 if TYPE_CHECKING:
-    from dynfocus.models import FocusedModel
-    from dynfocus.plugins import PluggedModel
+    from dynfocus.models import VideoModel
 
 Progress = Callable[[int, int], None]
 
@@ -108,74 +107,27 @@ def name_model(
     return chosen.name, chosen.source
 
 
-def load_model(name: str, **options: Any) -> FocusedModel:
-    """Load a model of the project's own; see `load_answerer` for the options.
-
-    Raises:
-        ValueError: It is another vision language model.
-    """
-    from dynfocus.plugins import PluggedModel
-
-    focused = load_answerer(name, **options)
-    if isinstance(focused, PluggedModel):
-        raise ValueError(
-            f"{name} is a {focused.model.config.model_type} model, which answers "
-            "questions only; use dynfocus ask or chat, or name a DynFocus model"
-        )
-    return focused
-
-
-def load_answerer(
-    name: str,
-    *,
-    dtype: str | None = None,
-    quantize: str | None = None,
-    device_map: str | None = None,
-    index_folder: str | Path | bool | None = None,
-    storage: str | None = None,
-    scorer: str | None = None,
-) -> FocusedModel | PluggedModel:
+def load_model(name: str, *, needs: str | None = None, **options: Any) -> VideoModel:
     """Load a model without the notes that libraries write meanwhile.
 
     Args:
         name: ``"nano"``, a folder, or a hub id.
-        dtype: Name of a precision.
-        quantize: ``"8bit"`` or ``"4bit"``.
-        device_map: ``"auto"`` spreads the model.
-        index_folder: Where encoded videos are kept; False for nowhere.
-        storage: ``"exact"`` or ``"compact"``.
-        scorer: A dual encoder, for a vision language model that is plugged.
+        needs: One of `Backbone.abilities` that the command cannot do without.
+        **options: Fields of `LoadOptions`; None is what they are by default.
 
-    Returns:
-        The model.
+    Raises:
+        ValueError: It cannot be loaded, or cannot do what is needed.
     """
-    if name == "nano" and not (dtype or quantize or device_map):
+    given = {key: value for key, value in options.items() if value is not None}
+    if name == "nano" and not given.keys() & {"dtype", "quantize", "device_map"}:
         import_lightly()
-    import torch
-
     import dynfocus
 
     quiet_libraries()
-    options: dict[str, Any] = {
-        "dtype": None if dtype is None else getattr(torch, dtype),
-        "quantize": None if quantize is None else str(quantize),
-        "device_map": device_map,
-    }
-    of_index: dict[str, Any] = {
-        "index_folder": index_folder,
-        "storage": None if storage is None else str(storage),
-    }
-    if scorer is not None:
-        from dynfocus.plugins import host_type, load_host
-
-        if host_type(name) is None:
-            raise ValueError(
-                f"--scorer is for vision language models without training, and {name} "
-                "is none; leave it out"
-            )
-        return load_host(name, scorer=scorer, **options)
-    given = {k: v for k, v in (options | of_index).items() if v is not None}
-    return dynfocus.load(name, **given)
+    model = dynfocus.load(name, **given)
+    if needs is not None:
+        model.require(needs)
+    return model
 
 
 def quiet_libraries() -> None:

@@ -16,7 +16,7 @@ from dynfocus.cli.options import Json, Model, Seed, examples, positive
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
-    from dynfocus.models import Answer, FocusedModel
+    from dynfocus.models import Answer, VideoModel
     from dynfocus.world import WorldQuestion
 
 NUM_QUESTIONS = 12
@@ -58,7 +58,7 @@ def demo(
     report, pictures = out / "report.html", out / "timeline.png"
     out.mkdir(parents=True, exist_ok=True)
     check_writable(report)
-    focused = load_model(model, index_folder=False)
+    focused = load_model(model, index_folder=False, needs="maps")
     video, questions = _make_video(out, duration, seed)
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:
@@ -130,7 +130,7 @@ def _make_video(
 
 
 def _ask_all(
-    focused: FocusedModel, index: VideoIndex, questions: Sequence[WorldQuestion]
+    focused: VideoModel, index: VideoIndex, questions: Sequence[WorldQuestion]
 ) -> list[_Row]:
     from dynfocus.evaluation import is_right
 

@@ -45,6 +45,8 @@ def export_language_model(
         precision = dtype.value
     else:
         precision = str(stored_dtype(model)).removeprefix("torch.")
-    focused = load_model(model, dtype=precision, index_folder=False)
+    focused = load_model(
+        model, dtype=precision, index_folder=False, needs="prompt_embeds"
+    )
     print(export(focused, out))
     say(f"serve it with: vllm serve {out} --enable-prompt-embeds")

@@ -157,6 +157,7 @@ def _index_all(
         dtype=plan.dtype,
         index_folder=folder,
         storage=plan.asked_storage,
+        needs="index",
     )
     started = time.perf_counter()
     outcomes = []

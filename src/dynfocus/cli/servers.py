@@ -13,9 +13,8 @@ import typer
 from dynfocus.cli.options import positive
 
 if TYPE_CHECKING:
-    from dynfocus.backends import ChatClient, Server, VllmAnswerer
-    from dynfocus.models import Answer, ChatSession, FocusedModel
-    from dynfocus.plugins import PluggedModel
+    from dynfocus.backends import ChatClient, Server
+    from dynfocus.models import Answer, ChatSession, VideoModel
 
 
 class Backend(StrEnum):
@@ -139,20 +138,12 @@ def connect(
     return Connection(client=client, served_model=model or find_served_model(client))
 
 
-def video_token_answerer(
-    focused: FocusedModel | PluggedModel, connection: Connection
-) -> VllmAnswerer:
+def served(model: VideoModel, connection: Connection) -> VideoModel:
     """Let a server run the language model of a model."""
-    from dynfocus.backends import VllmAnswerer
-    from dynfocus.plugins import PluggedModel
+    from dynfocus.backends import VllmGenerator
 
-    if isinstance(focused, PluggedModel):
-        raise typer.BadParameter(
-            f"--backend vllm needs a DynFocus model, and {focused.name} is none"
-        )
-    return VllmAnswerer(
-        focused, connection.client, served_model=connection.served_model
-    )
+    client, name = connection.client, connection.served_model
+    return model.with_generator(VllmGenerator(model, client, served_model=name))
 
 
 def ask_aloud(

@@ -25,7 +25,7 @@ from dynfocus.cli.options import (
 from dynfocus.cli.watching import Desk, Listener, describe_session
 
 if TYPE_CHECKING:
-    from dynfocus.models import FocusedModel, Session
+    from dynfocus.models import Session, VideoModel
     from dynfocus.video import LiveReader
 
 _WAIT_SECONDS = 0.1
@@ -139,6 +139,7 @@ def watch(
         quantize=quantize,
         device_map=device_map,
         index_folder=False,
+        needs="session",
     )
     _warn_if_meaningless(focused, source)
     session = focused.session(
@@ -215,7 +216,7 @@ def _input_options(words: Sequence[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-def _warn_if_meaningless(focused: FocusedModel, source: str) -> None:
+def _warn_if_meaningless(focused: VideoModel, source: str) -> None:
     from dynfocus.world import is_world_video
 
     path = Path(source)

@@ -14,9 +14,9 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from dynfocus.models.answering import FocusedModel
-from dynfocus.models.chat import Turn, build_conversation
+from dynfocus.models.conversation import Turn, build_conversation
 from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
+from dynfocus.models.video_model import VideoModel
 
 EMBEDS_MARK = "<prompt_embeds>"
 """What a vLLM server writes into the prompt where embeddings stand."""
@@ -53,7 +53,7 @@ _TEMPLATE = """\
 
 
 def export_language_model(
-    focused: FocusedModel, folder: str | Path, *, max_shard_size: str = "2GB"
+    focused: VideoModel, folder: str | Path, *, max_shard_size: str = "2GB"
 ) -> Path:
     """Write the language model, its tokenizer and a chat template to a folder.
 
@@ -93,7 +93,7 @@ def export_language_model(
     return folder
 
 
-def serving_template(focused: FocusedModel) -> str:
+def serving_template(focused: VideoModel) -> str:
     """Write the chat template under which a server's prompt equals ours.
 
     It turns the mark of the embeddings back into a video, runs the model's own template
@@ -145,7 +145,7 @@ def serving_messages(
 
 
 def _agrees(
-    focused: FocusedModel, template: str, history: Sequence[Turn], question: str
+    focused: VideoModel, template: str, history: Sequence[Turn], question: str
 ) -> bool:
     """Compare the prompts of both templates, token for token."""
     processor = focused.processor

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.focus.features import VideoFeatures
 from dynfocus.index.pictures import Pictures
 
 
@@ -19,8 +19,8 @@ from dynfocus.index.pictures import Pictures
 class VideoIndex:
     """Hold an encoded video; it takes the place of a path in every question."""
 
-    features: VideoFeatures
-    """The question-independent half."""
+    features: Any
+    """The question-independent half, for DynFocus `VideoFeatures`."""
     source: str | None
     """The file it was read from."""
     duration: float
@@ -49,4 +49,4 @@ class VideoIndex:
     @property
     def num_frames(self) -> int:
         """Count the sampled frames."""
-        return self.features.num_frames
+        return int(self.features.num_frames)

@@ -60,7 +60,7 @@ class FocusedScorer:
     """The score that a DynFocus model gives to the event of each frame.
 
     Args:
-        focused: A `FocusedModel` whose scores see the question.
+        focused: A `VideoModel` whose scores see the question.
 
     Raises:
         ValueError: Its scores do not see the question.

@@ -1,17 +1,56 @@
-"""Models of transformers' kind, and what answers questions with them."""
+"""Models of transformers' kind, and what answers questions with them.
 
-from dynfocus.errors import NonFiniteLogitsError
-from dynfocus.models.answering import ChatSession, FocusedModel, Session, load_model
-from dynfocus.models.answers import Answer, FrameReport
-from dynfocus.models.prototype_maps import PrototypeMap
+Names are imported when they are first used: the options of a question need no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynfocus.models.conversation import Answer, ChatSession, FrameReport, Turn
+    from dynfocus.models.generation import Generator
+    from dynfocus.models.loading import load_model
+    from dynfocus.models.options import AskOptions, LoadOptions
+    from dynfocus.models.prototype_maps import PrototypeMap
+    from dynfocus.models.session import Session
+    from dynfocus.models.video_model import Backbone, Strategy, VideoModel, one_pass
+
+_MODULES = {
+    "AskOptions": "options",
+    "Answer": "conversation",
+    "Backbone": "video_model",
+    "ChatSession": "conversation",
+    "FrameReport": "conversation",
+    "Generator": "generation",
+    "LoadOptions": "options",
+    "PrototypeMap": "prototype_maps",
+    "Session": "session",
+    "Strategy": "video_model",
+    "Turn": "conversation",
+    "VideoModel": "video_model",
+    "load_model": "loading",
+    "one_pass": "video_model",
+}
 
 __all__ = [
     "Answer",
+    "AskOptions",
+    "Backbone",
     "ChatSession",
-    "FocusedModel",
     "FrameReport",
-    "NonFiniteLogitsError",
+    "Generator",
+    "LoadOptions",
     "PrototypeMap",
     "Session",
+    "Strategy",
+    "Turn",
+    "VideoModel",
     "load_model",
+    "one_pass",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.focus import VideoFeatures
-from dynfocus.models.chat import check_count
+from dynfocus.models.conversation import check_count
 from dynfocus.models.dynfocus.blocks import EncodedFrames
 
 

@@ -1,15 +1,82 @@
-"""Small parts of greedy generation: text as it comes, and a guard against nonsense."""
+"""Greedy answers of a language model that runs here, and the checks around them.
+
+Letters: L prompt tokens.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor, TextStreamer
 
 from dynfocus.errors import NonFiniteLogitsError
+from dynfocus.models.conversation import OnText, PreparedTurn
+
+
+class Generator(Protocol):
+    """What runs the language model: transformers here, or a server."""
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Words that no question and no earlier answer may hold."""
+
+    def generate(
+        self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
+    ) -> str:
+        """Answer a prompt.
+
+        Args:
+            turn: The prompt with its video.
+            max_new_tokens: At most so many tokens in the answer.
+            on_text: Called with each finished piece of the answer.
+
+        Returns:
+            The answer, without white space at its ends.
+        """
+
+
+class LocalGenerator:
+    """Let transformers write an answer, taking the likeliest token each time.
+
+    Args:
+        tokenizer: The language model's.
+        run: Continues a prompt with ``generate`` of transformers, whose options follow,
+            and gives the new tokens, ``[1, L]``.
+    """
+
+    marks = ()
+
+    def __init__(self, tokenizer: Any, run: Callable[..., Tensor]) -> None:
+        self._tokenizer = tokenizer
+        self._run = run
+
+    def generate(
+        self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
+    ) -> str:
+        """Answer a prompt; see `Generator.generate`.
+
+        Raises:
+            NonFiniteLogitsError: The model gave logits that are not numbers.
+        """
+        words = self._tokenizer
+        with torch.inference_mode():
+            output = self._run(
+                turn,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                num_beams=1,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                suppress_tokens=[turn.placeholder],
+                logits_processor=[FiniteLogits()],
+                streamer=None if on_text is None else CallbackStreamer(words, on_text),
+            )
+        text: str = words.decode(output[0], skip_special_tokens=True)
+        return text.strip()
 
 
 class FiniteLogits(LogitsProcessor):  # type: ignore[misc]
@@ -28,7 +95,7 @@ class FiniteLogits(LogitsProcessor):  # type: ignore[misc]
 class CallbackStreamer(TextStreamer):  # type: ignore[misc]
     """Hand finished words to a function while the answer is written."""
 
-    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]) -> None:
+    def __init__(self, tokenizer: Any, on_text: OnText) -> None:
         super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
         self._on_text = on_text
 

@@ -11,7 +11,7 @@ from typing import TypeGuard
 
 from dynfocus.focus import FocusBudget, VideoFeatures
 from dynfocus.index import IndexStore, Sampling, VideoIndex, check_storage
-from dynfocus.models.chat import check_count
+from dynfocus.models.conversation import check_count
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.models.dynfocus.frames import Video
 from dynfocus.models.dynfocus.media import take_evenly
@@ -65,7 +65,7 @@ class VideoIndexer:
         max_frames: int | None,
         progress: Progress | None,
     ) -> VideoIndex:
-        """Open the index of a video, or encode it; see `FocusedModel.index`."""
+        """Open the index of a video, or encode it; see `VideoModel.index`."""
         if isinstance(video, VideoIndex):
             return video
         sampling = Sampling(fps=float(fps), max_frames=max_frames)

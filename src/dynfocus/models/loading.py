@@ -11,14 +11,17 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from dynfocus.index import IndexStore
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
+from dynfocus.models.dynfocus.backbone import NANO, DynFocusBackbone
 from dynfocus.models.memory import check_memory, quantization_config
+from dynfocus.models.options import LoadOptions
+from dynfocus.models.video_model import VideoModel
 
-NANO = "nano"
 _ASSETS = Path(__file__).parent.parent / "assets"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -34,24 +37,44 @@ LOADING_ERRORS = (
 )
 
 
+def load_model(
+    name: str | Path = NANO, options: LoadOptions | None = None
+) -> VideoModel:
+    """Load a DynFocus model that answers questions about videos.
+
+    Args:
+        name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
+        options: Where it goes, in which precision, and where its videos are kept.
+
+    Returns:
+        The model, ready to answer.
+
+    Raises:
+        ValueError: The model is not there, not whole, of another kind or too large.
+    """
+    options = options or LoadOptions()
+    if options.scorer is not None:
+        raise ValueError(
+            "scorer is for vision language models without training, and "
+            f"{name} is none; leave it out"
+        )
+    model, processor = _load_parts(name, options)
+    folder = options.index_folder
+    store = None
+    if folder is not False:
+        store = IndexStore(None if folder is True else folder)
+    backbone = DynFocusBackbone(model, processor, str(name), store, options.storage)
+    return VideoModel(backbone)
+
+
 def load_parts(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: torch.dtype | None = None,
-    quantize: str | None = None,
-    device_map: str | dict[str, Any] | None = None,
+    name: str | Path, **options: Any
 ) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
     """Load a model and its processor, strictly.
 
     Args:
         name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
-        device: Where the model goes; the first GPU if there is one, by default.
-        dtype: Precision; float32 on a CPU and the checkpoint's elsewhere by default.
-        quantize: ``"8bit"`` or ``"4bit"``: matrices of the language model in so many
-            bits.
-        device_map: Where each module goes, or ``"auto"`` to fill the GPUs, then the
-            CPU; in place of ``device``.
+        **options: Fields of `LoadOptions`.
 
     Returns:
         The model, ready to answer, and its processor.
@@ -59,21 +82,21 @@ def load_parts(
     Raises:
         ValueError: The model is not there, not whole, of another kind or too large.
     """
-    if device is not None and device_map is not None:
-        raise ValueError(
-            f"only one of device and device_map can be given, got {device!r} and "
-            f"{device_map!r}; leave one out"
-        )
+    return _load_parts(name, LoadOptions(**options))
+
+
+def _load_parts(
+    name: str | Path, options: LoadOptions
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
     source = _locate(name)
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if dtype is None and place == "cpu":
-        dtype = torch.float32
+    place, dtype = choose_place(options)
+    quantize, device_map = options.quantize, options.device_map
     try:
         config = DynFocusConfig.from_pretrained(source)
     except LOADING_ERRORS as error:
         raise unloadable(source, error) from error
     work_dtype = dtype or config.dtype or torch.float32
-    options = placement(place, work_dtype, quantize, device_map)
+    placed = placement(place, work_dtype, quantize, device_map)
     if device_map is None and str(name) != NANO:
         check_memory(config, source, device=place, dtype=work_dtype, quantize=quantize)
     try:
@@ -82,14 +105,14 @@ def load_parts(
             dtype=dtype or "auto",
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported by _check_keys, all of them
-            **options,
+            **placed,
         )
         processor = DynFocusProcessor.from_pretrained(source)
     except LOADING_ERRORS as error:
         raise unloadable(source, error) from error
     _check_keys(source, info)
     _check_vocabulary(source, model, processor)
-    if not options:
+    if not placed:
         model = model.to(place)
     return model.eval(), processor
 
@@ -137,6 +160,15 @@ def unloadable(source: str, error: Exception) -> ValueError:
         f"{source} cannot be loaded ({_first_line(error)}); give a folder that "
         "save_pretrained wrote, whole"
     )
+
+
+def choose_place(options: LoadOptions) -> tuple[str, torch.dtype | None]:
+    """Choose the device, and the precision unless the checkpoint's own is to be kept."""
+    place = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype: torch.dtype | None = options.torch_dtype
+    if dtype is None and place == "cpu":
+        dtype = torch.float32
+    return place, dtype
 
 
 def placement(

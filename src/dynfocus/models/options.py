@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,10 @@ class AskOptions:
     """What chooses the tokens: one of the model's ``methods``; by default its own."""
     max_new_tokens: Count = 64
     """At most so many tokens in the answer."""
+
+    def replace(self, **options: Any) -> AskOptions:
+        """Give the same options but for some."""
+        return replace(self, **options) if options else self
 
 
 @checked

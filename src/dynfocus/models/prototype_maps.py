@@ -18,8 +18,7 @@ from torch import Tensor
 
 from dynfocus.focus import VideoFeatures
 from dynfocus.index import VideoIndex
-from dynfocus.models.answers import Answer, FrameReport
-from dynfocus.models.chat import build_conversation
+from dynfocus.models.conversation import Answer, FrameReport, build_conversation
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,

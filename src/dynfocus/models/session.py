@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,18 +18,38 @@ from torch import Tensor
 
 from dynfocus.focus import TimePrototypes, VideoFeatures
 from dynfocus.index import VideoIndex
-from dynfocus.models.answers import Answer
-from dynfocus.models.chat import Turn, check_count, check_question
+from dynfocus.models.conversation import (
+    Answer,
+    OnText,
+    Turn,
+    check_count,
+    check_question,
+)
+from dynfocus.models.dynfocus.blocks import EncodedFrames
 from dynfocus.models.dynfocus.frames import frame_array, is_frame
 from dynfocus.models.frame_clock import FrameClock
 from dynfocus.models.frame_memory import FrameMemory
+from dynfocus.models.options import AskOptions
 from dynfocus.models.sources import make_thumbnails
 
 if TYPE_CHECKING:
-    from dynfocus.models.answering import FocusedModel
+    from dynfocus.models.video_model import VideoModel
 
 _STALE_SHARE = 10
 """Prototypes are estimated again when one in so many of the frames held is new."""
+
+
+class FrameEncoder(Protocol):
+    """What encodes the frames of a video that is still coming."""
+
+    def pixel_values(self, frames: NDArray[np.uint8]) -> Tensor:
+        """Normalise frames of uint8, ``[F, H, W, 3]`` to ``[F, 3, S, S]``."""
+
+    def encode_frames(self, pixel_values: Tensor) -> EncodedFrames:
+        """Encode normalised frames, each by itself."""
+
+    def add_prototypes(self, features: VideoFeatures) -> VideoFeatures:
+        """Estimate the event prototypes of frames."""
 
 
 class _Arrived(NamedTuple):
@@ -60,7 +80,8 @@ class Session:
         >>> session.ask("Which room is shown now?").text
 
     Args:
-        focused: The model.
+        model: The model.
+        encoder: What encodes its frames.
         max_frames: Hold at most so many frames; without, all of them.
         fps: The rate that frames without times are taken to have.
         max_video_tokens: At most so many video tokens a question.
@@ -73,7 +94,8 @@ class Session:
 
     def __init__(
         self,
-        focused: FocusedModel,
+        model: VideoModel,
+        encoder: FrameEncoder,
         *,
         max_frames: int | None = 1024,
         fps: float = 1.0,
@@ -83,11 +105,10 @@ class Session:
         keeps_thumbnails: bool = False,
     ) -> None:
         check_count("window", window)
-        if max_video_tokens is not None:
-            check_count("max_video_tokens", max_video_tokens)
         self.turns: list[Turn] = []
-        self._focused = focused
-        self._max_video_tokens = max_video_tokens
+        self._model = model
+        self._encoder = encoder
+        self._options = AskOptions(max_video_tokens=max_video_tokens)
         self._window = window
         self._keeps_turns = keeps_turns
         self._keeps_thumbnails = keeps_thumbnails
@@ -168,29 +189,29 @@ class Session:
                 self._keep(prototypes, self._memory.num_seen)
 
     def ask(
-        self,
-        question: str,
-        *,
-        max_new_tokens: int = 64,
-        on_text: Callable[[str], None] | None = None,
+        self, question: str, *, on_text: OnText | None = None, **options: Any
     ) -> Answer:
         """Answer a question about the frames pushed so far.
 
         Args:
             question: The question.
-            max_new_tokens: At most so many tokens in the answer.
             on_text: Called with each finished piece of the answer.
+            **options: Fields of `AskOptions`, such as ``max_new_tokens``.
 
         Returns:
             The answer, its cost and what became of each frame that is held.
         """
         started = time.perf_counter()
         check_question(question)
-        chat = self._focused.chat(self.index(), max_video_tokens=self._max_video_tokens)
-        chat.turns = list(self.turns)
-        answer = chat.ask(question, max_new_tokens=max_new_tokens, on_text=on_text)
+        answer = self._model.answer(
+            self.index(),
+            question,
+            self._options.replace(**options),
+            history=tuple(self.turns),
+            on_text=on_text,
+        )
         if self._keeps_turns:
-            self.turns.append(chat.turns[-1])
+            self.turns.append(Turn(question, answer.text))
         return replace(answer, seconds=time.perf_counter() - started)
 
     def index(self) -> VideoIndex:
@@ -232,7 +253,7 @@ class Session:
         if self._keeps_thumbnails:
             size = array.shape[1], array.shape[2]
             thumbnails = torch.from_numpy(make_thumbnails(array, size))
-        pixels = self._focused.processor.pixel_values(array)
+        pixels = self._encoder.pixel_values(array)
         return _Arrived(pixels, times, thumbnails)
 
     def _encode_waiting(self) -> None:
@@ -240,8 +261,7 @@ class Session:
         if not self._waiting:
             return
         pixels, times, thumbnails = zip(*self._waiting, strict=True)
-        with torch.no_grad():
-            encoded = self._focused.model.encode_frames(torch.cat(pixels))
+        encoded = self._encoder.encode_frames(torch.cat(pixels))
         small = None if thumbnails[0] is None else torch.cat(thumbnails)
         self._memory.add(encoded, torch.cat(times), small)
         self._waiting.clear()
@@ -253,7 +273,7 @@ class Session:
         return num_new > 0 and num_new * _STALE_SHARE >= num_held * self._memory.stride
 
     def _estimate(self, features: VideoFeatures) -> TimePrototypes:
-        prototypes = self._focused.model.add_prototypes(features).prototypes
+        prototypes = self._encoder.add_prototypes(features).prototypes
         assert prototypes is not None  # just estimated
         return prototypes
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from dynfocus.focus import HostBudget, uniform_indices
+from dynfocus.index import VideoIndex
 from dynfocus.methods.looking import Scorer, look_at
-from dynfocus.models.chat import check_count
+from dynfocus.models.conversation import check_count
 from dynfocus.models.dynfocus.frames import read_video
 from dynfocus.models.sources import make_thumbnails
 from dynfocus.plugins.family import Family, FramePlan, StepTokens
@@ -66,7 +67,7 @@ class HostEncoder:
         thin: Thin | None = None,
         is_windowed: bool = True,
         progress: Progress | None = None,
-    ) -> HostVideo:
+    ) -> VideoIndex:
         """Read and encode a video.
 
         Args:
@@ -99,7 +100,7 @@ class HostEncoder:
         per_step = self._family.frames_per_step
         frame_seconds = _by_step(np.concatenate(times), per_step)
         layers = [part.layers for part in encoded if part.layers is not None]
-        return HostVideo(
+        features = HostVideo(
             tokens=torch.cat([part.tokens for part in encoded]),
             layers=torch.cat(layers) if layers else None,
             tail=self._family.tail().detach(),
@@ -108,9 +109,14 @@ class HostEncoder:
             steps=torch.arange(len(frame_seconds)),
             frame_seconds=frame_seconds,
             duration=source.duration,
-            fps=fps,
-            source=source.path,
             looks=torch.cat(looks) if looks else None,
+        )
+        return VideoIndex(
+            features=features,
+            source=source.path,
+            duration=source.duration,
+            fps=fps,
+            max_frames=max_frames,
             thumbnails=np.concatenate(thumbnails)[::per_step],
         )
 

@@ -7,16 +7,13 @@ step, R regions, C width of the scorer.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HostVideo:
-    """Hold the tokens of an encoded video; it takes the place of a path in questions."""
+    """Hold the host's tokens of an encoded video: the features of its `VideoIndex`."""
 
     tokens: Tensor
     """The host's own tokens, ``[S, N, H]``."""
@@ -33,23 +30,9 @@ class HostVideo:
     frame_seconds: Tensor
     """Times of the frames of each step, ``[S, F]``, float64."""
     duration: float
-    """Length of the video in seconds."""
-    fps: float
-    """Frames sampled per second."""
-    source: str | None = None
-    """The file it was read from."""
+    """Length of the video in seconds, which some prompts tell."""
     looks: Tensor | None = None
     """What the scorer sees of each step and its regions, ``[S, 1 + R, C]``."""
-    thumbnails: NDArray[np.uint8] | None = None
-    """The first frame of each step in small, ``[S, height, width, 3]``."""
-
-    is_from_disk: ClassVar[bool] = False
-    """It was encoded, not found in an index on disk."""
-
-    @property
-    def features(self) -> HostVideo:
-        """The video itself: where an index of the project's own models has features."""
-        return self
 
     @property
     def pts_seconds(self) -> Tensor:
@@ -63,7 +46,7 @@ class HostVideo:
 
     @property
     def num_frames(self) -> int:
-        """Count the steps; the name that an index of the project's own models has."""
+        """Count the steps, under the name that all features have."""
         return self.num_steps
 
     @property
@@ -88,7 +71,4 @@ class HostVideo:
             steps=self.steps[rows],
             frame_seconds=self.frame_seconds[rows],
             looks=None if self.looks is None else self.looks[rows],
-            thumbnails=None
-            if self.thumbnails is None
-            else self.thumbnails[rows.numpy()],
         )

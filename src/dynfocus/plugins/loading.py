@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
-from dynfocus.focus.tokens import ConeTokens
-from dynfocus.methods.looking import Scorer
 from dynfocus.models.dynfocus import DynFocusConfig
+from dynfocus.models.dynfocus.backbone import NANO
 from dynfocus.models.loading import (
     HUB_ID,
     LOADING_ERRORS,
-    NANO,
+    choose_place,
     placement,
     unloadable,
 )
+from dynfocus.models.options import LoadOptions
+from dynfocus.models.video_model import VideoModel
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.plugged import PluggedModel
-from dynfocus.plugins.plugging import DEFAULT_BUDGET, plug
+from dynfocus.plugins.plugging import plug
 from dynfocus.plugins.registry import family_of
 
 
@@ -48,60 +47,35 @@ def host_type(name: str | Path) -> str | None:
     return model_type
 
 
-def load_host(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: torch.dtype | None = None,
-    quantize: str | None = None,
-    device_map: str | dict[str, Any] | None = None,
-    method: str = "dynfocus",
-    max_video_tokens: int = DEFAULT_BUDGET,
-    scorer: str | Path | Scorer | None = None,
-    cone_tokens: ConeTokens = None,
-) -> PluggedModel:
+def load_host(name: str | Path, options: LoadOptions | None = None) -> VideoModel:
     """Load a vision language model and plug it.
 
     Args:
         name: A folder or a hub id.
-        device: Where the model goes; the first GPU if there is one, by default.
-        dtype: Precision; float32 on a CPU and the checkpoint's elsewhere by default.
-        quantize: ``"8bit"`` or ``"4bit"``.
-        device_map: Where each module goes, or ``"auto"``; in place of ``device``.
-        method: As in `plug`.
-        max_video_tokens: As in `plug`.
-        scorer: As in `plug`.
-        cone_tokens: As in `plug`.
+        options: Where it goes, in which precision, and the scorer.
 
     Raises:
         ValueError: The family is not supported, or the model is not there or not whole.
     """
-    family_of(host_type(name))
-    if device is not None and device_map is not None:
+    options = options or LoadOptions()
+    if options.storage is not None or options.index_folder:
         raise ValueError(
-            f"only one of device and device_map can be given, got {device!r} and "
-            f"{device_map!r}; leave one out"
+            f"{name} is not a model of the project's own, so its videos are not kept on "
+            "disk; leave index_folder and storage out"
         )
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if dtype is None and place == "cpu":
-        dtype = torch.float32
-    options = placement(place, dtype or torch.bfloat16, quantize, device_map)
+    family_of(host_type(name))
+    place, dtype = choose_place(options)
+    precision = dtype or torch.bfloat16
+    placed = placement(place, precision, options.quantize, options.device_map)
     try:
         processor = load_processor(name)
         model = AutoModelForImageTextToText.from_pretrained(
-            name, dtype=dtype or "auto", **options
+            name, dtype=dtype or "auto", **placed
         )
     except LOADING_ERRORS as error:
         raise unloadable(str(name), error) from error
-    return plug(
-        model if options else model.to(place),
-        processor,
-        method=method,
-        max_video_tokens=max_video_tokens,
-        scorer=scorer,
-        cone_tokens=cone_tokens,
-        name=str(name),
-    )
+    model = model if placed else model.to(place)
+    return plug(model, processor, scorer=options.scorer, name=str(name))
 
 
 def load_processor(name: str | Path) -> HostProcessor:

@@ -7,7 +7,8 @@ from typing import Any
 
 from dynfocus.focus.tokens import ConeTokens
 from dynfocus.methods.looking import Scorer, load_scorer
-from dynfocus.plugins.plugged import PluggedModel
+from dynfocus.models.video_model import VideoModel
+from dynfocus.plugins.backbone import HostBackbone
 from dynfocus.plugins.registry import find_family
 
 DEFAULT_BUDGET = 2048
@@ -22,7 +23,7 @@ def plug(
     scorer: str | Path | Scorer | None = None,
     cone_tokens: ConeTokens = None,
     name: str | None = None,
-) -> PluggedModel:
+) -> VideoModel:
     """Put DynFocus in front of the language model of a vision language model.
 
     Nothing is trained, and the model is not changed.
@@ -45,7 +46,7 @@ def plug(
         ValueError: The model's family is not supported, or the processor is another's.
     """
     family = find_family(model, processor)
-    return PluggedModel(
+    backbone = HostBackbone(
         family,
         method=method,
         max_video_tokens=max_video_tokens,
@@ -53,3 +54,4 @@ def plug(
         cone_tokens=cone_tokens,
         name=name or getattr(model, "name_or_path", "") or family.model_types[0],
     )
+    return VideoModel(backbone)

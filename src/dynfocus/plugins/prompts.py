@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.methods.selectors.training_free import KeptStep
-from dynfocus.models.chat import Turn, build_conversation
+from dynfocus.models.conversation import Turn, build_conversation
 from dynfocus.plugins.family import Family
 from dynfocus.plugins.host_video import HostVideo
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dynfocus.methods.selectors.training_free import KeptStep
-from dynfocus.models.answers import FrameReport
+from dynfocus.models.conversation import FrameReport
 from dynfocus.plugins.host_video import HostVideo
 
 

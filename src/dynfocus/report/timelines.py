@@ -26,7 +26,7 @@ from dynfocus.report.timeline import Interval
 
 if TYPE_CHECKING:
     from dynfocus.index import Pictures, VideoIndex
-    from dynfocus.models.answers import FrameReport
+    from dynfocus.models.conversation import FrameReport
 
 _MARGIN = 24
 _COLUMN = 760

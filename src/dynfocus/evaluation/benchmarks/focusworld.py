@@ -16,8 +16,8 @@ from typing import Any
 
 from dynfocus.evaluation.metrics import chance, is_right
 from dynfocus.focus import uniform_indices
-from dynfocus.models.answering import FocusedModel
 from dynfocus.models.fingerprint import fingerprint_parameters
+from dynfocus.models.video_model import VideoModel
 from dynfocus.provenance import describe_hardware
 from dynfocus.world import KINDS, WorldQuestion, make_video
 from dynfocus.world.dataset import draw_duration
@@ -56,7 +56,7 @@ class WorldBenchmark:
 
 
 def run_world_benchmark(
-    model: FocusedModel,
+    model: VideoModel,
     benchmark: WorldBenchmark,
     answers: str | Path,
     progress: Progress | None = None,
@@ -111,7 +111,7 @@ def earlier_records(path: Path, stamp: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _ask_video(
-    model: FocusedModel, benchmark: WorldBenchmark, seed: int
+    model: VideoModel, benchmark: WorldBenchmark, seed: int
 ) -> Iterable[dict[str, Any]]:
     duration = draw_duration(benchmark.seconds, seed, benchmark.split)
     with tempfile.TemporaryDirectory(prefix="dynfocus-") as folder:

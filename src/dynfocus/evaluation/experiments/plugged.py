@@ -17,7 +17,9 @@ from typing import Any
 from dynfocus.evaluation.benchmarks.focusworld import earlier_records, evidence_seen
 from dynfocus.evaluation.experiments.plans import TestSet
 from dynfocus.evaluation.metrics import is_right
-from dynfocus.plugins import HostVideo, PluggedModel, host_type, load_host, plug
+from dynfocus.index import VideoIndex
+from dynfocus.models import LoadOptions, VideoModel
+from dynfocus.plugins import host_type, load_host, plug
 from dynfocus.world import WorldQuestion, make_questions
 from dynfocus.world.conversations import WorldAddress, render_address
 from dynfocus.world.questions import KINDS
@@ -131,17 +133,17 @@ def measure_plugged(
     return records
 
 
-def _load(plan: PluggedPlan) -> PluggedModel:
+def _load(plan: PluggedPlan) -> VideoModel:
     if host_type(plan.host) is None:
         raise ValueError(
             f"{plan.host!r} is no vision language model that can be plugged: name a "
             "folder or a hub id of one, such as what recipes/nano-host.yaml begins"
         )
-    return load_host(plan.host, scorer=plan.scorer)
+    return load_host(plan.host, LoadOptions(scorer=plan.scorer))
 
 
 def _ask_video(
-    seeing: PluggedModel, plan: PluggedPlan, address: WorldAddress
+    seeing: VideoModel, plan: PluggedPlan, address: WorldAddress
 ) -> Iterator[dict[str, Any]]:
     frames = render_address(address, plan.fps)
     video = seeing.index(frames, fps=plan.fps, max_frames=plan.max_frames)
@@ -149,7 +151,7 @@ def _ask_video(
     for question in make_questions(address.scene(), plan.max_per_kind):
         if question.kind not in plan.kinds:
             continue
-        everything = video.num_tokens
+        everything = video.features.num_tokens
         yield _ask(blind, video, question, "none", everything) | {
             "way": FULL,
             "share": 1.0,
@@ -165,8 +167,8 @@ def _ask_video(
 
 
 def _ask(
-    model: PluggedModel,
-    video: HostVideo,
+    model: VideoModel,
+    video: VideoIndex,
     question: WorldQuestion,
     method: str,
     budget: int,

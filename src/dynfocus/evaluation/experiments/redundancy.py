@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dynfocus.methods import DualEncoder, fit_size, image_features
 from dynfocus.methods.image_features import LOOK_PIXELS
-from dynfocus.models.answering import FocusedModel
+from dynfocus.models.video_model import VideoModel
 from dynfocus.video import SampledFrames, VideoReader
 
 Floats = NDArray[np.float64]
@@ -181,7 +181,7 @@ class FocusedEncoder:
         focused: The model; its scores must see the question.
     """
 
-    def __init__(self, focused: FocusedModel) -> None:
+    def __init__(self, focused: VideoModel) -> None:
         if not focused.scores_see_question:
             raise ValueError(
                 f"the scores of {focused.name} do not see the question "

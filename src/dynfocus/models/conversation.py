@@ -1,0 +1,205 @@
+"""Questions and answers: turns, prepared prompts, what an answer cost frame by frame.
+
+Letters: L prompt tokens, S tokens of the video and of its lead-in, H width of the
+language model, R rows of positions, V visual tokens, E layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from dynfocus.index import VideoIndex
+    from dynfocus.models.options import AskOptions
+    from dynfocus.models.video_model import VideoModel
+
+OnText = Callable[[str], None]
+"""Called with each finished piece of an answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameReport:
+    """What became of one sampled frame."""
+
+    index: int
+    """Position among the sampled frames."""
+    time: float
+    """Presentation time in seconds."""
+    score: float
+    """Score of the event that the frame belongs to, from 0 to 1."""
+    kind: Literal["cone", "rod"]
+    """``"cone"``: encoded finely; ``"rod"``: kept as a sketch."""
+    tokens: int
+    """Video tokens that the language model read for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the model said, and what it read to say it."""
+
+    text: str
+    """The answer."""
+    question: str
+    """The question."""
+    tokens: int
+    """Video tokens that the language model read."""
+    frames: list[FrameReport]
+    """One entry a frame that it read, in time order; their tokens add up to `tokens`."""
+    seconds: float
+    """Time from the call to the answer, decoding included."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the answer as plain values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange of a conversation."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PreparedTurn:
+    """A prompt with its video as the language model reads it, wherever that runs."""
+
+    question: str
+    """The question."""
+    history: tuple[Turn, ...]
+    """Earlier turns; the prompt holds them as text."""
+    frames: list[FrameReport]
+    """What became of each frame."""
+    input_ids: Tensor
+    """The prompt with a placeholder for every video token, ``[1, L]``."""
+    embeds: Tensor
+    """The prompt with its video tokens, embedded, ``[1, L, H]``."""
+    placeholder: int
+    """The token that holds the place of a video token."""
+    num_lead_in: int = 0
+    """Tokens of the question that stand right before the video tokens."""
+    position_ids: Tensor | None = None
+    """Positions of the tokens, ``[R, 1, L]``; None for their places in the row."""
+    layers: Tensor | None = None
+    """What is added at video tokens after the first layers, ``[V, E, H]``."""
+
+    @property
+    def is_visual(self) -> Tensor:
+        """True at video tokens, ``[1, L]``."""
+        return self.input_ids == self.placeholder
+
+    @property
+    def attention_mask(self) -> Tensor:
+        """All tokens are read, ``[1, L]``."""
+        return torch.ones_like(self.input_ids)
+
+    @property
+    def block(self) -> Tensor:
+        """What stands in the place of the video, its lead-in first, ``[S, H]``.
+
+        The embeddings are of their own, no view of the prompt.
+        """
+        places = self.is_visual[0].nonzero()[:, 0]
+        first, last = int(places[0]) - self.num_lead_in, int(places[-1])
+        return self.embeds[0, first : last + 1].clone()
+
+
+class ChatSession:
+    """Ask several questions about one video, each knowing those before.
+
+    Every prompt holds one block of video tokens, made for the newest question, before
+    the first turn, where training has it; the earlier turns follow as text. A long
+    conversation does not pay for the video again and again.
+
+    Args:
+        model: The model.
+        video: The video, encoded.
+        options: How its questions are answered.
+    """
+
+    def __init__(
+        self, model: VideoModel, video: VideoIndex, options: AskOptions
+    ) -> None:
+        self._model = model
+        self._video = video
+        self._options = options
+        self.turns: list[Turn] = []
+
+    def ask(
+        self, question: str, *, on_text: OnText | None = None, **options: Any
+    ) -> Answer:
+        """Ask the next question.
+
+        Args:
+            question: The question.
+            on_text: Called with each finished piece of the answer.
+            **options: Fields of `AskOptions` that hold for this question alone.
+
+        Returns:
+            The answer, its cost and what became of each frame.
+
+        Raises:
+            ValueError: The question is empty, an option is wrong, or the conversation is
+                longer than the model can read.
+        """
+        answer = self._model.answer(
+            self._video,
+            question,
+            self._options.replace(**options),
+            history=tuple(self.turns),
+            on_text=on_text,
+        )
+        self.turns.append(Turn(question, answer.text))
+        return answer
+
+
+def build_conversation(history: Sequence[Turn], question: str) -> list[dict[str, Any]]:
+    """Write a conversation for the chat template.
+
+    Args:
+        history: Earlier turns.
+        question: The question to answer.
+
+    Returns:
+        The messages; the video stands at the front of the first.
+    """
+    messages: list[dict[str, Any]] = []
+    for turn in history:
+        messages.append({"role": "user", "content": _text_part(turn.question)})
+        messages.append({"role": "assistant", "content": _text_part(turn.answer)})
+    messages.append({"role": "user", "content": _text_part(question)})
+    messages[0]["content"] = [{"type": "video"}, *messages[0]["content"]]
+    return messages
+
+
+def _text_part(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
+def check_question(question: str, marks: Sequence[str] = ()) -> None:
+    """Refuse a question that is empty or would be taken for a video.
+
+    Args:
+        question: The question.
+        marks: Words that hold the place of a video in a prompt.
+    """
+    if not question.strip():
+        raise ValueError("the question is empty; write what to look for in the video")
+    for mark in marks:
+        if mark in question:
+            raise ValueError(
+                f"the question must not contain {mark}, which holds the place of a "
+                f"video; leave it out, got {question!r}"
+            )
+
+
+def check_count(name: str, value: int) -> None:
+    """Refuse a count below one."""
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")

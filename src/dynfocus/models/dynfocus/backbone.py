@@ -1,0 +1,178 @@
+"""DynFocus as the backbone of a `VideoModel`: its index, its prompts, its prototypes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import IndexStore, VideoIndex
+from dynfocus.models.conversation import (
+    Answer,
+    FrameReport,
+    PreparedTurn,
+    Turn,
+    build_conversation,
+    check_count,
+)
+from dynfocus.models.dynfocus.frames import Video
+from dynfocus.models.dynfocus.inputs import VideoInputs
+from dynfocus.models.dynfocus.modeling_dynfocus import DynFocusForConditionalGeneration
+from dynfocus.models.dynfocus.processing_dynfocus import DynFocusProcessor
+from dynfocus.models.dynfocus.prompts import IMAGE_MARK, VIDEO_TOKEN
+from dynfocus.models.encoding import Progress
+from dynfocus.models.indexing import VideoIndexer
+from dynfocus.models.options import AskOptions
+from dynfocus.models.prototype_maps import PrototypeMap, map_prototypes
+
+if TYPE_CHECKING:
+    from dynfocus.models.session import FrameEncoder
+
+NANO = "nano"
+"""The model that the package ships."""
+
+
+class DynFocusBackbone:
+    """Turn videos and questions into prompts with a DynFocus model.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        name: What it was loaded as.
+        store: The index on disk where files are looked up before they are read, and
+            kept afterwards; None for no index on disk.
+        storage: How the index keeps a video, ``"exact"`` or ``"compact"``; by default
+            exact for a model whose indexes are small.
+    """
+
+    abilities = frozenset({"index", "maps", "prompt_embeds", "session"})
+    marks = (VIDEO_TOKEN, IMAGE_MARK)
+    methods = ("dynfocus",)
+
+    def __init__(
+        self,
+        model: DynFocusForConditionalGeneration,
+        processor: DynFocusProcessor,
+        name: str,
+        store: IndexStore | None = None,
+        storage: str | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.name = name
+        self.is_nano = name == NANO
+        self.store = store
+        self._indexer = VideoIndexer(self.model, processor, name, store, storage)
+
+    @property
+    def scores_see_question(self) -> bool:
+        """Tell whether the scores of frames depend on the question."""
+        return self.model.settings.score_conditioning == "question"
+
+    def check(self, options: AskOptions) -> None:
+        """Refuse a method that the model does not have."""
+        if options.method is not None and options.method not in self.methods:
+            raise ValueError(
+                f"method must be one of {', '.join(self.methods)}, got "
+                f"{options.method!r}; leave it out for the model's own"
+            )
+
+    def index(
+        self, video: Video, options: AskOptions, progress: Progress | None
+    ) -> VideoIndex:
+        """Open the index of a video, or encode it; see `VideoModel.index`."""
+        return self._indexer.index(
+            video, fps=options.fps, max_frames=options.max_frames, progress=progress
+        )
+
+    def encode(
+        self, video: Video, options: AskOptions, progress: Progress | None
+    ) -> VideoIndex:
+        """Encode a video unless it is encoded; of an encoded one leave fewer frames."""
+        features = self._indexer.features(
+            video,
+            fps=options.fps,
+            max_frames=options.max_frames,
+            max_video_tokens=options.max_video_tokens,
+            progress=progress,
+        )
+        return VideoIndex(features=features, source=None, duration=0.0, fps=options.fps)
+
+    def prepare(
+        self,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        history: Sequence[Turn],
+    ) -> PreparedTurn:
+        """Write the prompt of a question and put the video tokens in place."""
+        turns = build_conversation(history, question)
+        prompt = self.processor.apply_chat_template(turns, add_generation_prompt=True)
+        inputs = self.processor(
+            text=prompt,
+            videos=[video.features],
+            questions=[question],
+            max_video_tokens=options.max_video_tokens,
+        ).to(self.model.device)
+        input_ids = inputs["input_ids"]
+        embeds, (tokens,) = self.model.embed_prompt(input_ids, VideoInputs.of(inputs))
+        scores = tokens.scores.tolist()
+        return PreparedTurn(
+            question=question,
+            history=tuple(history),
+            frames=[
+                FrameReport(
+                    index=span.frame,
+                    time=span.time,
+                    score=score,
+                    kind=span.kind,
+                    tokens=span.length,
+                )
+                for span, score in zip(tokens.spans, scores, strict=True)
+            ],
+            input_ids=input_ids,
+            embeds=embeds,
+            placeholder=self.processor.video_token_id,
+            num_lead_in=len(self.processor.lead_in(question)),
+        )
+
+    def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
+        """Continue a prompt; gives the new tokens, ``[1, L]``."""
+        tokenizer = self.processor.tokenizer
+        eos = tokenizer.eos_token_id
+        pad = eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        output: Tensor = self.model.generate(
+            inputs_embeds=turn.embeds,
+            attention_mask=turn.attention_mask,
+            eos_token_id=eos,
+            pad_token_id=pad,
+            **options,
+        )
+        return output
+
+    def map_prototypes(
+        self, video: Video, answer: Answer, num_frames: int
+    ) -> list[PrototypeMap]:
+        """Map the spatial prototypes of the best Cones of an answer."""
+        check_count("num_frames", num_frames)
+        return map_prototypes(self.model, self.processor, video, answer, num_frames)
+
+    def frame_encoder(self) -> FrameEncoder:
+        """Give what encodes the frames of a video that is still coming: this."""
+        return self
+
+    def pixel_values(self, frames: Any) -> Tensor:
+        """Normalise frames of uint8, ``[F, H, W, 3]``."""
+        return self.processor.pixel_values(frames)
+
+    def encode_frames(self, pixel_values: Tensor) -> Any:
+        """Encode normalised frames, each by itself."""
+        with torch.no_grad():
+            return self.model.encode_frames(pixel_values)
+
+    def add_prototypes(self, features: VideoFeatures) -> VideoFeatures:
+        """Estimate the event prototypes of frames."""
+        return self.model.add_prototypes(features)

@@ -1,0 +1,433 @@
+"""One model that answers questions about videos, whatever encodes and whatever writes.
+
+`VideoModel` joins three parts: a `Backbone` turns a video and a question into a prompt
+(DynFocus, or a vision language model that is plugged), a `Generator` writes the answer
+(transformers here, or a server), and a `Strategy` says how often the video is looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from dynfocus.index import IndexStore, VideoIndex
+from dynfocus.models.conversation import (
+    Answer,
+    ChatSession,
+    FrameReport,
+    OnText,
+    PreparedTurn,
+    Turn,
+    check_question,
+)
+from dynfocus.models.dynfocus.frames import Video
+from dynfocus.models.encoding import Progress
+from dynfocus.models.generation import Generator, LocalGenerator, check_context
+from dynfocus.models.options import AskOptions
+
+if TYPE_CHECKING:
+    from dynfocus.models.prototype_maps import PrototypeMap
+    from dynfocus.models.session import FrameEncoder, Session
+
+_NEEDS = {
+    "index": "no index on disk",
+    "maps": "no spatial prototypes to show",
+    "prompt_embeds": "no language model that a server could run on our video tokens",
+    "session": "no sessions, since its frames are sized by how many there are",
+}
+
+
+class Backbone(Protocol):
+    """What turns videos and questions into prompts; it holds nothing of a request."""
+
+    @property
+    def name(self) -> str:
+        """What it was loaded as."""
+
+    @property
+    def is_nano(self) -> bool:
+        """Whether it is the model that the package ships."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What it can beyond answering.
+
+        ``"index"`` on disk, ``"session"``, ``"maps"`` of spatial prototypes, and
+        ``"prompt_embeds"`` for a server that runs its language model.
+        """
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names that ``method`` accepts."""
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Words that hold the place of a video in its prompts."""
+
+    @property
+    def store(self) -> IndexStore | None:
+        """Where encoded files are kept on disk."""
+
+    @property
+    def model(self) -> Any:
+        """The model of transformers."""
+
+    @property
+    def processor(self) -> Any:
+        """Its processor, which has a ``tokenizer``."""
+
+    @property
+    def scores_see_question(self) -> bool:
+        """Whether the scores of frames depend on the question."""
+
+    def check(self, options: AskOptions) -> None:
+        """Refuse options that this backbone cannot follow, before any work."""
+
+    def index(
+        self, video: Video, options: AskOptions, progress: Progress | None
+    ) -> VideoIndex:
+        """Encode a video for any question and budget, or open its index."""
+
+    def encode(
+        self, video: Video, options: AskOptions, progress: Progress | None
+    ) -> VideoIndex:
+        """Encode a video as far as questions with these options need it."""
+
+    def prepare(
+        self,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        history: Sequence[Turn],
+    ) -> PreparedTurn:
+        """Spend the budget on a video and write the prompt of a question about it."""
+
+    def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
+        """Continue a prompt with ``generate`` of transformers; the new tokens."""
+
+    def map_prototypes(
+        self, video: Video, answer: Answer, num_frames: int
+    ) -> list[PrototypeMap]:
+        """Tell what the spatial prototypes of the best Cones merged."""
+
+    def frame_encoder(self) -> FrameEncoder:
+        """Give what encodes the frames of a video that is still coming."""
+
+
+class Strategy(Protocol):
+    """How an answer is found: in one pass, or by looking at the video again."""
+
+    def answer(
+        self,
+        model: VideoModel,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        *,
+        history: Sequence[Turn] = (),
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Answer a question about an encoded video.
+
+        Args:
+            model: The model, whose parts do the work.
+            video: The video; ``video.source`` can be looked at again.
+            question: The question, checked.
+            options: The options, checked.
+            history: Earlier turns.
+            on_text: Called with each finished piece of the answer.
+        """
+
+
+class OnePass:
+    """Write one prompt and answer it."""
+
+    def answer(
+        self,
+        model: VideoModel,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        *,
+        history: Sequence[Turn] = (),
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Answer a question about an encoded video; see `Strategy.answer`."""
+        started = time.perf_counter()
+        turn = model.prepare(video, question, options, history)
+        text = model.generator.generate(turn, options.max_new_tokens, on_text)
+        return Answer(
+            text=text,
+            question=question,
+            tokens=sum(frame.tokens for frame in turn.frames),
+            frames=turn.frames,
+            seconds=time.perf_counter() - started,
+        )
+
+
+one_pass = OnePass()
+"""The strategy of DynFocus and of plugged models."""
+
+
+class VideoModel:
+    """Answer questions about videos.
+
+    Args:
+        backbone: What turns videos and questions into prompts.
+        generator: What writes the answers; by default transformers, here.
+        strategy: How often the video is looked at.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        generator: Generator | None = None,
+        strategy: Strategy = one_pass,
+    ) -> None:
+        self.backbone = backbone
+        self.strategy = strategy
+        self.generator: Generator = generator or LocalGenerator(
+            backbone.processor.tokenizer, backbone.generate
+        )
+
+    @property
+    def name(self) -> str:
+        """What it was loaded as."""
+        return self.backbone.name
+
+    @property
+    def model(self) -> Any:
+        """The model of transformers."""
+        return self.backbone.model
+
+    @property
+    def processor(self) -> Any:
+        """Its processor."""
+        return self.backbone.processor
+
+    @property
+    def store(self) -> IndexStore | None:
+        """Where encoded files are kept on disk, if anywhere."""
+        return self.backbone.store
+
+    @property
+    def is_nano(self) -> bool:
+        """Tell whether this is the model that the package ships."""
+        return self.backbone.is_nano
+
+    @property
+    def scores_see_question(self) -> bool:
+        """Tell whether the scores of frames depend on the question."""
+        return self.backbone.scores_see_question
+
+    def can(self, ability: str) -> bool:
+        """Tell whether the model has one of `Backbone.abilities`."""
+        return ability in self.backbone.abilities
+
+    def require(self, ability: str) -> None:
+        """Refuse a model that lacks one of `Backbone.abilities`.
+
+        Raises:
+            ValueError: Saying what the model lacks, and what to do.
+        """
+        if not self.can(ability):
+            kind = self.model.config.model_type
+            raise ValueError(
+                f"{self.name} is a {kind} model, which has {_NEEDS[ability]}; use "
+                "dynfocus ask or chat, or name a DynFocus model"
+            )
+
+    def ask(
+        self,
+        video: Video,
+        question: str,
+        *,
+        progress: Progress | None = None,
+        on_text: OnText | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Answer a question about a video.
+
+        Args:
+            video: A file, a `VideoReader`, frames, or what `index` gave.
+            question: The question.
+            progress: Called with the steps done and the steps in all while frames
+                are decoded and encoded.
+            on_text: Called with each finished piece of the answer.
+            **options: Fields of `AskOptions`: ``fps``, ``max_frames``,
+                ``max_video_tokens``, ``method``, ``max_new_tokens``.
+
+        Returns:
+            The answer, its cost and what became of each frame.
+
+        Raises:
+            ValueError: The question is empty, an option is wrong, or the prompt is
+                longer than the model can read.
+            UnreadableVideoError: The file holds no video that can be decoded.
+            NonFiniteLogitsError: The model gave logits that are not numbers.
+        """
+        started = time.perf_counter()
+        asked = self._options(options)
+        self._check_words(question, ())
+        encoded = self.backbone.encode(video, asked, progress)
+        answer = self.strategy.answer(self, encoded, question, asked, on_text=on_text)
+        return replace(answer, seconds=time.perf_counter() - started)
+
+    def answer(
+        self,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        *,
+        history: Sequence[Turn] = (),
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Answer a question about an encoded video, after earlier turns.
+
+        Args:
+            video: What `index` gave.
+            question: The question.
+            options: How it is answered.
+            history: Earlier turns, as text; the video stands before the first.
+            on_text: Called with each finished piece of the answer.
+
+        Returns:
+            The answer, its cost and what became of each frame.
+        """
+        self.backbone.check(options)
+        self._check_words(question, history)
+        return self.strategy.answer(
+            self, video, question, options, history=history, on_text=on_text
+        )
+
+    def prepare(
+        self,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        history: Sequence[Turn] = (),
+    ) -> PreparedTurn:
+        """Do all of `answer` but the answer, for whoever runs the language model.
+
+        The arguments are those of `answer`.
+
+        Returns:
+            What the language model reads.
+        """
+        with torch.inference_mode():
+            turn = self.backbone.prepare(video, question, options, history)
+        length = turn.input_ids.shape[1]
+        check_context(self.model.config, self.name, length, options.max_new_tokens)
+        return turn
+
+    def index(
+        self, video: Video, *, progress: Progress | None = None, **options: Any
+    ) -> VideoIndex:
+        """Encode a video once, for any number of questions, or open its index.
+
+        Args:
+            video: A file, a `VideoReader` or frames.
+            progress: Called with the steps done and the steps in all.
+            **options: Fields of `AskOptions`; ``fps`` and ``max_frames`` matter.
+
+        Returns:
+            What takes the place of the file in `ask` and `chat`.
+        """
+        return self.backbone.index(video, self._options(options), progress)
+
+    def chat(
+        self, video: Video, *, progress: Progress | None = None, **options: Any
+    ) -> ChatSession:
+        """Start a conversation about a video, which is encoded once.
+
+        Args:
+            video: A file, a `VideoReader`, frames, or what `index` gave.
+            progress: Called with the steps done and the steps in all.
+            **options: Fields of `AskOptions`, for every question.
+
+        Returns:
+            The conversation.
+        """
+        asked = self._options(options)
+        return ChatSession(self, self.backbone.encode(video, asked, progress), asked)
+
+    def session(self, **options: Any) -> Session:
+        """Start to watch a video that is still coming.
+
+        Args:
+            **options: What `Session` takes, such as ``max_frames``.
+
+        Returns:
+            What frames are pushed to and questions are asked of.
+
+        Raises:
+            ValueError: The model cannot, since its frames are sized by how many there are.
+        """
+        from dynfocus.models.session import Session
+
+        self.require("session")
+        return Session(self, self.backbone.frame_encoder(), **options)
+
+    def score_frames(
+        self,
+        video: Video,
+        question: str,
+        *,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> list[FrameReport]:
+        """Tell what a question makes of each frame; the language model does not run.
+
+        The arguments are those of `ask`.
+
+        Returns:
+            The ``frames`` of the answer that `ask` would give.
+        """
+        asked = self._options(options)
+        self._check_words(question, ())
+        encoded = self.backbone.encode(video, asked, progress)
+        with torch.inference_mode():
+            return self.backbone.prepare(encoded, question, asked, ()).frames
+
+    def map_prototypes(
+        self, video: Video, answer: Answer, *, num_frames: int = 3
+    ) -> list[PrototypeMap]:
+        """Read the best Cones again and tell which patches their prototypes merged.
+
+        Args:
+            video: The file or frames asked about, or the index of a file.
+            answer: An answer about this video.
+            num_frames: At most so many Cones, those of the highest scores.
+
+        Returns:
+            One map a Cone, in time order.
+
+        Raises:
+            ValueError: The model has no spatial prototypes, or the video no file.
+        """
+        self.require("maps")
+        return self.backbone.map_prototypes(video, answer, num_frames)
+
+    def with_generator(self, generator: Generator) -> VideoModel:
+        """Give the same model with another writer of its answers, such as a server's."""
+        return VideoModel(self.backbone, generator=generator, strategy=self.strategy)
+
+    def _options(self, given: dict[str, Any]) -> AskOptions:
+        options = AskOptions(**given)
+        self.backbone.check(options)
+        return options
+
+    def _check_words(self, question: str, history: Sequence[Turn]) -> None:
+        check_question(question, (*self.backbone.marks, *self.generator.marks))
+        for mark in self.generator.marks:
+            if any(mark in f"{turn.question} {turn.answer}" for turn in history):
+                raise ValueError(
+                    f"the conversation must not contain {mark}, which holds the place "
+                    "of a video; start a new one"
+                )
