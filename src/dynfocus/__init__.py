@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from dynfocus.methods import FrameScorer
     from dynfocus.models import Answer, VideoModel
-    from dynfocus.plugins import Scorer
 
 __all__ = ["ask", "load", "plug"]
 
@@ -72,7 +72,7 @@ def plug(
     *,
     method: str = "dynfocus",
     max_video_tokens: int = 2048,
-    scorer: str | Path | Scorer | None = None,
+    scorer: str | Path | FrameScorer | None = None,
     cone_tokens: int | Literal["whole"] | None = None,
 ) -> VideoModel:
     """Put DynFocus in front of a vision language model, without training.

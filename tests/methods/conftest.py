@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dynfocus.video import VideoWriter
+from word_scorer import WordScorer
 
 BOUNDS = (0.0, 8.0, 10.0, 16.0, 20.0)
 
@@ -34,3 +35,8 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in range(100):
             writer.write(np.full((64, 64, 3), 90, np.uint8))
     return path
+
+
+@pytest.fixture
+def scorer() -> WordScorer:
+    return WordScorer()

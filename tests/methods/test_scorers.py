@@ -11,22 +11,20 @@ import dynfocus
 from dynfocus.focus import FocusSettings
 from dynfocus.methods import (
     DualEncoder,
-    DualEncoderScorer,
     FocusedScorer,
     is_dynfocus_model,
     select_frames,
 )
-from dynfocus.video import SampledFrames
 from dynfocus.world import make_video
 from tiny_clip import save_tiny_clip
 
 
 def test_an_encoder_scores_by_the_cosine(tmp_path):
-    scorer = DualEncoderScorer(DualEncoder(str(save_tiny_clip(tmp_path))))
+    scorer = DualEncoder(str(save_tiny_clip(tmp_path)))
     frames = np.random.default_rng(1).integers(0, 255, (3, 40, 48, 3), dtype=np.uint8)
-    scores = scorer.score(SampledFrames(frames, np.arange(3.0)), "what is this")
-    pictures = scorer.encoder.encode_frames(frames)
-    words = scorer.encoder.encode_words("what is this")
+    scores = scorer.score(frames, "what is this")
+    pictures = scorer.encode_frames(frames)
+    words = scorer.encode_text("what is this")
     expected = [float(picture @ words) for picture in pictures]
     np.testing.assert_allclose(scores, expected, atol=1e-6)
     assert np.linalg.norm(words) == pytest.approx(1, abs=1e-5)

@@ -13,6 +13,7 @@ from tiny_hosts import Host, build_host
 from dynfocus.models import VideoModel
 from dynfocus.plugins import plug
 from dynfocus.video import VideoWriter
+from word_scorer import WordScorer
 
 
 @pytest.fixture(scope="session")
@@ -62,20 +63,6 @@ def clip(tmp_path: Path) -> Path:
             for _ in range(4):
                 writer.write(colours.repeat(8, axis=0).repeat(8, axis=1))
     return path
-
-
-class WordScorer:
-    """A stand-in for a dual encoder: the colour that a question names, in the frame."""
-
-    colours = ("red", "green", "blue")
-
-    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
-        mean = frames.reshape(len(frames), -1, 3).mean(1).astype(np.float32) + 1
-        return mean / np.linalg.norm(mean, axis=1, keepdims=True)
-
-    def encode_words(self, words: str) -> np.ndarray:
-        asked = np.array([colour in words for colour in self.colours], np.float32)
-        return asked / max(1.0, np.linalg.norm(asked))
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import torch
 from recomputation import expected_prompt, greedy, host_arguments
 from tiny_hosts import BUILDERS
 
+from dynfocus.methods import SELECTORS
 from dynfocus.models.conversation import Turn
-from dynfocus.plugins import METHODS
 from dynfocus.plugins.prompts import lay_out
 
 QUESTION = "what is on the red square ?"
@@ -86,11 +86,11 @@ def test_a_host_is_left_as_it_was(hosts, plugged, make_frames, name):
 
 
 @families
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(SELECTORS))
 def test_every_token_is_accounted_for(
     plugged, make_frames, scorer, name, method, monkeypatch
 ):
-    needs_scorer = METHODS[method].needs_scorer
+    needs_scorer = SELECTORS[method].needs_scorer
     options = {"scorer": scorer} if needs_scorer else {}
     focused = plugged(name, method=method, max_video_tokens=60, **options)
     seen = []

@@ -101,7 +101,7 @@ def test_the_command_answers_with_a_host(folder, clip, capsys):
     assert "<svg" in (folder / "r.html").read_text()
     assert main([*call, "--method", "magic"]) == 1
     assert (
-        "one of aks, bolt, dynfocus, none, uniform, got 'magic'"
+        "one of aks, bolt, dynfocus, events, none, ranked, uniform, got 'magic'"
         in capsys.readouterr().err
     )
 
@@ -153,4 +153,4 @@ def test_a_scorer_is_named_on_the_command_line(folder, clip, tmp_path, capsys):
     focused = dynfocus.load(folder, device="cpu", scorer=clip_model)
     index = focused.index(clip)
     assert focused.scores_see_question
-    assert index.features.looks.shape[:2] == (6, 10)
+    assert index.features.regions.shape[:2] == (6, 10)

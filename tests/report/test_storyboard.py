@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dynfocus.methods.selectors.events import stretches_of
 from dynfocus.report import make_storyboard
-from dynfocus.report.storyboard import _stretches
 from dynfocus.video import UnreadableVideoError, VideoWriter
 
 
@@ -101,7 +101,7 @@ def test_the_plain_data_is_json(scenes_video):
 
 
 def test_stretches_of_an_assignment():
-    stretches = _stretches(
+    stretches = stretches_of(
         np.array([0, 0, 1, 0, 2]), np.array([0.0, 1.0, 2.5, 3.0, 4.0]), 6.0
     )
     assert stretches == {

@@ -137,9 +137,9 @@ def test_head_and_text_model_learn_and_the_result_is_a_dual_encoder(recipe, star
             tokenize(encoder.processor.tokenizer, [words]),
             torch.tensor([0]),
         )
-    found = encoder.encode_frames(frames) @ encoder.encode_words(words)
+    found = encoder.encode_frames(frames) @ encoder.encode_text(words)
     np.testing.assert_allclose(found, similarity[0].numpy(), atol=1e-5)
-    assert encoder.encode_words(f"{words} {'red ' * 40}").shape == (24,)
+    assert encoder.encode_text(f"{words} {'red ' * 40}").shape == (24,)
 
 
 def test_ranking_counts_questions_that_some_frame_answers():

@@ -181,14 +181,13 @@ def _load_scorer(name: str, video: Path) -> FrameScorer:
     from dynfocus.cli.ask import warn_if_meaningless
     from dynfocus.methods import (
         DualEncoder,
-        DualEncoderScorer,
         FocusedScorer,
         is_dynfocus_model,
     )
 
     quiet_libraries()
     if not is_dynfocus_model(name):
-        return DualEncoderScorer(DualEncoder(name))
+        return DualEncoder(name)
     focused = load_model(name)
     warn_if_meaningless(focused, video, "its scores mean")
     return FocusedScorer(focused)

@@ -12,10 +12,10 @@ from dynfocus.cli.options import Fps, Json, MaxFrames, examples
 
 if TYPE_CHECKING:
     from dynfocus.evaluation.experiments.redundancy import (
-        FrameEncoder,
         FrameQuestion,
         VideoRedundancy,
     )
+    from dynfocus.methods import FrameScorer
 
 _PICTURES = (".png", ".svg", ".pdf")
 
@@ -95,15 +95,16 @@ def redundancy(
             )
         check_writable(out, what="the histograms")
     asked = load_questions(questions) if questions is not None else []
-    judge = _load_encoder(encoder)
+    scorer = _load_scorer(encoder)
     found = []
     for file in files:
         with progress_bar(f"Reading {file.name}") as progress:
             found.append(
                 measure_redundancy(
                     file,
-                    judge,
+                    scorer,
                     _questions_about(file, asked),
+                    with_answers=encoder != "nano",
                     fps=fps,
                     max_frames=max_frames,
                     progress=progress,
@@ -132,19 +133,14 @@ def redundancy(
         print(_sentence(row))
 
 
-def _load_encoder(name: str | None) -> FrameEncoder:
-    from dynfocus.evaluation.experiments.redundancy import (
-        DualFrameEncoder,
-        FocusedEncoder,
-        ImageFeatureEncoder,
-    )
-    from dynfocus.methods import DualEncoder
+def _load_scorer(name: str | None) -> FrameScorer | None:
+    from dynfocus.methods import DualEncoder, FocusedScorer
 
     if name is None:
-        return ImageFeatureEncoder()
+        return None
     if name == "nano":
-        return FocusedEncoder(load_model(name, index_folder=False))
-    return DualFrameEncoder(DualEncoder(name))
+        return FocusedScorer(load_model(name, index_folder=False))
+    return DualEncoder(name)
 
 
 def _questions_about(file: Path, asked: list[FrameQuestion]) -> list[FrameQuestion]:

@@ -268,6 +268,18 @@ class HostBudget(TokenBudget):
         cone = self.cone_tokens or max(_LEAST_QUARTER, -(-whole // 4))
         return min(cone, whole)
 
+    @property
+    def num_whole_steps(self) -> int:
+        """Count the whole steps that fit; one at least."""
+        fitting = self.num_for_steps // self.tokens_per_step
+        if fitting < 1:
+            raise ValueError(
+                f"max_video_tokens must be at least {self.tokens_per_step + self.num_tail}"
+                f", the tokens of one whole frame, got {self.max_video_tokens}; raise the "
+                "budget or use method 'dynfocus'"
+            )
+        return fitting
+
     def plan(self, num_frames: int) -> TokenPlan:
         """Fit a video of so many steps into the budget (rules 1 to 4)."""
         shares = self.share(self.num_steps(num_frames))

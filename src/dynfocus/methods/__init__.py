@@ -7,25 +7,28 @@ from dynfocus.methods.connectors import (
     build_connector,
 )
 from dynfocus.methods.dual_encoder import DualEncoder
+from dynfocus.methods.frame_selection import ChosenFrame, FrameSelection, select_frames
 from dynfocus.methods.image_features import fit_size, image_features
 from dynfocus.methods.language import ConnectedLanguageModel
 from dynfocus.methods.patches import VideoPatches
 from dynfocus.methods.scorers import (
-    DualEncoderScorer,
     FocusedScorer,
     FrameScorer,
     is_dynfocus_model,
+    load_scorer,
 )
 from dynfocus.methods.selectors import (
-    RULES,
-    ChosenFrame,
-    FrameSelection,
-    choose_aks,
-    choose_bolt,
-    distinct_frames,
-    find_events,
-    select_frames,
+    SELECTORS,
+    Selection,
+    Selector,
+    SelectorInput,
+    by_scores,
+    find_selector,
+    find_selectors,
 )
+from dynfocus.methods.selectors.aks import choose_aks
+from dynfocus.methods.selectors.bolt import choose_bolt
+from dynfocus.methods.spending import KeptStep, num_steps_read, spend
 
 __all__ = [
     "CONNECTORS",
@@ -34,19 +37,26 @@ __all__ = [
     "ConnectedVideo",
     "ConnectorSizes",
     "DualEncoder",
-    "DualEncoderScorer",
     "FocusedScorer",
     "FrameScorer",
     "FrameSelection",
-    "RULES",
+    "KeptStep",
+    "SELECTORS",
+    "Selection",
+    "Selector",
+    "SelectorInput",
     "VideoPatches",
     "build_connector",
+    "by_scores",
     "choose_aks",
     "choose_bolt",
-    "distinct_frames",
-    "find_events",
+    "find_selector",
+    "find_selectors",
     "fit_size",
     "image_features",
     "is_dynfocus_model",
+    "load_scorer",
+    "num_steps_read",
     "select_frames",
+    "spend",
 ]

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from dynfocus.methods.image_features import fit_size
+from dynfocus.methods.scorers import FrameScorer
 
 _MOST_PIXELS = 448
 _BATCH = 32
 
 
-class DualEncoder:
+class DualEncoder(FrameScorer):
     """Encode pictures and words into one space.
 
     Args:
@@ -32,7 +33,7 @@ class DualEncoder:
     def __init__(self, name: str) -> None:
         from transformers import AutoModel, AutoProcessor
 
-        self.name = name
+        self._name = name
         self.model = _load(AutoModel, name).eval()
         if not hasattr(self.model, "get_text_features"):
             raise ValueError(
@@ -40,6 +41,11 @@ class DualEncoder:
                 "pictures with words; name a dual encoder such as CLIP or SigLIP"
             )
         self.processor = _load(AutoProcessor, name)
+
+    @property
+    def name(self) -> str:
+        """Give the name that it was loaded by."""
+        return self._name
 
     def size(self, own: tuple[int, int]) -> tuple[int, int]:
         """Choose the height and width at which a video of some size is decoded.
@@ -59,13 +65,13 @@ class DualEncoder:
         return np.concatenate(parts)
 
     @torch.inference_mode()
-    def encode_words(self, words: str) -> NDArray[np.float32]:
+    def encode_text(self, text: str) -> NDArray[np.float32]:
         """Encode words into a unit vector, ``[C]``; what is too long is cut."""
         inputs = self.processor(
-            text=[words], return_tensors="pt", padding="max_length", truncation=True
+            text=[text], return_tensors="pt", padding="max_length", truncation=True
         )
-        (text,) = _features(self.model.get_text_features(**inputs))
-        return text
+        (encoded,) = _features(self.model.get_text_features(**inputs))
+        return encoded
 
 
 def _load(kind: Any, name: str) -> Any:

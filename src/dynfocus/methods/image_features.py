@@ -8,6 +8,8 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 Features = NDArray[np.float32]
@@ -52,7 +54,8 @@ def image_features(frames: NDArray[np.uint8]) -> Features:
     in the picture. Colours are in CIE Lab, where equal steps look equally large.
 
     Args:
-        frames: Small pictures (64 to 96 pixels wide are enough), uint8, ``[T, H, W, 3]``.
+        frames: Pictures, uint8, ``[T, H, W, 3]``. They are made 96 pixels long where they
+            are longer.
 
     Returns:
         Features scaled so that the Euclidean distance divided by the square root of their
@@ -61,10 +64,21 @@ def image_features(frames: NDArray[np.uint8]) -> Features:
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise ValueError(f"frames must have shape [T, H, W, 3], got {frames.shape}")
     parts = [
-        _describe(frames[start : start + _CHUNK])
+        _describe(_shrink(frames[start : start + _CHUNK]))
         for start in range(0, len(frames), _CHUNK)
     ]
     return np.concatenate(parts)
+
+
+def _shrink(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make frames as small as features are taken from, ``[T, h, w, 3]``."""
+    size = fit_size(frames.shape[1:3], LOOK_PIXELS)
+    if max(frames.shape[1:3]) <= LOOK_PIXELS:
+        return frames
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    small = F.interpolate(pixels.float(), size, mode="bilinear", antialias=True)
+    rounded = small.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+    return np.asarray(rounded.numpy())
 
 
 def _describe(frames: NDArray[np.uint8]) -> Features:

@@ -1,12 +1,5 @@
 """DynFocus in front of the language model of vision language models that exist."""
 
-from dynfocus.methods.looking import Scorer
-from dynfocus.methods.selectors.training_free import (
-    METHODS,
-    KeptStep,
-    Method,
-    QuestionLook,
-)
 from dynfocus.plugins.backbone import HostBackbone
 from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
 from dynfocus.plugins.host_processor import HostProcessor
@@ -22,12 +15,7 @@ __all__ = [
     "HostBackbone",
     "HostProcessor",
     "HostVideo",
-    "KeptStep",
-    "METHODS",
-    "Method",
     "PixelPlan",
-    "QuestionLook",
-    "Scorer",
     "StepTokens",
     "families",
     "host_type",

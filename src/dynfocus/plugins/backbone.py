@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -15,8 +16,16 @@ from torch import Tensor
 from dynfocus.focus import HostBudget, uniform_indices
 from dynfocus.focus.tokens import ConeTokens
 from dynfocus.index import VideoIndex
-from dynfocus.methods.looking import Scorer, look_for
-from dynfocus.methods.selectors.training_free import METHODS, KeptStep
+from dynfocus.methods import (
+    FrameScorer,
+    KeptStep,
+    Selector,
+    find_selector,
+    find_selectors,
+    num_steps_read,
+    spend,
+)
+from dynfocus.methods.regions import compare_regions
 from dynfocus.models.conversation import Answer, PreparedTurn, Turn, check_count
 from dynfocus.models.options import AskOptions
 from dynfocus.plugins.encoding import HostEncoder, Progress
@@ -31,7 +40,7 @@ class HostBackbone:
 
     Args:
         family: The host.
-        method: One of ``METHODS``.
+        method: One of `dynfocus.methods.SELECTORS`.
         max_video_tokens: The budget.
         scorer: What compares frames with questions, if anything does.
         cone_tokens: Tokens of a Cone.
@@ -40,7 +49,6 @@ class HostBackbone:
 
     abilities: frozenset[str] = frozenset()
     is_nano = False
-    methods = tuple(sorted(METHODS))
     store = None
 
     def __init__(
@@ -49,7 +57,7 @@ class HostBackbone:
         *,
         method: str,
         max_video_tokens: int,
-        scorer: Scorer | None,
+        scorer: FrameScorer | None,
         cone_tokens: ConeTokens,
         name: str,
     ) -> None:
@@ -59,11 +67,16 @@ class HostBackbone:
         self.name = name
         self.marks = (family.video_mark,)
         self._scorer = scorer
-        self._method = self._checked(method)
+        self._selector = self._find(method)
         self._max_video_tokens = max_video_tokens
         self._cone_tokens = cone_tokens
         self._encoder = HostEncoder(family, scorer)
         check_count("max_video_tokens", max_video_tokens)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the selectors, those of other packages too."""
+        return tuple(sorted(find_selectors()))
 
     @property
     def scores_see_question(self) -> bool:
@@ -72,8 +85,7 @@ class HostBackbone:
 
     def check(self, options: AskOptions) -> None:
         """Refuse a method that there is not, or that needs a scorer."""
-        if options.method is not None:
-            self._checked(options.method)
+        self._find(options.method)
 
     def index(
         self, video: Any, options: AskOptions, progress: Progress | None
@@ -88,7 +100,7 @@ class HostBackbone:
             video,
             fps=options.fps,
             max_frames=options.max_frames,
-            is_windowed=self._method != "none",
+            is_windowed=self._selector.rest != "whole",
             progress=progress,
         )
 
@@ -96,7 +108,7 @@ class HostBackbone:
         self, video: Any, options: AskOptions, progress: Progress | None
     ) -> VideoIndex:
         """Encode a video unless it is encoded, no more frames than will be kept."""
-        name, max_frames = options.method or self._method, options.max_frames
+        selector, max_frames = self._find(options.method), options.max_frames
         if isinstance(video, VideoIndex):
             if max_frames is None:
                 return video
@@ -112,8 +124,8 @@ class HostBackbone:
             fps=options.fps,
             max_frames=max_frames,
             budget=budget,
-            thin=METHODS[name].num_steps,
-            is_windowed=name != "none",
+            thin=partial(num_steps_read, selector),
+            is_windowed=selector.rest != "whole",
             progress=progress,
         )
 
@@ -130,25 +142,23 @@ class HostBackbone:
             video: What `index` gave.
             question: The question.
             max_video_tokens: The budget, in place of the model's own.
-            method: One of ``METHODS``, in place of the model's own.
+            method: One of `dynfocus.methods.SELECTORS`, in place of the model's own.
 
         Returns:
             The steps that are kept, and what is kept of each.
         """
-        chosen = METHODS[self._method if method is None else self._checked(method)]
         budget = self._budget(video.tokens_per_step, max_video_tokens)
-        look = None
+        similarity = None
         if self._scorer is not None:
-            look = look_for(self._scorer, video, question)
-        if look is not None and chosen.choose_steps is not None:
-            rows = chosen.choose_steps(look, budget)
-        else:
-            num_steps = chosen.num_steps(video.num_steps, budget)
-            rows = uniform_indices(video.num_steps, num_steps)
-        thinned = video.take(rows)
-        look = look and look.take(rows)
+            similarity = compare_regions(
+                self._scorer,
+                video.regions,
+                question,
+                grid=video.grid,
+                num_front=video.num_front,
+            )
         with torch.inference_mode():
-            return thinned, chosen.select(thinned, budget, look)
+            return spend(self._find(method), budget, video, similarity)
 
     def write(
         self,
@@ -228,17 +238,10 @@ class HostBackbone:
         """Have none; `VideoModel.require` says so."""
         raise NotImplementedError
 
-    def _checked(self, method: str) -> str:
-        if method not in METHODS:
-            raise ValueError(
-                f"method must be one of {', '.join(sorted(METHODS))}, got {method!r}"
-            )
-        if METHODS[method].needs_scorer and self._scorer is None:
-            raise ValueError(
-                f"method {method!r} chooses frames by their similarity to the question; "
-                "give scorer=, a dual encoder such as CLIP or SigLIP (--scorer)"
-            )
-        return method
+    def _find(self, method: str | None) -> Selector:
+        if method is None:
+            return self._selector
+        return find_selector(method, has_scorer=self._scorer is not None)
 
     def _budget(self, tokens_per_step: int, max_video_tokens: int | None) -> HostBudget:
         if max_video_tokens is None:

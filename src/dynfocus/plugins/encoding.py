@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dynfocus.focus import HostBudget, uniform_indices
 from dynfocus.index import VideoIndex
-from dynfocus.methods.looking import Scorer, look_at
+from dynfocus.methods import FrameScorer
+from dynfocus.methods.regions import encode_regions
 from dynfocus.models.conversation import check_count
 from dynfocus.models.dynfocus.frames import read_video
 from dynfocus.models.sources import make_thumbnails
@@ -30,7 +31,7 @@ _WINDOW_FRAMES = 32
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
-Thin = Callable[[int, HostBudget], int]
+Thin = Callable[[HostBudget, int], int]
 """How many steps of so many to keep for a budget."""
 
 
@@ -53,7 +54,7 @@ class HostEncoder:
         scorer: What compares frames with questions, if anything does.
     """
 
-    def __init__(self, family: Family, scorer: Scorer | None) -> None:
+    def __init__(self, family: Family, scorer: FrameScorer | None) -> None:
         self._family = family
         self._scorer = scorer
 
@@ -87,14 +88,14 @@ class HostEncoder:
         source = self._open(video, fps, max_frames, budget, thin)
         window = _WINDOW_FRAMES if is_windowed else source.num_frames
         plan = self._family.plan_frames(source.size, source.num_frames)
-        encoded, times, looks, thumbnails = [], [], [], []
+        encoded, times, regions, thumbnails = [], [], [], []
         for part in _regroup(source.parts, window, self._family.frames_per_step):
             encoded.append(self._encode(part, plan))
             times.append(part.times)
             thumbnails.append(make_thumbnails(part.frames, source.size))
             if self._scorer is not None:
-                seen = look_at(self._scorer, part.frames, self._family.frames_per_step)
-                looks.append(seen)
+                per_step = self._family.frames_per_step
+                regions.append(encode_regions(self._scorer, part.frames, per_step))
             if progress is not None:
                 progress(sum(map(len, times)), source.num_frames)
         per_step = self._family.frames_per_step
@@ -109,7 +110,7 @@ class HostEncoder:
             steps=torch.arange(len(frame_seconds)),
             frame_seconds=frame_seconds,
             duration=source.duration,
-            looks=torch.cat(looks) if looks else None,
+            regions=torch.cat(regions) if regions else None,
         )
         return VideoIndex(
             features=features,
@@ -149,7 +150,7 @@ class HostEncoder:
             per_step = self._family.frames_per_step
             plan = self._family.plan_frames(size, num_frames)
             num_steps = -(-num_frames // per_step)
-            kept = thin(num_steps, budget(plan))
+            kept = thin(budget(plan), num_steps)
             return num_frames if kept == num_steps else kept * per_step
 
         if isinstance(video, str | Path):

@@ -31,7 +31,7 @@ class HostVideo:
     """Times of the frames of each step, ``[S, F]``, float64."""
     duration: float
     """Length of the video in seconds, which some prompts tell."""
-    looks: Tensor | None = None
+    regions: Tensor | None = None
     """What the scorer sees of each step and its regions, ``[S, 1 + R, C]``."""
 
     @property
@@ -70,5 +70,5 @@ class HostVideo:
             layers=None if self.layers is None else self.layers[picked],
             steps=self.steps[rows],
             frame_seconds=self.frame_seconds[rows],
-            looks=None if self.looks is None else self.looks[rows],
+            regions=None if self.regions is None else self.regions[rows],
         )

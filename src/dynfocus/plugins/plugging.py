@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.focus.tokens import ConeTokens
-from dynfocus.methods.looking import Scorer, load_scorer
+from dynfocus.methods import FrameScorer, load_scorer
 from dynfocus.models.video_model import VideoModel
 from dynfocus.plugins.backbone import HostBackbone
 from dynfocus.plugins.registry import find_family
@@ -20,7 +20,7 @@ def plug(
     *,
     method: str = "dynfocus",
     max_video_tokens: int = DEFAULT_BUDGET,
-    scorer: str | Path | Scorer | None = None,
+    scorer: str | Path | FrameScorer | None = None,
     cone_tokens: ConeTokens = None,
     name: str | None = None,
 ) -> VideoModel:
@@ -31,8 +31,10 @@ def plug(
     Args:
         model: What ``AutoModelForImageTextToText`` gives, of a supported family.
         processor: What ``AutoProcessor`` gives for it.
-        method: ``"dynfocus"``; whole frames chosen by ``"aks"`` or ``"bolt"``, which need
-            a scorer, or evenly by ``"uniform"``; ``"none"`` for all frames whole.
+        method: One of `dynfocus.methods.SELECTORS`: ``"dynfocus"`` for Cones and Rods;
+            whole frames chosen by ``"aks"``, ``"bolt"`` or ``"ranked"``, which need a
+            scorer, by ``"events"``, or evenly by ``"uniform"``; ``"none"`` for all frames
+            whole.
         max_video_tokens: The budget; see `HostBudget` for how it is shared.
         scorer: A dual encoder such as CLIP or SigLIP, by name or folder, that tells
             which frames belong to the question; without one the question has no say.

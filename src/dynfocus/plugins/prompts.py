@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dynfocus.methods.selectors.training_free import KeptStep
+from dynfocus.methods import KeptStep
 from dynfocus.models.conversation import Turn, build_conversation
 from dynfocus.plugins.family import Family
 from dynfocus.plugins.host_video import HostVideo

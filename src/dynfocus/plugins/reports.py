@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dynfocus.methods.selectors.training_free import KeptStep
+from dynfocus.methods import KeptStep
 from dynfocus.models.conversation import FrameReport
 from dynfocus.plugins.host_video import HostVideo
 

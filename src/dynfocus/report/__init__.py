@@ -1,6 +1,5 @@
 """Pictures: timelines, storyboards, and reports as one self-contained HTML page."""
 
-from dynfocus.methods import image_features
 from dynfocus.report.answers import write_report
 from dynfocus.report.contact_sheet import (
     check_storyboard_path,
@@ -30,7 +29,6 @@ __all__ = [
     "draw_timeline",
     "draw_timelines",
     "encode_jpeg",
-    "image_features",
     "make_storyboard",
     "write_report",
     "write_storyboard",

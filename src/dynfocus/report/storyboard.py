@@ -6,27 +6,18 @@ are the prototypes, every other frame belongs to the nearest of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from dynfocus.methods import (
-    distinct_frames,
-    find_events,
-    fit_size,
-    image_features,
-)
-from dynfocus.methods.image_features import LOOK_PIXELS
+from dynfocus.methods.image_features import LOOK_PIXELS, fit_size, image_features
+from dynfocus.methods.overview import Progress, read_overview
+from dynfocus.methods.selectors.events import find_events, stretches_of
 from dynfocus.video import VideoReader
-
-Progress = Callable[[int, int], None]
-
-_NUM_LOOKS = (90, 300)
-_LOOKS_PER_SECOND = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,23 +97,21 @@ def make_storyboard(
         ValueError: There are fewer frames than prototypes wanted.
     """
     reader = VideoReader(path)
-    frames, times = reader.sample(
-        fps=fps if fps is not None else _choose_rate(reader),
-        size=fit_size(reader.size, LOOK_PIXELS),
-        progress=progress,
+    frames, times = read_overview(
+        reader, fit_size(reader.size, LOOK_PIXELS), fps=fps, progress=progress
     )
-    frames, times = distinct_frames(frames, times)
     if num_prototypes is not None and not 1 <= num_prototypes <= len(times):
         raise ValueError(
             f"num_prototypes must be from 1 to the {len(times)} frames looked at, got "
             f"{num_prototypes}; ask for fewer prototypes or look at more frames (fps)"
         )
-    found = find_events(image_features(frames), num_prototypes, reader.duration)
+    features = torch.from_numpy(image_features(frames))
+    found = find_events(features, num_prototypes, reader.duration)
     centers = found.centers[0].numpy()
     pictures = reader.sample(
         times=times[centers], size=fit_size(reader.size, tile_pixels)
     ).frames
-    stretches = _stretches(found.assignment[0].numpy(), times, reader.duration)
+    stretches = stretches_of(found.assignment[0].numpy(), times, reader.duration)
     tiles = tuple(
         StoryboardTile(
             pts_seconds=float(times[center]),
@@ -138,24 +127,3 @@ def make_storyboard(
         num_frames=len(times),
         tiles=tiles,
     )
-
-
-def _choose_rate(reader: VideoReader) -> float:
-    """Look twice a second, at 90 to 300 frames, and never faster than frames come."""
-    least, most = _NUM_LOOKS
-    wanted = min(max(_LOOKS_PER_SECOND * reader.duration, least), most)
-    return min(wanted / reader.duration, reader.fps)
-
-
-def _stretches(
-    assignment: NDArray[np.int64], times: NDArray[np.float64], duration: float
-) -> dict[int, tuple[tuple[float, float], ...]]:
-    """Join neighbouring frames of one cluster into intervals of time."""
-    starts = np.flatnonzero(np.diff(assignment, prepend=-1))
-    ends = np.append(times[starts[1:]], max(duration, times[-1]))
-    result: dict[int, tuple[tuple[float, float], ...]] = {}
-    for index, end in zip(starts, ends, strict=True):
-        cluster = int(assignment[index])
-        stretch = (float(times[index]), float(end))
-        result[cluster] = (*result.get(cluster, ()), stretch)
-    return result

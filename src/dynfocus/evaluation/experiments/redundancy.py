@@ -9,15 +9,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.methods import DualEncoder, fit_size, image_features
+from dynfocus.methods import FrameScorer, fit_size, image_features
 from dynfocus.methods.image_features import LOOK_PIXELS
-from dynfocus.models.video_model import VideoModel
-from dynfocus.video import SampledFrames, VideoReader
+from dynfocus.methods.selectors.interface import min_max
+from dynfocus.video import VideoReader
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -44,13 +44,14 @@ def repetition(features: NDArray[np.floating[Any]]) -> Floats:
     Returns:
         Scores in [0, 1], shape ``[T - 1]``.
     """
-    _check_features(features)
+    if features.ndim != 2 or not len(features):
+        raise ValueError(
+            f"features must have shape [T, C] with a frame at least, got {features.shape}"
+        )
     return _min_max(_cosine(features[:-1], features[1:]))
 
 
-def relevance(
-    features: NDArray[np.floating[Any]], text: NDArray[np.floating[Any]]
-) -> Floats:
+def relevance(similarity: Floats) -> Floats:
     r"""Compare each frame with a question and its answer: the scores of Eq. 15.
 
     .. math::
@@ -58,26 +59,13 @@ def relevance(
         r_{irr} = \tfrac{1}{T} \textstyle\sum_t \mathbb 1[\hat a_t < \tau_2]
 
     Args:
-        features: One row a frame, ``[T, C]``.
-        text: What the text encoder makes of question and answer, ``[C]``.
+        similarity: Cosine of each frame to what the text encoder makes of question and
+            answer, ``[T]``.
 
     Returns:
         Scores in [0, 1], shape ``[T]``.
     """
-    _check_features(features)
-    if text.shape != features.shape[1:]:
-        raise ValueError(
-            f"text must have shape ({features.shape[1]},), the width of the frames, "
-            f"got {text.shape}; take both from one encoder"
-        )
-    return _min_max(_cosine(features, text[None]))
-
-
-def _check_features(features: NDArray[np.floating[Any]]) -> None:
-    if features.ndim != 2 or not len(features):
-        raise ValueError(
-            f"features must have shape [T, C] with a frame at least, got {features.shape}"
-        )
+    return _min_max(similarity)
 
 
 def _cosine(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> Floats:
@@ -90,8 +78,7 @@ def _cosine(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) ->
 def _min_max(scores: Floats) -> Floats:
     if not len(scores) or np.ptp(scores) < _FLAT:
         return scores
-    scaled: Floats = (scores - scores.min()) / np.ptp(scores)
-    return scaled
+    return min_max(scores)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,109 +90,6 @@ class FrameQuestion:
     answer: str = ""
     evidence: tuple[tuple[float, float], ...] = ()
     """Half-open intervals in seconds that show the answer, where they are known."""
-
-
-class FrameEncoder(Protocol):
-    """What can compare frames with each other and with words."""
-
-    def size(self, own: tuple[int, int]) -> tuple[int, int]:
-        """Choose the height and width at which a video of some size is decoded."""
-
-    def read(self, frames: SampledFrames) -> Any:
-        """Encode the frames of a video."""
-
-    def repetition(self, video: Any) -> Floats:
-        """Score how much each frame repeats the one before, ``[T - 1]``."""
-
-    def relevance(self, video: Any, asked: FrameQuestion) -> Floats:
-        """Score how much each frame belongs to a question, ``[T]``."""
-
-
-class ImageFeatureEncoder:
-    """Colours and edges: sees repetition in any video, knows no words."""
-
-    def size(self, own: tuple[int, int]) -> tuple[int, int]:
-        """Make the longer side 96 pixels."""
-        return fit_size(own, LOOK_PIXELS)
-
-    def read(self, frames: SampledFrames) -> NDArray[np.float32]:
-        """Describe the frames by cheap image features."""
-        return image_features(frames.frames)
-
-    def repetition(self, video: NDArray[np.float32]) -> Floats:
-        """Score repetition (Eq. 14)."""
-        return repetition(video)
-
-    def relevance(self, video: NDArray[np.float32], asked: FrameQuestion) -> Floats:
-        """Refuse: colours and edges do not know words."""
-        raise ValueError(
-            "irrelevant frames need an encoder that reads words; name one with --encoder, "
-            "such as openai/clip-vit-base-patch32 or a folder with one"
-        )
-
-
-class DualFrameEncoder:
-    """An image-text encoder of transformers: CLIP, SigLIP and their like.
-
-    Args:
-        encoder: The encoder.
-    """
-
-    def __init__(self, encoder: DualEncoder) -> None:
-        self.encoder = encoder
-
-    def size(self, own: tuple[int, int]) -> tuple[int, int]:
-        """Give the size that the encoder wants."""
-        return self.encoder.size(own)
-
-    def read(self, frames: SampledFrames) -> NDArray[np.float32]:
-        """Encode the frames, ``[T, C]``."""
-        return self.encoder.encode_frames(frames.frames)
-
-    def repetition(self, video: NDArray[np.float32]) -> Floats:
-        """Score repetition (Eq. 14)."""
-        return repetition(video)
-
-    def relevance(self, video: NDArray[np.float32], asked: FrameQuestion) -> Floats:
-        """Score relevance to question and answer (Eq. 15)."""
-        words = f"{asked.question} {asked.answer}".strip()
-        return relevance(video, self.encoder.encode_words(words))
-
-
-class FocusedEncoder:
-    """A model of ours: its pooled frames repeat, its score network judges relevance.
-
-    The score network sees the question alone, not its answer.
-
-    Args:
-        focused: The model; its scores must see the question.
-    """
-
-    def __init__(self, focused: VideoModel) -> None:
-        if not focused.scores_see_question:
-            raise ValueError(
-                f"the scores of {focused.name} do not see the question "
-                "(score_conditioning is 'none'); name another encoder"
-            )
-        self.focused = focused
-
-    def size(self, own: tuple[int, int]) -> tuple[int, int]:
-        """Give the size that the vision tower reads."""
-        side = self.focused.processor.frame_size
-        return side, side
-
-    def read(self, frames: SampledFrames) -> Any:
-        """Index the frames."""
-        return self.focused.index(frames)
-
-    def repetition(self, video: Any) -> Floats:
-        """Score repetition of the pooled frames (Eq. 14)."""
-        return repetition(video.features.pooled.flatten(1).float().numpy())
-
-    def relevance(self, video: Any, asked: FrameQuestion) -> Floats:
-        """Give the score of each frame's event for the question."""
-        frames = self.focused.score_frames(video, asked.question)
-        return np.array([frame.score for frame in frames])  # min-max by Eq. 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,9 +140,10 @@ class VideoRedundancy:
 
 def measure_redundancy(
     video: str | Path,
-    encoder: FrameEncoder,
+    scorer: FrameScorer | None = None,
     questions: Sequence[FrameQuestion] = (),
     *,
+    with_answers: bool = True,
     fps: float = 1.0,
     max_frames: int | None = None,
     progress: Progress | None = None,
@@ -267,25 +152,46 @@ def measure_redundancy(
 
     Args:
         video: A file.
-        encoder: What compares frames, and frames with words.
+        scorer: What compares frames, and frames with words; by default colours and edges
+            tell repetition, and nothing tells relevance.
         questions: What was asked about this video.
+        with_answers: Whether frames are compared with question and answer, as in the
+            paper, or with the question alone, which is all that a model of ours reads.
         fps: Frames looked at in a second.
         max_frames: At most so many frames, taken evenly.
         progress: Called with frames read and frames in all.
+
+    Raises:
+        ValueError: There are questions and no scorer.
     """
     reader = VideoReader(video)
+    own = reader.size
     frames = reader.sample(
         fps=fps,
         max_frames=max_frames,
-        size=encoder.size(reader.size),
+        size=fit_size(own, LOOK_PIXELS) if scorer is None else scorer.size(own),
         progress=progress,
     )
-    encoded = encoder.read(frames)
+    relevances: list[Floats] = []
+    if scorer is None:
+        if questions:
+            raise ValueError(
+                "irrelevant frames need an encoder that reads words; name one with "
+                "--encoder, such as openai/clip-vit-base-patch32 or a folder with one"
+            )
+        features = image_features(frames.frames)
+    else:
+        encoded = scorer.encode_frames(frames.frames)
+        features = scorer.describe(encoded)
+        for asked in questions:
+            words = f"{asked.question} {asked.answer if with_answers else ''}".strip()
+            scores = scorer.compare(encoded, scorer.encode_text(words))
+            relevances.append(relevance(scores))
     return VideoRedundancy(
         name=Path(video).name,
         num_frames=len(frames.frames),
-        repetition=encoder.repetition(encoded),
-        relevance=tuple(encoder.relevance(encoded, asked) for asked in questions),
+        repetition=repetition(features),
+        relevance=tuple(relevances),
         in_evidence=tuple(_in_evidence(frames.times, asked) for asked in questions),
     )
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.methods.selectors.ranked import (
+from dynfocus.methods.selectors.interface import (
     Indices,
     best_first,
     checked_scores,

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.methods.selectors.ranked import Indices, checked_scores, top_up
+from dynfocus.methods.selectors.interface import Indices, checked_scores, top_up
 
 DEFAULT_POWER = 3.0
 """The paper's for Video-MME and MLVU; 2.5 for LongVideoBench."""

@@ -11,8 +11,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dynfocus.focus import ClusterResult, dpc_knn
+from dynfocus.methods.selectors.interface import Selection, SelectorInput, min_max
 
 _NUM_NEIGHBORS = 5
 _STANDS_OUT = 0.4
@@ -28,12 +30,56 @@ last from passing ones in a video of low contrast too."""
 _CONTRAST_QUANTILE = 0.9
 _LEAST_CONTRAST = 0.1
 _MOST_COMPARED = 300
+_LEAST_RELEVANCE = 0.05
+"""Weight of the least relevant frame, so that no part of a video is out of reach."""
+_TIME_WEIGHT = 1.0
+"""Distance between the ends of a video that looks the same throughout; unlike scenes
+are about 2 apart."""
+_LEAST_WORTH = 1e-9
+_TINY = np.finfo(float).tiny
 _AUTO_CAPS = (12, 30)
 _AUTO_CAP_SECONDS = 15.0
 
 
+def choose_events(given: SelectorInput, num_keep: int) -> Selection:
+    """Take frames, each time the one that is worth most and far from those taken.
+
+    Frames are clustered into events around density peaks. A frame is worth the
+    importance of its event, density times distance, times its relevance to the question
+    if there is a scorer. So every event comes before a second frame of one, and a video
+    that does not change is covered evenly.
+
+    Args:
+        given: The frames, ``T`` of them.
+        num_keep: Frames to choose, ``K``.
+    """
+    duration = float(np.ptp(given.times))
+    found = find_events(given.features, None, duration)
+    peaks = found.score[0, found.centers[0]]
+    importance = peaks[found.assignment[0]].double().numpy()
+    importance /= max(importance.max(), _TINY)
+    density = found.density[0].double().numpy()
+    worth = importance.clip(min=_LEAST_WORTH)
+    if given.compare is not None:
+        relevance = min_max(given.score())
+        worth = worth * (_LEAST_RELEVANCE + (1 - _LEAST_RELEVANCE) * relevance)
+    points = given.features.double().numpy() * contrast_stretch(given.features)
+    picked: list[int] = []
+    gap = np.full(len(points), np.inf)
+    for _ in range(num_keep):
+        gain = worth * (gap if picked else density.clip(min=_LEAST_WORTH))
+        gain[picked] = -1.0
+        index = int(gain.argmax())
+        picked.append(index)
+        unlike = np.linalg.norm(points - points[index], axis=1)
+        unlike /= np.sqrt(points.shape[1])
+        apart = np.abs(given.times - given.times[index]) / max(duration, _TINY)
+        gap = np.minimum(gap, unlike + _TIME_WEIGHT * apart)
+    return Selection.of(np.array(picked), importance=importance[picked])
+
+
 def find_events(
-    features: NDArray[np.float32], num_events: int | None, duration: float
+    features: Tensor, num_events: int | None, duration: float
 ) -> ClusterResult:
     """Cluster frames around density peaks (T-DPC), without weights or a question.
 
@@ -47,8 +93,8 @@ def find_events(
         The events in the order of their peaks in time, a batch of one; scores tell how
         much a frame stands out.
     """
-    points = torch.from_numpy(features)[None]
-    stretch = contrast_stretch(points[0])
+    points = features[None]
+    stretch = contrast_stretch(features)
     points = points * stretch
     if num_events is None:
         scores = dpc_knn(points, 1, _NUM_NEIGHBORS).score[0] / stretch
@@ -57,23 +103,7 @@ def find_events(
     return replace(found, score=found.score / stretch)
 
 
-def distinct_frames(
-    frames: NDArray[np.uint8], times: NDArray[np.float64]
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Drop frames that several wanted moments share; they would look like a crowd.
-
-    Args:
-        frames: Frames of uint8, ``[T, H, W, 3]``.
-        times: Their times, ``[T]``.
-
-    Returns:
-        The frames and their times, in order of time, none twice.
-    """
-    _, first = np.unique(times, return_index=True)
-    return frames[first], times[first]
-
-
-def contrast_stretch(points: torch.Tensor) -> float:
+def contrast_stretch(points: Tensor) -> float:
     """Choose the factor that brings features of low contrast to the usual one.
 
     Args:
@@ -104,3 +134,26 @@ def _count_events(scores: NDArray[np.float32], duration: float) -> int:
     least, most = _AUTO_CAPS
     cap = min(max(int(duration / _AUTO_CAP_SECONDS), least), most)
     return min(int((scores >= threshold).sum()), cap)
+
+
+def stretches_of(
+    assignment: NDArray[np.int64], times: NDArray[np.float64], duration: float
+) -> dict[int, tuple[tuple[float, float], ...]]:
+    """Join neighbouring frames of one event into intervals of time.
+
+    Args:
+        assignment: The event of each frame, ``[T]``.
+        times: Times of the frames, increasing, ``[T]``.
+        duration: Length of the video in seconds.
+
+    Returns:
+        Half-open intervals in seconds, in time order, by event.
+    """
+    starts = np.flatnonzero(np.diff(assignment, prepend=-1))
+    ends = np.append(times[starts[1:]], max(duration, times[-1]))
+    result: dict[int, tuple[tuple[float, float], ...]] = {}
+    for index, end in zip(starts, ends, strict=True):
+        event = int(assignment[index])
+        stretch = (float(times[index]), float(end))
+        result[event] = (*result.get(event, ()), stretch)
+    return result

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from dynfocus.methods import distinct_frames, find_events
-from dynfocus.methods.selectors.events import _count_events, contrast_stretch
+from dynfocus.methods.overview import distinct_frames
+from dynfocus.methods.selectors.events import (
+    _count_events,
+    contrast_stretch,
+    find_events,
+)
+from dynfocus.video import SampledFrames
 
 
 @pytest.mark.parametrize(
@@ -28,12 +33,12 @@ def test_events_that_stand_out_are_counted(scores, duration, expected):
     assert _count_events(np.array(scores, np.float32), duration) == expected
 
 
-def three_scenes(spread: float) -> np.ndarray:
+def three_scenes(spread: float) -> torch.Tensor:
     """Describe 30 frames of three scenes, ``spread`` apart."""
     rng = np.random.default_rng(0)
     scenes = spread * rng.normal(size=(3, 50))
     frames = scenes.repeat(10, axis=0) + 0.02 * spread * rng.normal(size=(30, 50))
-    return frames.astype(np.float32)
+    return torch.from_numpy(frames.astype(np.float32))
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.3])
@@ -59,6 +64,8 @@ def test_frames_of_one_time_are_one_frame():
     frames = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones(
         (5, 2, 2, 3), np.uint8
     )
-    kept, times = distinct_frames(frames, np.array([0.0, 0.5, 0.5, 2.0, 0.0]))
+    kept, times = distinct_frames(
+        SampledFrames(frames, np.array([0.0, 0.5, 0.5, 2.0, 0.0]))
+    )
     assert times.tolist() == [0.0, 0.5, 2.0]
     assert kept[:, 0, 0, 0].tolist() == [0, 1, 3]

@@ -9,30 +9,37 @@ import av
 import numpy as np
 import pytest
 
-from dynfocus.methods import select_frames
-from dynfocus.video import SampledFrames
+from dynfocus.methods import FrameScorer, select_frames
+from dynfocus.video import VideoReader
 from phone_video import SIZE, TIMES, number_of, write_phone_video
 
 BOUNDS = (0.0, 8.0, 10.0, 16.0, 20.0)
 
 
-class FakeScorer:
-    """Score what lies in a stretch of time."""
+class FakeScorer(FrameScorer):
+    """Score what looks like one of the scenes, which are unlike in colour."""
 
     name = "fake"
 
-    def __init__(self, start: float, end: float) -> None:
-        self.stretch = start, end
+    def __init__(self, scenes: Path, scene: int | None) -> None:
         self.questions: list[str] = []
+        self.num_encoded = 0
+        sample = VideoReader(scenes).sample(times=[4.0, 9.0, 13.0, 18.0], size=(36, 64))
+        self.pictures = sample.frames.astype(float)
+        self.scene = scene
 
     def size(self, own: tuple[int, int]) -> tuple[int, int]:
         return own[0] // 2, own[1] // 2
 
-    def score(self, frames: SampledFrames, question: str) -> np.ndarray:
-        self.questions.append(question)
-        assert frames.frames.shape[1:] == (36, 64, 3)
-        start, end = self.stretch
-        return 0.1 + 0.2 * ((frames.times >= start) & (frames.times < end))
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        assert frames.shape[1:] == (36, 64, 3)
+        self.num_encoded += len(frames)
+        unlike = frames[:, None].astype(float) - self.pictures
+        return np.eye(4)[np.abs(unlike).mean((2, 3, 4)).argmin(1)]
+
+    def encode_text(self, text: str) -> np.ndarray:
+        self.questions.append(text)
+        return np.zeros(4) if self.scene is None else 0.1 + 0.2 * np.eye(4)[self.scene]
 
 
 def scene_of(time: float) -> int:
@@ -71,7 +78,7 @@ def test_a_still_video_is_covered_evenly(still):
 
 
 def test_the_scorer_decides_which_frames_come_first(scenes):
-    scorer = FakeScorer(8.0, 10.0)
+    scorer = FakeScorer(scenes, 1)
     chosen = select_frames(scenes, "Which?", 8, scorer=scorer, num_cones=1)
     (cone,) = (frame for frame in chosen.frames if frame.kind == "cone")
     assert 8 <= cone.time < 10
@@ -80,11 +87,12 @@ def test_the_scorer_decides_which_frames_come_first(scenes):
     assert {scene_of(frame.time) for frame in chosen.frames} == {0, 1, 2, 3}
     assert scorer.questions == ["Which?"]
     assert chosen.scorer == "fake"
+    assert scorer.num_encoded == chosen.num_looked_at  # each frame once
 
 
 def test_equal_scores_are_as_good_as_none(scenes):
     plain = select_frames(scenes, "Which?", 6)
-    scored = select_frames(scenes, "Which?", 6, scorer=FakeScorer(90, 91))
+    scored = select_frames(scenes, "Which?", 6, scorer=FakeScorer(scenes, None))
     assert {frame.relevance for frame in scored.frames} == {1}
     assert [scene_of(f.time) for f in plain.frames] == [
         scene_of(f.time) for f in scored.frames
@@ -93,7 +101,7 @@ def test_equal_scores_are_as_good_as_none(scenes):
 
 @pytest.mark.parametrize("rule", ["aks", "bolt"])
 def test_a_published_rule_chooses_and_ranks_by_the_scores(scenes, rule):
-    scorer = FakeScorer(8.0, 10.0)
+    scorer = FakeScorer(scenes, 1)
     chosen = select_frames(scenes, "Which?", 8, scorer=scorer, rule=rule, fps=2.0)
     times = [frame.time for frame in chosen.frames]
     assert len(set(times)) == 8
@@ -110,7 +118,10 @@ def test_a_published_rule_chooses_and_ranks_by_the_scores(scenes, rule):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("magic", "rule must be one of aks, bolt, events, got 'magic'"),
+        (
+            "magic",
+            "rule must be one of aks, bolt, events, ranked, uniform, got 'magic'",
+        ),
         ("bolt", "rule 'bolt' chooses .* give a scorer"),
     ],
 )

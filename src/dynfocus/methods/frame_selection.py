@@ -1,0 +1,214 @@
+"""The frames of a video that a question needs, exactly as many as asked for.
+
+Letters: T frames looked at, K frames chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from dynfocus.methods.image_features import LOOK_PIXELS, fit_size
+from dynfocus.methods.overview import Progress, as_selector_input, read_overview
+from dynfocus.methods.scorers import FrameScorer
+from dynfocus.methods.selectors import (
+    Selection,
+    Selector,
+    SelectorInput,
+    find_selector,
+    find_selectors,
+)
+from dynfocus.methods.selectors.interface import min_max
+from dynfocus.video import SampledFrames, VideoReader
+
+_ALL_LARGE = 4
+_LARGE_SHARE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenFrame:
+    """One frame that was chosen."""
+
+    time: float
+    """Presentation time in seconds."""
+    kind: Literal["cone", "rod"]
+    """``"cone"``: to be shown large; ``"rod"``: to be shown small."""
+    rank: int
+    """Place in the order of choice, from 1."""
+    importance: float
+    """How much it matters by the rule, 1 for the frame that matters most."""
+    relevance: float | None
+    """Relevance to the question, 1 for the most relevant frame; None without a scorer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSelection:
+    """The frames that were chosen, in time order."""
+
+    video: Path
+    """The file."""
+    question: str
+    """The question."""
+    duration: float
+    """Length of the video in seconds."""
+    size: tuple[int, int]
+    """Height and width of the video as displayed."""
+    num_looked_at: int
+    """Frames that were compared."""
+    scorer: str | None
+    """What compared frames with the question; None if nothing did."""
+    rule: str
+    """Name of the selector."""
+    frames: tuple[ChosenFrame, ...]
+    """The frames, no two the same."""
+
+    def read(self, longer: int, kind: str | None = None) -> SampledFrames:
+        """Read the chosen frames.
+
+        Args:
+            longer: Longer side in pixels; no frame is enlarged.
+            kind: ``"cone"`` or ``"rod"``; all by default.
+
+        Returns:
+            The frames with their times, in time order.
+        """
+        times = [f.time for f in self.frames if kind in (None, f.kind)]
+        size = fit_size(self.size, min(longer, max(self.size)))
+        if not times:
+            return SampledFrames(np.empty((0, *size, 3), np.uint8), np.empty(0))
+        return VideoReader(self.video).sample(times=times, size=size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the selection as plain values that JSON can hold."""
+        return {
+            "video": str(self.video),
+            "question": self.question,
+            "duration": round(self.duration, 6),
+            "num_looked_at": self.num_looked_at,
+            "scorer": self.scorer,
+            "rule": self.rule,
+            "frames": [asdict(frame) for frame in self.frames],
+        }
+
+
+def select_frames(
+    video: str | Path,
+    question: str,
+    budget: int,
+    *,
+    scorer: FrameScorer | None = None,
+    rule: str = "events",
+    num_cones: int | None = None,
+    fps: float | None = None,
+    fast: bool = False,
+    progress: Progress | None = None,
+) -> FrameSelection:
+    """Choose the frames of a video that a question needs.
+
+    Args:
+        video: Any video file.
+        question: The question. Without a scorer it has no say.
+        budget: How many frames.
+        scorer: What compares frames with the question; by default nothing does.
+        rule: Name of a selector that drops frames: ``"events"``, ``"uniform"``, one of
+            ``"aks"``, ``"bolt"`` and ``"ranked"``, which need a scorer, or one of another
+            package.
+        num_cones: How many of them, the first chosen, are Cones; by default all of four
+            at most, otherwise a quarter but four at least.
+        fps: Frames looked at in a second; by default 2, but 90 to 300 in all and at least
+            four for each that is wanted.
+        fast: Look at key frames alone, those nearest to the moments to be looked at.
+            A long file is then looked through in a moment; what happens between two key
+            frames is not seen.
+        progress: Called with frames read and frames in all.
+
+    Returns:
+        The frames, exactly as many as asked for.
+
+    Raises:
+        ValueError: The budget or the number of Cones cannot be met, the question is
+            empty, or the rule is not known or lacks a scorer.
+    """
+    selector = find_rule(rule, has_scorer=scorer is not None)
+    if not question.strip():
+        raise ValueError("the question is empty; write what to look for in the video")
+    if budget < 1:
+        raise ValueError(f"the budget must be at least 1 frame, got {budget}")
+    large = _num_cones(budget, num_cones)
+    reader = VideoReader(video)
+    own = reader.size
+    size = fit_size(own, LOOK_PIXELS) if scorer is None else scorer.size(own)
+    seen = read_overview(
+        reader, size, num_wanted=budget, fps=fps, fast=fast, progress=progress
+    )
+    given = as_selector_input(seen, scorer, question)
+    chosen = selector(given, budget)
+    return FrameSelection(
+        video=Path(video),
+        question=question,
+        duration=float(reader.duration),
+        size=own,
+        num_looked_at=given.num_frames,
+        scorer=None if scorer is None else scorer.name,
+        rule=rule,
+        frames=_chosen_frames(given, chosen, large),
+    )
+
+
+def find_rule(rule: str, *, has_scorer: bool) -> Selector:
+    """Give a selector that chooses a number of frames and drops the others.
+
+    Args:
+        rule: Its name.
+        has_scorer: Whether something can compare frames with the question.
+
+    Raises:
+        ValueError: There is none of that name, or it needs a scorer.
+    """
+    rules = [name for name, one in find_selectors().items() if one.rest == "dropped"]
+    if rule not in rules:
+        raise ValueError(
+            f"rule must be one of {', '.join(sorted(rules))}, got {rule!r}"
+        )
+    return find_selector(rule, "rule", has_scorer=has_scorer)
+
+
+def _num_cones(budget: int, wanted: int | None) -> int:
+    if wanted is None:
+        return min(budget, max(_ALL_LARGE, round(_LARGE_SHARE * budget)))
+    if not 0 <= wanted <= budget:
+        raise ValueError(
+            f"the number of Cones must be from 0 to the budget of {budget}, got {wanted}"
+        )
+    return wanted
+
+
+def _chosen_frames(
+    given: SelectorInput, chosen: Selection, num_large: int
+) -> tuple[ChosenFrame, ...]:
+    relevance: list[float | None] = [None] * len(chosen.indices)
+    if given.compare is not None:
+        relevance = [round(one, 6) for one in min_max(given.score())[chosen.indices]]
+    frames = [
+        ChosenFrame(
+            time=float(given.times[index]),
+            kind="cone" if rank <= num_large and scale == 1 else "rod",
+            rank=rank,
+            importance=round(importance, 6),
+            relevance=fits,
+        )
+        for rank, (index, scale, importance, fits) in enumerate(
+            zip(
+                chosen.indices.tolist(),
+                chosen.scale.tolist(),
+                chosen.importance.tolist(),
+                relevance,
+                strict=True,
+            ),
+            1,
+        )
+    ]
+    return tuple(sorted(frames, key=lambda frame: frame.time))

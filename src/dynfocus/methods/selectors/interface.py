@@ -1,0 +1,242 @@
+"""What a selector is given and gives back, and what every selector is spared.
+
+Letters: T frames to choose from, K frames to choose, C width of the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+SMALL = 0.25
+"""Side of a frame that is kept small, beside a large one."""
+_FLAT = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SelectorInput:
+    """The frames of a video, as a selector sees them."""
+
+    times: Floats
+    """Presentation times in seconds, increasing, ``[T]``."""
+    features: Tensor
+    """What tells frames apart: the distance of two, over the square root of ``C``, is
+    about 1 between unlike scenes; ``[T, C]``."""
+    compare: Callable[[Indices], Floats] | None = None
+    """Compares some frames with the question, higher is better; None without a scorer."""
+    quality: Floats | None = None
+    """How fit each frame is to be shown: 1, less for a black or blurred one; ``[T]``."""
+
+    @property
+    def num_frames(self) -> int:
+        """Count the frames, ``T``."""
+        return len(self.times)
+
+    def score(self, indices: Indices | None = None) -> Floats:
+        """Compare frames with the question; only these frames are encoded.
+
+        Args:
+            indices: The frames, ``[K]``; all by default.
+
+        Returns:
+            Their scores, ``[K]``, higher is better.
+
+        Raises:
+            ValueError: There is no scorer, or a score is not a finite number.
+        """
+        if self.compare is None:
+            raise ValueError(
+                "frames cannot be compared with the question without a scorer; give one "
+                "(scorer=, --scorer), such as CLIP or SigLIP"
+            )
+        if indices is None:
+            indices = np.arange(self.num_frames)
+        scores = np.asarray(self.compare(indices), np.float64)
+        check_scores(scores)
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """The frames that a selector chose."""
+
+    indices: Indices
+    """The frames, the one that matters most first, none twice; ``[K]``."""
+    scale: Floats
+    """Side of each frame beside a large one, above 0 and at most 1; ``[K]``. A language
+    model's tokens of a frame go with its square."""
+    importance: Floats
+    """How much each frame matters by the selector's rule, from 0 to 1; ``[K]``."""
+
+    @classmethod
+    def of(
+        cls,
+        indices: Indices,
+        *,
+        scale: Floats | float = 1.0,
+        importance: Floats | float = 1.0,
+    ) -> Selection:
+        """Make a selection; a single scale or importance is that of every frame."""
+        indices = np.asarray(indices, np.int64)
+        return cls(
+            indices=indices,
+            scale=np.broadcast_to(np.float64(scale), indices.shape),
+            importance=np.broadcast_to(np.float64(importance), indices.shape),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selector:
+    """A rule that chooses frames: a function, and what must be known before it is called."""
+
+    choose: Callable[[SelectorInput, int], Selection]
+    """Chooses so many frames, at most those there are."""
+    needs_scorer: bool = False
+    """Whether it does nothing without a scorer."""
+    is_even: bool = False
+    """Whether it looks at no frame, so that those it leaves out need not be read."""
+    rest: Literal["dropped", "small", "whole"] = "dropped"
+    """What becomes of the frames beyond the number: they are left out, kept small, or
+    kept like the others."""
+
+    def __call__(self, given: SelectorInput, num_keep: int) -> Selection:
+        """Choose frames, and check what comes back.
+
+        Args:
+            given: The frames to choose from.
+            num_keep: Frames to choose, ``K``, from 1; all if there are no more.
+
+        Raises:
+            ValueError: There is no frame, nothing to choose, no scorer where one is
+                needed, or the rule did not choose as many different frames as it should.
+        """
+        if num_keep < 1:
+            raise ValueError(f"num_keep must be at least 1, got {num_keep}")
+        if not given.num_frames:
+            raise ValueError("there are no frames to choose from")
+        chosen = self.choose(given, min(num_keep, given.num_frames))
+        wanted = min(num_keep, given.num_frames)
+        if self.rest != "dropped":
+            wanted = given.num_frames
+        found = np.unique(chosen.indices)
+        if len(found) != wanted or len(chosen.indices) != wanted:
+            raise ValueError(
+                f"the selector must choose {wanted} different frames, got "
+                f"{chosen.indices.tolist()}; correct its rule"
+            )
+        if found[0] < 0 or found[-1] >= given.num_frames:
+            raise ValueError(
+                f"the selector must choose among frames 0 to {given.num_frames - 1}, got "
+                f"{chosen.indices.tolist()}; correct its rule"
+            )
+        if not ((chosen.scale > 0) & (chosen.scale <= 1)).all():
+            raise ValueError(
+                f"the scale of a frame must be above 0 and at most 1, got "
+                f"{chosen.scale.tolist()}; correct the selector's rule"
+            )
+        return chosen
+
+
+def by_scores(rule: Callable[[Floats, int], Indices]) -> Selector:
+    """Make a selector of a rule that chooses by the scores of all frames alone.
+
+    Args:
+        rule: Takes the scores, ``[T]``, and the number ``K``, and gives ``K`` frames.
+    """
+
+    def choose(given: SelectorInput, num_keep: int) -> Selection:
+        scores = given.score()
+        chosen = np.asarray(rule(scores, num_keep))
+        best = chosen[best_first(scores[chosen])]
+        return Selection.of(best, importance=min_max(scores)[best])
+
+    return Selector(choose=choose, needs_scorer=True)
+
+
+def checked_scores(scores: NDArray[np.floating], num_keep: int) -> Floats:
+    """Refuse scores or a count that no rule can work with.
+
+    Args:
+        scores: One a frame, ``[T]``.
+        num_keep: Frames to choose, ``K``.
+
+    Returns:
+        The scores in double precision, scaled to ``[0, 1]``; zeros where all are equal.
+    """
+    values = np.asarray(scores, np.float64)
+    check_scores(values)
+    if num_keep < 1:
+        raise ValueError(f"num_keep must be at least 1, got {num_keep}")
+    return min_max(values, equal=0.0)
+
+
+def check_scores(scores: Floats) -> None:
+    """Refuse scores, one a frame, that are not finite numbers ``[T]``."""
+    if scores.ndim != 1:
+        raise ValueError(
+            f"scores must have shape [T], one a frame, got {list(scores.shape)}"
+        )
+    if not np.isfinite(scores).all():
+        bad = int((~np.isfinite(scores)).argmax())
+        raise ValueError(
+            f"scores must be finite, got {scores[bad]} for frame {bad}; check what "
+            "scored the frames"
+        )
+
+
+def min_max(scores: NDArray[np.floating], equal: float = 1.0) -> Floats:
+    """Scale scores to [0, 1].
+
+    Args:
+        scores: Any numbers.
+        equal: What they become where all are equal.
+    """
+    values = np.asarray(scores, np.float64)
+    if not values.size:
+        return values
+    spread = np.ptp(values)
+    if spread <= _FLAT * np.abs(values).max():
+        return np.full_like(values, equal)
+    return (values - values.min()) / spread
+
+
+def best_first(scores: Floats) -> Indices:
+    """Order frames by falling score, ``[T]``; of equal ones the earlier goes first."""
+    return np.argsort(-scores, kind="stable")
+
+
+def spread_order(count: int) -> Indices:
+    """Order so many frames so that the first few of them are always spread evenly."""
+    numbers = np.arange(count)
+    num_bits = max(1, (count - 1).bit_length())
+    mirrored = sum(
+        ((numbers >> bit) & 1) << (num_bits - 1 - bit) for bit in range(num_bits)
+    )
+    return np.argsort(mirrored, kind="stable")
+
+
+def top_up(chosen: Iterable[int], scores: Floats, num_keep: int) -> Indices:
+    """Add the best-scored frames that are not chosen yet until there are enough.
+
+    Args:
+        chosen: At most ``K`` different frames; repetitions count once.
+        scores: One a frame, ``[T]``.
+        num_keep: Frames to choose, ``K``, at most ``T``.
+
+    Returns:
+        Frames in order of time, none twice, ``[K]``.
+    """
+    taken = np.zeros(len(scores), bool)
+    taken[list(chosen)] = True
+    order = best_first(scores)
+    missing = num_keep - int(taken.sum())
+    taken[order[~taken[order]][:missing]] = True
+    return np.flatnonzero(taken)
