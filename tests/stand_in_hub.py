@@ -22,6 +22,8 @@ class StandInHub:
 
     def __init__(self) -> None:
         self.name = "owner/model"
+        self.other_names: tuple[str, ...] = ()
+        """Repositories that hold the same files."""
         self.commit = COMMIT
         self.files: dict[str, bytes] = {}
         self.refusal: str | None = None
@@ -61,10 +63,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path, hub = urlparse(self.path).path, self.hub
-        about = f"/api/models/{hub.name}"
-        files = f"/{hub.name}/resolve/{hub.commit}/"
+        name = next((n for n in hub.other_names if f"/{n}" in path), hub.name)
+        about = f"/api/models/{name}"
+        files = f"/{name}/resolve/{hub.commit}/"
         if path in (about, f"{about}/revision/main"):
-            self._send_document({"id": hub.name, "sha": hub.commit, "siblings": []})
+            siblings = [
+                {"rfilename": name, "size": len(body)}
+                for name, body in hub.files.items()
+            ]
+            self._send_document({"id": name, "sha": hub.commit, "siblings": siblings})
         elif path.startswith(f"{about}/tree/"):
             self._send_document([entry(*file) for file in hub.files.items()])
         elif path.startswith(files):

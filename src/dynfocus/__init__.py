@@ -34,6 +34,9 @@ def load(name: str | Path = "nano", **options: Any) -> VideoModel:
 
     chosen = LoadOptions(**options)
     if str(name) != "nano":
+        from dynfocus.defaults import locate
+
+        name = locate(name)
         from dynfocus.plugins import host_type, load_host
 
         if host_type(name) is not None:

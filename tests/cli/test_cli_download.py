@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+import typer
 
 import dynfocus.defaults
 from downloaded import WHOLE, put_into_cache
 from dynfocus.cli import doctor as doctor_module
-from dynfocus.defaults import RECOMMENDED, read_settings, settings_file
+from dynfocus.defaults import (
+    RECOMMENDED,
+    RECOMMENDED_SCORER,
+    find_downloaded,
+    read_settings,
+    settings_file,
+)
 
 
 def test_the_recommended_model_is_fetched_once(run, hub):
@@ -20,11 +28,51 @@ def test_the_recommended_model_is_fetched_once(run, hub):
     assert outcome.err_lines == [
         f"{RECOMMENDED} is here: 0 MB",
         'Now ask: dynfocus ask VIDEO "What happens?"',
+        "What tells the frames of a question: dynfocus download --scorer",
     ]
-    again = run("download")
+    again = run("download", RECOMMENDED)
     assert (again.code, again.out) == (0, outcome.out)
     assert again.err_lines[0] == f"{RECOMMENDED} was already there: 0 MB"
     assert read_settings().model is None
+
+
+def test_the_scorer_comes_alone(run, hub):
+    hub.name, hub.other_names = RECOMMENDED, (RECOMMENDED_SCORER,)
+    hub.files = WHOLE | {"model.safetensors": bytes(2_000_000)}
+    outcome = run("download", "--scorer")
+    assert outcome.out == f"{find_downloaded(RECOMMENDED_SCORER)}\n"
+    assert outcome.err_lines == [f"{RECOMMENDED_SCORER} is here: 2 MB"]
+    assert find_downloaded(RECOMMENDED) is None
+    assert run("download", "--scorer", "owner/model").code == 2
+
+
+def test_at_a_terminal_it_asks_about_each(run, hub, monkeypatch):
+    hub.name, hub.other_names = RECOMMENDED, (RECOMMENDED_SCORER,)
+    hub.files = dict(WHOLE)
+    asked = []
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    def answer(text, **options):
+        asked.append(text)
+        return "siglip2" in text
+
+    monkeypatch.setattr(typer, "confirm", answer)
+    monkeypatch.setattr(io, "StringIO", Terminal)
+    outcome = run("download")
+    assert asked == [
+        f"{RECOMMENDED} answers about real videos: 0 MB. Fetch it?",
+        f"{RECOMMENDED_SCORER} finds the frames of a question: 0 MB. Fetch it?",
+    ]
+    assert outcome.out == f"{find_downloaded(RECOMMENDED_SCORER)}\n"
+    assert find_downloaded(RECOMMENDED) is None
+    monkeypatch.setattr(typer, "confirm", lambda text, **options: True)
+    document = run("download", "--json").document
+    assert (document["model"], document["is_new"]) == (RECOMMENDED, True)
+    assert document["scorer"]["folder"] == str(find_downloaded(RECOMMENDED_SCORER))
+    assert not document["scorer"]["is_new"]
 
 
 def test_json_is_one_document(run, hub):
@@ -60,7 +108,7 @@ def test_an_interruption_says_how_to_go_on(run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(dynfocus.defaults, "download", interrupt)
-    outcome = run("download")
+    outcome = run("download", "owner/model")
     assert (outcome.code, outcome.out) == (130, "")
     assert outcome.err_lines == ["Interrupted; the same command goes on from here."]
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig
 
 from dynfocus.conversion.key_maps import join_biases, rename
 from dynfocus.conversion.tensor_files import read_tensors
+from dynfocus.defaults import check_reachable
 
 _LLAMA_VID_FIELDS = ("mm_vision_tower", "mm_projector_type", "bert_type")
 
@@ -168,6 +169,7 @@ def read_config(source: str | Path) -> dict[str, Any]:
     if Path(source).is_file():
         return {}
     try:
+        check_reachable(source)
         config: dict[str, Any] = PreTrainedConfig.get_config_dict(str(source))[0]
     except (OSError, ValueError) as error:
         raise ValueError(

@@ -11,6 +11,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from dynfocus.conversion.checkpoints import is_llama_vid, read_config
 from dynfocus.conversion.tensor_files import find_file
+from dynfocus.defaults import check_reachable
 from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
 
 QUESTION_FOLDER = "qformer_tokenizer"
@@ -129,6 +130,7 @@ def _has_own_tokenizer(source: str | Path) -> bool:
 
 def _tokenizer(source: str | Path, what: str, subfolder: str = "") -> Any:
     try:
+        check_reachable(source)
         return AutoTokenizer.from_pretrained(str(source), subfolder=subfolder)
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = " ".join(str(error).split())[:160].rstrip(" .:")

@@ -17,6 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from dynfocus.defaults import check_reachable
+
 _SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 _WRAPPERS = ("model", "state_dict", "module")
 """Entries under which trainers of this field keep the tensors."""
@@ -76,6 +78,7 @@ def find_file(source: str | Path, name: str) -> Path | None:
     if Path(source).is_dir():
         path = Path(source, name)
         return path if path.is_file() else None
+    check_reachable(source)
     try:
         return Path(hf_hub_download(str(source), name))
     except (EntryNotFoundError, HFValidationError):

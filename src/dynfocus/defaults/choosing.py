@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynfocus.defaults.hub_cache import RECOMMENDED, find_downloaded
+from dynfocus.defaults.hub import RECOMMENDED, find_downloaded
 from dynfocus.defaults.settings import MODEL_VARIABLE, read_settings, settings_file
 from dynfocus.errors import NoModelError
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+import platformdirs
 
 from dynfocus.atomic import write_atomically
 
@@ -34,9 +35,8 @@ class UserSettings:
 
 
 def settings_file() -> Path:
-    """Find the file: ``dynfocus/config.toml`` under ``$XDG_CONFIG_HOME`` or ``~/.config``."""
-    own = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(own) if own else _home_settings()) / "dynfocus" / "config.toml"
+    """Find ``config.toml``, where the system keeps settings: ``~/.config/dynfocus``."""
+    return platformdirs.user_config_path("dynfocus") / "config.toml"
 
 
 def read_settings(path: Path | None = None) -> UserSettings:
@@ -83,13 +83,6 @@ def save_model(model: str, path: Path | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text)
     return path
-
-
-def _home_settings() -> Path:
-    try:
-        return Path.home() / ".config"
-    except RuntimeError:  # a user without a home, as some containers have
-        return Path("/.config")
 
 
 def _parse(text: str, path: Path) -> UserSettings:

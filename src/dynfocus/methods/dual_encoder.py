@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from dynfocus.defaults import locate
 from dynfocus.methods.image_features import fit_size
 from dynfocus.methods.scorers import FrameScorer
 
@@ -76,7 +77,7 @@ class DualEncoder(FrameScorer):
 
 def _load(kind: Any, name: str) -> Any:
     try:
-        return kind.from_pretrained(name)
+        return kind.from_pretrained(locate(name))
     except (OSError, ValueError) as error:  # not there, or no model of transformers
         reason = " ".join(str(error).split())
         raise FileNotFoundError(

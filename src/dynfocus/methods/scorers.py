@@ -5,11 +5,12 @@ Letters: T frames, C width of the features.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dynfocus.defaults import locate
 
 Floats = NDArray[np.float64]
 
@@ -112,10 +113,8 @@ def is_dynfocus_model(name: str) -> bool:
         return True
     from transformers import PretrainedConfig
 
-    if not (Path(name).exists() or name.count("/") == 1):
-        return False
     try:
-        fields, _ = PretrainedConfig.get_config_dict(name)
-    except OSError:
+        fields, _ = PretrainedConfig.get_config_dict(locate(name))
+    except (OSError, ValueError):
         return False  # loading it says what is wrong
     return fields.get("model_type") == "dynfocus"

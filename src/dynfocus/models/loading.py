@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from dynfocus.defaults import locate
 from dynfocus.index import IndexStore
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
@@ -24,7 +24,6 @@ from dynfocus.models.video_model import VideoModel
 
 _ASSETS = Path(__file__).parent.parent / "assets"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SHOWN_KEYS = 3
 LOADING_ERRORS = (
     ImportError,
@@ -193,7 +192,7 @@ def placement(
 
 
 def _locate(name: str | Path) -> str:
-    """Find the folder of a model, or leave a hub id as it is."""
+    """Find the folder of a model; what is not on this machine is fetched."""
     if str(name) == NANO:
         folder = _ASSETS / NANO
         if not (folder / "config.json").is_file():
@@ -202,16 +201,9 @@ def _locate(name: str | Path) -> str:
                 "or load a folder or a hub id"
             )
     else:
-        folder = Path(name)
-    if folder.is_dir():
-        check_folder(folder)
-        return str(folder)
-    if isinstance(name, str) and HUB_ID.fullmatch(name):
-        return name
-    raise ValueError(
-        f"{str(name)!r} is neither 'nano', nor a folder, nor a hub id of the form "
-        "owner/name; check the spelling"
-    )
+        folder = locate(name)
+    check_folder(folder)
+    return str(folder)
 
 
 def check_folder(folder: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
+from dynfocus.defaults import locate
 from dynfocus.models.dynfocus import DynFocusConfig
 from dynfocus.models.dynfocus.backbone import NANO
 from dynfocus.models.loading import (
-    HUB_ID,
     LOADING_ERRORS,
     choose_place,
     placement,
@@ -35,10 +35,8 @@ def host_type(name: str | Path) -> str | None:
     """
     if str(name) == NANO:
         return None
-    if not ((Path(name) / "config.json").is_file() or HUB_ID.fullmatch(str(name))):
-        return None
     try:
-        fields, _ = PreTrainedConfig.get_config_dict(name)
+        fields, _ = PreTrainedConfig.get_config_dict(locate(name))
     except LOADING_ERRORS:
         return None  # whoever loads it says what is wrong
     model_type = fields.get("model_type")
@@ -63,14 +61,15 @@ def load_host(name: str | Path, options: LoadOptions | None = None) -> VideoMode
             f"{name} is not a model of the project's own, so its videos are not kept on "
             "disk; leave index_folder and storage out"
         )
-    family_of(host_type(name))
+    source = locate(name)
+    family_of(host_type(source))
     place, dtype = choose_place(options)
     precision = dtype or torch.bfloat16
     placed = placement(place, precision, options.quantize, options.device_map)
     try:
-        processor = load_processor(name)
+        processor = load_processor(source)
         model = AutoModelForImageTextToText.from_pretrained(
-            name, dtype=dtype or "auto", **placed
+            source, dtype=dtype or "auto", **placed
         )
     except LOADING_ERRORS as error:
         raise unloadable(str(name), error) from error

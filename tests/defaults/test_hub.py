@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 import errno
+import json
+import socket
+import time
 
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
 from huggingface_hub.errors import GatedRepoError
 
-from downloaded import WHOLE
-from dynfocus.defaults import DownloadError, download, find_downloaded
+from downloaded import WHOLE, put_into_cache
+from dynfocus.defaults import (
+    DownloadError,
+    download,
+    download_bytes,
+    find_downloaded,
+    locate,
+    missing_parts,
+)
 
 USELESS = {
     "README.md": b"words",
@@ -113,8 +123,67 @@ def test_what_fails_on_this_machine_is_one_sentence(hub, monkeypatch, error, mes
         raise error
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    monkeypatch.setattr(
-        "dynfocus.defaults.downloading.find_downloaded", lambda name: None
-    )
+    monkeypatch.setattr("dynfocus.defaults.hub.find_downloaded", lambda name: None)
     with pytest.raises(DownloadError, match=message):
         download("owner/model")
+
+
+def test_a_whole_model_is_found_without_the_hub(hub_cache):
+    assert find_downloaded("owner/model") is None
+    folder = put_into_cache(hub_cache, "owner/model", WHOLE)
+    assert find_downloaded("owner/model") == folder
+    assert find_downloaded("owner/other") is None
+
+
+@pytest.mark.parametrize("name", ["nano", "../owner/model", "a b/c", "", "a/b/c"])
+def test_what_is_no_name_on_the_hub_is_not_found(name):
+    assert find_downloaded(name) is None
+
+
+@pytest.mark.parametrize("lost", sorted(WHOLE))
+def test_a_model_that_lacks_a_file_is_not_found(hub_cache, lost):
+    files = {name: body for name, body in WHOLE.items() if name != lost}
+    folder = put_into_cache(hub_cache, "owner/model", files)
+    assert find_downloaded("owner/model") is None
+    (missing,) = missing_parts(folder)
+    assert lost in missing.split(" or ")
+
+
+def test_every_shard_of_the_weights_is_needed(tmp_path):
+    for name in WHOLE:
+        (tmp_path / name).write_bytes(b"{}")
+    (tmp_path / "model.safetensors").unlink()
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.st"}}))
+    (tmp_path / "1.safetensors").write_bytes(b"")
+    assert missing_parts(tmp_path) == ("2.st",)
+    index.write_text("[]")
+    with pytest.raises(ValueError, match="does not list the files of the weights"):
+        missing_parts(tmp_path)
+
+
+def test_a_model_is_located_here_or_fetched(hub, tmp_path):
+    hub.files = dict(WHOLE)
+    assert locate(tmp_path) == tmp_path
+    assert download_bytes("owner/model") == sum(map(len, WHOLE.values()))
+    assert locate("owner/model") == find_downloaded("owner/model")
+    with pytest.raises(DownloadError, match="no folder owner/nod, and the hub has no"):
+        locate("owner/nod")
+
+
+@pytest.mark.parametrize("name", ["nod", "./no/d", "a/b/c", "no folder", ""])
+def test_a_mistyped_folder_never_asks_the_hub(name):
+    with pytest.raises(ValueError, match="nor a folder, nor a hub id of the form"):
+        locate(name)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_hub_that_does_not_answer_is_one_sentence_soon(hub, monkeypatch, is_there):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if is_there else 9
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setattr("dynfocus.defaults.hub._ANSWER_SECONDS", 0.3)
+        start = time.monotonic()
+        with pytest.raises(DownloadError, match="there is no folder owner/model, and "):
+            locate("owner/model")
+        assert time.monotonic() - start < 3
