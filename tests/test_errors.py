@@ -13,7 +13,9 @@ import pytest
 
 import dynfocus
 from dynfocus import errors
-from dynfocus.video import LiveReader, VideoReader
+from dynfocus.defaults import download, locate
+from dynfocus.models import VideoModel
+from dynfocus.video import LiveReader, VideoReader, probe_video
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "errors.md"
@@ -90,11 +92,20 @@ def test_the_errors_are_there_without_torch():
         dynfocus.ask,
         dynfocus.load,
         dynfocus.plug,
+        VideoModel.ask,
+        VideoModel.chat,
+        VideoModel.index,
+        VideoModel.score_frames,
+        VideoModel.session,
         VideoReader,
+        VideoReader.plan_times,
         VideoReader.sample,
         VideoReader.stream,
         LiveReader,
         LiveReader.read,
+        download,
+        locate,
+        probe_video,
     ],
     ids=lambda public: public.__qualname__,
 )

@@ -29,6 +29,8 @@ def load(name: str | Path = "nano", **options: Any) -> VideoModel:
 
     Raises:
         ValueError: The model is not there, not whole or too large, or an option is wrong.
+        ImportError: A package that it needs is not installed; the message names it.
+        DownloadError: There is no such folder, and it cannot be fetched from the hub.
     """
     from dynfocus.models.options import LoadOptions
 
@@ -62,7 +64,8 @@ def ask(
         The answer, its cost and what became of each frame.
 
     Raises:
-        ValueError: As ``load`` and ``VideoModel.ask`` do.
+        ValueError: As ``load`` and ``VideoModel.ask`` do, with the classes named there.
+        NoModelError: No model is named and none here knows what the video shows.
     """
     if model is None:
         model = _choose(video)

@@ -269,7 +269,9 @@ class VideoModel:
         Raises:
             ValueError: The question is empty, an option is wrong, or the prompt is
                 longer than the model can read.
+            FileNotFoundError: There is no such file.
             UnreadableVideoError: The file holds no video that can be decoded.
+            StuckVideoError: Reading the file made no progress.
             NonFiniteLogitsError: The model gave logits that are not numbers.
         """
         started = time.perf_counter()
@@ -338,6 +340,12 @@ class VideoModel:
 
         Returns:
             What takes the place of the file in `ask` and `chat`.
+
+        Raises:
+            ValueError: An option is wrong.
+            FileNotFoundError: There is no such file.
+            UnreadableVideoError: The file holds no video that can be decoded.
+            StuckVideoError: Reading the file made no progress.
         """
         return self.backbone.index(video, self._options(options), progress)
 
@@ -353,6 +361,12 @@ class VideoModel:
 
         Returns:
             The conversation.
+
+        Raises:
+            ValueError: An option is wrong.
+            FileNotFoundError: There is no such file.
+            UnreadableVideoError: The file holds no video that can be decoded.
+            StuckVideoError: Reading the file made no progress.
         """
         asked = self._options(options)
         return ChatSession(self, self.backbone.encode(video, asked, progress), asked)
@@ -388,6 +402,12 @@ class VideoModel:
 
         Returns:
             The ``frames`` of the answer that `ask` would give.
+
+        Raises:
+            ValueError: An option is wrong.
+            FileNotFoundError: There is no such file.
+            UnreadableVideoError: The file holds no video that can be decoded.
+            StuckVideoError: Reading the file made no progress.
         """
         asked = self._options(options)
         self._check_words(question, ())
