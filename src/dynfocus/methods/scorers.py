@@ -5,6 +5,7 @@ Letters: T frames, C width of the features.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
