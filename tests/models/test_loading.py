@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import dynfocus
 from dynfocus.models import loading
+from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
 
 
 @pytest.fixture
@@ -100,3 +102,20 @@ def test_another_placeholder_is_refused(folder):
     edit_json(folder / "config.json", video_token_id=3)
     with pytest.raises(ValueError, match="video_token_id is 3 in"):
         dynfocus.load(folder)
+
+
+def test_a_small_model_is_read_as_transformers_reads_it():
+    source = loading._locate("nano")
+    config = DynFocusConfig.from_pretrained(source)
+    quick = loading._read_small(source, config)
+    slow = DynFocusForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
+    assert quick is not None
+    assert quick.config.to_dict() == slow.config.to_dict()
+    assert quick.generation_config.to_dict() == slow.generation_config.to_dict()
+    for own, other in (
+        (quick.state_dict(), slow.state_dict()),
+        (dict(quick.named_buffers()), dict(slow.named_buffers())),
+    ):
+        assert own.keys() == other.keys()
+        assert all(torch.equal(own[name], other[name]) for name in own)
+        assert all(own[name].dtype == other[name].dtype for name in own)
