@@ -21,7 +21,7 @@ from dynfocus.models.loading import load_parts
 from dynfocus.training.lessons import with_settings
 
 _PLACE = "cooperative_encoding.relevance_encoding."
-_SETTINGS = ("relevance_encoding", "visit_encoding")
+_SETTINGS = ("use_ratings", "use_visit_counts")
 _SHARED = ("vision_tower.", "text_encoder.")
 
 
@@ -42,7 +42,8 @@ def make_start(before: str | Path, rater: str | Path, target: str | Path) -> Non
     for name, tensor in model.state_dict().items():
         if name.startswith(_SHARED) and not torch.equal(tensor, state[name]):
             raise ValueError(f"{before} and {rater} differ in {name}")
-    changes = {name: getattr(rating.settings, name) for name in _SETTINGS}
+    ours = rating.settings.extensions
+    changes = {"question": {name: getattr(ours, name) for name in _SETTINGS}}
     model = with_settings(model, processor, changes, (_PLACE,))
     taught = {k: v for k, v in state.items() if k.startswith(_PLACE)}
     model.load_state_dict(taught, strict=False)

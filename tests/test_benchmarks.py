@@ -258,8 +258,8 @@ def test_flops_of_a_prompt_are_those_of_its_products(monkeypatch):
 def earlier(tmp_path) -> Path:
     """Write a model like nano that rates no frames and speaks otherwise."""
     model, processor = load_parts("nano", device="cpu")
-    plain = {"relevance_encoding": "none", "visit_encoding": "none"}
-    focus = model.settings.to_dict() | plain | {"event_frame": "center"}
+    plain = ("use_ratings", "use_visit_counts", "use_best_frames")
+    focus = model.settings.changed({"question": dict.fromkeys(plain, False)}).to_dict()
     config = DynFocusConfig.from_dict(model.config.to_dict() | {"focus": focus})
     other = DynFocusForConditionalGeneration(config)
     other.load_state_dict(model.state_dict(), strict=False)
@@ -279,7 +279,7 @@ def test_the_start_of_the_comparison_rates_as_nano_and_speaks_as_before(
     start, processor = load_parts(tmp_path / "start", device="cpu")
     nano, before = load_parts("nano")[0], load_parts(earlier)[0]
     assert processor.settings == start.settings
-    assert start.settings.relevance_encoding == "question"
+    assert start.settings.extensions.use_ratings
     place = "cooperative_encoding.relevance_encoding."
     marks = (f"{place}marks.weight", f"{place}visits.weight")
     for name, tensor in start.state_dict().items():

@@ -106,7 +106,7 @@ def start(tmp_path_factory):
     tokenizer.save_pretrained(folder / "reader")
     qformer = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     settings = {
-        "focus": FOCUS | {"time_encoding": "clock"},
+        "focus": FOCUS | {"question": {"use_clock": True}},
         "qformer": qformer,
         "question_first": True,
     }
@@ -361,15 +361,13 @@ def test_systems_of_the_comparison_differ_in_one_thing():
     arms = {arm.name: arm for arm in EXPERIMENTS["methods"].arms}
     assert len(arms) == 8
     rated = arms["rated"].options["focus"]
+    asked = {"use_question_scores": True}
     assert rated == arms["question"].options["focus"] | {
-        "relevance_encoding": "question",
-        "visit_encoding": "count",
-        "event_frame": "relevant",
+        "question": asked
+        | {"use_ratings": True, "use_visit_counts": True, "use_best_frames": True}
     }
     question = arms["question"].options["focus"]
-    assert question == arms["base"].options["focus"] | {
-        "score_conditioning": "question"
-    }
+    assert question == arms["base"].options["focus"] | {"question": asked}
 
 
 def test_frames_are_chosen_without_training():

@@ -10,6 +10,7 @@ from dynfocus.focus import (
     EventPrototypes,
     FocusBudget,
     FocusSettings,
+    QuestionSettings,
     SpatialPrototypes,
     VideoTokens,
     cooperative,
@@ -196,7 +197,9 @@ def test_cones_of_every_frame_leave_no_rods() -> None:
 @pytest.mark.parametrize("preset", ["paper", "official"])
 def test_a_batch_equals_its_videos(preset: str) -> None:
     lengths = [11, 1, 6]
-    network = Network(preset, num_prototypes=5, score_conditioning="question")
+    network = Network(
+        preset, num_prototypes=5, question=QuestionSettings(use_question_scores=True)
+    )
     patches, text = draw(18, NUM_PATCHES, DIM), draw(3, 4, TEXT_DIM)
     text_mask = torch.arange(4) < torch.tensor([[4], [1], [3]])
     videos = network(patches, lengths, text, text_mask=text_mask)
@@ -208,7 +211,7 @@ def test_a_batch_equals_its_videos(preset: str) -> None:
 
 
 def test_padded_text_has_no_influence() -> None:
-    network = Network(score_conditioning="question")
+    network = Network(question=QuestionSettings(use_question_scores=True))
     patches, text = draw(6, NUM_PATCHES, DIM), draw(1, 2, TEXT_DIM)
     padded = torch.cat([text, torch.full((1, 3, TEXT_DIM), torch.nan)], dim=1)
     text_mask = torch.tensor([[1, 1, 0, 0, 0]])
@@ -247,8 +250,9 @@ def test_inference_is_deterministic() -> None:
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
 def test_gradients_reach_every_parameter(preset: str) -> None:
-    changes: dict[str, Any] = {"time_encoding": "clock", "num_prototypes": 5}
-    network = Network(preset, score_conditioning="question", **changes)
+    changes: dict[str, Any] = {"num_prototypes": 5}
+    question = QuestionSettings(use_question_scores=True, use_clock=True)
+    network = Network(preset, question=question, **changes)
     network.events.train()
     times = torch.arange(9)[None] * 700.0
     text = draw(1, 3, TEXT_DIM)
@@ -327,7 +331,7 @@ def test_the_tables_of_a_clock_start_smooth() -> None:
 
 
 def test_clock_is_added_to_every_token_of_a_frame() -> None:
-    plain, timed = Network(), Network(time_encoding="clock")
+    plain, timed = Network(), Network(question=QuestionSettings(use_clock=True))
     patches, text = draw(3, NUM_PATCHES, DIM), draw(1, 2, TEXT_DIM)
     timed.encoding.load_state_dict(plain.encoding.state_dict(), strict=False)
     times = torch.tensor([[0.0, 61.0, 3000.0]])

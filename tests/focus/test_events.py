@@ -10,6 +10,7 @@ from dynfocus.focus import (
     EventPrototypes,
     EventSelection,
     FocusSettings,
+    QuestionSettings,
     TimePrototypes,
     dpc_knn,
     events,
@@ -18,6 +19,9 @@ from dynfocus.focus import (
 )
 
 DIM, TEXT_DIM, NUM_EVENT_TOKENS = 6, 5, 4
+
+
+ASKED = QuestionSettings(use_question_scores=True)
 
 
 def build(preset: str = "paper", **changes: Any) -> EventPrototypes:
@@ -88,10 +92,12 @@ def test_few_frames_are_their_own_prototypes(clustering: str) -> None:
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
-@pytest.mark.parametrize("conditioning", ["none", "question"])
-def test_a_batch_equals_its_videos(preset: str, conditioning: str) -> None:
+@pytest.mark.parametrize("question", [None, ASKED])
+def test_a_batch_equals_its_videos(
+    preset: str, question: QuestionSettings | None
+) -> None:
     lengths = [30, 1, 12, 7]
-    module = build(preset, num_prototypes=10, score_conditioning=conditioning)
+    module = build(preset, num_prototypes=10, question=question)
     pooled, mask, num_frames = batch(lengths)
     pooled[~mask] = 99
     text = torch.randn(4, 6, TEXT_DIM)
@@ -209,7 +215,7 @@ def test_training_noise_follows_the_generator() -> None:
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
 def test_gradients_reach_the_score_network_through_the_events(preset: str) -> None:
-    module = build(preset, num_prototypes=10, score_conditioning="question").train()
+    module = build(preset, num_prototypes=10, question=ASKED).train()
     text = torch.randn(2, 3, TEXT_DIM)
     pooled, mask, num_frames = batch([30, 12])
     pooled.requires_grad_()
@@ -235,14 +241,14 @@ def test_inference_is_deterministic() -> None:
 
 def test_questions_change_scores_only_when_asked_to() -> None:
     questions = [torch.randn(1, 3, TEXT_DIM) for _ in range(2)]
-    for conditioning, equal in (("none", True), ("question", False)):
-        module = build(num_prototypes=10, score_conditioning=conditioning)
+    for question, equal in ((None, True), (ASKED, False)):
+        module = build(num_prototypes=10, question=question)
         first, second = (select(module, [30], text=text).scores for text in questions)
         assert torch.equal(first, second) is equal
 
 
 def test_padded_text_has_no_influence_on_scores() -> None:
-    module = build(num_prototypes=10, score_conditioning="question")
+    module = build(num_prototypes=10, question=ASKED)
     text = torch.randn(1, 3, TEXT_DIM)
     padded = torch.cat([text, torch.full((1, 2, TEXT_DIM), torch.inf)], dim=1)
     text_mask = torch.tensor([[1, 1, 1, 0, 0]])
@@ -281,9 +287,7 @@ def test_values_are_gathered_at_the_centers() -> None:
 
 
 RELEVANT = {
-    "score_conditioning": "none",
-    "relevance_encoding": "question",
-    "event_frame": "relevant",
+    "question": QuestionSettings(use_ratings=True, use_best_frames=True),
     "num_prototypes": 6,
     "selection_ratio": 0.5,
 }

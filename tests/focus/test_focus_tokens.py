@@ -10,6 +10,7 @@ from dynfocus.focus import (
     FocusBudget,
     FocusSettings,
     HostBudget,
+    QuestionSettings,
     TokenPlan,
     VideoTokens,
 )
@@ -137,7 +138,7 @@ def test_spans_with_a_gap_are_refused() -> None:
 
 
 def test_frames_beyond_the_limit_have_no_tokens() -> None:
-    settings = FocusSettings.paper(max_read_frames=100)
+    settings = FocusSettings.paper(question=QuestionSettings(max_read_frames=100))
     assert count(100, settings) == count(100, PAPER)
     assert count(5000, settings) == count(100, PAPER)
     plan = plan_of(5000, settings, 10_000)
@@ -149,7 +150,7 @@ def test_frames_beyond_the_limit_have_no_tokens() -> None:
 def test_a_budget_that_does_not_bind_changes_nothing(
     num_frames: int, spare: int
 ) -> None:
-    settings = FocusSettings.paper(max_read_frames=100)
+    settings = FocusSettings.paper(question=QuestionSettings(max_read_frames=100))
     whole = FocusBudget(settings=settings).plan(num_frames)
     assert plan_of(num_frames, settings, whole.num_tokens) == whole
     assert plan_of(num_frames, settings, whole.num_tokens + spare) == whole

@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from dynfocus.focus import CooperativeEncoding, FocusSettings, RelevanceEncoding
+from dynfocus.focus import (
+    CooperativeEncoding,
+    FocusSettings,
+    QuestionSettings,
+    RelevanceEncoding,
+)
 from dynfocus.focus.relevance import number_visits
 
 DIM, TEXT_DIM, HIDDEN = 6, 5, 7
@@ -147,6 +152,6 @@ def test_without_words_nothing_breaks(encoding):
 def test_only_where_it_is_asked_for_has_a_network_relevance():
     parts = dict(CooperativeEncoding(FocusSettings(), 6, 5, 7).named_parameters())
     assert not [name for name in parts if name.startswith("relevance_encoding")]
-    settings = FocusSettings(relevance_encoding="question")
+    settings = FocusSettings(question=QuestionSettings(use_ratings=True))
     more = dict(CooperativeEncoding(settings, 6, 5, 7).named_parameters())
     assert {n.split(".")[0] for n in set(more) - set(parts)} == {"relevance_encoding"}

@@ -33,9 +33,11 @@ OFFICIAL = {
     "rods_order": "content_first",
 }
 RATED = {
-    "score_conditioning": "question",
-    "relevance_encoding": "question",
-    "event_frame": "relevant",
+    "question": {
+        "use_question_scores": True,
+        "use_ratings": True,
+        "use_best_frames": True,
+    },
 }
 CASES = {
     "chat_univi": ("chat_univi", {"frames_per_event": 4}),
@@ -44,7 +46,10 @@ CASES = {
     "uniform_patches": ("uniform_patches", {"budget_of": FOCUS}),
     "video_chatgpt": ("video_chatgpt", {"max_frames": 10}),
     "dynfocus": ("dynfocus", {"focus": FOCUS}),
-    "question": ("dynfocus", {"focus": FOCUS | {"score_conditioning": "question"}}),
+    "question": (
+        "dynfocus",
+        {"focus": FOCUS | {"question": {"use_question_scores": True}}},
+    ),
     "rated": ("dynfocus", {"focus": FOCUS | RATED}),
     "official": ("dynfocus", {"focus": FOCUS | OFFICIAL}),
     "no rods": ("dynfocus", {"focus": FOCUS, "rods": False}),
@@ -291,7 +296,11 @@ def test_cones_of_patches_hold_the_projected_patches():
         ("llama_vid", {"depth": 2}, "'llama_vid' has no option 'depth'; accepted are"),
         ("dynfocus", {"cone": "ice"}, "cone must be one of compact, .*'ice'"),
         ("dynfocus", {"cone": "none", "rods": False}, "leaves no tokens"),
-        ("dynfocus", {"focus": {"time_encoding": "clock"}}, "must be 'none' in a conn"),
+        (
+            "dynfocus",
+            {"focus": {"question": {"use_clock": True}}},
+            "must be off in a conn",
+        ),
     ],
 )
 def test_wrong_options_are_refused(name, options, message):

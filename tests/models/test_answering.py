@@ -10,7 +10,7 @@ import torch
 
 import dynfocus
 from dynfocus.errors import NonFiniteLogitsError
-from dynfocus.focus import FocusSettings
+from dynfocus.focus import FocusSettings, QuestionSettings
 from dynfocus.index import VideoIndex
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.video_model import VideoModel
@@ -91,7 +91,7 @@ def test_a_model_tells_whether_its_scores_see_the_question(make_model, make_proc
     settings = FocusSettings(
         num_spatial_prototypes=(4, 2),
         num_spatial_neighbors=(3, 2),
-        score_conditioning="question",
+        question=QuestionSettings(use_question_scores=True),
     )
     seeing = VideoModel(
         DynFocusBackbone(make_model(settings), make_processor(settings), "tiny")

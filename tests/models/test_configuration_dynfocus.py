@@ -47,7 +47,10 @@ def test_round_trip(tmp_path):
     [
         ({"text_side": "both"}, "text_side must be one of text, frame_queries, got"),
         ({"frame_size": 100}, "must equal vision_config.image_size .224., got 100"),
-        ({"focus": {"colour": 1}}, "unknown focus settings 'colour'"),
+        (
+            {"focus": {"colour": 1}},
+            "there is no 'colour'; accepted are num_event_tokens",
+        ),
         ({"text_config": {"model_type": "no-such"}}, "'no-such' is not known to the"),
         ({"vision_config": {"image_size": [20, 30]}}, "image_size must be a square"),
     ],

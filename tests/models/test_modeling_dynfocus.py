@@ -12,7 +12,7 @@ from transformers import (
     TextIteratorStreamer,
 )
 
-from dynfocus.focus import FocusSettings
+from dynfocus.focus import FocusSettings, QuestionSettings
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, VideoInputs
 from dynfocus.models.dynfocus.outputs import CACHE_NAME, CACHE_NAMES
 
@@ -23,10 +23,12 @@ PRESETS = {
         num_event_tokens=4,
         num_prototypes=4,
         num_noise_samples=20,
-        score_conditioning="question",
-        time_encoding="clock",
-        relevance_encoding="question",
-        event_frame="relevant",
+        question=QuestionSettings(
+            use_question_scores=True,
+            use_clock=True,
+            use_ratings=True,
+            use_best_frames=True,
+        ),
     ),
 }
 LLAMA_TIED = {
@@ -276,7 +278,7 @@ def test_a_budget_limits_the_cones(make_model, make_processor, make_frames, prom
 def test_long_videos_are_read_from_a_limited_number_of_frames(
     make_model, make_processor, make_frames, prompt, text_side
 ):
-    focus = replace(PRESETS["question"], max_read_frames=6)
+    focus = PRESETS["question"].changed({"question": {"max_read_frames": 6}})
     model, processor = make_model(focus, text_side=text_side), make_processor(focus)
     lengths = set()
     for num_frames in (7, 15, 40):
@@ -475,7 +477,7 @@ def test_placeholders_out_of_place_are_refused(
 def test_each_question_reads_the_frames_that_fit_it(
     make_model, make_processor, make_frames, prompt
 ):
-    focus = replace(PRESETS["question"], max_read_frames=8)
+    focus = PRESETS["question"].changed({"question": {"max_read_frames": 8}})
     model, processor = make_model(focus), make_processor(focus)
     network = model.cooperative_encoding.relevance_encoding
     changes = {0: (10, 15), 1: (30, 33)}

@@ -30,9 +30,8 @@ FOCUS: dict[str, Any] = {
     "selection_ratio": 0.5,
     "num_spatial_prototypes": [4, 2],
     "num_spatial_neighbors": [3, 2],
-    "score_conditioning": "question",
     "num_noise_samples": 10,
-    "time_encoding": "clock",
+    "question": {"use_question_scores": True, "use_clock": True},
 }
 QFORMER = {
     "hidden_size": 16,

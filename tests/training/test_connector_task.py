@@ -36,7 +36,7 @@ SOURCE = {
     "kinds": ["needle", "presence"],
 }
 CONNECTORS = {
-    "dynfocus": {"focus": FOCUS | {"score_conditioning": "question"}},
+    "dynfocus": {"focus": FOCUS | {"question": {"use_question_scores": True}}},
     "llama_vid": {},
     "llava_onevision": {},
     "uniform_patches": {"budget_of": FOCUS},
@@ -123,7 +123,7 @@ def test_projectors_that_a_connector_shares_start_trained(recipe, start):
 
 def test_dynfocus_as_a_connector_gives_the_tokens_of_the_model(make_tiny):
     model, processor = make_tiny()
-    focus = model.settings.to_dict() | {"time_encoding": "none"}
+    focus = model.settings.changed({"question": {"use_clock": False}}).to_dict()
     connected = load_connected(model, "dynfocus", {"focus": focus}).eval()
     connected.connector.events.load_state_dict(model.event_prototypes.state_dict())
     pixels = torch.randn(9, 3, 112, 112, generator=torch.Generator().manual_seed(3))
@@ -193,14 +193,14 @@ def test_weights_of_another_connector_are_refused(recipe, start):
 
 
 def test_a_start_without_a_clock_is_refused(make_tiny):
-    model, _ = make_tiny(time_encoding="none")
-    with pytest.raises(ValueError, match="time_encoding 'clock', got 'none'"):
+    model, _ = make_tiny(question=None)
+    with pytest.raises(ValueError, match="use_clock, got False"):
         load_connected(model, "llama_vid", {})
 
 
 def test_scores_may_start_from_the_model_around(start):
     model, _ = load_parts(start, device="cpu")
-    options = {"focus": FOCUS | {"score_conditioning": "question"}}
+    options = {"focus": FOCUS | {"question": {"use_question_scores": True}}}
     fresh = load_connected(model, "dynfocus", options)
     taught = load_connected(model, "dynfocus", options | {"scores": "start"})
     own = model.event_prototypes.state_dict()
@@ -211,18 +211,20 @@ def test_scores_may_start_from_the_model_around(start):
     assert not torch.equal(fresh.connector.events.state_dict()[weight], own[weight])
     with pytest.raises(ValueError, match="scores must be one of fresh, start, got 'x'"):
         load_connected(model, "dynfocus", options | {"scores": "x"})
-    with pytest.raises(ValueError, match="needs the score_conditioning of start.model"):
+    with pytest.raises(
+        ValueError, match="needs the use_question_scores of start.model"
+    ):
         load_connected(model, "dynfocus", {"focus": FOCUS, "scores": "start"})
 
 
 def test_ratings_of_frames_start_from_the_model_around(make_tiny):
     options = {
-        "focus": FOCUS | {"relevance_encoding": "question", "event_frame": "relevant"}
+        "focus": FOCUS | {"question": {"use_ratings": True, "use_best_frames": True}}
     }
-    without, _ = make_tiny(time_encoding="clock")
+    without, _ = make_tiny(question={"use_clock": True})
     with pytest.raises(ValueError, match="needs a start.model that rates frames"):
         load_connected(without, "dynfocus", options)
-    rating, _ = make_tiny(time_encoding="clock", relevance_encoding="question")
+    rating, _ = make_tiny(question={"use_clock": True, "use_ratings": True})
     connected = load_connected(rating, "dynfocus", options)
     own = rating.cooperative_encoding.relevance_encoding.state_dict()
     adopted = connected.connector.encoding.relevance_encoding.state_dict()

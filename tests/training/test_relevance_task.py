@@ -49,13 +49,13 @@ def test_the_loss_is_that_of_every_frame_and_padding_has_none(recipe):
 
 def test_only_the_rating_is_new_and_it_learns(recipe, start):
     path = recipe(
-        model={"focus": {"max_read_frames": 16}},
+        model={"focus": {"question": {"max_read_frames": 16}}},
         schedule={"num_steps": 60, "batch_size": 16, "learning_rate": 0.01}
         | {"log_every": 10, "group_by_length": False},
     )
     output = run_recipe(path)
     model, processor = load_parts(output / "model", device="cpu")
-    assert model.settings.relevance_encoding == "question"
+    assert model.settings.extensions.use_ratings
     assert model.settings.max_read_frames == 16
     assert processor.settings == model.settings
     before = load_parts(start, device="cpu")[0].state_dict()
@@ -84,7 +84,7 @@ def test_marks_are_as_loud_as_words_and_a_second_lesson_keeps_them(recipe):
 def test_a_later_lesson_can_add_the_numbers_of_visits(recipe):
     output = run_recipe(recipe())
     first = load_parts(output / "model", device="cpu")[0]
-    focus = {"relevance_encoding": "question", "visit_encoding": "count"}
+    focus = {"question": {"use_ratings": True, "use_visit_counts": True}}
     again = recipe(
         start={"model": str(output / "model")},
         model={"focus": focus},
@@ -92,7 +92,7 @@ def test_a_later_lesson_can_add_the_numbers_of_visits(recipe):
     )
     model, processor = load_parts(run_recipe(again) / "model", device="cpu")
     assert processor.settings == model.settings
-    assert model.settings.visit_encoding == "count"
+    assert model.settings.extensions.use_visit_counts
     relevance = model.cooperative_encoding.relevance_encoding
     before = first.cooperative_encoding.relevance_encoding
     assert torch.equal(relevance.marks.weight, before.marks.weight)
@@ -111,7 +111,7 @@ def test_questions_without_evidence_are_refused_in_one_sentence(recipe):
     [
         ({"start": {}}, "needs start.model"),
         ({"model": {"fresh": 1}}, "model: unknown setting 'fresh'"),
-        ({"model": {"focus": {"time_encoding": "none"}}}, "changes the shape"),
+        ({"model": {"focus": {"question": {"use_clock": False}}}}, "changes the shape"),
         ({"data": {"frames": 3}}, "data: unknown setting 'frames'"),
     ],
 )

@@ -102,9 +102,11 @@ def test_only_the_score_network_changes_and_it_learns(recipe, start):
 
 
 def test_selection_can_be_taught_blind_to_the_question(recipe, start):
-    output = run_recipe(recipe(model={"focus": {"score_conditioning": "none"}}))
+    output = run_recipe(
+        recipe(model={"focus": {"question": {"use_question_scores": False}}})
+    )
     model, processor = load_parts(output / "model", device="cpu")
-    assert model.settings.score_conditioning == "none"
+    assert not model.settings.extensions.use_question_scores
     assert processor.settings == model.settings
     assert model.event_prototypes.question_context is None
     old = load_parts(start, device="cpu")[0]
@@ -127,13 +129,13 @@ def test_fresh_scores_forget_the_old_ones(recipe):
 
 
 def test_settings_without_weights_may_change_on_the_way(recipe, start):
-    focus = {"max_read_frames": 6}
+    focus = {"question": {"max_read_frames": 6}}
     job = make_selection_job(load_recipe(recipe(model={"focus": focus})))
     assert job.model.model.settings.max_read_frames == 6
     old = load_parts(start, device="cpu")[0].state_dict()
     new = job.model.model.state_dict()
     assert all(torch.equal(new[name], tensor) for name, tensor in old.items())
-    other = load_recipe(recipe(model={"focus": {"time_encoding": "none"}}))
+    other = load_recipe(recipe(model={"focus": {"question": {"use_clock": False}}}))
     with pytest.raises(ValueError, match="model.focus changes the shape of the model"):
         make_selection_job(other)
 

@@ -199,7 +199,7 @@ def test_the_clock_starts_as_loud_as_the_words(make_tiny):
 
 
 def test_marks_of_relevance_start_as_loud_as_the_words(make_tiny):
-    model, _ = make_tiny(relevance_encoding="question")
+    model, _ = make_tiny(question={"use_ratings": True})
     marks = model.cooperative_encoding.relevance_encoding.marks.weight.detach()
     words = model.get_input_embeddings().weight.detach().std()
     assert marks.std().item() == pytest.approx(float(words), rel=0.3)

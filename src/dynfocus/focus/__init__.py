@@ -9,7 +9,7 @@ from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototype
 from dynfocus.focus.features import VideoFeatures, uniform_indices
 from dynfocus.focus.official import kmeans
 from dynfocus.focus.relevance import RelevanceEncoding
-from dynfocus.focus.settings import FocusSettings
+from dynfocus.focus.settings import FocusSettings, QuestionSettings
 from dynfocus.focus.spatial import SpatialPrototypes
 from dynfocus.focus.thinning import thin_frames
 from dynfocus.focus.tokens import (
@@ -33,6 +33,7 @@ __all__ = [
     "FocusBudget",
     "FocusSettings",
     "HostBudget",
+    "QuestionSettings",
     "RelevanceEncoding",
     "SpatialPrototypes",
     "TimePrototypes",

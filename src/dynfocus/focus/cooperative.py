@@ -73,9 +73,8 @@ class ClockEncoding(nn.Module):
         outside = ~((seconds >= 0) & (seconds < limit))
         if bool(outside.any()):
             raise ValueError(
-                "pts_seconds must be from 0 to 999:59 minutes for "
-                f"time_encoding='clock', got {pts_seconds[outside][0].item()}; "
-                "shorten the video or use time_encoding='none'"
+                "pts_seconds must be from 0 to 999:59 minutes for use_clock, got "
+                f"{pts_seconds[outside][0].item()}; shorten the video or switch it off"
             )
         whole = seconds.long()
         rows, first = [], 0
@@ -111,8 +110,8 @@ class CooperativeEncoding(nn.Module):
         Eq. 11 is printed with a product of shapes that do not fit; here each text
         token attends over the ``M`` spatial prototypes, as in the published code.
         Without ``cones_with_rods`` a kept frame has its Cones only, and the frame
-        of a single-frame video has its Rods first. ``time_encoding`` adds the time
-        and ``relevance_encoding`` how well the frame fits the question.
+        of a single-frame video has its Rods first. ``use_clock`` adds the time
+        and ``use_ratings`` how well the frame fits the question.
     """
 
     def __init__(
@@ -126,13 +125,12 @@ class CooperativeEncoding(nn.Module):
         self.query_projector = nn.Linear(text_dim, dim)
         self.key_projector = nn.Linear(dim, dim)
         self.context_projector = nn.Linear(dim, hidden_size)
-        use_clock = settings.time_encoding == "clock"
-        self.time_encoding = ClockEncoding(hidden_size) if use_clock else None
+        ours = settings.extensions
+        self.time_encoding = ClockEncoding(hidden_size) if ours.use_clock else None
         self.relevance_encoding: RelevanceEncoding | None = None
-        if settings.relevance_encoding == "question":
-            counts_visits = settings.visit_encoding == "count"
+        if ours.use_ratings:
             self.relevance_encoding = RelevanceEncoding(
-                dim, text_dim, hidden_size, counts_visits
+                dim, text_dim, hidden_size, ours.use_visit_counts
             )
 
     def attention(
@@ -176,7 +174,7 @@ class CooperativeEncoding(nn.Module):
     def rate(
         self, spatial: Tensor, text: Tensor, text_mask: Tensor | None
     ) -> Tensor | None:
-        """Rate how well each frame fits the question, where ``relevance_encoding`` does.
+        """Rate how well each frame fits the question, where ``use_ratings`` says so.
 
         Args:
             spatial: Spatial prototypes, shape ``[B, T, M, D]``.
@@ -271,8 +269,8 @@ class CooperativeEncoding(nn.Module):
         """
         if self.time_encoding is not None and pts_seconds is None:
             raise ValueError(
-                "pts_seconds must be given for time_encoding='clock', got None; "
-                "pass the time of each frame or use time_encoding='none'"
+                "pts_seconds must be given for use_clock, got None; pass the time of "
+                "each frame or switch it off"
             )
         rods = self.rods(spatial, mask, text, text_mask)
         cones = self.cones(spatial, selection)

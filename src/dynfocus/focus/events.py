@@ -93,9 +93,9 @@ class EventPrototypes(nn.Module):
         A video of at most ``L`` frames is not clustered: each frame is its own
         prototype. Prototypes are put into time order, so that the sorted top-k is
         in time order as well. Scores that are all equal become 0, and then the
-        first prototypes are kept. With ``score_conditioning="question"`` the
+        first prototypes are kept. With ``use_question_scores`` the
         network also reads the question, see ``QuestionContext``. With
-        ``event_frame="relevant"`` the frame of an event that fits the question best
+        ``use_best_frames`` the frame of an event that fits the question best
         stands for it in place of the centre, and its rating is added to the score.
 
     Differs from the published code:
@@ -107,7 +107,7 @@ class EventPrototypes(nn.Module):
     def __init__(self, settings: FocusSettings, dim: int, text_dim: int) -> None:
         super().__init__()
         self.settings = settings
-        use_question = settings.score_conditioning == "question"
+        use_question = settings.extensions.use_question_scores
         num_inputs = (4 if use_question else 2) * dim
         self.score_network = build_score_network(settings, num_inputs, dim)
         self.question_context = QuestionContext(dim, text_dim) if use_question else None
@@ -233,7 +233,7 @@ class EventPrototypes(nn.Module):
             text: Text features of the question, ``[B, n, Dq]``.
             text_mask: True at real text tokens, ``[B, n]``.
             ratings: How well each frame fits the question, ``[B, T]``, for
-                ``event_frame="relevant"``.
+                ``use_best_frames``.
             max_cones: Upper limit on the Cones of each video, shape ``[B]``.
             generator: Source of the noise in training.
         """
@@ -267,7 +267,7 @@ class EventPrototypes(nn.Module):
     def frames_of(
         self, prototypes: TimePrototypes, ratings: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Choose the frame that stands for each prototype, as ``event_frame`` says.
+        """Choose the frame that stands for each prototype, as ``use_best_frames`` says.
 
         Args:
             prototypes: The prototypes of each video.
@@ -277,12 +277,12 @@ class EventPrototypes(nn.Module):
             Frames, shape ``[B, L]``, -1 in padding, and what their relevance adds to
             the scores, ``[B, L]``, or None.
         """
-        if self.settings.event_frame == "center":
+        if not self.settings.extensions.use_best_frames:
             return prototypes.frames, None
         if ratings is None:
             raise ValueError(
-                "ratings must be given for event_frame='relevant', got None; rate the "
-                "frames (RelevanceEncoding.rate) or use event_frame='center'"
+                "ratings must be given for use_best_frames, got None; rate the frames "
+                "(RelevanceEncoding.rate) or switch it off"
             )
         return prototypes.best_frames(ratings)
 

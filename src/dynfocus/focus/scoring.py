@@ -82,8 +82,8 @@ class QuestionContext(nn.Module):
         """
         if text is None:
             raise ValueError(
-                "text must be given when score_conditioning is 'question', got None; "
-                "pass the question's features or use score_conditioning='none'"
+                "text must be given for use_question_scores, got None; pass the "
+                "question's features or switch it off"
             )
         tokens = events if spatial is None else torch.cat([events, spatial], dim=2)
         weights = text_weights(text, text_mask)  # [B, n]

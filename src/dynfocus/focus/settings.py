@@ -2,48 +2,67 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, get_args
+from dataclasses import asdict, field, fields
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field
 
 from dynfocus.focus.clustering import MergeWeight
 from dynfocus.focus.official import Clustering
 from dynfocus.focus.topk import TopkGradient
+from dynfocus.validation import Count, Positive, checked, from_mapping
 
 ScorePooling = Literal["norm_max", "channel_max"]
 ScoreNetwork = Literal["mlp", "global"]
-ScoreConditioning = Literal["none", "question"]
 RodsOrder = Literal["context_first", "content_first"]
-TimeEncoding = Literal["none", "clock"]
-RelevanceEncoding = Literal["none", "question"]
-VisitEncoding = Literal["none", "count"]
-EventFrame = Literal["center", "relevant"]
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "temporal_clustering": get_args(Clustering),
-    "spatial_clustering": get_args(Clustering),
-    "event_merge": get_args(MergeWeight),
-    "score_pooling": get_args(ScorePooling),
-    "score_network": get_args(ScoreNetwork),
-    "score_conditioning": get_args(ScoreConditioning),
-    "topk_gradient": get_args(TopkGradient),
-    "spatial_merge": get_args(MergeWeight),
-    "rods_order": get_args(RodsOrder),
-    "time_encoding": get_args(TimeEncoding),
-    "relevance_encoding": get_args(RelevanceEncoding),
-    "visit_encoding": get_args(VisitEncoding),
-    "event_frame": get_args(EventFrame),
-}
-_COUNTS = (
-    "num_event_tokens",
-    "num_prototypes",
-    "num_temporal_neighbors",
-    "num_noise_samples",
-)
-_COUNT_TUPLES = ("num_spatial_prototypes", "num_spatial_neighbors")
-_SWITCHES = ("spatial_gate", "cones_with_rods")
+Counts = Annotated[
+    tuple[Count, ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    Field(min_length=1),
+]
+Ratio = Annotated[float, Field(gt=0, le=1)]
 
 
-@dataclass(frozen=True, kw_only=True)
+def _later(default: Any) -> Any:
+    """Make a field that what is known of a video before a question does not depend on."""
+    return field(default=default, metadata={"encodes": False})
+
+
+@checked
+class QuestionSettings:
+    """What `dynfocus.focus.question` adds to the paper's network; none of it by default."""
+
+    use_question_scores: bool = False
+    """Whether the score network (Eq. 6) also reads the question."""
+
+    use_ratings: bool = False
+    """Whether each frame is rated by how well it fits the question, and its tokens say
+    so, and where that begins and ends."""
+
+    use_visit_counts: bool = False
+    """Whether the tokens also say how often what is asked for has come so far."""
+
+    use_best_frames: bool = False
+    """Whether the frame of an event that is rated highest becomes its Cone, in place of
+    the centre, and its rating is added to the event's score."""
+
+    use_clock: bool = False
+    """Whether the tokens of a frame say its time."""
+
+    max_read_frames: Count | None = None
+    """Frames that have tokens, at most, however long the video: the centres of the event
+    prototypes, those that the ratings point to, and others evenly; None for all."""
+
+    def __post_init__(self) -> None:
+        for name in ("use_visit_counts", "use_best_frames"):
+            if getattr(self, name) and not self.use_ratings:
+                raise ValueError(
+                    f"{name} needs use_ratings, got False; nothing else rates frames"
+                )
+
+
+@checked
 class FocusSettings:
     """Every choice of the dynamic cooperative network.
 
@@ -51,53 +70,49 @@ class FocusSettings:
     ``FocusSettings.official()`` is the published code.
     """
 
-    num_event_tokens: int = 16
+    num_event_tokens: Count = 16
     """Tokens of a pooled frame, a square number; ``P`` in the paper."""
 
     temporal_clustering: Clustering = "dpc"
     """How frames become event prototypes: the paper's T-DPC, k-means, or k-means
     weighted by importance (Table 11)."""
 
-    num_prototypes: int = 25
+    num_prototypes: Count = 25
     """Event prototypes of a video with at least as many frames; ``L``."""
 
-    selection_ratio: float = 0.8
+    selection_ratio: Ratio = _later(0.8)
     """Kept prototypes over prototypes; ``K / L`` in the paper."""
 
-    num_temporal_neighbors: int = 5
-    """Neighbours of a frame in its density; ``C`` of Eq. 1 (not published)."""
+    num_temporal_neighbors: Count = 5
+    """Neighbours of a frame in its density; ``C`` of Eq. 1."""
 
     event_merge: MergeWeight = "importance"
     """Weights of the frames merged into a prototype (Eq. 5)."""
 
-    score_pooling: ScorePooling = "norm_max"
+    score_pooling: ScorePooling = _later("norm_max")
     """``norm_max``: the token of the largest norm, then the mean (Eq. 6);
     ``channel_max``: the mean, then the maximum of each channel."""
 
-    score_network: ScoreNetwork = "mlp"
-    """``mlp``: a three-layer perceptron on each prototype; ``global``: the
-    published network, half of whose channels are averaged over prototypes."""
+    score_network: ScoreNetwork = _later("mlp")
+    """``mlp``: a three-layer perceptron on each prototype; ``global``: the published
+    network, in which prototypes see each other."""
 
-    score_conditioning: ScoreConditioning = "none"
-    """``none``: scores are visual, as in the paper; ``question``: the score
-    network also reads the question (not in the paper)."""
-
-    num_noise_samples: int = 500
+    num_noise_samples: Count = _later(500)
     """Gaussian samples of the perturbed top-k; ``n`` of Eq. 8."""
 
-    noise_sigma: float = 0.1
+    noise_sigma: Positive = _later(0.1)
     """Scale of these samples; ``sigma`` of Eq. 8."""
 
-    topk_gradient: TopkGradient = "exact"
+    topk_gradient: TopkGradient = _later("exact")
     """``exact``: Eq. 9; ``diagonal``: only the terms the published code keeps."""
 
     spatial_clustering: Clustering = "dpc"
     """How patches become spatial prototypes: the paper's S-DPC or one of the others."""
 
-    num_spatial_prototypes: tuple[int, ...] = (16, 6)
+    num_spatial_prototypes: Counts = (16, 6)
     """Tokens of each S-DPC layer, never increasing; ``M_1, M_2, ..``."""
 
-    num_spatial_neighbors: tuple[int, ...] = (8, 3)
+    num_spatial_neighbors: Counts = (8, 3)
     """Neighbours of a token in its density, one number a layer."""
 
     spatial_merge: MergeWeight = "importance"
@@ -107,81 +122,21 @@ class FocusSettings:
     """Scale each spatial cluster by a learned softmax weight and order the
     tokens by cluster, as the published code does."""
 
-    cones_with_rods: bool = True
+    cones_with_rods: bool = _later(True)
     """Whether a kept frame has its Rods after its Cones (Eq. 13)."""
 
-    rods_order: RodsOrder = "context_first"
+    rods_order: RodsOrder = _later("context_first")
     """``context_first``: Eq. 12; ``content_first``: the published code."""
 
-    time_encoding: TimeEncoding = "none"
-    """``clock``: add learned embeddings of the frame's time to its tokens (not
-    in the paper); ``none``: add nothing."""
-
-    relevance_encoding: RelevanceEncoding = "none"
-    """``question``: say to the language model how well each frame fits the question,
-    and where that begins and ends (not in the paper); ``none``: add nothing."""
-
-    visit_encoding: VisitEncoding = "none"
-    """``count``: say to the language model how often what ``relevance_encoding`` finds
-    has come so far (not in the paper); ``none``: add nothing."""
-
-    event_frame: EventFrame = "center"
-    """Which frame of a kept event becomes a Cone. ``center``: the centre of its cluster,
-    as in the paper; ``relevant``: the one that ``relevance_encoding`` rates highest,
-    whose rating is also added to the event's score."""
-
-    max_read_frames: int | None = None
-    """Frames that have tokens, at most, however long the video: the centres of the
-    event prototypes, those that ``relevance_encoding`` points to, and others evenly
-    (not in the paper); ``None``: all of them."""
+    question: QuestionSettings | None = _later(None)
+    """What is ours and not in the paper; None for nothing."""
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
-            _check_count(name, getattr(self, name))
-        for name in _COUNT_TUPLES:
-            object.__setattr__(self, name, _count_tuple(name, getattr(self, name)))
-        for name, accepted in _CHOICES.items():
-            _check_choice(name, getattr(self, name), accepted)
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(
-                    f"{name} must be True or False, got {getattr(self, name)!r}; "
-                    "set one of the two"
-                )
-        self._check_numbers()
-
-    def _check_numbers(self) -> None:
         if math.isqrt(self.num_event_tokens) ** 2 != self.num_event_tokens:
             raise ValueError(
                 "num_event_tokens must be a square number such as 4, 9 or 16, "
                 f"got {self.num_event_tokens}; choose the nearest square"
             )
-        ratio, sigma = self.selection_ratio, self.noise_sigma
-        if not _is_number(ratio) or not 0 < ratio <= 1:
-            raise ValueError(
-                f"selection_ratio must be above 0 and at most 1, got {ratio!r}; "
-                "it is the kept share of the prototypes"
-            )
-        if not _is_number(sigma) or not 0 < sigma < math.inf:
-            raise ValueError(
-                f"noise_sigma must be above 0 and finite, got {sigma!r}; "
-                "the paper's code uses 0.1"
-            )
-        limit = self.max_read_frames
-        if limit is not None and not (
-            _is_count(limit) and limit >= self.num_prototypes
-        ):
-            raise ValueError(
-                "max_read_frames must be None or a whole number from num_prototypes "
-                f"({self.num_prototypes}), got {limit!r}; the centres of all prototypes "
-                "are read"
-            )
-        for name, choice in (("event_frame", "relevant"), ("visit_encoding", "count")):
-            if getattr(self, name) == choice and self.relevance_encoding == "none":
-                raise ValueError(
-                    f"{name}={choice!r} needs relevance_encoding='question', got "
-                    f"{self.relevance_encoding!r}; nothing else rates frames"
-                )
         layers, neighbors = self.num_spatial_prototypes, self.num_spatial_neighbors
         if len(layers) != len(neighbors):
             raise ValueError(
@@ -194,33 +149,74 @@ class FocusSettings:
                 f"num_spatial_prototypes must never increase, got {layers}; "
                 "each layer clusters the tokens of the one before"
             )
+        limit = self.max_read_frames
+        if limit is not None and limit < self.num_prototypes:
+            raise ValueError(
+                "max_read_frames must be at least num_prototypes "
+                f"({self.num_prototypes}), got {limit}; the centres of all prototypes "
+                "are read"
+            )
 
     @classmethod
     def paper(cls, **changes: Any) -> Self:
-        """Return the settings of the paper, with ``changes`` on top."""
-        return cls.from_dict(changes)
+        """Return the settings of the paper, with ``changes`` on top.
+
+        Where each number comes from:
+
+        * The paper gives ``num_prototypes`` (L = 25) and ``selection_ratio``
+          (K / L = 0.8), the 40 tokens of a kept frame and one frame a second.
+        * The published code gives ``num_event_tokens`` (P = 16),
+          ``num_spatial_prototypes`` (M = 16 + 6), ``num_spatial_neighbors`` (8 and 3),
+          ``noise_sigma`` (0.1) and ``num_noise_samples`` (500); P + M and the two tokens
+          of the Rods add up to the paper's 40.
+        * ``num_temporal_neighbors`` (5) is a guess: neither gives it.
+        * All others follow the paper's equations.
+        """
+        return cls(**changes)
 
     @classmethod
     def official(cls, **changes: Any) -> Self:
         """Return the settings of the published code, with ``changes`` on top."""
-        return cls.from_dict(_OFFICIAL | changes)
+        return cls(**(_OFFICIAL | changes))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build settings from a mapping such as ``to_dict`` gives."""
-        known = sorted(field.name for field in fields(cls))
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(
-                f"unknown focus settings {', '.join(map(repr, unknown))}; "
-                f"accepted are {', '.join(known)}"
-            )
-        return cls(**values)
+        return from_mapping(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a mapping that JSON can hold."""
         values = asdict(self)
-        return values | {name: list(values[name]) for name in _COUNT_TUPLES}
+        for name in ("num_spatial_prototypes", "num_spatial_neighbors"):
+            values[name] = list(values[name])
+        return values
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """Return these settings with others in a mapping, group by group."""
+        values = self.to_dict() | dict(changes)
+        mine, theirs = self.to_dict()["question"], values["question"]
+        if mine is not None and theirs is not None:
+            values["question"] = mine | dict(theirs)
+        return self.from_dict(values)
+
+    def encoding_fields(self) -> dict[str, Any]:
+        """Return what decides the half of a video that knows no question, by name."""
+        values = self.to_dict()
+        return {
+            each.name: values[each.name]
+            for each in fields(self)
+            if each.metadata.get("encodes", True)
+        }
+
+    @property
+    def extensions(self) -> QuestionSettings:
+        """What is ours; all of it is off where ``question`` is None."""
+        return self.question or QuestionSettings()
+
+    @property
+    def max_read_frames(self) -> int | None:
+        """Frames that have tokens, at most; None for all of them."""
+        return self.extensions.max_read_frames
 
     @property
     def spatial_arguments(self) -> dict[str, Any]:
@@ -271,36 +267,3 @@ _OFFICIAL: dict[str, Any] = {
     "cones_with_rods": False,
     "rods_order": "content_first",
 }
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _check_count(name: str, value: object) -> None:
-    if not _is_count(value):
-        raise ValueError(
-            f"{name} must be a whole number from 1, got {value!r}; raise it to 1 or more"
-        )
-
-
-def _count_tuple(name: str, values: object) -> tuple[int, ...]:
-    whole = isinstance(values, list | tuple) and all(map(_is_count, values))
-    if not whole or not values:
-        raise ValueError(
-            f"{name} must be a list of whole numbers from 1, got {values!r}; "
-            "give one number for each S-DPC layer"
-        )
-    return tuple(values)  # type: ignore[arg-type]  # checked above
-
-
-def _check_choice(name: str, value: object, accepted: tuple[str, ...]) -> None:
-    if value not in accepted:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, accepted))}, "
-            f"got {value!r}; choose one of these"
-        )

@@ -44,8 +44,8 @@ class ConnectedLanguageModel(PreTrainedModel):  # type: ignore[misc]
         clock = start.cooperative_encoding.time_encoding
         if clock is None:
             raise ValueError(
-                "start must have time_encoding 'clock', got 'none': without it no "
-                "connector could tell the time of its tokens"
+                "start must have use_clock, got False: without it no connector could "
+                "tell the time of its tokens"
             )
         self.connector = connector
         self.text_encoder = start.text_encoder

@@ -19,18 +19,6 @@ from dynfocus.models.dynfocus import (
 )
 from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
 
-_QUESTION_INDEPENDENT = (
-    "num_event_tokens",
-    "temporal_clustering",
-    "num_prototypes",
-    "num_temporal_neighbors",
-    "event_merge",
-    "spatial_clustering",
-    "num_spatial_prototypes",
-    "num_spatial_neighbors",
-    "spatial_merge",
-    "spatial_gate",
-)
 _NUM_SAMPLED = 4096
 _WITHOUT_INFLUENCE = ("transformers_version", "_name_or_path", "architectures", "dtype")
 
@@ -73,10 +61,9 @@ class ModelFingerprint:
     def _read(self) -> str:
         model, processor = self._model, self._processor
         vision = model.config.vision_config.to_dict()
-        settings = model.settings.to_dict()
         facts = {
             "vision": {k: v for k, v in vision.items() if k not in _WITHOUT_INFLUENCE},
-            "focus": {name: settings[name] for name in _QUESTION_INDEPENDENT},
+            "focus": model.settings.encoding_fields(),
             "text_side": model.config.text_side,
             "dtype": str(model.vision_tower.dtype),
             "frame_size": processor.frame_size,

@@ -180,19 +180,19 @@ def _check_ratings(
     rates = connector.encoding.relevance_encoding is not None
     if rates and start.cooperative_encoding.relevance_encoding is None:
         raise ValueError(
-            "relevance_encoding 'question' needs a start.model that rates frames, got "
-            "one without; teach it (task relevance) or use 'none'"
+            "use_ratings needs a start.model that rates frames, got one without; teach "
+            "it (task relevance) or switch it off"
         )
 
 
 def _adopt_scores(connector: nn.Module, trained: EventPrototypes) -> None:
     """Start from the trained score network of the model around."""
     assert isinstance(connector, DynFocusConnector)
-    if connector.settings.score_conditioning != trained.settings.score_conditioning:
+    wanted = trained.settings.extensions.use_question_scores
+    if connector.settings.extensions.use_question_scores != wanted:
         raise ValueError(
-            "scores 'start' needs the score_conditioning of start.model, "
-            f"{trained.settings.score_conditioning!r}, got "
-            f"{connector.settings.score_conditioning!r}"
+            "scores 'start' needs the use_question_scores of start.model, "
+            f"{wanted}, got {not wanted}"
         )
     parts = ("score_network.", "question_context.")
     state = {k: v for k, v in trained.state_dict().items() if k.startswith(parts)}

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from dynfocus.focus import FocusSettings
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,
@@ -77,7 +76,7 @@ def with_settings(
     Raises:
         ValueError: If other parts than these would be new, or lost.
     """
-    settings = FocusSettings.from_dict(model.settings.to_dict() | dict(changes))
+    settings = model.settings.changed(changes)
     processor.focus = settings.to_dict()
     if settings == model.settings and not forgets:
         return model

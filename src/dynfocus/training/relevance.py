@@ -114,7 +114,8 @@ def make_relevance_job(recipe: Recipe) -> Job:
     start, processor = load_parts(
         recipe.start["model"], device="cpu", dtype=torch.float32
     )
-    changes = {**recipe.model.get("focus", {}), "relevance_encoding": "question"}
+    changes = dict(recipe.model.get("focus", {}))
+    changes["question"] = {**(changes.get("question") or {}), "use_ratings": True}
     model = with_settings(start, processor, changes, (_PLACE,))
     _draw_marks(model, start)
     samples = load_samples(recipe.data.get("sources") or ())

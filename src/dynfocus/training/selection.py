@@ -120,9 +120,10 @@ def make_selection_job(recipe: Recipe) -> Job:
         recipe.start["model"], device="cpu", dtype=torch.float32
     )
     changes = dict(recipe.model.get("focus", {}))
-    conditioning = model.settings.score_conditioning
+    settings = model.settings
     forgets = recipe.model.get("fresh_scores", False) or (
-        changes.get("score_conditioning", conditioning) != conditioning
+        settings.changed(changes).extensions.use_question_scores
+        != settings.extensions.use_question_scores
     )
     model = with_settings(model, processor, changes, LEARNS, forgets=forgets)
     samples = load_samples(recipe.data.get("sources") or ())

@@ -23,6 +23,9 @@ BASE: dict[str, Any] = {
 }
 """The dynamic cooperative network at nano size: a Cone of 10 tokens beside 2 of Rods."""
 
+ASKED = {"use_question_scores": True}
+"""The addition that lets the score network read the question."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
@@ -63,12 +66,14 @@ def _base(label: str, paper: tuple[float, ...] = (), x: float | None = None) -> 
 
 
 def _methods() -> Experiment:
-    question = focus_options(score_conditioning="question")
+    question = focus_options(question=ASKED)
     rated = focus_options(
-        score_conditioning="question",
-        relevance_encoding="question",
-        visit_encoding="count",
-        event_frame="relevant",
+        question={
+            "use_question_scores": True,
+            "use_ratings": True,
+            "use_visit_counts": True,
+            "use_best_frames": True,
+        }
     )
     every_frame = focus_options(num_prototypes=100_000, selection_ratio=1.0)
     return Experiment(
@@ -313,14 +318,12 @@ def _gradient() -> Experiment:
             Arm(
                 name="question",
                 label="exact",
-                options=focus_options(score_conditioning="question"),
+                options=focus_options(question=ASKED),
             ),
             Arm(
                 name="diagonal",
                 label="diagonal",
-                options=focus_options(
-                    score_conditioning="question", topk_gradient="diagonal"
-                ),
+                options=focus_options(question=ASKED, topk_gradient="diagonal"),
             ),
         ),
     )
@@ -342,7 +345,7 @@ def _preset() -> Experiment:
 
 def _selection() -> Experiment:
     def rows(kept: int, share: float) -> tuple[Arm, ...]:
-        asked = {"score_conditioning": "question", "selection_ratio": share}
+        asked = {"question": ASKED, "selection_ratio": share}
         first = (
             _base(f"question not seen, K = {kept}")
             if share == BASE["selection_ratio"]

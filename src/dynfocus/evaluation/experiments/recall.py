@@ -149,9 +149,7 @@ def _orders(
     """Return the centre frames of the prototypes, best first, for each question."""
     assert video.pooled is not None  # encoded here, not opened from an index
     first, _ = next(iter(loaded.values()))
-    settings = replace(
-        first.settings, num_prototypes=num_prototypes, max_read_frames=None
-    )
+    settings = replace(first.settings, num_prototypes=num_prototypes, question=None)
     clusters = dpc_knn(
         video.pooled.flatten(1)[None],
         settings.num_prototypes_for(video.num_frames),

@@ -98,10 +98,10 @@ class DynFocusConnector(nn.Module):
             raise ValueError(
                 f"rods=False with cone={cone!r} leaves no tokens; use cone='compact'"
             )
-        if settings.time_encoding != "none":
+        if settings.extensions.use_clock:
             raise ValueError(
-                "time_encoding must be 'none' in a connector, got "
-                f"{settings.time_encoding!r}; the language model adds the time"
+                "use_clock must be off in a connector, got True; the language model adds "
+                "the time"
             )
         if settings.max_read_frames is not None:
             raise ValueError(

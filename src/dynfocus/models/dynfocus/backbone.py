@@ -70,7 +70,7 @@ class DynFocusBackbone:
     @property
     def scores_see_question(self) -> bool:
         """Tell whether the scores of frames depend on the question."""
-        return self.model.settings.score_conditioning == "question"
+        return self.model.settings.extensions.use_question_scores
 
     def check(self, options: AskOptions) -> None:
         """Refuse a method that the model does not have."""

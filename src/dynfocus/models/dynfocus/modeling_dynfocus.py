@@ -206,7 +206,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         by_frame = self.query_tokens is not None
         network = self.cooperative_encoding.relevance_encoding
         question: Tensor | None = None
-        if not by_frame or self.settings.score_conditioning == "question":
+        if not by_frame or self.settings.extensions.use_question_scores:
             question = self.encode_question(input_ids, attention_mask)
         videos, owners = thin_videos(
             [video.to(self.device, self.dtype) for video in self._videos(inputs)],
