@@ -16,7 +16,6 @@ import dynfocus
 from dynfocus.index import IndexStore
 from dynfocus.models import VideoModel
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
-from dynfocus.models.indexing import VideoIndexer
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +193,7 @@ def test_a_run_that_was_killed_continues(run, nano, clip, tmp_path, monkeypatch)
         data = clip.read_bytes() + (9 + number).to_bytes(4, "big") + b"free"
         (folder / f"{number}.mp4").write_bytes(data + bytes(1 + number))
 
-    read = VideoIndexer.index
+    read = VideoModel.index
 
     def stop(self, video, **options):
         if video.name == "1.mp4":
@@ -202,7 +201,7 @@ def test_a_run_that_was_killed_continues(run, nano, clip, tmp_path, monkeypatch)
         return read(self, video, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VideoIndexer, "index", stop)
+        patch.setattr(VideoModel, "index", stop)
         assert run("index", folder).code == 130
     outcome = run("index", folder, "--json")
     assert states(outcome.document) == {"0.mp4": "done", "1.mp4": "new", "2.mp4": "new"}

@@ -63,7 +63,7 @@ def test_answers_are_the_same_every_time_and_from_an_index(focused, clip):
 def test_a_second_question_neither_decodes_nor_encodes(focused, clip, monkeypatch):
     index = focused.index(clip, fps=2.0)
     monkeypatch.setattr(focused.model, "encode_frames", None)
-    monkeypatch.setattr("dynfocus.models.sources.VideoReader", None)
+    monkeypatch.setattr("dynfocus.models.encoding.VideoReader", None)
     answer = focused.ask(index, QUESTION, max_new_tokens=2)
     assert len(answer.frames) == 12
     few = focused.ask(index, QUESTION, max_new_tokens=2, max_frames=3)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dynfocus.models.conversation import Answer, ChatSession, FrameReport, Turn
+    from dynfocus.models.dynfocus.prototype_maps import PrototypeMap
     from dynfocus.models.generation import Generator
     from dynfocus.models.loading import load_model
     from dynfocus.models.options import AskOptions, LoadOptions
-    from dynfocus.models.prototype_maps import PrototypeMap
     from dynfocus.models.session import Session
     from dynfocus.models.video_model import Backbone, Strategy, VideoModel, one_pass
 
@@ -23,7 +23,7 @@ _MODULES = {
     "FrameReport": "conversation",
     "Generator": "generation",
     "LoadOptions": "options",
-    "PrototypeMap": "prototype_maps",
+    "PrototypeMap": "dynfocus.prototype_maps",
     "Session": "session",
     "Strategy": "video_model",
     "Turn": "conversation",

@@ -1,86 +1,134 @@
-"""A video becomes its question-independent half: read, thinned, encoded.
+"""Videos opened for encoding: planned, thinned, then read whole or window by window.
 
-Letters: T frames.
+Letters: T frames, H and W of a frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 
-from dynfocus.focus import VideoFeatures
-from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
-from dynfocus.models.dynfocus.blocks import join_frames
-from dynfocus.models.dynfocus.frames import Video
-from dynfocus.models.sources import OpenedVideo, open_video
-from dynfocus.video import SampledFrames
-
-_WINDOW = 64
+from dynfocus.focus import uniform_indices
+from dynfocus.models.dynfocus.frames import Video, read_video
+from dynfocus.video import SampledFrames, VideoReader
 
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
+_MAX_THUMBNAIL_WIDTH = 112
+_WINDOW = 64
 
-class VideoEncoder:
-    """Encode videos, frames of a window together, for any number of questions.
 
-    Args:
-        model: The model.
-        processor: Its processor.
-    """
+@dataclass(frozen=True, kw_only=True)
+class VideoSource:
+    """A video of which so many frames are wanted: a file, or frames that are there."""
 
-    def __init__(
-        self, model: DynFocusForConditionalGeneration, processor: DynFocusProcessor
-    ) -> None:
-        self._model = model
-        self._processor = processor
+    duration: float
+    """Length in seconds."""
+    size: tuple[int, int]
+    """Height and width as displayed."""
+    num_frames: int
+    """How many frames will be read."""
+    path: str | None = None
+    """The file it comes from."""
+    reader: VideoReader | None = None
+    """What reads the file."""
+    frames: SampledFrames | None = None
+    """The frames, where there is no file."""
+    plan: dict[str, Any] = field(default_factory=dict)
+    """Which frames of the file are read, as `VideoReader.sample` takes it."""
 
-    def read(
-        self,
-        video: Video,
-        *,
-        fps: float,
-        max_frames: int | None,
-        progress: Progress | None,
-    ) -> OpenedVideo:
-        """Read the frames of a file, or take frames as they are.
+    @classmethod
+    def open(cls, video: Video, fps: float, max_frames: int | None) -> VideoSource:
+        """Open a video, and decode nothing.
 
         Args:
-            video: A file or frames.
-            fps: Frames per second to sample.
+            video: A file, a `VideoReader` or frames.
+            fps: Frames per second to sample, or the rate of frames without times.
             max_frames: At most so many frames, taken evenly.
-            progress: Called with the first half of the steps; encoding is the second.
-
-        Returns:
-            The frames, and the length and shape of the video.
         """
-        return open_video(
-            video,
-            fps=fps,
-            max_frames=max_frames,
-            frame_size=self._processor.frame_size,
-            progress=None if progress is None else _first_half(progress),
+        reader = VideoReader(video) if isinstance(video, str | Path) else video
+        if isinstance(reader, VideoReader):
+            plan: dict[str, Any] = {"fps": fps, "max_frames": max_frames}
+            return cls(
+                duration=reader.duration,
+                size=reader.size,
+                num_frames=len(reader.plan_times(**plan)),
+                path=str(reader.path),
+                reader=reader,
+                plan=plan,
+            )
+        frames = read_video(video, fps=fps, max_frames=max_frames, frame_size=0)
+        return cls(
+            duration=float(frames.times[-1]) + 1 / fps,
+            size=(frames.frames.shape[1], frames.frames.shape[2]),
+            num_frames=len(frames.frames),
+            frames=frames,
         )
 
-    def encode(
-        self, sampled: SampledFrames, progress: Progress | None = None
-    ) -> VideoFeatures:
-        """Encode frames that were read, in windows, so that memory stays bounded."""
-        num_frames = len(sampled.frames)
-        parts = []
-        with torch.no_grad():
-            for start in range(0, num_frames, _WINDOW):
-                window = sampled.frames[start : start + _WINDOW]
-                pixels = self._processor.pixel_values(window)
-                parts.append(self._model.encode_frames(pixels))
-                if progress is not None:
-                    done = min(start + _WINDOW, num_frames)
-                    progress(num_frames + done, 2 * num_frames)
-            features = join_frames(parts, torch.from_numpy(sampled.times))
-            return self._model.add_prototypes(features)
+    def thin(self, num_frames: int) -> VideoSource:
+        """Want fewer frames, taken evenly."""
+        if num_frames >= self.num_frames:
+            return self
+        frames = self.frames
+        if frames is not None:
+            rows = uniform_indices(len(frames.frames), num_frames).numpy()
+            frames = SampledFrames(frames.frames[rows], frames.times[rows])
+        plan = {"num_frames": num_frames}
+        return replace(self, num_frames=num_frames, frames=frames, plan=plan)
+
+    def read(
+        self, size: tuple[int, int], progress: Progress | None = None
+    ) -> SampledFrames:
+        """Read the frames; those of a file are decoded at a height and width."""
+        if self.reader is None:
+            assert self.frames is not None  # one of both is there
+            return self.frames
+        return self.reader.sample(size=size, progress=progress, **self.plan)
+
+    def stream(self, frames_at_a_time: int) -> Iterator[SampledFrames]:
+        """Read the frames as they are displayed, a few at a time."""
+        if self.reader is None:
+            assert self.frames is not None  # one of both is there
+            return iter([self.frames])
+        times = self.reader.plan_times(**self.plan)
+        return self.reader.stream(times=times, frames_at_a_time=frames_at_a_time)
 
 
-def _first_half(progress: Progress) -> Progress:
-    """Let decoding fill the first half of the steps; encoding fills the second."""
-    return lambda done, total: progress(done, 2 * total)
+def video_path(video: Video) -> Path | None:
+    """Give the file that a video is read from; None for anything else."""
+    path = video.path if isinstance(video, VideoReader) else video
+    return Path(path) if isinstance(path, str | Path) and Path(path).is_file() else None
+
+
+def make_thumbnails(
+    frames: NDArray[np.uint8], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Shrink frames to small pictures in the shape of the video.
+
+    Args:
+        frames: Frames of uint8, shape ``[T, H, W, 3]``, of any shape.
+        size: Height and width of the video as displayed.
+
+    Returns:
+        Pictures of uint8, at most 112 pixels wide and no wider than the frames.
+    """
+    height, width = size
+    small_width = min(_MAX_THUMBNAIL_WIDTH, frames.shape[2], width)
+    small_height = max(1, round(height * small_width / width))
+    parts = []
+    for start in range(0, len(frames), _WINDOW):
+        window = np.ascontiguousarray(frames[start : start + _WINDOW])
+        pixels = torch.from_numpy(window).permute(0, 3, 1, 2).float()
+        small = F.interpolate(
+            pixels, (small_height, small_width), mode="bilinear", antialias=True
+        )
+        parts.append(small.round().clamp(0, 255).byte().permute(0, 2, 3, 1))
+    return torch.cat(parts).contiguous().numpy()

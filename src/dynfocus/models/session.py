@@ -27,10 +27,10 @@ from dynfocus.models.conversation import (
 )
 from dynfocus.models.dynfocus.blocks import EncodedFrames
 from dynfocus.models.dynfocus.frames import frame_array, is_frame
+from dynfocus.models.encoding import make_thumbnails
 from dynfocus.models.frame_clock import FrameClock
 from dynfocus.models.frame_memory import FrameMemory
 from dynfocus.models.options import AskOptions
-from dynfocus.models.sources import make_thumbnails
 
 if TYPE_CHECKING:
     from dynfocus.models.video_model import VideoModel

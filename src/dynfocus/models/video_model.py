@@ -31,7 +31,7 @@ from dynfocus.models.generation import Generator, LocalGenerator, check_context
 from dynfocus.models.options import AskOptions
 
 if TYPE_CHECKING:
-    from dynfocus.models.prototype_maps import PrototypeMap
+    from dynfocus.models.dynfocus.prototype_maps import PrototypeMap
     from dynfocus.models.session import FrameEncoder, Session
 
 _NEEDS = {

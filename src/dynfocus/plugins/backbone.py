@@ -27,8 +27,9 @@ from dynfocus.methods import (
 )
 from dynfocus.methods.regions import compare_regions
 from dynfocus.models.conversation import Answer, PreparedTurn, Turn, check_count
+from dynfocus.models.encoding import Progress
 from dynfocus.models.options import AskOptions
-from dynfocus.plugins.encoding import HostEncoder, Progress
+from dynfocus.plugins.encoding import HostEncoder
 from dynfocus.plugins.family import Family, FramePlan
 from dynfocus.plugins.host_video import HostVideo
 from dynfocus.plugins.prompts import fill, lay_out

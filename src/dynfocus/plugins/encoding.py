@@ -6,44 +6,26 @@ Letters: T frames, S steps, H and W of a frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dynfocus.focus import HostBudget, uniform_indices
+from dynfocus.focus import HostBudget
 from dynfocus.index import VideoIndex
 from dynfocus.methods import FrameScorer
 from dynfocus.methods.regions import encode_regions
-from dynfocus.models.conversation import check_count
-from dynfocus.models.dynfocus.frames import read_video
-from dynfocus.models.sources import make_thumbnails
+from dynfocus.models.encoding import Progress, VideoSource, make_thumbnails
 from dynfocus.plugins.family import Family, FramePlan, StepTokens
 from dynfocus.plugins.host_video import HostVideo
 from dynfocus.plugins.pixels import to_pixels
-from dynfocus.video import SampledFrames, VideoReader
+from dynfocus.video import SampledFrames
 
 _WINDOW_FRAMES = 32
 
-Progress = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
-
 Thin = Callable[[HostBudget, int], int]
 """How many steps of so many to keep for a budget."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """Frames to come, and what is known of the whole video."""
-
-    parts: Iterator[SampledFrames]
-    num_frames: int
-    size: tuple[int, int]
-    duration: float
-    path: str | None
 
 
 class HostEncoder:
@@ -85,20 +67,23 @@ class HostEncoder:
         Returns:
             The video.
         """
-        source = self._open(video, fps, max_frames, budget, thin)
+        per_step = self._family.frames_per_step
+        source = VideoSource.open(video, fps, max_frames)
+        if budget is not None and thin is not None:
+            plan = self._family.plan_frames(source.size, source.num_frames)
+            num_steps = -(-source.num_frames // per_step)
+            source = source.thin(thin(budget(plan), num_steps) * per_step)
         window = _WINDOW_FRAMES if is_windowed else source.num_frames
         plan = self._family.plan_frames(source.size, source.num_frames)
         encoded, times, regions, thumbnails = [], [], [], []
-        for part in _regroup(source.parts, window, self._family.frames_per_step):
+        for part in _regroup(source.stream(_WINDOW_FRAMES), window, per_step):
             encoded.append(self._encode(part, plan))
             times.append(part.times)
             thumbnails.append(make_thumbnails(part.frames, source.size))
             if self._scorer is not None:
-                per_step = self._family.frames_per_step
                 regions.append(encode_regions(self._scorer, part.frames, per_step))
             if progress is not None:
                 progress(sum(map(len, times)), source.num_frames)
-        per_step = self._family.frames_per_step
         frame_seconds = _by_step(np.concatenate(times), per_step)
         layers = [part.layers for part in encoded if part.layers is not None]
         features = HostVideo(
@@ -132,71 +117,6 @@ class HostEncoder:
                 f"processor expects {plan.num_tokens}; load both from one folder"
             )
         return steps
-
-    def _open(
-        self,
-        video: Any,
-        fps: float,
-        max_frames: int | None,
-        budget: Callable[[FramePlan], HostBudget] | None,
-        thin: Thin | None,
-    ) -> _Source:
-        if max_frames is not None:
-            check_count("max_frames", max_frames)
-
-        def keep(num_frames: int, size: tuple[int, int]) -> int:
-            if budget is None or thin is None:
-                return num_frames
-            per_step = self._family.frames_per_step
-            plan = self._family.plan_frames(size, num_frames)
-            num_steps = -(-num_frames // per_step)
-            kept = thin(budget(plan), num_steps)
-            return num_frames if kept == num_steps else kept * per_step
-
-        if isinstance(video, str | Path):
-            return _open_file(VideoReader(video), fps, max_frames, keep)
-        return _open_frames(video, fps, max_frames, keep)
-
-
-def _open_file(
-    reader: VideoReader,
-    fps: float,
-    max_frames: int | None,
-    keep: Callable[[int, tuple[int, int]], int],
-) -> _Source:
-    times = reader.plan_times(fps=fps, max_frames=max_frames)
-    num_frames = keep(len(times), reader.size)
-    if num_frames < len(times):
-        times = reader.plan_times(num_frames=num_frames)
-    return _Source(
-        parts=reader.stream(times=times, frames_at_a_time=_WINDOW_FRAMES),
-        num_frames=len(times),
-        size=reader.size,
-        duration=reader.duration,
-        path=str(reader.path),
-    )
-
-
-def _open_frames(
-    video: Any,
-    fps: float,
-    max_frames: int | None,
-    keep: Callable[[int, tuple[int, int]], int],
-) -> _Source:
-    sampled = read_video(video, fps=fps, max_frames=max_frames, frame_size=0)
-    height, width = sampled.frames.shape[1:3]
-    num_frames = keep(len(sampled.frames), (height, width))
-    duration = float(sampled.times[-1]) + 1 / fps
-    if num_frames < len(sampled.frames):
-        rows = uniform_indices(len(sampled.frames), num_frames).numpy()
-        sampled = SampledFrames(sampled.frames[rows], sampled.times[rows])
-    return _Source(
-        parts=iter([sampled]),
-        num_frames=len(sampled.frames),
-        size=(height, width),
-        duration=duration,
-        path=None,
-    )
 
 
 def _regroup(

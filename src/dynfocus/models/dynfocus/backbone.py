@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from dynfocus.focus import VideoFeatures
-from dynfocus.index import IndexStore, VideoIndex
+from dynfocus.focus import FocusBudget, VideoFeatures
+from dynfocus.index import IndexStore, Sampling, VideoIndex, check_storage
 from dynfocus.models.conversation import (
     Answer,
     FrameReport,
@@ -18,19 +21,29 @@ from dynfocus.models.conversation import (
     build_conversation,
     check_count,
 )
+from dynfocus.models.dynfocus.blocks import join_frames
 from dynfocus.models.dynfocus.frames import Video
 from dynfocus.models.dynfocus.inputs import VideoInputs
+from dynfocus.models.dynfocus.media import take_evenly
 from dynfocus.models.dynfocus.modeling_dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.processing_dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import IMAGE_MARK, VIDEO_TOKEN
-from dynfocus.models.encoding import Progress
-from dynfocus.models.indexing import VideoIndexer
+from dynfocus.models.dynfocus.prototype_maps import PrototypeMap, map_prototypes
+from dynfocus.models.encoding import (
+    Progress,
+    VideoSource,
+    make_thumbnails,
+    video_path,
+)
+from dynfocus.models.fingerprint import ModelFingerprint, index_layout
 from dynfocus.models.options import AskOptions
-from dynfocus.models.prototype_maps import PrototypeMap, map_prototypes
+from dynfocus.models.stored_videos import StoredVideos
 
 if TYPE_CHECKING:
     from dynfocus.models.session import FrameEncoder
 
+_logger = logging.getLogger(__name__)
+_WINDOW = 64
 NANO = "nano"
 """The model that the package ships."""
 
@@ -65,7 +78,7 @@ class DynFocusBackbone:
         self.name = name
         self.is_nano = name == NANO
         self.store = store
-        self._indexer = VideoIndexer(self.model, processor, name, store, storage)
+        self._stored = self._open_store(storage)
 
     @property
     def scores_see_question(self) -> bool:
@@ -73,33 +86,48 @@ class DynFocusBackbone:
         return self.model.settings.extensions.use_question_scores
 
     def check(self, options: AskOptions) -> None:
-        """Refuse a method that the model does not have."""
+        """Refuse a method that the model does not have, and a budget below a frame's."""
         if options.method is not None and options.method not in self.methods:
             raise ValueError(
                 f"method must be one of {', '.join(self.methods)}, got "
                 f"{options.method!r}; leave it out for the model's own"
             )
+        FocusBudget(
+            settings=self.model.settings, max_video_tokens=options.max_video_tokens
+        )
 
     def index(
         self, video: Video, options: AskOptions, progress: Progress | None
     ) -> VideoIndex:
         """Open the index of a video, or encode it; see `VideoModel.index`."""
-        return self._indexer.index(
-            video, fps=options.fps, max_frames=options.max_frames, progress=progress
-        )
+        if isinstance(video, VideoIndex):
+            return video
+        sampling = Sampling(fps=options.fps, max_frames=options.max_frames)
+        path = video_path(video)
+        stored = None if path is None else self._stored
+        if stored is None or path is None:
+            return self._encode(video, options, progress)[0]
+        found = stored.open(path, sampling)
+        if found is not None:
+            return found
+        key = stored.key(path, sampling)  # of the file before it is read
+        return stored.keep(key, *self._encode(video, options, progress))
 
     def encode(
         self, video: Video, options: AskOptions, progress: Progress | None
     ) -> VideoIndex:
-        """Encode a video unless it is encoded; of an encoded one leave fewer frames."""
-        features = self._indexer.features(
-            video,
-            fps=options.fps,
-            max_frames=options.max_frames,
-            max_video_tokens=options.max_video_tokens,
-            progress=progress,
-        )
-        return VideoIndex(features=features, source=None, duration=0.0, fps=options.fps)
+        """Encode a video unless it is encoded; of an encoded one take fewer frames."""
+        if isinstance(video, VideoFeatures):
+            seconds = float(video.pts_seconds[-1]) + 1 / options.fps
+            video = VideoIndex(
+                features=video, source=None, duration=seconds, fps=options.fps
+            )
+        if not isinstance(video, VideoIndex):
+            return self.index(video, options, progress)
+        features = take_evenly(video.features, options.max_frames)
+        if features is video.features:
+            return video
+        return replace(video, features=features, thumbnails=None)
 
     def prepare(
         self,
@@ -176,3 +204,52 @@ class DynFocusBackbone:
     def add_prototypes(self, features: VideoFeatures) -> VideoFeatures:
         """Estimate the event prototypes of frames."""
         return self.model.add_prototypes(features)
+
+    def _open_store(self, storage: str | None) -> StoredVideos | None:
+        """Find the model's part of the index on disk."""
+        wanted = check_storage(storage)
+        if self.store is None:
+            return None
+        fingerprint = ModelFingerprint(self.model, self.processor)
+        if not fingerprint.is_known:
+            _logger.warning("the vision tower of %s is on a disk: no index", self.name)
+            return None
+        layout = index_layout(self.model.config, self.model.vision_tower.dtype)
+        storages = (wanted,) if wanted else layout.storages
+        return StoredVideos(self.store, layout, storages, fingerprint, self.name)
+
+    def _encode(
+        self, video: Video, options: AskOptions, progress: Progress | None
+    ) -> tuple[VideoIndex, str | None]:
+        """Read and encode a video; also tell what of it could not be decoded.
+
+        Decoding is the first half of the steps, encoding the second.
+        """
+        source = VideoSource.open(video, options.fps, options.max_frames)
+        side = self.processor.frame_size
+        decoded = None if progress is None else partial(_first_half, progress)
+        sampled = source.read((side, side), decoded)
+        num_frames = len(sampled.frames)
+        parts = []
+        with torch.no_grad():
+            for start in range(0, num_frames, _WINDOW):
+                pixels = self.pixel_values(sampled.frames[start : start + _WINDOW])
+                parts.append(self.model.encode_frames(pixels))
+                if progress is not None:
+                    done = min(start + _WINDOW, num_frames)
+                    progress(num_frames + done, 2 * num_frames)
+            features = join_frames(parts, torch.from_numpy(sampled.times))
+            features = self.model.add_prototypes(features)
+        index = VideoIndex(
+            features=features,
+            source=source.path,
+            duration=source.duration,
+            fps=options.fps,
+            max_frames=options.max_frames,
+            thumbnails=make_thumbnails(sampled.frames, source.size),
+        )
+        return index, sampled.damage
+
+
+def _first_half(progress: Progress, done: int, total: int) -> None:
+    progress(done, 2 * total)

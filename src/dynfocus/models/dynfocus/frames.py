@@ -24,6 +24,7 @@ Frame: TypeAlias = Image.Image | NDArray[np.uint8] | Tensor
 Video: TypeAlias = (
     str
     | Path
+    | VideoReader
     | SampledFrames
     | NDArray[np.uint8]
     | Tensor
@@ -41,7 +42,7 @@ def read_video(
     """Turn whatever a caller calls a video into frames with their times.
 
     Args:
-        video: A file, frames with or without times, or a list of frames.
+        video: A file, a `VideoReader`, frames with or without times, or a list of frames.
         fps: Frames per second to sample from a file; the rate that frames without
             times are taken to have.
         max_frames: At most so many frames, taken evenly.
@@ -50,9 +51,10 @@ def read_video(
     Returns:
         Frames of uint8, shape ``[T, H, W, 3]``, and times in seconds, ``[T]``.
     """
-    if isinstance(video, str | Path):
+    reader = VideoReader(video) if isinstance(video, str | Path) else video
+    if isinstance(reader, VideoReader):
         side = (frame_size, frame_size)
-        return VideoReader(video).sample(fps=fps, max_frames=max_frames, size=side)
+        return reader.sample(fps=fps, max_frames=max_frames, size=side)
     if isinstance(video, SampledFrames):
         sampled = SampledFrames(frame_array(video.frames), np.asarray(video.times))
         if len(sampled.frames) != len(sampled.times):
@@ -93,7 +95,9 @@ def is_frame(value: object) -> bool:
 
 def is_video(value: object) -> bool:
     """Tell whether a value is one video, and not a list of videos."""
-    if isinstance(value, str | Path | SampledFrames | VideoFeatures | VideoIndex):
+    if isinstance(value, str | Path | VideoReader | SampledFrames):
+        return True
+    if isinstance(value, VideoFeatures | VideoIndex):
         return True
     if isinstance(value, np.ndarray | Tensor):
         return value.ndim == 4

@@ -108,8 +108,8 @@ def _read_again(
             f"video must be a file, frames, or the index of a file to see its frames "
             f"again, got {type(video).__name__} without a file; give the frames"
         )
-    if isinstance(source, str | Path):
-        reader = VideoReader(source)
+    reader = VideoReader(source) if isinstance(source, str | Path) else source
+    if isinstance(reader, VideoReader):
         scale = min(1.0, _PICTURE_PIXELS / max(reader.size))
         height, width = (max(8, round(side * scale)) for side in reader.size)
         model_size = (frame_size, frame_size)
