@@ -133,14 +133,13 @@ class FakeModel:
 
     def index(
         self,
-        video: Path,
+        reader: VideoReader,
         *,
         fps: float = 1.0,
         max_frames: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> VideoIndex:
         self.num_indexed += 1
-        reader = VideoReader(video)
         sampled = reader.sample(fps=fps, max_frames=max_frames, size=(36, 48))
         num_frames = len(sampled.times)
         return VideoIndex(
@@ -149,7 +148,7 @@ class FakeModel:
                 spatial=torch.zeros(num_frames, 6, 8),
                 pts_seconds=torch.from_numpy(sampled.times),
             ),
-            source=str(video),
+            source=str(reader.path),
             duration=reader.duration,
             fps=fps,
             thumbnails=sampled.frames,
@@ -208,7 +207,7 @@ class FakeModel:
             for frame in cones[:num_frames]
         ]
 
-    def chat(self, video: Path, **options: Any) -> FakeSession:
+    def chat(self, video: VideoReader, **options: Any) -> FakeSession:
         options.pop("max_video_tokens")
         return FakeSession(self, self.index(video, **options))
 

@@ -58,6 +58,7 @@ from dynfocus.cli.servers import (
 
 if TYPE_CHECKING:
     from dynfocus.models import Answer, VideoModel
+    from dynfocus.video import VideoReader
     from dynfocus.world import WorldQuestion
 
 _OF_FRAMES = frozenset({"budget", "scorer", "cones", "layout"})
@@ -144,7 +145,7 @@ def ask(
     """
     check_combination(context, backend, refused=_REFUSED[backend])
     question = read_question(question)
-    check_files(video, report)
+    reader = check_files(video, report)
     if backend is Backend.openai:
         given = given_options(context)
         if model is None:
@@ -152,7 +153,7 @@ def ask(
                 "--backend openai needs --model, the name of the model at the server"
             )
         ask_about_frames(
-            video,
+            reader,
             question,
             Choice(
                 budget=budget,
@@ -169,8 +170,8 @@ def ask(
     connection = None
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
-    truth = _find_truth(video, question) if report is not None else None
-    name, source = name_model(model, video, only_own=backend is Backend.vllm)
+    truth = _find_truth(reader, question) if report is not None else None
+    name, source = name_model(model, reader, only_own=backend is Backend.vllm)
     focused = load_model(
         source,
         dtype=dtype,
@@ -179,13 +180,13 @@ def ask(
         index_folder=False if no_index else None,
         scorer=scorer,
     )
-    warn_if_meaningless(focused, video)
+    warn_if_meaningless(focused, reader)
     if connection is not None:
         focused = served(focused, connection)
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:
         index: Any = focused.index(
-            video, fps=fps, max_frames=max_frames, progress=progress
+            reader, fps=fps, max_frames=max_frames, progress=progress
         )
     index_seconds = time.perf_counter() - started
     facts: dict[str, object] = {
@@ -211,7 +212,7 @@ def ask(
     work = "opening its index" if index.is_from_disk else "reading the video"
     say(f"{describe_cost(answer)} after {index_seconds:.2f} s for {work}")
     if report is not None:
-        _write_report(report, focused, index, answer, truth)
+        _write_report(report, focused, reader, index, answer, truth)
         say(f"Report: {report}")
 
 
@@ -234,17 +235,18 @@ def _answer(
     return answer
 
 
-def _find_truth(video: Path, question: str) -> WorldQuestion | None:
+def _find_truth(video: VideoReader, question: str) -> WorldQuestion | None:
     """Look up the truth where FocusWorld left it beside a video."""
     from dynfocus.world import find_questions, is_world_video
 
-    found = find_questions(video) if is_world_video(video) else ()
+    found = find_questions(video.path) if is_world_video(video) else ()
     return {one.question: one for one in found}.get(question)
 
 
 def _write_report(
     report: Path,
     focused: VideoModel,
+    video: VideoReader,
     index: Any,
     answer: Answer,
     truth: WorldQuestion | None,
@@ -252,7 +254,7 @@ def _write_report(
     from dynfocus.evaluation import is_right
     from dynfocus.report import write_report
 
-    maps = [focused.map_prototypes(index, answer)] if focused.can("maps") else None
+    maps = [focused.map_prototypes(video, answer)] if focused.can("maps") else None
     write_report(
         report,
         index,
@@ -273,24 +275,24 @@ def read_question(question: str) -> str:
     return text.strip()
 
 
-def check_files(video: Path, report: Path | None) -> None:
+def check_files(video: Path, report: Path | None) -> VideoReader:
     """Fail on a report that cannot be written or a file that is no video."""
     if report is not None:
         from dynfocus.atomic import check_writable
 
         check_writable(report)
-    check_video(video)
+    return check_video(video)
 
 
-def check_video(video: Path) -> None:
-    """Fail on a file that is no video before a model is loaded."""
+def check_video(video: Path) -> VideoReader:
+    """Open a video; one that is none fails before a model is loaded."""
     from dynfocus.video import VideoReader
 
-    VideoReader(video)
+    return VideoReader(video)
 
 
 def warn_if_meaningless(
-    focused: VideoModel, video: Path, what: str = "its answer means"
+    focused: VideoModel, video: VideoReader, what: str = "its answer means"
 ) -> None:
     """Say so when the shipped model is asked about a world that it does not know."""
     from dynfocus.world import is_world_video

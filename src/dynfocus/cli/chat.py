@@ -78,11 +78,11 @@ def chat(
         raise typer.BadParameter(
             "--backend openai answers single questions: use dynfocus ask"
         )
-    check_video(video)
+    reader = check_video(video)
     connection = None
     if backend is not None:
         connection = connect(url, api_key_env, timeout, served_model)
-    _, source = name_model(model, video, only_own=backend is Backend.vllm)
+    _, source = name_model(model, reader, only_own=backend is Backend.vllm)
     focused = load_model(
         source,
         dtype=dtype,
@@ -91,12 +91,12 @@ def chat(
         index_folder=False if no_index else None,
         scorer=scorer,
     )
-    warn_if_meaningless(focused, video)
+    warn_if_meaningless(focused, reader)
     if connection is not None:
         focused = served(focused, connection)
     with progress_bar("Reading the video") as progress:
         session = focused.chat(
-            video,
+            reader,
             fps=fps,
             max_frames=max_frames,
             max_video_tokens=max_video_tokens,

@@ -6,13 +6,13 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynfocus.cli.startup import import_lightly
 
 if TYPE_CHECKING:
     from dynfocus.models import VideoModel
+    from dynfocus.video import VideoReader
 
 Progress = Callable[[int, int], None]
 
@@ -84,13 +84,13 @@ def status_line(is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
 
 
 def name_model(
-    named: str | None, video: Path, *, only_own: bool = False
+    named: str | None, video: VideoReader, *, only_own: bool = False
 ) -> tuple[str, str]:
     """Settle which model answers, and say so unless the call names it.
 
     Args:
         named: What the call names, if it does.
-        video: What is asked about, a file that can be read.
+        video: What is asked about.
         only_own: Whether only a model of the project's own will do.
 
     Returns:

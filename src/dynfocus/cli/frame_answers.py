@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dynfocus.cli.console import plural, print_json, say, warn
 from dynfocus.cli.frame_choice import (
@@ -15,9 +15,12 @@ from dynfocus.cli.frame_choice import (
 )
 from dynfocus.cli.servers import Connection, printed_pieces
 
+if TYPE_CHECKING:
+    from dynfocus.video import VideoReader
+
 
 def ask_about_frames(
-    video: Path,
+    video: VideoReader,
     question: str,
     choice: Choice,
     connection: Connection,
@@ -49,7 +52,7 @@ def ask_about_frames(
     if json:
         print_json(
             {
-                "video": str(video),
+                "video": str(video.path),
                 "question": question,
                 "backend": "openai",
                 "url": server.url,

@@ -15,6 +15,7 @@ from dynfocus.cli.options import at_least_one, not_negative, positive
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest, Server
     from dynfocus.methods import FrameScorer, FrameSelection
+    from dynfocus.video import VideoReader
 
 
 class LayoutName(StrEnum):
@@ -121,18 +122,18 @@ class Choice:
     rod_pixels: int = 192
 
 
-def choose(video: Path, question: str, choice: Choice) -> FrameSelection:
+def choose(video: Path | VideoReader, question: str, choice: Choice) -> FrameSelection:
     """Choose frames, with a progress bar."""
     from dynfocus.methods import select_frames
     from dynfocus.video import VideoReader
 
-    VideoReader(video)  # fails on a file that is no video before a model is loaded
+    reader = video if isinstance(video, VideoReader) else VideoReader(video)
     if choice.rule != RuleName.events and choice.scorer is None:
         raise typer.BadParameter(f"--rule {choice.rule.value} needs --scorer")
-    scorer = None if choice.scorer is None else _load_scorer(choice.scorer, video)
+    scorer = None if choice.scorer is None else _load_scorer(choice.scorer, reader)
     with progress_bar("Reading the video") as progress:
         return select_frames(
-            video,
+            reader,
             question,
             choice.budget,
             scorer=scorer,
@@ -177,7 +178,7 @@ def frame_documents(chosen: FrameSelection) -> list[dict[str, Any]]:
     return [asdict(frame) for frame in chosen.frames]
 
 
-def _load_scorer(name: str, video: Path) -> FrameScorer:
+def _load_scorer(name: str, video: VideoReader) -> FrameScorer:
     from dynfocus.cli.ask import warn_if_meaningless
     from dynfocus.methods import (
         DualEncoder,

@@ -22,6 +22,7 @@ from dynfocus.cli.options import (
 
 if TYPE_CHECKING:
     from dynfocus.report import QuestionTimeline
+    from dynfocus.video import VideoReader
 
 Intervals = tuple[tuple[float, float], ...]
 
@@ -81,14 +82,14 @@ def timeline(
         raise typer.BadParameter("a question is empty: say what to look for")
     path = out if out is not None else Path(f"{video.stem}-timeline.png")
     check_timelines_path(path)
-    check_video(video)
-    known = known_evidence(video, evidence)
+    reader = check_video(video)
+    known = known_evidence(reader, evidence)
     focused = load_model(model, index_folder=False if no_index else None)
-    warn_if_meaningless(focused, video, "its scores mean")
+    warn_if_meaningless(focused, reader, "its scores mean")
     if len(questions) > 1 and not focused.scores_see_question:
         warn(f"the scores of {model} do not see the question: all timelines are equal")
     with progress_bar("Reading the video") as progress:
-        index = focused.index(video, fps=fps, max_frames=max_frames, progress=progress)
+        index = focused.index(reader, fps=fps, max_frames=max_frames, progress=progress)
     timelines = [
         QuestionTimeline(
             question=question,
@@ -115,7 +116,7 @@ def timeline(
         say(f"{one.question} {one.summary()}")
 
 
-def known_evidence(video: Path, file: Path | None) -> dict[str, Intervals]:
+def known_evidence(video: VideoReader, file: Path | None) -> dict[str, Intervals]:
     """Look up where the answer to each question about a video is shown.
 
     Args:
@@ -125,13 +126,15 @@ def known_evidence(video: Path, file: Path | None) -> dict[str, Intervals]:
     if file is not None:
         from dynfocus.evaluation.experiments.redundancy import load_questions
 
-        asked = [one for one in load_questions(file) if one.video == video.resolve()]
+        asked = [
+            one for one in load_questions(file) if one.video == video.path.resolve()
+        ]
         if not asked:
-            warn(f"{file} has no question about {video}")
+            warn(f"{file} has no question about {video.path}")
         return {one.question: one.evidence for one in asked}
     from dynfocus.world import find_questions, is_world_video
 
-    found = find_questions(video) if is_world_video(video) else ()
+    found = find_questions(video.path) if is_world_video(video) else ()
     return {one.question: one.evidence for one in found}
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dynfocus.defaults.hub import RECOMMENDED, find_downloaded
 from dynfocus.defaults.settings import MODEL_VARIABLE, read_settings, settings_file
 from dynfocus.errors import NoModelError
+
+if TYPE_CHECKING:
+    from dynfocus.video import VideoReader
 
 NANO = "nano"
 
@@ -25,14 +29,14 @@ class ChosenModel:
     """Why it was chosen, as the end of a sentence."""
 
 
-def choose_model(video: str | Path) -> ChosenModel:
+def choose_model(video: str | Path | VideoReader) -> ChosenModel:
     """Choose what answers about a video.
 
     In this order: ``$DYNFOCUS_MODEL``, the user's settings, the shipped nano model for
     FocusWorld videos, the recommended model if it was downloaded.
 
     Args:
-        video: A file that can be read.
+        video: A file that can be read, or what reads it.
 
     Raises:
         NoModelError: There is none; the message says what to run.
@@ -48,8 +52,9 @@ def choose_model(video: str | Path) -> ChosenModel:
         return ChosenModel(name=NANO, source=NANO, reason=reason)
     found = downloaded_model()
     if found is None:
+        shown = getattr(video, "path", video)
         raise NoModelError(
-            f"no model here knows what {video} shows: the shipped nano model only knows "
+            f"no model here knows what {shown} shows: the shipped nano model only knows "
             "FocusWorld videos; run 'dynfocus download' once and then this again, or "
             "name a model with --model"
         )

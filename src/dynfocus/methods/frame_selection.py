@@ -5,7 +5,7 @@ Letters: T frames looked at, K frames chosen.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,8 +48,8 @@ class ChosenFrame:
 class FrameSelection:
     """The frames that were chosen, in time order."""
 
-    video: Path
-    """The file."""
+    reader: VideoReader = field(repr=False, compare=False)
+    """What reads the file."""
     question: str
     """The question."""
     duration: float
@@ -65,6 +65,11 @@ class FrameSelection:
     frames: tuple[ChosenFrame, ...]
     """The frames, no two the same."""
 
+    @property
+    def video(self) -> Path:
+        """The file."""
+        return self.reader.path
+
     def read(self, longer: int, kind: str | None = None) -> SampledFrames:
         """Read the chosen frames.
 
@@ -79,7 +84,7 @@ class FrameSelection:
         size = fit_size(self.size, min(longer, max(self.size)))
         if not times:
             return SampledFrames(np.empty((0, *size, 3), np.uint8), np.empty(0))
-        return VideoReader(self.video).sample(times=times, size=size)
+        return self.reader.sample(times=times, size=size)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the selection as plain values that JSON can hold."""
@@ -95,7 +100,7 @@ class FrameSelection:
 
 
 def select_frames(
-    video: str | Path,
+    video: str | Path | VideoReader,
     question: str,
     budget: int,
     *,
@@ -109,7 +114,7 @@ def select_frames(
     """Choose the frames of a video that a question needs.
 
     Args:
-        video: Any video file.
+        video: Any video file, or what reads it.
         question: The question. Without a scorer it has no say.
         budget: How many frames.
         scorer: What compares frames with the question; by default nothing does.
@@ -138,7 +143,7 @@ def select_frames(
     if budget < 1:
         raise ValueError(f"the budget must be at least 1 frame, got {budget}")
     large = _num_cones(budget, num_cones)
-    reader = VideoReader(video)
+    reader = video if isinstance(video, VideoReader) else VideoReader(video)
     own = reader.size
     size = fit_size(own, LOOK_PIXELS) if scorer is None else scorer.size(own)
     seen = read_overview(
@@ -147,7 +152,7 @@ def select_frames(
     given = as_selector_input(seen, scorer, question)
     chosen = selector(given, budget)
     return FrameSelection(
-        video=Path(video),
+        reader=reader,
         question=question,
         duration=float(reader.duration),
         size=own,

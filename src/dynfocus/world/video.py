@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from dynfocus.video import VideoWriter
+from dynfocus.video import VideoReader, VideoWriter
 from dynfocus.world.questions import WorldQuestion, make_questions
 from dynfocus.world.render import check_size, render
 from dynfocus.world.scene import Scene, Split, make_scene
@@ -96,10 +96,12 @@ def make_video(
     )
 
 
-def is_world_video(path: str | Path) -> bool:
+def is_world_video(video: str | Path | VideoReader) -> bool:
     """Tell whether a readable file says of itself that it is a FocusWorld video."""
+    if isinstance(video, VideoReader):
+        return video.metadata.get("comment", "").startswith(SIGNATURE)
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(video)) as container:
             return container.metadata.get("comment", "").startswith(SIGNATURE)
     except (av.error.FFmpegError, OSError):
         return False
