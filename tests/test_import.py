@@ -47,7 +47,7 @@ def test_a_plain_install_answers_without_the_extras():
 import sys
 for name in ("accelerate", "peft", "bitsandbytes"):
     sys.modules[name] = None
-import dynfocus.evaluation, dynfocus.methods, dynfocus.models, dynfocus.report
+import dynfocus.evaluation.benchmarks, dynfocus.methods, dynfocus.models, dynfocus.report
 import dynfocus.world
 from dynfocus.cli import main
 sys.exit(main(["train", "nothing.yaml"]))

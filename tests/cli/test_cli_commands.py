@@ -233,15 +233,17 @@ def test_an_unknown_ablation_is_a_wrong_call(run):
 def test_an_experiment_is_run_as_asked_and_written(run, monkeypatch, tmp_path):
     seen = {}
 
-    def run_arms(arms, plan, folder, progress):
-        seen.update(arms=arms, plan=plan, folder=folder)
+    def run_variants(variants, plan, folder, progress):
+        seen.update(variants=variants, plan=plan, folder=folder)
         progress("1 of 1")
         record = {"set": "short", "training_seed": 0, "kind": "needle", "right": True}
-        record |= {"tokens": 5, "seconds": 1.0, "prepare_seconds": 0.0}
-        record |= {"evidence_seen": None, "fine_share": 0.0}
-        return {arm.name: [record] for arm in arms}
+        record |= {"tokens": 5, "seconds": 1.0, "prepare_seconds": 0.0, "video": 0}
+        record |= {"evidence_seen": None, "fine_share": 0.0, "truth": "A"}
+        return {one.name: [record] for one in variants}
 
-    monkeypatch.setattr("dynfocus.evaluation.experiments.experiment.run_arms", run_arms)
+    monkeypatch.setattr(
+        "dynfocus.evaluation.experiments.running.run_variants", run_variants
+    )
     outcome = run(
         *("eval", "ablation", "fusion", "--steps", "8", "--num-seeds", "2"),
         *("--medium-videos", "0", "--short-videos", "3", "--out", "out", "--json"),
@@ -252,6 +254,6 @@ def test_an_experiment_is_run_as_asked_and_written(run, monkeypatch, tmp_path):
     plan = seen["plan"]
     assert (plan.num_steps, plan.num_caption_steps, plan.seeds) == (8, 2, (0, 1))
     assert [test.num_videos for test in plan.sets] == [3]
-    assert [arm.name for arm in seen["arms"]][-1] == "base"
+    assert [one.name for one in seen["variants"]][-1] == "base"
     page = (tmp_path / "out" / "ablation-fusion.md").read_text()
     assert "| cross-attention | 5 | 100.0 |" in page

@@ -2,11 +2,11 @@
 
 import pytest
 
-from dynfocus.evaluation.experiments.plans import Plan, make_plan
+from dynfocus.evaluation.experiments.plans import Plan, make_plan, usual_sets
 
 
 def test_long_videos_are_asked_with_budgets_alone():
-    plan = make_plan("nano", "patches", 8, 2, 10, 3, 2, 1, (160, 320))
+    plan = make_plan("nano", "patches", 8, 2, 10, usual_sets(3, 2, 1), (160, 320))
     assert [test.title for test in plan.sets] == [
         "short",
         "medium",
@@ -24,7 +24,7 @@ def test_long_videos_are_asked_with_budgets_alone():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_steps": 0}, "num_steps must be 1 or more, got 0"),
+        ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
         ({"seeds": ()}, "seeds and sets must hold at least one"),
     ],
 )

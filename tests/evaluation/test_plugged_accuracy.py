@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from dynfocus.conversion.hosts import save_host
+from dynfocus.evaluation import write_page
 from dynfocus.evaluation.experiments.plans import TestSet
 from dynfocus.evaluation.experiments.plugged import (
     FULL,
     WAYS,
     PluggedPlan,
     measure_plugged,
-    summarise_plugged,
+    summarise,
 )
-from dynfocus.evaluation.experiments.plugged_page import write_plugged
 from dynfocus.models.loading import load_parts
 from dynfocus.training.connectors import load_connected
 
@@ -86,6 +86,7 @@ def test_a_run_continues_and_refuses_the_answers_of_another(measured, host):
 def test_what_is_kept_is_counted_against_all_tokens():
     plan = make_plan("x", shares=(0.5,))
     base = {"set": "short", "kind": "needle", "tokens": 100, "evidence_seen": True}
+    base |= {"video": 0, "question": "What letter?", "truth": "N"}
     records = [
         {**base, "way": FULL, "share": 1.0, "right": right, "seconds": 2.0}
         for right in (True, True, True, False)
@@ -96,9 +97,10 @@ def test_what_is_kept_is_counted_against_all_tokens():
             | {"tokens": 50, "evidence_seen": right}
             for right in (True, True, False, False)
         ]
-    full, focused, _ = summarise_plugged(records, plan)
-    assert (full["accuracy"], full["kept"], full["faster"]) == (75, 100, 1)
-    assert focused["accuracy"] == 50
+    full, focused, _ = summarise(records, plan)["rows"]
+    assert (full["accuracy"]["value"], full["kept"], full["faster"]) == (75, 100, 1)
+    assert focused["accuracy"]["value"] == 50
+    assert focused["difference"]["value"] == -25
     assert focused["kept"] == pytest.approx(200 / 3)
     assert focused["faster"] == 4
     assert focused["recall"] == 50
@@ -107,9 +109,9 @@ def test_what_is_kept_is_counted_against_all_tokens():
 
 def test_a_page_holds_a_table_and_where_it_came_from(measured, tmp_path):
     plan, _, records = measured
-    page = write_plugged(
-        records, plan, tmp_path, command="dynfocus eval plugged X", commit="a" * 40
-    )
+    found = summarise(records, plan)
+    made = {"command": "dynfocus eval plugged X", "commit": "a" * 40}
+    page = write_page(tmp_path, "plugged", found, **made)
     text = page.read_text()
     assert "`dynfocus eval plugged X`, commit aaaaaaaaaaaa" in text
     assert "| all tokens | 321 |" in text

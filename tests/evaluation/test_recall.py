@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from dynfocus.evaluation import write_page
 from dynfocus.evaluation.experiments.plans import TestSet
 from dynfocus.evaluation.experiments.recall import (
     CLUSTERING,
@@ -13,12 +14,11 @@ from dynfocus.evaluation.experiments.recall import (
     RecallPlan,
     check_sources,
     measure_recall,
-    summarise_recall,
+    summarise,
 )
-from dynfocus.evaluation.experiments.recall_page import write_recall
 
 
-def make_plan(folder, **changes):
+def make_plan(**changes):
     return RecallPlan(
         **{
             "models": {"nano": "nano"},
@@ -26,15 +26,14 @@ def make_plan(folder, **changes):
             "num_cones": (1, 4, 64),
             "num_prototypes": (4, 64),
             "max_per_kind": 1,
-            "cache": str(folder / "cache"),
         }
         | changes
     )
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    plan = make_plan(tmp_path_factory.mktemp("recall"))
+def measured():
+    plan = make_plan()
     return plan, measure_recall(plan, lambda text: None)
 
 
@@ -58,18 +57,19 @@ def test_more_cones_never_see_less_and_all_frames_see_all(measured):
             assert record["hits"] == sorted(record["hits"])
         if record["num_prototypes"] == 64:
             assert record["hits"][-1], record  # every frame is a prototype
-    rows = summarise_recall(records, plan)
+    rows = summarise(records, plan)["rows"]
     every = [row for row in rows if row["num_prototypes"] == 64]
-    assert all(row["recall"][-1] == 100 and row["share"][-1] == 100 for row in every)
+    assert all(row["recall"][-1]["value"] == 100 for row in every)
+    assert all(row["share"][-1] == 100 for row in every)
     few = next(r for r in rows if r["num_prototypes"] == 4)
     assert few["share"][1] == few["share"][2] < 25
 
 
 def test_a_page_holds_a_table_and_where_it_came_from(measured, tmp_path):
     plan, records = measured
-    page = write_recall(
-        records, plan, tmp_path, command="dynfocus eval recall", commit="a" * 40
-    )
+    found = summarise(records, plan)
+    made = {"command": "dynfocus eval recall", "commit": "a" * 40}
+    page = write_page(tmp_path, "recall", found, **made)
     text = page.read_text()
     assert "`dynfocus eval recall`, commit aaaaaaaaaaaa" in text
     assert "| even frames | - |" in text
@@ -78,10 +78,10 @@ def test_a_page_holds_a_table_and_where_it_came_from(measured, tmp_path):
     assert (tmp_path / "recall.png").stat().st_size > 10_000
 
 
-def test_wrong_plans_are_refused(tmp_path):
+def test_wrong_plans_are_refused():
     with pytest.raises(ValueError, match="sets must hold at least one entry"):
-        make_plan(tmp_path, sets=())
-    with pytest.raises(ValueError, match="num_cones and num_prototypes must be 1"):
-        make_plan(tmp_path, num_cones=(0,))
+        make_plan(sets=())
+    with pytest.raises(ValueError, match="num_cones.0 must be at least 1, got 0"):
+        make_plan(num_cones=(0,))
     with pytest.raises(ValueError, match="model b: folder nowhere does not exist"):
         check_sources({"a": "nano", "b": "nowhere"})

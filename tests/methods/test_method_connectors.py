@@ -148,8 +148,8 @@ def test_cones_of_patches_of_a_thinned_video_are_those_of_their_frames():
 def test_every_arm_of_every_experiment_can_be_built():
     sizes = ConnectorSizes(num_patches=64, dim=12, text_dim=6, hidden_size=10)
     for experiment in EXPERIMENTS.values():
-        for arm in experiment.arms:
-            connector = build_connector(arm.connector, sizes, arm.options)
+        for one in experiment.variants:
+            connector = build_connector(one.connector, sizes, one.options)
             assert connector.num_tokens(40) > 0
 
 

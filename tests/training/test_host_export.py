@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 from dynfocus.conversion.hosts import save_host
-from dynfocus.evaluation.experiments.experiment import answer_question
+from dynfocus.evaluation.experiments.running import answer_question
 from dynfocus.models.conversation import Turn
 from dynfocus.models.loading import load_parts
 from dynfocus.plugins import HostProcessor, plug
@@ -73,7 +73,8 @@ def test_it_reads_the_tokens_and_writes_the_answers_of_training(
     patches = cache.load(str(ADDRESS))
     text, video = answer_question(connected, processor, patches, QUESTION)
     index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0)
-    own = torch.cat([index.tokens.flatten(0, 1), index.tail])
+    encoded = index.features
+    own = torch.cat([encoded.tokens.flatten(0, 1), encoded.tail])
     # the class token, which SigLIP has not, moves features a little
     assert torch.nn.functional.cosine_similarity(own, video.embeds).min() > 0.97
     assert plugged.ask(index, QUESTION, max_new_tokens=24).text == text
@@ -81,7 +82,7 @@ def test_it_reads_the_tokens_and_writes_the_answers_of_training(
 
 def test_its_chat_template_writes_the_prompt_of_training(start, plugged):
     processor = load_parts(start, device="cpu")[1]
-    index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0)
+    index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0).features
     tokenizer = processor.tokenizer
 
     def words(text):
@@ -94,13 +95,13 @@ def test_its_chat_template_writes_the_prompt_of_training(start, plugged):
         *[processor.video_token_id] * index.num_tokens,
         *words(f"\n{QUESTION} ASSISTANT:"),
     ]
-    assert lay_out(plugged.family, index, QUESTION)[0].tolist() == expected
+    assert lay_out(plugged.backbone.family, index, QUESTION)[0].tolist() == expected
 
 
 def test_later_turns_are_written_after_the_first(plugged):
-    index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0)
+    index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0).features
     turns = [Turn("Does a red square appear?", "yes")]
-    ids = lay_out(plugged.family, index, QUESTION, turns)[0]
+    ids = lay_out(plugged.backbone.family, index, QUESTION, turns)[0]
     text = plugged.processor.tokenizer.decode(ids)
     assert "\nDoes a red square appear? ASSISTANT: yes</s>USER: What" in text
     assert text.endswith(f"USER: {QUESTION} ASSISTANT:")

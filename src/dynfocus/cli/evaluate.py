@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.console import load_model, print_json, progress_bar, say
-from dynfocus.cli.evaluate_options import (
-    LongVideos,
-    MediumVideos,
-    NumSeeds,
-    Out,
-    Runs,
-    ShortVideos,
-    Start,
-    Steps,
-    TrainingVideos,
+from dynfocus.cli.console import (
+    load_model,
+    print_json,
+    progress_bar,
+    quiet_libraries,
+    say,
 )
-from dynfocus.cli.evaluate_plugged import plugged
 from dynfocus.cli.options import (
     Fps,
     Json,
     MaxVideoTokens,
     Model,
     Seed,
-    at_least_one,
     examples,
     positive,
 )
@@ -37,6 +30,7 @@ from dynfocus.cli.options import (
 if TYPE_CHECKING:
     from dynfocus.evaluation.experiments.plans import Plan
 
+_HELP = "Measure a model, compare systems, repeat the paper's ablations."
 ABLATIONS = (
     "cones-rods",
     "prototypes",
@@ -49,8 +43,38 @@ ABLATIONS = (
     "preset",
     "selection",
 )
-"""The experiments of ``dynfocus.evaluation.experiments.ablations``, which is too heavy to import
-for a help text."""
+"""Those of `dynfocus.evaluation.experiments.ablations`, too heavy to import for help."""
+
+
+def _count(name: str, text: str, least: int = 1) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(name, min=least, help=text)
+    return option
+
+
+Out = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", help="Where to leave the results.")
+]
+Runs = Annotated[
+    Path,
+    typer.Option(
+        "--runs", metavar="FOLDER", help="Where to keep weights and answers meanwhile."
+    ),
+]
+Start = Annotated[
+    str, typer.Option("--model", "-m", help="The model that every row starts from.")
+]
+Steps = Annotated[int, _count("--steps", "Training steps a row.")]
+NumSeeds = Annotated[int, _count("--num-seeds", "Training seeds a row.")]
+TrainingVideos = Annotated[int, _count("--training-videos", "Videos to train on.")]
+ShortVideos = Annotated[
+    int, _count("--short-videos", "Test videos of one to three minutes.")
+]
+MediumVideos = Annotated[
+    int, _count("--medium-videos", "Test videos of eight to ten minutes.", 0)
+]
+LongVideos = Annotated[
+    int, _count("--long-videos", "Test videos of 40 to 60 minutes.", 0)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -58,57 +82,21 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Measure a model, compare systems, repeat the paper's ablations.",
+        help=_HELP,
         epilog=examples(
-            "dynfocus eval focusworld --num-videos 40",
+            "dynfocus eval focusworld --num-videos 40 --rules",
             "dynfocus eval ablation fusion",
         ),
     )
-
-    @group.callback()
-    def evaluate() -> None:
-        """Measure a model, compare systems, repeat the paper's ablations."""
-
-    group.command(
-        epilog=examples(
-            "dynfocus eval focusworld --num-videos 40",
-            "dynfocus eval focusworld --num-videos 4 --min-seconds 30 --max-seconds 60 --json",
-        )
-    )(focusworld)
-    group.command(
-        epilog=examples(
-            "dynfocus eval methods --num-seeds 3",
-            "dynfocus eval methods --steps 2 --training-videos 4 --short-videos 1 "
-            "--medium-videos 0 --long-videos 0 --budget 160",
-        )
-    )(methods)
-    group.command(
-        epilog=examples(
-            "dynfocus eval ablation cones-rods",
-            "dynfocus eval ablation clustering --num-seeds 3 --out results",
-        )
-    )(ablation)
-    group.command(
-        epilog=examples(
-            "dynfocus eval recall",
-            "dynfocus eval recall --short-videos 40 --long-videos 3 -L 32 -L 256 "
-            "--compare blind=runs/nano-selection-blind/model",
-        )
-    )(recall)
-    group.command(
-        epilog=examples(
-            "dynfocus eval plugged runs/nano-host6/host --scorer runs/nano-scorer/scorer",
-            "dynfocus eval plugged FOLDER --short-videos 2 --medium-videos 0 --share 0.1",
-        )
-    )(plugged)
+    group.callback(help=_HELP)(lambda: None)
+    for command, lines in _EXAMPLES.items():
+        group.command(epilog=examples(*lines))(command)
     app.add_typer(group, name="eval")
 
 
 def focusworld(
     out: Out = Path("runs/eval"),
-    num_videos: Annotated[
-        int, typer.Option("--num-videos", callback=at_least_one, help="Unseen videos.")
-    ] = 40,
+    num_videos: Annotated[int, _count("--num-videos", "Videos.")] = 40,
     min_seconds: Annotated[
         float, typer.Option("--min-seconds", callback=positive, help="Shortest video.")
     ] = 60.0,
@@ -116,45 +104,60 @@ def focusworld(
         float, typer.Option("--max-seconds", callback=positive, help="Longest video.")
     ] = 180.0,
     seed: Seed = 0,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", help='"test", or "validation" for what is still developed.'
+        ),
+    ] = "test",
+    rules: Annotated[
+        bool,
+        typer.Option(
+            "--rules",
+            help="Also answer by rules on the model's rating of frames, without its "
+            "language model.",
+        ),
+    ] = False,
     fps: Fps = 1.0,
     max_video_tokens: MaxVideoTokens = None,
     model: Model = "nano",
     json: Json = False,
 ) -> None:
-    """Ask a model about unseen videos and judge the answers.
+    """Ask a model about FocusWorld videos and judge the answers.
 
     Answers are kept as they come, so a run that was stopped continues. The folder gets
-    NAME.jsonl with every answer, and NAME.md and NAME.json with the table.
+    NAME.jsonl with every answer, and NAME.md and NAME.json with the table, its 95 %
+    intervals over videos and the best constant answer.
     """
     if min_seconds > max_seconds:
         raise typer.BadParameter(
             f"--min-seconds ({min_seconds:g}) must not be above --max-seconds ({max_seconds:g})"
         )
-    from dynfocus.evaluation import (
+    from dynfocus.evaluation.benchmarks import (
         WorldBenchmark,
         run_world_benchmark,
         summarise,
-        write_results,
     )
-    from dynfocus.provenance import source_commit
 
     plan = WorldBenchmark(
         num_videos=num_videos,
         seconds=(min_seconds, max_seconds),
         seed=seed,
+        split=split,  # type: ignore[arg-type]  # checked by the class
         fps=fps,
         max_video_tokens=max_video_tokens,
     )
     name = f"focusworld-{min_seconds:g}-{max_seconds:g}s"
     focused = load_model(model, index_folder=False)
     with progress_bar("Asking") as progress:
-        records = run_world_benchmark(focused, plan, out / f"{name}.jsonl", progress)
-    command = shlex.join(["dynfocus", *sys.argv[1:]])
-    page = write_results(out, name, command, source_commit(), plan, records)
+        records = run_world_benchmark(
+            focused, plan, out / f"{name}.jsonl", progress, rules=rules
+        )
+    found = _finish(
+        out, name, summarise(plan, focused.name, records), is_shown=not json
+    )
     if json:
-        print_json({"rows": summarise(records), "page": str(page)})
-    else:
-        print(page.read_text(encoding="utf-8"))
+        print_json(found)
 
 
 def methods(
@@ -165,8 +168,8 @@ def methods(
     num_seeds: NumSeeds = 3,
     training_videos: TrainingVideos = 1000,
     short_videos: ShortVideos = 12,
-    medium_videos: MediumVideos = 4,
-    long_videos: LongVideos = 2,
+    medium_videos: MediumVideos = 10,
+    long_videos: LongVideos = 10,
     budget: Annotated[
         list[int] | None,
         typer.Option(
@@ -180,26 +183,15 @@ def methods(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Compare DynFocus with other ways to spend video tokens, everything else equal.
+    """Compare DynFocus with other ways to spend video tokens.
 
     Each system is trained from the same start on the same features, data and steps, then
     asked the same questions: with all its tokens, and with as many frames as a budget of
     tokens pays for (long videos with budgets alone). What is done is kept, so a run that
     was stopped continues.
     """
-    from dynfocus.evaluation.experiments.plans import make_plan
-
-    plan = make_plan(
-        model,
-        runs / "patches",
-        steps,
-        num_seeds,
-        training_videos,
-        short_videos,
-        medium_videos,
-        long_videos,
-        sorted(set(budget or (160, 320))),
-    )
+    lengths = short_videos, medium_videos, long_videos
+    plan = _plan(model, runs, steps, num_seeds, training_videos, lengths, budget)
     _run_experiments(("methods",), plan, out, runs, json)
 
 
@@ -217,7 +209,7 @@ def ablation(
     num_seeds: NumSeeds = 1,
     training_videos: TrainingVideos = 1000,
     short_videos: ShortVideos = 12,
-    medium_videos: MediumVideos = 2,
+    medium_videos: MediumVideos = 0,
     json: Json = False,
 ) -> None:
     """Repeat an ablation of the paper at nano size, its figures beside ours.
@@ -229,17 +221,14 @@ def ablation(
         raise typer.BadParameter(
             f"NAME must be one of {', '.join(ABLATIONS)} or all, got {name!r}"
         )
-    from dynfocus.evaluation.experiments.plans import make_plan
-
-    sizes = (steps, num_seeds, training_videos, short_videos, medium_videos)
+    lengths = short_videos, medium_videos, 0
+    plan = _plan(model, runs, steps, num_seeds, training_videos, lengths, ())
     names = ABLATIONS if name == "all" else (name,)
-    plan = make_plan(model, runs / "patches", *sizes)
     _run_experiments(names, plan, out, runs, json)
 
 
 def recall(
     out: Out = Path("docs/results"),
-    runs: Runs = Path("runs/recall"),
     model: Model = "nano",
     compare: Annotated[
         list[str] | None,
@@ -266,19 +255,11 @@ def recall(
 ) -> None:
     """Measure whether frames that show the answer become Cones.
 
-    Compares the model's selection with even frames and with clustering alone, on unseen
+    Compares the model's selection with even frames and with clustering alone, on test
     videos whose evidence is known. Only frames are scored; nothing is asked.
     """
-    from transformers.utils import logging
-
+    from dynfocus.evaluation.experiments import recall as experiment
     from dynfocus.evaluation.experiments.plans import usual_sets
-    from dynfocus.evaluation.experiments.recall import (
-        RecallPlan,
-        check_sources,
-        measure_recall,
-    )
-    from dynfocus.evaluation.experiments.recall_page import write_recall
-    from dynfocus.provenance import source_commit
 
     models = {model: model}
     for pair in compare or ():
@@ -286,62 +267,234 @@ def recall(
         if not (name and equals and folder):
             raise typer.BadParameter(f"--compare takes NAME=FOLDER, got {pair!r}")
         models[name] = folder
-    check_sources(models)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    plan = RecallPlan(
+    experiment.check_sources(models)
+    quiet_libraries()
+    plan = experiment.RecallPlan(
         models=models,
         sets=usual_sets(short_videos, medium_videos, long_videos),
         num_cones=tuple(sorted(set(num_cones or (1, 2, 4, 8, 16, 32)))),
         num_prototypes=tuple(sorted(set(num_prototypes or (32,)))),
-        cache=str(runs),
     )
-    records = measure_recall(plan, say)
-    command = shlex.join(["dynfocus", *sys.argv[1:]])
-    page = write_recall(records, plan, out, command=command, commit=source_commit())
+    records = experiment.measure_recall(plan, say)
+    found = _finish(
+        out, "recall", experiment.summarise(records, plan), is_shown=not json
+    )
     if json:
-        print_json({"page": str(page), "picture": str(page.with_suffix(".png"))})
+        print_json(found)
+
+
+def plugged(
+    host: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A vision language model: a folder or a hub name."
+        ),
+    ],
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            "--scorer", help="A dual encoder that compares frames with the question."
+        ),
+    ] = None,
+    out: Out = Path("docs/results"),
+    runs: Runs = Path("runs/plugged"),
+    short_videos: ShortVideos = 12,
+    medium_videos: MediumVideos = 4,
+    long_videos: LongVideos = 1,
+    share: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--share", help="Budget as a share of all tokens; may be repeated."
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", help="Kind of question; may be repeated. [default: six kinds]"
+        ),
+    ] = None,
+    max_per_kind: Annotated[
+        int,
+        _count(
+            "--max-per-kind",
+            "Questions of a kind about a video; presence: so many pairs.",
+        ),
+    ] = 2,
+    fps: Fps = 1.0,
+    max_frames: Annotated[
+        int, _count("--max-frames", "Frames of a video at most.")
+    ] = 900,
+    json: Json = False,
+) -> None:
+    """Measure what a model keeps of its accuracy with fewer video tokens.
+
+    Asks a vision language model about FocusWorld test videos with all its tokens, and
+    with a part of them chosen by DynFocus, as even frames, and by the published rules BOLT
+    and AKS. Nothing is trained. Answers are kept as they come, so a run that was stopped
+    continues.
+    """
+    from dynfocus.evaluation.experiments import plugged as experiment
+    from dynfocus.evaluation.experiments.plans import usual_sets
+
+    given: dict[str, Any] = {}
+    if share:
+        given["shares"] = tuple(sorted(set(share)))
+    if kind:
+        given["kinds"] = tuple(dict.fromkeys(kind))
+    plan = experiment.PluggedPlan(
+        host=host,
+        scorer=scorer,
+        sets=usual_sets(short_videos, medium_videos, long_videos),
+        max_per_kind=max_per_kind,
+        fps=fps,
+        max_frames=max_frames,
+        **given,
+    )
+    quiet_libraries()
+    records = experiment.measure_plugged(plan, runs / "plugged-accuracy.jsonl", say)
+    found = _finish(
+        out, "plugged-accuracy", experiment.summarise(records, plan), is_shown=not json
+    )
+    if json:
+        print_json(found)
+
+
+def page(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULT...", help="JSON documents of results."),
+    ],
+    json: Json = False,
+) -> None:
+    """Write the pages and pictures of results anew, from their JSON alone.
+
+    Nothing is measured. "notes" in the JSON is a list of paragraphs for the page.
+    """
+    from dynfocus.evaluation import render_page
+
+    pages = [str(render_page(path)) for path in results]
+    if json:
+        print_json({"pages": pages})
     else:
-        print(page.read_text(encoding="utf-8"))
+        print("\n".join(pages))
+
+
+def compare(
+    first: Annotated[
+        Path, typer.Argument(metavar="BEFORE", help="Answers, JSON lines.")
+    ],
+    second: Annotated[
+        Path, typer.Argument(metavar="AFTER", help="Others to the same.")
+    ],
+    json: Json = False,
+) -> None:
+    """Compare two runs of answers one by one; exit code 1 if any differs.
+
+    Takes what "eval focusworld", "eval plugged" and "batch" leave. An answer is the same
+    if its text, its tokens and what is known of its frames are.
+    """
+    from dynfocus.evaluation.comparing import compare_answers
+
+    found = compare_answers(first, second)
+    if json:
+        print_json(found.to_dict())
+    else:
+        for before, after in found.changed:
+            print(f"{before['question']} | {_told(before)} | {_told(after)}")
+        print(
+            f"{found.num_same} the same, {len(found.changed)} changed, "
+            f"{len(found.only_first)} only before, {len(found.only_second)} only after"
+            + (f"; points gained: {found.gain}" if found.gain else "")
+        )
+    if not found.is_same:
+        raise typer.Exit(1)
+
+
+def _told(record: Mapping[str, Any]) -> str:
+    return (
+        f"{record.get('answer', record.get('error'))} ({record.get('tokens')} tokens)"
+    )
+
+
+_EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
+    focusworld: (
+        "dynfocus eval focusworld --num-videos 40 --rules",
+        "dynfocus eval focusworld --num-videos 4 --min-seconds 30 --max-seconds 60 --json",
+    ),
+    methods: (
+        "dynfocus eval methods --num-seeds 3",
+        "dynfocus eval methods --steps 2 --training-videos 4 --short-videos 1 "
+        "--medium-videos 0 --long-videos 0 --budget 160",
+    ),
+    ablation: (
+        "dynfocus eval ablation cones-rods",
+        "dynfocus eval ablation clustering --num-seeds 3 --out results",
+    ),
+    recall: (
+        "dynfocus eval recall",
+        "dynfocus eval recall --short-videos 40 --long-videos 3 -L 32 -L 256 "
+        "--compare blind=runs/nano-selection-blind/model",
+    ),
+    plugged: (
+        "dynfocus eval plugged runs/nano-host6/host --scorer runs/nano-scorer/scorer",
+        "dynfocus eval plugged FOLDER --short-videos 2 --medium-videos 0 --share 0.1",
+    ),
+    page: (
+        "dynfocus eval page docs/results/methods.json",
+        "dynfocus eval page docs/results/focusworld-60-180s.json --json",
+    ),
+    compare: (
+        "dynfocus eval compare before.jsonl after.jsonl",
+        "dynfocus eval compare before.jsonl after.jsonl --json",
+    ),
+}
+
+
+def _plan(
+    model: str,
+    runs: Path,
+    steps: int,
+    num_seeds: int,
+    training_videos: int,
+    lengths: tuple[int, int, int],
+    budgets: Sequence[int] | None,
+) -> Plan:
+    from dynfocus.evaluation.experiments.plans import make_plan, usual_sets
+
+    chosen = (160, 320) if budgets is None else sorted(set(budgets))
+    sizes = (steps, num_seeds, training_videos)
+    return make_plan(model, runs / "patches", *sizes, usual_sets(*lengths), chosen)
 
 
 def _run_experiments(
     names: Sequence[str], plan: Plan, out: Path, runs: Path, json: bool
 ) -> None:
     """Run experiments one after another; print their pages, or where they are."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    pages = []
-    for name in names:
-        pages.append(_run_experiment(name, plan, out, runs))
-        if not json:
-            print(pages[-1].read_text(encoding="utf-8"))
-    if json:
-        print_json(
-            [
-                {"page": str(page), "picture": str(page.with_suffix(".png"))}
-                for page in pages
-            ]
-        )
-
-
-def _run_experiment(name: str, plan: Plan, out: Path, runs: Path) -> Path:
     from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
-    from dynfocus.evaluation.experiments.comparison import compare_systems
-    from dynfocus.evaluation.experiments.experiment import run_arms
-    from dynfocus.evaluation.experiments.tables import write_experiment
+    from dynfocus.evaluation.experiments.running import run_variants
+    from dynfocus.evaluation.experiments.tables import make_document
+
+    quiet_libraries()
+    found = []
+    for name in names:
+        experiment = EXPERIMENTS[name]
+        records = run_variants(experiment.variants, plan, runs, say)
+        stem = name if name == "methods" else f"ablation-{name}"
+        document = make_document(experiment, records, plan)
+        found.append(_finish(out, stem, document, is_shown=not json))
+    if json:
+        print_json(found)
+
+
+def _finish(
+    out: Path, name: str, document: Mapping[str, Any], *, is_shown: bool
+) -> dict[str, Any]:
+    """Write a result and return it with the place of its page, which may be printed."""
+    from dynfocus.evaluation import write_page
     from dynfocus.provenance import source_commit
 
-    experiment = EXPERIMENTS[name]
-    records = run_arms(experiment.arms, plan, runs, say)
-    return write_experiment(
-        experiment,
-        records,
-        plan,
-        out,
-        command=shlex.join(["dynfocus", *sys.argv[1:]]),
-        commit=source_commit(),
-        more=compare_systems(records, plan) if name == "methods" else (),
-    )
+    command = shlex.join(["dynfocus", *sys.argv[1:]])
+    page = write_page(out, name, document, command=command, commit=source_commit())
+    if is_shown:
+        print(page.read_text(encoding="utf-8"))
+    return {"page": str(page), **document}

@@ -1,24 +1,26 @@
-"""Evaluation: benchmarks with known truth, judged exactly, written with what made them.
+"""Evaluation: benchmarks and experiments with known truth, judged exactly, with intervals.
 
-Experiments, which also train, are in the modules ``ablations``, ``experiment``,
-``comparison`` and ``tables``; they need the extra ``train``, so they are not imported here.
+``benchmarks`` and ``experiments`` are imported where they are used: they need a model.
+Experiments that train need the extra ``train`` when they run, and nothing before.
 """
 
-from dynfocus.evaluation.benchmarks.focusworld import (
-    WorldBenchmark,
-    run_world_benchmark,
-    selection_recall,
-    summarise,
-    write_results,
+from dynfocus.evaluation.metrics import (
+    Estimate,
+    accuracy,
+    answer_constantly,
+    interval_iou,
+    is_right,
+    paired_difference,
 )
-from dynfocus.evaluation.metrics import interval_iou, is_right
+from dynfocus.evaluation.pages import render_page, write_page
 
 __all__ = [
-    "WorldBenchmark",
+    "Estimate",
+    "accuracy",
+    "answer_constantly",
     "interval_iou",
     "is_right",
-    "run_world_benchmark",
-    "selection_recall",
-    "summarise",
-    "write_results",
+    "paired_difference",
+    "render_page",
+    "write_page",
 ]

@@ -1,20 +1,36 @@
-"""Right or wrong: how an answer about FocusWorld is judged."""
+"""Right or wrong, how sure that is, and what a constant answer would reach.
+
+A record is what came of one question: ``kind``, ``truth``, ``answer``, ``right`` and
+``video``, which names the video among those of the same length; ``training_seed`` where
+a model was trained more than once.
+
+Letters: V videos, S training seeds, K kinds, R resamples.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
 from dynfocus.world import WorldQuestion, parse_interval
-from dynfocus.world.questions import MAX_COUNT
-from dynfocus.world.vocabulary import (
-    ANOMALIES,
-    COLOURS,
-    LETTERS,
-    ROOMS,
-    SHAPES,
-    SIZES,
-)
+from dynfocus.world.vocabulary import COLOURS, SHAPES, SIZES
+
+Record = Mapping[str, Any]
+Records = Sequence[Record]
+Verdict = Literal["better", "worse", "undecided"]
 
 MIN_INTERVAL_IOU = 0.5
 """Overlap from which a time interval counts as right."""
+MIN_VIDEOS = 10
+"""Fewer videos give no interval: resampling so few says too little of their spread."""
+NUM_RESAMPLES = 2000
+_Z = 1.96
 
 
 def interval_iou(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -35,10 +51,7 @@ def is_right(question: WorldQuestion, text: str) -> bool:
     """
     if question.kind != "when":
         return is_same_answer(text, question.answer)
-    said = parse_interval(_plain(text))
-    if said is None:
-        return False
-    return interval_iou(said, question.evidence[0]) >= MIN_INTERVAL_IOU
+    return _overlaps(text, question.evidence[0])
 
 
 def is_same_answer(text: str, truth: str) -> bool:
@@ -46,27 +59,217 @@ def is_same_answer(text: str, truth: str) -> bool:
     return _plain(text) == _plain(truth)
 
 
+def _overlaps(text: str, truth: tuple[float, float] | None) -> bool:
+    said = parse_interval(_plain(text))
+    return bool(said and truth and interval_iou(said, truth) >= MIN_INTERVAL_IOU)
+
+
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split()).removesuffix(".")
 
 
-def chance(question: WorldQuestion) -> float:
-    """Return how often a guess among the possible answers of its kind is right."""
-    if question.kind == "attribute":
-        return 1 / len(_attribute_words(question))
-    return _CHANCE.get(question.kind, 0.0)
+@dataclass(frozen=True)
+class Estimate:
+    """A share or a difference of shares, in percent, with its 95 % interval."""
+
+    value: float
+    low: float | None = None
+    """None, like ``high``, where there are fewer than ``MIN_VIDEOS`` videos."""
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.1f}"
+        return f"{self.value:.1f} ({self.low:.1f} to {self.high:.1f})"
+
+    def as_difference(self) -> str:
+        """Write a difference with its sign, its interval and what it says."""
+        if self.low is None or self.high is None:
+            return f"{self.value:+.1f}"
+        interval = f"{self.low:+.1f} to {self.high:+.1f}"
+        return f"{self.value:+.1f} ({interval}): {self.verdict}"
+
+    @property
+    def verdict(self) -> Verdict:
+        """Tell what a difference says: undecided unless its interval leaves out 0."""
+        if self.low is not None and self.low > 0:
+            return "better"
+        if self.high is not None and self.high < 0:
+            return "worse"
+        return "undecided"
 
 
-def _attribute_words(question: WorldQuestion) -> tuple[str, ...]:
-    return next(words for words in (SIZES, COLOURS, SHAPES) if question.answer in words)
+def accuracy(records: Records, *, over_kinds: bool = False) -> Estimate:
+    """Estimate the share of right answers.
+
+    The interval is that of a bootstrap over videos, and over training seeds where there
+    are several: whole videos are drawn anew, because the questions about one share its
+    scene. Where every answer is right, or none is, such an interval has no width;
+    Wilson's for as many trials as there are videos stands in its place.
+
+    Args:
+        records: One record or more.
+        over_kinds: Take the mean over kinds, so that frequent kinds do not count more.
+    """
+    right, asked = _count([records], over_kinds)
+    value = float(_share(right[0], asked, None)[0])
+    num_videos = asked.shape[1]
+    if num_videos < MIN_VIDEOS:
+        return Estimate(value)
+    low, high = np.percentile(_share(right[0], asked, _draws(asked)), (2.5, 97.5))
+    if low == high and value in (0, 100):
+        low, high = _wilson(value / 100, num_videos)
+    return Estimate(value, float(low), float(high))
 
 
-_CHANCE = {
-    "needle": 1 / len(LETTERS),
-    "presence": 1 / 2,
-    "count": 1 / (MAX_COUNT + 1),
-    "order": 1 / 2,
-    "direction": 1 / 2,
-    "topic": 1 / len(ROOMS),
-    "anomaly": 1 / (len(ANOMALIES) + 1),
-}
+def paired_difference(
+    ours: Records, theirs: Records, *, over_kinds: bool = False
+) -> Estimate:
+    """Estimate by how many points one system is above another on the same questions.
+
+    Args:
+        ours: Records of the one.
+        theirs: Records of the other.
+        over_kinds: Compare the means over kinds.
+
+    Raises:
+        ValueError: If the two were not asked the same.
+    """
+    right, asked = _count([ours, theirs], over_kinds)
+    value = float(_share(right[0], asked, None)[0] - _share(right[1], asked, None)[0])
+    if asked.shape[1] < MIN_VIDEOS:
+        return Estimate(value)
+    draws = _draws(asked)
+    drawn = _share(right[0], asked, draws) - _share(right[1], asked, draws)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return Estimate(value, float(low), float(high))
+
+
+def _count(
+    systems: Sequence[Records], over_kinds: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Count right answers of each system and questions, ``[S, V, K]`` each."""
+    first = systems[0]
+    seeds = _places(first, lambda r: r.get("training_seed", 0))
+    videos = _places(first, lambda r: r["video"])
+    kinds = _places(first, lambda r: r["kind"] if over_kinds else "")
+    shape = (len(seeds), len(videos), len(kinds))
+    right, asked = np.zeros((len(systems), *shape)), np.zeros((len(systems), *shape))
+    for number, records in enumerate(systems):
+        for record in records:
+            try:
+                place = (
+                    number,
+                    seeds[record.get("training_seed", 0)],
+                    videos[record["video"]],
+                    kinds[record["kind"] if over_kinds else ""],
+                )
+            except KeyError as error:
+                raise ValueError(f"{error} was asked of one system only") from error
+            right[place] += record["right"]
+            asked[place] += 1
+    if not (asked == asked[0]).all():
+        raise ValueError("the systems were not asked the same questions")
+    return right, asked[0]
+
+
+def _places(records: Records, key: Callable[[Record], Any]) -> dict[Any, int]:
+    return {name: place for place, name in enumerate(dict.fromkeys(map(key, records)))}
+
+
+_Draws = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _draws(asked: NDArray[np.float64]) -> _Draws:
+    """Draw how often each seed ``[R, S]`` and each video ``[R, V]`` is taken."""
+    rng = np.random.default_rng(0)
+    num_seeds, num_videos, _ = asked.shape
+    seeds, videos = (
+        rng.multinomial(count, [1 / count] * count, NUM_RESAMPLES).astype(float)
+        for count in (num_seeds, num_videos)
+    )
+    return seeds, videos
+
+
+def _share(
+    right: NDArray[np.float64], asked: NDArray[np.float64], draws: _Draws | None
+) -> NDArray[np.float64]:
+    """Return the share of right answers in percent for each resample, ``[R]``."""
+    if draws is None:
+        draws = np.ones((1, asked.shape[0])), np.ones((1, asked.shape[1]))
+    hits, trials = (
+        np.einsum("rs,rv,svk->rk", *draws, counts, optimize=True)
+        for counts in (right, asked)
+    )
+    known = trials > 0  # a rare kind may be in none of the videos drawn
+    shares = np.divide(hits, trials, out=np.zeros_like(hits), where=known)
+    result: NDArray[np.float64] = 100 * shares.sum(1) / np.maximum(known.sum(1), 1)
+    return result
+
+
+def _wilson(share: float, trials: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share, in percent."""
+    middle = share + _Z**2 / (2 * trials)
+    reach = _Z * np.sqrt(share * (1 - share) / trials + (_Z / (2 * trials)) ** 2)
+    scale = 100 / (1 + _Z**2 / trials)
+    return max(0.0, scale * (middle - reach)), min(100.0, scale * (middle + reach))
+
+
+def answer_constantly(records: Records) -> list[dict[str, Any]]:
+    """Answer every question of a kind in the same way, the one that is right most.
+
+    The same way is the same words; for *order*, the object that is named first, or
+    second. *attribute* asks for a size, a colour or a shape, and each has words of its
+    own.
+
+    Returns:
+        The records with this answer in place of the model's, in the same order. The
+        way is chosen with the truth of the very questions asked, so no constant answer
+        does better.
+    """
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[_wording(record)].append(record)
+    best = {wording: _best_way(group) for wording, group in groups.items()}
+    answered = []
+    for record in records:
+        text = best[_wording(record)](record)
+        right = _is_right_by_text(record, text)
+        answered.append({**record, "answer": text, "right": right})
+    return answered
+
+
+def _wording(record: Record) -> str:
+    if record["kind"] != "attribute":
+        return str(record["kind"])
+    groups = (SIZES, COLOURS, SHAPES)
+    return next(words[0] for words in groups if record["truth"] in words)
+
+
+_Way = Callable[[Record], str]
+
+
+def _best_way(group: Records) -> _Way:
+    """Return the way to answer that is right for most of a group."""
+    ways: list[_Way]
+    if group[0]["kind"] == "order":
+        ways = [partial(_named, place=place) for place in (0, 1)]
+    else:
+        truths = dict.fromkeys(str(record["truth"]) for record in group)
+        ways = [partial(_say, text=text) for text in truths]
+    return max(ways, key=lambda way: sum(_is_right_by_text(r, way(r)) for r in group))
+
+
+def _say(record: Record, text: str) -> str:
+    return text
+
+
+def _named(record: Record, place: int) -> str:
+    """Repeat the first or the second name of ``Which appears first, X or Y?``."""
+    return str(record["question"].rstrip("?").split(", ", 1)[1].split(" or ")[place])
+
+
+def _is_right_by_text(record: Record, text: str) -> bool:
+    if record["kind"] != "when":
+        return is_same_answer(text, record["truth"])
+    return _overlaps(text, parse_interval(_plain(record["truth"])))

@@ -1,57 +1,132 @@
-"""A result as Markdown, JSON and a picture, with what made it."""
+"""A result as JSON, Markdown and a picture; the last two are made from the first alone.
+
+A result is one JSON document: ``kind`` (one of ``KINDS``), ``title``, ``command``,
+``commit``, ``hardware``, ``notes`` and what its kind holds. ``notes`` are paragraphs that
+a person added to the document; they stay when the result is measured again.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dynfocus.provenance import describe_hardware
 
+Document = Mapping[str, Any]
+
+KINDS = {
+    "focusworld": "dynfocus.evaluation.benchmarks.focusworld",
+    "experiment": "dynfocus.evaluation.experiments.tables",
+    "recall": "dynfocus.evaluation.experiments.recall",
+    "plugged": "dynfocus.evaluation.experiments.plugged",
+}
+"""The module of each kind of result, whose ``lay_out`` makes a page of a document."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What a page shows between its title and its notes."""
+
+    body: Sequence[str]
+    """Lines of Markdown."""
+    picture: Figure | None = None
+    """What the page ends with."""
+
 
 def write_page(
-    folder: str | Path,
-    name: str,
-    *,
-    title: str,
-    command: str,
-    commit: str,
-    facts: Mapping[str, Any],
-    body: Iterable[str],
-    picture: Figure,
-    caption: str,
+    folder: str | Path, name: str, document: Document, *, command: str, commit: str
 ) -> Path:
-    """Write NAME.md, NAME.json and NAME.png and return the first.
+    """Write NAME.json with what made it, and its page.
 
     Args:
         folder: Created if missing.
         name: Of the files.
-        title: Of the page.
+        document: The result: ``kind``, ``title`` and what its kind holds.
         command: What was typed.
         commit: Of the source.
-        facts: What the JSON document holds beside command, commit and hardware.
-        body: Lines between what made the page and the picture.
-        picture: What the page ends with.
-        caption: What the picture shows.
+
+    Returns:
+        NAME.md.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    hardware = describe_hardware()
-    document = {"command": command, "commit": commit, "hardware": hardware, **facts}
-    (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    picture.savefig(folder / f"{name}.png", dpi=120)
-    lines = [
-        f"# {title}",
-        "",
-        f"`{command}`, commit {commit[:12]}, {hardware}.",
-        "",
-        *body,
-        f"![{caption}]({name}.png)",
-        "",
-    ]
-    path = folder / f"{name}.md"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
+    path = Path(folder) / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    notes = read_document(path).get("notes", []) if path.exists() else []
+    made = {"command": command, "commit": commit, "hardware": describe_hardware()}
+    whole = {**document, **made, "notes": notes}
+    path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    return render_page(path)
+
+
+def render_page(path: str | Path) -> Path:
+    """Write the Markdown and the picture of a result's JSON document.
+
+    Args:
+        path: NAME.json.
+
+    Returns:
+        NAME.md.
+
+    Raises:
+        ValueError: If the file is no result of a known kind.
+    """
+    path = Path(path)
+    document = read_document(path)
+    layout: Layout = import_module(KINDS[document["kind"]]).lay_out(document)
+    made = f"`{document['command']}`, commit {document['commit'][:12]}"
+    lines = [f"# {document['title']}", "", f"{made}, {document['hardware']}.", ""]
+    lines += layout.body
+    for note in document.get("notes", []):
+        lines += [note, ""]
+    if layout.picture is not None:
+        layout.picture.savefig(path.with_suffix(".png"), dpi=120)
+        lines += [f"![{document['title']}]({path.stem}.png)", ""]
+    page = path.with_suffix(".md")
+    page.write_text("\n".join(lines), encoding="utf-8")
+    return page
+
+
+def read_document(path: str | Path) -> dict[str, Any]:
+    """Read a result's JSON document.
+
+    Raises:
+        ValueError: If the file is no result of a known kind.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        known = document["kind"] in KINDS
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no result of dynfocus eval") from error
+    if not known:
+        raise ValueError(
+            f"{path}: kind must be one of {', '.join(KINDS)}, got {document['kind']!r}"
+        )
+    return dict(document)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write a Markdown table, the first column to the left, and an empty line."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return [*("| " + " | ".join(cells) + " |" for cells in lines), ""]
+
+
+def panels(titles: Sequence[str], width: float = 4.2) -> tuple[Figure, list[Any]]:
+    """Make a picture with a panel for each title, side by side, room for a legend."""
+    figure = Figure(figsize=(width * len(titles) + 2.5, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    row = figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
+    for axes, title in zip(row, titles, strict=True):
+        axes.set_title(title)
+    return figure, list(row)
+
+
+def add_legend(figure: Figure, axes: Any) -> None:
+    """Explain the lines of one panel beside all."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper")

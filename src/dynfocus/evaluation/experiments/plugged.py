@@ -14,12 +14,23 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from dynfocus.evaluation.benchmarks.focusworld import earlier_records, evidence_seen
 from dynfocus.evaluation.experiments.plans import TestSet
-from dynfocus.evaluation.metrics import is_right
+from dynfocus.evaluation.metrics import (
+    Estimate,
+    Record,
+    accuracy,
+    answer_constantly,
+    is_right,
+    paired_difference,
+)
+from dynfocus.evaluation.pages import Document, Layout, add_legend, panels, table
 from dynfocus.index import VideoIndex
 from dynfocus.models import LoadOptions, VideoModel
 from dynfocus.plugins import host_type, load_host, plug
+from dynfocus.validation import Count, Positive, checked
 from dynfocus.world import WorldQuestion, make_questions
 from dynfocus.world.conversations import WorldAddress, render_address
 from dynfocus.world.questions import KINDS
@@ -50,7 +61,7 @@ WAYS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class PluggedPlan:
     """Which model is asked, about what, with which budgets."""
 
@@ -69,10 +80,10 @@ class PluggedPlan:
         "order",
         "topic",
     )
-    max_per_kind: int = 2
+    max_per_kind: Count = 2
     """Questions of a kind a video (presence: pairs)."""
-    fps: float = 1.0
-    max_frames: int = 900
+    fps: Positive = 1.0
+    max_frames: Count = 900
     """Frames of a video, taken evenly."""
 
     def __post_init__(self) -> None:
@@ -193,45 +204,127 @@ def _ask(
     }
 
 
-def summarise_plugged(
-    records: Sequence[dict[str, Any]], plan: PluggedPlan
-) -> list[dict[str, Any]]:
-    """Average records of each set, way and share.
+def summarise(records: Sequence[Record], plan: PluggedPlan) -> dict[str, Any]:
+    """Make the document of a result: a row a set, way and share.
 
     Returns:
-        Rows with ``set``, ``way``, ``share``, ``accuracy`` of all questions and
-        ``accuracies`` by kind in percent, ``kept`` (accuracy over that of all tokens, in
-        percent), ``tokens``, ``seconds``, ``faster`` (than all tokens), ``recall`` (of the
-        evidence by whole or finely kept frames, in percent) and ``questions``.
+        Its ``rows`` have ``accuracy`` of all questions and ``accuracies`` by kind,
+        ``difference`` to all tokens on the same questions, ``kept`` (accuracy over that
+        of all tokens), ``recall`` (of the evidence by whole or finely kept frames), all
+        in percent, ``tokens``, ``seconds``, ``faster`` (than all tokens) and
+        ``questions``; ``constant`` is the best constant answer of each set.
     """
     rows: list[dict[str, Any]] = []
+    constant = {}
     for test in plan.sets:
         of_set = [record for record in records if record["set"] == test.name]
-        full = _row(of_set, FULL, 1.0)
         pairs = [(way.label, share) for way in plan.ways for share in plan.shares]
-        for row in (full, *(_row(of_set, label, share) for label, share in pairs)):
-            row["set"] = test.name
-            row["kept"] = 100 * row["accuracy"] / max(full["accuracy"], 1e-9)
-            row["faster"] = full["seconds"] / row["seconds"]
-            rows.append(row)
-    return rows
+        asked = {
+            pair: [r for r in of_set if (r["way"], r["share"]) == pair]
+            for pair in ((FULL, 1.0), *pairs)
+        }
+        full = asked[FULL, 1.0]
+        constant[test.name] = accuracy(answer_constantly(full)).value
+        rows += [
+            {"set": test.name, "way": way, "share": share, **_row(found, full)}
+            for (way, share), found in asked.items()
+        ]
+    return {
+        "kind": "plugged",
+        "title": "Accuracy kept with fewer video tokens, without training",
+        "plan": asdict(plan),
+        "rows": rows,
+        "constant": constant,
+    }
 
 
-def _row(records: Sequence[dict[str, Any]], label: str, share: float) -> dict[str, Any]:
-    own = [r for r in records if r["way"] == label and r["share"] == share]
+def _row(own: Sequence[Record], full: Sequence[Record]) -> dict[str, Any]:
     seen = [r["evidence_seen"] for r in own if r["evidence_seen"] is not None]
     asked = {r["kind"] for r in own}
-    kinds = [kind for kind in KINDS if kind in asked]
+    right, of_full = accuracy(own), accuracy(full)
+    seconds = fmean(r["seconds"] for r in own)
     return {
-        "way": label,
-        "share": share,
-        "accuracy": 100 * fmean(r["right"] for r in own),
+        "accuracy": asdict(right),
         "accuracies": {
-            kind: 100 * fmean(r["right"] for r in own if r["kind"] == kind)
-            for kind in kinds
+            kind: accuracy([r for r in own if r["kind"] == kind]).value
+            for kind in KINDS
+            if kind in asked
         },
-        "tokens": fmean(r["tokens"] for r in own),
-        "seconds": fmean(r["seconds"] for r in own),
+        "difference": asdict(paired_difference(own, full)),
+        "kept": 100 * right.value / max(of_full.value, 1e-9),
         "recall": 100 * fmean(seen) if seen else None,
+        "tokens": fmean(r["tokens"] for r in own),
+        "seconds": seconds,
+        "faster": fmean(r["seconds"] for r in full) / seconds,
         "questions": len(own),
     }
+
+
+def lay_out(document: Document) -> Layout:
+    """Make the page of a result that `summarise` made."""
+    plan = document["plan"]
+    body = [
+        "One model that was trained to read all its tokens, asked about FocusWorld test "
+        f"videos at {plan['fps']:g} fps, at most {plan['max_frames']} frames of each, with "
+        "all tokens and with a part of them. Right: percent of the questions, with the "
+        "95 % interval over videos where there are enough. Against all tokens: paired "
+        "difference on the same questions. Evidence: percent of the questions of which a "
+        "frame that is kept whole, or as a Cone, shows the answer.",
+        "",
+    ]
+    for test in plan["sets"]:
+        body += _table(document, test)
+    return Layout(body=body, picture=_draw(document))
+
+
+def _table(document: Document, test: Document) -> list[str]:
+    own = [row for row in document["rows"] if row["set"] == test["name"]]
+    low, high = test["seconds"]
+    kinds = list(own[0]["accuracies"])
+    head = ["reads", "tokens", "right", "against all tokens", "evidence", *kinds]
+    rows = []
+    for row in own:
+        gap = Estimate(**row["difference"])
+        rows.append(
+            [
+                FULL
+                if row["way"] == FULL
+                else f"{row['way']}, {100 * row['share']:g} %",
+                f"{row['tokens']:.0f}",
+                str(Estimate(**row["accuracy"])),
+                "-" if row["way"] == FULL else gap.as_difference(),
+                "-" if row["recall"] is None else f"{row['recall']:.0f}",
+                *(f"{row['accuracies'][kind]:.0f}" for kind in kinds),
+                f"{row['seconds']:.2f}",
+                f"{row['faster']:.1f}",
+            ]
+        )
+    return [
+        f"## {test['name']}: {low:g} to {high:g} s, {test['num_videos']} videos, "
+        f"{own[0]['questions']} questions",
+        "",
+        *table([*head, "s", "times faster"], rows),
+        f"Best constant answer of each kind: {document['constant'][test['name']]:.1f} %.",
+        "",
+    ]
+
+
+def _draw(document: Document) -> Figure:
+    """Draw accuracy over the share of tokens, one panel a length of video."""
+    figure, axes = panels([test["name"] for test in document["plan"]["sets"]])
+    for panel in axes:
+        own = [row for row in document["rows"] if row["set"] == panel.get_title()]
+        full = own[0]["accuracy"]["value"]
+        panel.axhline(full, color="black", linestyle=":", label=FULL)
+        for way in dict.fromkeys(row["way"] for row in own[1:]):
+            points = [row for row in own if row["way"] == way]
+            panel.plot(
+                [100 * row["share"] for row in points],
+                [row["accuracy"]["value"] for row in points],
+                marker="o",
+                label=way,
+            )
+        panel.set_xlabel("video tokens, % of all")
+    axes[0].set_ylabel("questions answered right, %")
+    add_legend(figure, axes[0])
+    return figure

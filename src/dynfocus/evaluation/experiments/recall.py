@@ -11,16 +11,20 @@ Letters: T frames, L prototypes, K Cones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from dynfocus.evaluation.benchmarks.focusworld import evidence_seen
 from dynfocus.evaluation.experiments.plans import TestSet
+from dynfocus.evaluation.metrics import Estimate, accuracy
+from dynfocus.evaluation.pages import Document, Layout, add_legend, panels, table
 from dynfocus.focus import (
     EventPrototypes,
     TimePrototypes,
@@ -28,10 +32,11 @@ from dynfocus.focus import (
     dpc_knn,
     uniform_indices,
 )
-from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
-from dynfocus.models.loading import load_parts
-from dynfocus.training.features import FeatureCache
+from dynfocus.models import LoadOptions, VideoModel
+from dynfocus.models.loading import load_model
+from dynfocus.validation import Count, Positive, checked
 from dynfocus.world import WorldQuestion, make_questions
+from dynfocus.world.conversations import render_address
 
 UNIFORM = "even frames"
 CLUSTERING = "T-DPC alone"
@@ -39,32 +44,25 @@ CLUSTERING = "T-DPC alone"
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class RecallPlan:
     """Which selections are compared on which videos."""
 
     models: Mapping[str, str]
     """Models by the name that the table gives them; all with one vision tower."""
     sets: tuple[TestSet, ...]
-    num_cones: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    num_cones: tuple[Count, ...] = (1, 2, 4, 8, 16, 32)
     """Numbers of Cones, K."""
-    num_prototypes: tuple[int, ...] = (32,)
+    num_prototypes: tuple[Count, ...] = (32,)
     """Numbers of event prototypes, L."""
-    max_per_kind: int = 3
+    max_per_kind: Count = 3
     """Questions of a kind a video."""
-    fps: float = 1.0
-    cache: str = "runs/recall"
-    """Folder of encoded videos."""
+    fps: Positive = 1.0
 
     def __post_init__(self) -> None:
         for name in ("models", "sets", "num_cones", "num_prototypes"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must hold at least one entry, got none")
-        if min(self.num_cones) < 1 or min(self.num_prototypes) < 1:
-            raise ValueError(
-                "num_cones and num_prototypes must be 1 or more, got "
-                f"{self.num_cones} and {self.num_prototypes}"
-            )
 
 
 def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]:
@@ -74,11 +72,9 @@ def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]
         Records with ``set``, ``selection``, ``num_prototypes``, ``kind``, ``num_frames``
         and ``hits``, which says for each number of Cones whether one lies in the evidence.
     """
-    loaded = {
-        name: load_parts(source, device="cpu", dtype=torch.float32)
-        for name, source in plan.models.items()
-    }
-    cache = FeatureCache(plan.cache, *next(iter(loaded.values())), plan.fps)
+    options = LoadOptions(device="cpu", dtype="float32", index_folder=False)
+    loaded = {name: load_model(source, options) for name, source in plan.models.items()}
+    encoder = next(iter(loaded.values()))
     records = []
     for test in plan.sets:
         for number, address in enumerate(test.addresses()):
@@ -88,15 +84,14 @@ def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]
                 for q in make_questions(address.scene(), plan.max_per_kind)
                 if q.evidence
             ]
-            cache.fill([{"video": str(address)}])
-            video = cache.load(str(address))
+            video = encoder.index(render_address(address, plan.fps)).features
             for record in _ask_video(loaded, plan, video, questions):
                 records.append({"set": test.name, "video": address.seed, **record})
     return records
 
 
 def _ask_video(
-    loaded: Mapping[str, tuple[DynFocusForConditionalGeneration, DynFocusProcessor]],
+    loaded: Mapping[str, VideoModel],
     plan: RecallPlan,
     video: VideoFeatures,
     questions: Sequence[WorldQuestion],
@@ -141,15 +136,17 @@ def _hits(
 
 @torch.inference_mode()
 def _orders(
-    loaded: Mapping[str, tuple[DynFocusForConditionalGeneration, DynFocusProcessor]],
+    loaded: Mapping[str, VideoModel],
     video: VideoFeatures,
     num_prototypes: int,
     questions: Sequence[WorldQuestion],
 ) -> dict[str, list[Tensor]]:
     """Return the centre frames of the prototypes, best first, for each question."""
     assert video.pooled is not None  # encoded here, not opened from an index
-    first, _ = next(iter(loaded.values()))
-    settings = replace(first.settings, num_prototypes=num_prototypes, question=None)
+    first = next(iter(loaded.values()))
+    settings = replace(
+        first.model.settings, num_prototypes=num_prototypes, question=None
+    )
     clusters = dpc_knn(
         video.pooled.flatten(1)[None],
         settings.num_prototypes_for(video.num_frames),
@@ -159,22 +156,22 @@ def _orders(
     events = EventPrototypes(settings, video.pooled.shape[2], 1)
     shared = events.estimate(video.pooled[None], everything)
     orders = {CLUSTERING: [clusters.centers[0]] * len(questions)}
-    for name, (model, processor) in loaded.items():
+    for name, focused in loaded.items():
         orders[name] = [
-            _best_first(model, processor, video, shared, q.question) for q in questions
+            _best_first(focused, video, shared, q.question) for q in questions
         ]
     return orders
 
 
 def _best_first(
-    model: DynFocusForConditionalGeneration,
-    processor: DynFocusProcessor,
+    focused: VideoModel,
     video: VideoFeatures,
     prototypes: TimePrototypes,
     question: str,
 ) -> Tensor:
     """Return the frames that stand for the prototypes, best first, shape ``[L]``."""
-    asked = processor.qformer_tokenizer(question, return_tensors="pt")
+    model = focused.model
+    asked = focused.processor.qformer_tokenizer(question, return_tensors="pt")
     text = model.encode_question(asked["input_ids"], asked["attention_mask"])
     spatial = video.spatial[None]
     events = model.event_prototypes
@@ -185,41 +182,109 @@ def _best_first(
     return frames[0][scores[0].sort(descending=True, stable=True).indices]
 
 
-def summarise_recall(
-    records: Sequence[dict[str, Any]], plan: RecallPlan
-) -> list[dict[str, Any]]:
-    """Average the records into rows, one a set, selection and number of prototypes.
+def summarise(records: Sequence[dict[str, Any]], plan: RecallPlan) -> dict[str, Any]:
+    """Make the document of a result: a row a set, selection and number of prototypes.
 
     Returns:
-        Rows with ``recall`` and ``share`` of frames that are Cones, one number for each
-        of the plan's numbers of Cones, in percent.
+        Its ``rows`` have ``recall`` with intervals over videos and ``share`` of frames
+        that are Cones, one entry for each of the plan's numbers of Cones, in percent.
     """
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for record in records:
         key = (record["set"], record["selection"], record["num_prototypes"])
         groups.setdefault(key, []).append(record)
-    rows = []
-    for (test, selection, num_prototypes), found in groups.items():
-        most = [num_prototypes or k for k in plan.num_cones]
-        counts = [min(pair) for pair in zip(plan.num_cones, most, strict=True)]
-        rows.append(
+    return {
+        "kind": "recall",
+        "title": "Evidence recall",
+        "plan": asdict(plan),
+        "rows": [
             {
                 "set": test,
                 "selection": selection,
                 "num_prototypes": num_prototypes,
                 "questions": len(found),
                 "recall": [
-                    100 * fmean(r["hits"][i] for r in found)
+                    asdict(accuracy([{**r, "right": r["hits"][i]} for r in found]))
                     for i in range(len(plan.num_cones))
                 ],
                 "share": [
-                    100
-                    * fmean(min(k, r["num_frames"]) / r["num_frames"] for r in found)
-                    for k in counts
+                    100 * fmean(min(1, k / r["num_frames"]) for r in found)
+                    for k in (min(k, num_prototypes or k) for k in plan.num_cones)
                 ],
             }
-        )
-    return rows
+            for (test, selection, num_prototypes), found in groups.items()
+        ],
+    }
+
+
+def lay_out(document: Document) -> Layout:
+    """Make the page of a result that `summarise` made."""
+    plan = document["plan"]
+    seeds = ", ".join(
+        f"{test['name']}: {test['num_videos']} videos, seeds from {test['seed']}"
+        for test in plan["sets"]
+    )
+    body = [
+        "Share of the questions (percent) for which at least one of the K frames that "
+        "become Cones shows the answer; after it the 95 % interval over videos, where "
+        "there are enough. FocusWorld test "
+        f"videos at {plan['fps']:g} fps, drawn, not decoded ({seeds}). L is the number of "
+        "event prototypes, of which the K best become Cones; *even frames* are K in all.",
+        "",
+    ]
+    for test in plan["sets"]:
+        body += _table(document, test)
+    return Layout(body=body, picture=_draw(document))
+
+
+def _table(document: Document, test: Document) -> list[str]:
+    found = [row for row in document["rows"] if row["set"] == test["name"]]
+    if not found:
+        return []
+    low, high = test["seconds"]
+    counts = document["plan"]["num_cones"]
+    head = [f"{test['name']}: {low:g} to {high:g} s, {found[0]['questions']} questions"]
+    head += ["L", *(f"K = {k}" for k in counts)]
+    shares = [f"{share:.2g} %" for share in found[-1]["share"]]
+    rows = [["share of all frames", "-", *shares]]
+    for row in found:
+        cells = [
+            str(Estimate(**hit)) if _is_possible(row, k) else "-"
+            for k, hit in zip(counts, row["recall"], strict=True)
+        ]
+        rows.append([row["selection"], str(row["num_prototypes"] or "-"), *cells])
+    return table(head, rows)
+
+
+def _is_possible(row: Document, num_cones: int) -> bool:
+    """Tell whether a row has enough prototypes for so many Cones."""
+    return num_cones <= (row["num_prototypes"] or num_cones)
+
+
+def _draw(document: Document) -> Figure:
+    """Draw recall over the share of frames, one panel a length of video."""
+    plan = document["plan"]
+    figure, axes = panels([test["name"] for test in plan["sets"]])
+    for panel in axes:
+        for row in document["rows"]:
+            if row["set"] == panel.get_title():
+                shown = sum(_is_possible(row, k) for k in plan["num_cones"])
+                count = row["num_prototypes"]
+                panel.plot(
+                    row["share"][:shown],
+                    [hit["value"] for hit in row["recall"][:shown]],
+                    marker="o",
+                    linestyle="-" if count else "--",
+                    label=row["selection"] + (f", L = {count}" if count else ""),
+                )
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_xlabel("frames that are Cones, %")
+    axes[0].set_ylabel("questions with a Cone in the evidence, %")
+    add_legend(figure, axes[0])
+    return figure
 
 
 def check_sources(models: Mapping[str, str]) -> None:

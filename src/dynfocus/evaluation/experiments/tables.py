@@ -1,56 +1,126 @@
-"""Experiments as Markdown, JSON and a picture, with the paper's figures beside ours."""
+"""Experiments as documents and pages: accuracy with intervals, the paper's figures beside.
+
+A record of an experiment also has ``set``, ``training_seed``, ``tokens``, ``seconds``,
+``prepare_seconds``, ``fine_share`` and ``evidence_seen``.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import combinations
-from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from dynfocus.evaluation.experiments.ablations import Experiment
-from dynfocus.evaluation.experiments.plans import Plan
-from dynfocus.evaluation.pages import write_page
+from dynfocus.evaluation.experiments.plans import Experiment, Plan
+from dynfocus.evaluation.metrics import (
+    Estimate,
+    Record,
+    accuracy,
+    answer_constantly,
+    paired_difference,
+)
+from dynfocus.evaluation.pages import Document, Layout, add_legend, panels, table
+
+Records = Mapping[str, Sequence[Record]]
+"""The records of each variant by its name."""
 
 _TOKEN_TICKS = [150 * 2**power for power in range(10)]
-
-Record = dict[str, Any]
-Records = Mapping[str, Sequence[Record]]
+_BASE = "base"
 
 
-@dataclass(frozen=True)
-class Share:
-    """A mean over training seeds with its spread."""
+def make_document(
+    experiment: Experiment, records: Records, plan: Plan
+) -> dict[str, Any]:
+    """Make the document of an experiment.
 
-    mean: float
-    spread: float
-    """Standard deviation over seeds; 0 for one seed."""
+    Args:
+        experiment: What was run.
+        records: The records of each variant.
+        plan: What the variants shared.
 
-
-def accuracy(records: Sequence[Record], kind: str = "") -> Share | None:
-    """Return the share of right answers over seeds, in percent; None without any.
-
-    Without a kind it is the mean over kinds, so that frequent kinds do not count more.
+    Returns:
+        For each variant and test set the accuracy by kind, its mean over kinds, the
+        paired difference of that mean to the reference row, tokens and seconds; for each
+        set the best constant answer and the best row.
     """
-    seeds: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    names = [variant.name for variant in experiment.variants]
+    reference = _BASE if _BASE in names else names[0]
+    titles = [test.title for test in plan.sets]
+    variants = {
+        variant.name: asdict(variant)
+        | {
+            "results": {
+                title: _results(
+                    of_set(records[variant.name], title),
+                    of_set(records[reference], title),
+                    plan.kinds,
+                )
+                for title in titles
+            }
+        }
+        for variant in experiment.variants
+    }
+    some = records[reference]
+    constant = {title: answer_constantly(of_set(some, title)) for title in titles}
+    facts = asdict(experiment)
+    del facts["variants"]
+    return {
+        "kind": "experiment",
+        **facts,
+        "plan": asdict(plan),
+        "reference": reference,
+        "variants": variants,
+        "constant": {
+            title: _accuracies(found, plan.kinds) for title, found in constant.items()
+        },
+        "best": {title: _best(names, records, title) for title in titles},
+        "order": _compare_order(experiment, records, titles[0]),
+    }
+
+
+def of_set(records: Sequence[Record], title: str) -> list[Record]:
+    """Return the records of one test set."""
+    return [record for record in records if record["set"] == title]
+
+
+def _results(
+    asked: Sequence[Record], reference: Sequence[Record], kinds: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "questions": len(asked),
+        **_accuracies(asked, kinds),
+        "spread": _spread(asked),
+        "difference": asdict(paired_difference(asked, reference, over_kinds=True)),
+        "video_tokens": fmean(r["tokens"] for r in asked),
+        "seconds": median(r["seconds"] for r in asked),
+        "first_seconds": median(r["seconds"] + r["prepare_seconds"] for r in asked),
+        "evidence_recall_and_fine_share": evidence_recall(asked),
+    }
+
+
+def _accuracies(records: Sequence[Record], kinds: Sequence[str]) -> dict[str, Any]:
+    by_kind = {kind: [r for r in records if r["kind"] == kind] for kind in kinds}
+    return {
+        "mean": asdict(accuracy(records, over_kinds=True)),
+        "kinds": {
+            kind: asdict(accuracy(found)) if found else None
+            for kind, found in by_kind.items()
+        },
+    }
+
+
+def _spread(records: Sequence[Record]) -> float | None:
+    """Return the standard deviation of the mean over training seeds, in percent."""
+    seeds: dict[int, list[Record]] = defaultdict(list)
     for record in records:
-        if not kind or record["kind"] == kind:
-            seeds[record["training_seed"]][record["kind"]].append(record["right"])
-    if not seeds:
-        return None
-    return _over_seeds(
-        [100 * fmean(map(fmean, kinds.values())) for kinds in seeds.values()]
-    )
-
-
-def _over_seeds(values: Sequence[float]) -> Share:
-    return Share(fmean(values), stdev(values) if len(values) > 1 else 0.0)
+        seeds[record["training_seed"]].append(record)
+    means = [accuracy(found, over_kinds=True).value for found in seeds.values()]
+    return stdev(means) if len(means) > 1 else None
 
 
 def evidence_recall(records: Sequence[Record]) -> tuple[float, float] | None:
@@ -66,255 +136,230 @@ def evidence_recall(records: Sequence[Record]) -> tuple[float, float] | None:
     return seen, 100 * fmean(r["fine_share"] for r in asked)
 
 
-def agreement(experiment: Experiment, records: Records, plan: Plan) -> str:
-    """Say what the paper found and whether the rows stand in its order.
-
-    Rows are compared pair by pair, by the first column of the paper's figures; without
-    such figures the best row of each test set is named.
-    """
-    said = f"The paper: {experiment.expects}."
-    rows = [
-        (arm.paper[0], own.mean)
-        for arm in experiment.arms
-        if arm.paper and (own := accuracy(records[arm.name])) is not None
+def _best(names: Sequence[str], records: Records, title: str) -> dict[str, Any]:
+    """Name the best row of a test set; clear if it is above each other one."""
+    asked = {name: of_set(records[name], title) for name in names}
+    means = {name: accuracy(asked[name], over_kinds=True).value for name in names}
+    best = max(names, key=lambda name: means[name])
+    gaps = [
+        paired_difference(asked[best], asked[name], over_kinds=True)
+        for name in names
+        if name != best
     ]
-    pairs = [(a, b) for a, b in combinations(rows, 2) if a[0] != b[0]]
-    if not pairs:
-        best = [_best(experiment, records, test.title) for test in plan.sets]
-        return f"{said} Best here: {'; '.join(best)}."
-    same = sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a, b in pairs)
-    verdict = "agrees" if 2 * same > len(pairs) else "does not agree"
-    return (
-        f"{said} {same} of {len(pairs)} pairs of rows stand in its order "
-        f"({experiment.paper_columns[0]}): the direction {verdict}."
-    )
+    return {"name": best, "is_clear": all(gap.verdict == "better" for gap in gaps)}
 
 
-def _best(experiment: Experiment, records: Records, test: str) -> str:
-    means = {
-        arm.label: own.mean
-        for arm in experiment.arms
-        if (own := accuracy(of_set(records[arm.name], test))) is not None
-    }
-    return f"{max(means, key=lambda label: means[label])} ({test})"
+def _compare_order(
+    experiment: Experiment, records: Records, title: str
+) -> dict[str, int] | None:
+    """Count pairs of rows in the paper's order, against it and undecided."""
+    rows = [(v.paper[0], v.name) for v in experiment.variants if v.paper]
+    counts = {"same": 0, "opposite": 0, "undecided": 0}
+    for (figure, name), (other_figure, other) in combinations(rows, 2):
+        if figure == other_figure:
+            continue
+        one, two = (of_set(records[n], title) for n in (name, other))
+        verdict = paired_difference(one, two, over_kinds=True).verdict
+        if verdict == "undecided":
+            counts["undecided"] += 1
+        else:
+            is_same = (verdict == "better") == (figure > other_figure)
+            counts["same" if is_same else "opposite"] += 1
+    return counts if any(counts.values()) else None
 
 
-def write_experiment(
-    experiment: Experiment,
-    records: Records,
-    plan: Plan,
-    folder: str | Path,
-    *,
-    command: str,
-    commit: str,
-    more: Sequence[str] = (),
-) -> Path:
-    """Write NAME.md, NAME.json and NAME.png and return the first.
-
-    Args:
-        experiment: What was run.
-        records: The records of each arm by name.
-        plan: What the arms shared.
-        folder: Created if missing.
-        command: What was typed.
-        commit: Of the source.
-        more: Lines to add after the tables.
-    """
-    name = (
-        experiment.name
-        if experiment.name == "methods"
-        else f"ablation-{experiment.name}"
-    )
-    arms = {
-        arm.name: asdict(arm) | {"results": _results(records[arm.name], plan)}
-        for arm in experiment.arms
-    }
-    body = [
-        _describe(plan),
-        "",
-        *(
-            line
-            for test in plan.sets
-            for line in _table(experiment, records, plan, test.title)
-        ),
-        *more,
-        f"{agreement(experiment, records, plan)} ({experiment.source}.)",
-        "",
-    ]
-    return write_page(
-        folder,
-        name,
-        title=experiment.title,
-        command=command,
-        commit=commit,
-        facts={"plan": asdict(plan), "arms": arms},
-        body=body,
-        picture=draw_experiment(experiment, records, plan),
-        caption=experiment.title,
-    )
+def lay_out(document: Document) -> Layout:
+    """Make the page of an experiment."""
+    body = [describe(document), ""]
+    for test in document["plan"]["sets"]:
+        body += _table(document, title_of(test))
+    for table_lines in document.get("more", []):
+        body += [*table_lines, ""]
+    body += [agreement(document), ""]
+    return Layout(body=body, picture=draw(document))
 
 
-def _describe(plan: Plan) -> str:
+def title_of(test: Document) -> str:
+    """Name a test set of a document as `TestSet.title` does."""
+    if test["max_tokens"] is None:
+        return str(test["name"])
+    return f"{test['name']}, at most {test['max_tokens']} tokens"
+
+
+def describe(document: Document) -> str:
+    """Say under which conditions the rows are compared, and which are not equal."""
+    plan = document["plan"]
     lengths = {
-        test.name: f"{test.name}: {test.num_videos} unseen videos of "
-        f"{test.seconds[0]:g} to {test.seconds[1]:g} s at {plan.fps:g} fps"
-        for test in plan.sets
+        test["name"]: f"{test['name']}: {test['num_videos']} test videos of "
+        f"{test['seconds'][0]:g} to {test['seconds'][1]:g} s, seeds from {test['seed']}"
+        for test in plan["sets"]
     }
-    sets = "; ".join(lengths.values())
-    if any(test.max_tokens for test in plan.sets):
-        sets += (
-            ". Where at most so many tokens are read, each system reads as many frames "
-            "as they pay for: even ones, but DynFocus those of its events"
+    low, high = plan["training_seconds"]
+    taught = [
+        variant["label"]
+        for variant in document["variants"].values()
+        if variant["options"].get("scores") == "start"
+    ]
+    sentences = [
+        f"Equal in each row: the language model and text encoder of `{plan['start']}`, "
+        f"frozen features, {plan['num_steps']} steps of {plan['batch_size']} questions on "
+        f"{plan['num_training_videos']} videos of {low:g} to {high:g} s thinned to "
+        f"{plan['max_training_frames']} frames, training seeds "
+        f"{', '.join(map(str, plan['seeds']))}.",
+        "Not equal: a row inherits the start's projectors where it has the same module, "
+        "and these were trained for DynFocus's tokens; what a row lacks there is fresh.",
+    ]
+    if taught:
+        sentences.append(
+            "Begun with a score network, and a rating if they have one, that were taught "
+            f"with the times of the evidence: {'; '.join(taught)}. No other row was."
         )
-    low, high = plan.training_seconds
+    sentences.append(f"{'; '.join(lengths.values())}; at {plan['fps']:g} fps.")
+    sentences.append(
+        "Exact match in percent, in brackets the 95 % interval over videos where it is "
+        "known."
+    )
+    if len(plan["seeds"]) > 1:
+        sentences.append("± is the standard deviation over training seeds alone.")
+    if any(test["max_tokens"] for test in plan["sets"]):
+        sentences.append(
+            "Where at most so many tokens are read, each system reads as many frames as "
+            "they pay for: even ones, but DynFocus those of its events."
+        )
+    return " ".join(sentences)
+
+
+def _table(document: Document, title: str) -> list[str]:
+    """Write the Markdown table of one test set."""
+    kinds = list(document["plan"]["kinds"])
+    reference = document["variants"][document["reference"]]["label"]
+    head = [title, "tokens", *kinds, "mean", f"against {reference}"]
+    head += ["s a question", "s the first", "evidence seen / fine frames"]
+    head += [f"paper: {column}" for column in document["paper_columns"]]
+    rows = []
+    for name, variant in document["variants"].items():
+        own = variant["results"][title]
+        recall = own["evidence_recall_and_fine_share"]
+        gap = Estimate(**own["difference"])
+        rows.append(
+            [
+                variant["label"],
+                f"{own['video_tokens']:.0f}",
+                *_cells(own, kinds),
+                "-" if name == document["reference"] else gap.as_difference(),
+                f"{own['seconds']:.2f}",
+                f"{own['first_seconds']:.2f}",
+                "-" if recall is None else f"{recall[0]:.0f} / {recall[1]:.0f}",
+                *(f"{value:g}" for value in variant["paper"]),
+            ]
+        )
+    constant = _cells(document["constant"][title], kinds)
+    rows.append(
+        ["best constant answer", "0", *constant, *["-"] * (len(head) - 3 - len(kinds))]
+    )
+    return table(head, rows)
+
+
+def _cells(found: Document, kinds: Sequence[str]) -> list[str]:
+    cells = [
+        "-" if found["kinds"][kind] is None else f"{found['kinds'][kind]['value']:.1f}"
+        for kind in kinds
+    ]
+    spread = f" ± {found['spread']:.1f}" if found.get("spread") else ""
+    return [*cells, f"{Estimate(**found['mean'])}{spread}"]
+
+
+def agreement(document: Document) -> str:
+    """Say what the paper found, and whether that is seen here.
+
+    Rows are compared pair by pair on the first test set, by the first column of the
+    paper's figures; the direction agrees only where every pair is decided and stands in
+    the paper's order. Without such figures the best row of each test set is named.
+    """
+    said = f"The paper: {document['expects']} ({document['source']})."
+    order = document["order"]
+    if order is None:
+        places: dict[str, list[str]] = defaultdict(list)
+        for title, found in document["best"].items():
+            label = document["variants"][found["name"]]["label"]
+            places[label].append(title + ("" if found["is_clear"] else " (undecided)"))
+        best = [f"{label}: {'; '.join(titles)}" for label, titles in places.items()]
+        return f"{said} Highest mean here: {'. '.join(best)}."
+    total = sum(order.values())
+    if order["same"] == total:
+        verdict = "agrees"
+    else:
+        verdict = "does not agree" if order["opposite"] else "is undecided"
     return (
-        f"Each row: a fresh connector before the same language model, {plan.num_steps} steps "
-        f"of {plan.batch_size} questions on {plan.num_training_videos} videos of {low:g} to "
-        f"{high:g} s thinned to {plan.max_training_frames} frames, training seeds "
-        f"{', '.join(map(str, plan.seeds))}. {sets}. Exact match in percent, mean"
-        + (" and standard deviation over seeds." if len(plan.seeds) > 1 else ".")
+        f"{said} Of {total} pairs of rows ({document['paper_columns'][0]}) {order['same']} "
+        f"differ in its order and {order['opposite']} against it by more than the 95 % "
+        f"interval over videos allows for chance; {order['undecided']} are undecided. The "
+        f"direction {verdict}."
     )
 
 
-def of_set(records: Sequence[Record], test: str) -> list[Record]:
-    """Return the records of one test set."""
-    return [record for record in records if record["set"] == test]
-
-
-def _results(records: Sequence[Record], plan: Plan) -> dict[str, Any]:
-    results = {}
-    for test in plan.sets:
-        asked = of_set(records, test.title)
-        kinds = {kind: accuracy(asked, kind) for kind in plan.kinds}
-        results[test.title] = {
-            "questions": len(asked),
-            "mean": _plain(accuracy(asked)),
-            "kinds": {kind: _plain(value) for kind, value in kinds.items()},
-            "video_tokens": fmean(r["tokens"] for r in asked),
-            "seconds": fmean(r["seconds"] for r in asked),
-            "first_seconds": fmean(r["seconds"] + r["prepare_seconds"] for r in asked),
-            "evidence_recall_and_fine_share": evidence_recall(asked),
-        }
-    return results
-
-
-def _plain(value: Share | None) -> dict[str, float] | None:
-    return None if value is None else asdict(value)
-
-
-def _table(
-    experiment: Experiment, records: Records, plan: Plan, test: str
-) -> list[str]:
-    """Write the Markdown table of one test set."""
-    kinds = list(plan.kinds)
-    head = [test, "tokens", *kinds, "mean", "s a question", "s the first"]
-    head += [
-        "evidence seen / fine frames",
-        *(f"paper: {c}" for c in experiment.paper_columns),
-    ]
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    for arm in experiment.arms:
-        asked = of_set(records[arm.name], test)
-        recall = evidence_recall(asked)
-        cells = [arm.label, f"{fmean(r['tokens'] for r in asked):.0f}"]
-        cells += [_show(accuracy(asked, kind)) for kind in kinds]
-        cells += [_show(accuracy(asked))]
-        cells += [f"{fmean(r['seconds'] for r in asked):.2f}"]
-        cells += [f"{fmean(r['seconds'] + r['prepare_seconds'] for r in asked):.2f}"]
-        cells += ["-" if recall is None else f"{recall[0]:.0f} / {recall[1]:.0f}"]
-        cells += [f"{value:g}" for value in arm.paper]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
-
-
-def _show(value: Share | None) -> str:
-    if value is None:
-        return "-"
-    spread = f" ± {value.spread:.1f}" if value.spread else ""
-    return f"{value.mean:.1f}{spread}"
-
-
-def draw_experiment(experiment: Experiment, records: Records, plan: Plan) -> Figure:
-    """Draw mean accuracy of each test set over the tokens, or over ``x``, or as bars."""
-    if experiment.name == "methods":
-        return _draw_tokens(experiment, records, plan)
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    draw: Callable[..., None] = _draw_line if experiment.axis else _draw_bars
-    for number, test in enumerate(plan.sets):
-        draw(axes, experiment, records, test.title, number)
-    axes.set_title(experiment.title)
-    axes.legend()
+def draw(document: Document) -> Figure:
+    """Draw mean accuracy of each length over the tokens, or over ``x``, or as bars."""
+    tests = document["plan"]["sets"]
+    lengths = list(dict.fromkeys(test["name"] for test in tests))
+    figure, axes = panels([f"{length} videos" for length in lengths])
+    for panel, length in zip(axes, lengths, strict=True):
+        titles = [title_of(test) for test in tests if test["name"] == length]
+        if document["axis"]:
+            _draw_line(panel, document, titles[0])
+        elif len(tests) > len(lengths):
+            _draw_tokens(panel, document, titles)
+        else:
+            _draw_bars(panel, document, titles[0])
+    if not document["axis"] and len(tests) > len(lengths):
+        add_legend(figure, axes[0])
+    figure.suptitle(document["title"])
     return figure
 
 
-def _draw_line(
-    axes: Any, experiment: Experiment, records: Records, test: str, number: int
-) -> None:
-    rows = [
-        (arm.x, accuracy(of_set(records[arm.name], test))) for arm in experiment.arms
-    ]
-    shown = [(x, own) for x, own in rows if own is not None]
-    axes.errorbar(
-        [x for x, _ in shown],
-        [own.mean for _, own in shown],
-        yerr=[own.spread for _, own in shown],
-        marker="o",
-        label=test,
-    )
-    axes.set_xlabel(experiment.axis)
+def _point(result: Document) -> tuple[float, float, float]:
+    """Return a mean and how far its bar reaches down and up."""
+    mean = Estimate(**result["mean"])
+    if mean.low is None or mean.high is None:
+        spread = result["spread"] or 0.0
+        return mean.value, spread, spread
+    down, up = mean.value - mean.low, mean.high - mean.value
+    return mean.value, max(0.0, down), max(0.0, up)  # rounding may make them negative
+
+
+def _draw_line(axes: Any, document: Document, title: str) -> None:
+    variants = document["variants"].values()
+    points = [_point(variant["results"][title]) for variant in variants]
+    means, downs, ups = zip(*points, strict=True)
+    places = [variant["x"] for variant in variants]
+    axes.errorbar(places, means, yerr=(downs, ups), marker="o")
+    axes.set_xlabel(document["axis"])
     axes.set_ylabel("accuracy, %")
 
 
-def _draw_tokens(experiment: Experiment, records: Records, plan: Plan) -> Figure:
-    """Draw accuracy over tokens, a panel for each length, a line for each system."""
-    lengths = list(dict.fromkeys(test.name for test in plan.sets))
-    figure = Figure(figsize=(3 + 3.5 * len(lengths), 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
-    for axes, length in zip(panels, lengths, strict=True):
-        titles = [test.title for test in plan.sets if test.name == length]
-        for place, arm in enumerate(experiment.arms):
-            asked = [of_set(records[arm.name], title) for title in titles]
-            known = [(own, found) for found in asked if (own := accuracy(found))]
-            points = sorted(
-                (fmean(r["tokens"] for r in found), own.mean, own.spread)
-                for own, found in known
-            )
-            tokens, means, spreads = zip(*points, strict=True)
-            label = arm.label if length == lengths[0] else None
-            axes.errorbar(
-                tokens, means, yerr=spreads, marker="o", color=f"C{place}", label=label
-            )
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(_TOKEN_TICKS))
-        axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_title(f"{length} videos")
-        axes.set_xlabel("video tokens read")
-    panels[0].set_ylabel("accuracy, %")
-    figure.suptitle(experiment.title)
-    figure.legend(loc="outside right upper")
-    return figure
+def _draw_tokens(axes: Any, document: Document, titles: Sequence[str]) -> None:
+    """Draw accuracy over tokens, a line for each system."""
+    for place, variant in enumerate(document["variants"].values()):
+        results = [variant["results"][title] for title in titles]
+        points = sorted((own["video_tokens"], *_point(own)) for own in results)
+        tokens, means, downs, ups = zip(*points, strict=True)
+        bars = {"yerr": (downs, ups), "marker": "o", "color": f"C{place}"}
+        axes.errorbar(tokens, means, label=variant["label"], **bars)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(_TOKEN_TICKS))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("video tokens read")
+    axes.set_ylabel("accuracy, %")
 
 
-def _draw_bars(
-    axes: Any, experiment: Experiment, records: Records, test: str, number: int
-) -> None:
-    rows = [
-        (arm.label, accuracy(of_set(records[arm.name], test)))
-        for arm in experiment.arms
-    ]
-    shown = [(label, own) for label, own in rows if own is not None]
-    places = [-place - 0.35 * number for place in range(len(shown))]
-    axes.barh(
-        places,
-        [own.mean for _, own in shown],
-        height=0.33,
-        xerr=[own.spread for _, own in shown],
-        label=test,
+def _draw_bars(axes: Any, document: Document, title: str) -> None:
+    variants = list(document["variants"].values())
+    means, downs, ups = zip(
+        *(_point(v["results"][title]) for v in variants), strict=True
     )
-    axes.set_yticks([-place - 0.18 for place in range(len(shown))])
-    axes.set_yticklabels([label for label, _ in shown])
+    places = range(0, -len(variants), -1)
+    axes.barh(places, means, xerr=(downs, ups))
+    axes.set_yticks(places)
+    axes.set_yticklabels([variant["label"] for variant in variants])
     axes.set_xlabel("accuracy, %")

@@ -1,8 +1,8 @@
-"""Experiments of several arms: each arm is trained, asked and kept, so runs continue.
+"""Run experiments: each variant is trained, asked and kept, so a run that stops continues.
 
-All arms of an experiment share the frozen features, the language model they start from,
-the training data, the number of steps and the questions. They differ in what an `Arm`
-says. Only the connector starts fresh.
+All variants of an experiment share the frozen features, the language model they start from,
+the training data, the number of steps and the questions. They differ in what a `Variant`
+says. The extra ``train`` is needed when they run, not when this module is imported.
 """
 
 from __future__ import annotations
@@ -14,82 +14,82 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from dynfocus.atomic import write_atomically
 from dynfocus.evaluation.benchmarks.focusworld import evidence_seen
-from dynfocus.evaluation.experiments.plans import Arm, Lesson, Plan, TestSet
+from dynfocus.evaluation.experiments.plans import Phase, Plan, TestSet, Variant
 from dynfocus.evaluation.metrics import is_right
 from dynfocus.methods import ConnectedLanguageModel, VideoPatches
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.loading import load_parts
-from dynfocus.training import Recipe, Schedule
-from dynfocus.training.connectors import (
-    WEIGHTS,
-    load_connected,
-    make_connector_job,
-)
-from dynfocus.training.loop import train
-from dynfocus.training.patches import PatchCache
-from dynfocus.training.recipe import RECIPE_FILE, load_recipe
 from dynfocus.world import WorldQuestion, make_questions
+
+if TYPE_CHECKING:
+    from dynfocus.training import Recipe
 
 Progress = Callable[[str], None]
 
 
-def run_arms(
-    arms: tuple[Arm, ...], plan: Plan, folder: str | Path, progress: Progress
+def run_variants(
+    variants: tuple[Variant, ...], plan: Plan, folder: str | Path, progress: Progress
 ) -> dict[str, list[dict[str, Any]]]:
-    """Train and ask every arm with every seed.
+    """Train and ask every variant with every seed.
 
     Args:
-        arms: The rows.
+        variants: The rows.
         plan: What they share.
-        folder: Checkpoints and answers; an arm whose answers are there is not run again.
+        folder: Checkpoints and answers; a variant whose answers are there is not run again.
         progress: Told what is being done.
 
     Returns:
-        Records of each arm by name, one a question and seed.
+        Records of each variant by name, one a question and seed.
 
     Raises:
-        ValueError: If a budget does not pay for a single frame of some arm.
+        ValueError: If a budget does not pay for a single frame of some variant.
     """
-    _check_budgets(arms, plan)
+    _check_budgets(variants, plan)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
-    by_name = {arm.name: arm for arm in arms}
-    for number, (seed, arm) in enumerate((s, a) for s in plan.seeds for a in arms):
-        place = f"{number + 1} of {len(arms) * len(plan.seeds)}: {arm.label}"
+    found: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in variants}
+    by_name = {variant.name: variant for variant in variants}
+    for number, (seed, variant) in enumerate(
+        (s, a) for s in plan.seeds for a in variants
+    ):
+        place = f"{number + 1} of {len(variants) * len(plan.seeds)}: {variant.label}"
         told = partial(_tell, progress, f"{place}, seed {seed}")
-        teacher = by_name[arm.weights_of or arm.name]
+        teacher = by_name[variant.weights_of or variant.name]
         for test in plan.sets:
-            path = folder / _answers_name(arm, test, seed)
-            stamp = _stamp(arm, plan, test, seed)
+            path = folder / _answers_name(variant, test, seed)
+            stamp = _stamp(variant, plan, test, seed)
             records = _kept(path, stamp)
             if records is None:
-                weights = _train_arm(teacher, plan, seed, folder, told)
+                weights = _train_variant(teacher, plan, seed, folder, told)
                 told(f"asking ({test.title})")
-                records = list(ask_arm(arm, plan, test, seed, weights))
+                records = list(ask_variant(variant, plan, test, seed, weights))
                 _keep(path, stamp, records)
-            found[arm.name] += records
+            found[variant.name] += records
     return found
 
 
-def _check_budgets(arms: tuple[Arm, ...], plan: Plan) -> None:
+def _check_budgets(variants: tuple[Variant, ...], plan: Plan) -> None:
     """Refuse a budget that is too small before anything is trained."""
     budgets = [test.max_tokens for test in plan.sets if test.max_tokens is not None]
     if not budgets:
         return
+    from dynfocus.training.connectors import load_connected
+
     start, _ = load_parts(plan.start, device="cpu", dtype=torch.float32)
-    for arm in arms:
-        needed = load_connected(start, arm.connector, dict(arm.options)).num_tokens(1)
+    for variant in variants:
+        needed = load_connected(
+            start, variant.connector, dict(variant.options)
+        ).num_tokens(1)
         if needed > min(budgets):
             raise ValueError(
                 f"a budget of {min(budgets)} video tokens is too small: a single frame of "
-                f"{arm.label} has {needed}; give a larger one"
+                f"{variant.label} has {needed}; give a larger one"
             )
 
 
@@ -97,22 +97,22 @@ def _tell(progress: Progress, place: str, what: str) -> None:
     progress(f"{place}: {what}")
 
 
-def _answers_name(arm: Arm, test: TestSet, seed: int) -> str:
+def _answers_name(variant: Variant, test: TestSet, seed: int) -> str:
     budget = "" if test.max_tokens is None else f"-{test.max_tokens}"
-    return f"{arm.name}-seed{seed}-{test.name}{budget}.jsonl"
+    return f"{variant.name}-seed{seed}-{test.name}{budget}.jsonl"
 
 
-def _stamp(arm: Arm, plan: Plan, test: TestSet, seed: int) -> Any:
-    """Return all that an arm's answers depend on, as JSON gives it back."""
-    lessons = [asdict(lesson) for lesson in arm.lessons]
+def _stamp(variant: Variant, plan: Plan, test: TestSet, seed: int) -> Any:
+    """Return all that a variant's answers depend on, as JSON gives it back."""
+    phases = [asdict(phase) for phase in variant.phases]
     elsewhere = ("patches", "seeds", "sets")
     shared = {k: v for k, v in asdict(plan).items() if k not in elsewhere}
-    what = [arm.connector, dict(arm.options), lessons, arm.weights_of]
+    what = [variant.connector, dict(variant.options), phases, variant.weights_of]
     return json.loads(json.dumps([what, shared, asdict(test), seed]))
 
 
 def _kept(path: Path, stamp: Any) -> list[dict[str, Any]] | None:
-    """Read the answers of an arm that was asked before; None if it was not."""
+    """Read the answers of a variant that was asked before; None if it was not."""
     if not path.exists():
         return None
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -123,7 +123,7 @@ def _kept(path: Path, stamp: Any) -> list[dict[str, Any]] | None:
             f"{path} is not an answers file of an experiment; delete it or name another "
             "folder"
         ) from error
-    if head != {"arm": stamp}:
+    if head != {"variant": stamp}:
         raise ValueError(
             f"{path} belongs to a run with other settings; delete it or name another "
             "folder"
@@ -133,19 +133,25 @@ def _kept(path: Path, stamp: Any) -> list[dict[str, Any]] | None:
 
 def _keep(path: Path, stamp: Any, records: list[dict[str, Any]]) -> None:
     """Write the answers at once, so that a file is whole or not there."""
-    lines = [json.dumps({"arm": stamp}), *(json.dumps(record) for record in records)]
+    lines = [
+        json.dumps({"variant": stamp}),
+        *(json.dumps(record) for record in records),
+    ]
     write_atomically(path, "\n".join(lines) + "\n")
 
 
-def _train_arm(
-    arm: Arm, plan: Plan, seed: int, folder: Path, progress: Progress
+def _train_variant(
+    variant: Variant, plan: Plan, seed: int, folder: Path, progress: Progress
 ) -> Path:
-    """Train an arm lesson by lesson, continuing where it stopped."""
+    """Train a variant phase by phase, continuing where it stopped."""
+    from dynfocus.training.connectors import WEIGHTS, make_connector_job
+    from dynfocus.training.loop import train
+
     weights: Path | None = None
-    for number, lesson in enumerate(arm.lessons):
-        output = folder / f"{arm.name}-seed{seed}-lesson{number + 1}"
-        recipe = make_recipe(arm, lesson, plan, seed, output, weights)
-        _check_same_lesson(output, recipe)
+    for number, phase in enumerate(variant.phases):
+        output = folder / f"{variant.name}-seed{seed}-phase{number + 1}"
+        recipe = make_recipe(variant, phase, plan, seed, output, weights)
+        _check_same_phase(output, recipe)
         if not (output / WEIGHTS).is_file():
             progress("training")
             train(recipe, make_connector_job, resume=True)
@@ -156,8 +162,10 @@ def _train_arm(
     return weights
 
 
-def _check_same_lesson(output: Path, recipe: Recipe) -> None:
-    """Refuse weights and checkpoints that other settings left in a lesson's folder."""
+def _check_same_phase(output: Path, recipe: Recipe) -> None:
+    """Refuse weights and checkpoints that other settings left in a phase's folder."""
+    from dynfocus.training.recipe import RECIPE_FILE, load_recipe
+
     path = output / RECIPE_FILE
     if path.is_file() and _portable(load_recipe(path)) != _portable(recipe):
         raise ValueError(
@@ -173,23 +181,30 @@ def _portable(recipe: Recipe) -> str:
 
 
 def make_recipe(
-    arm: Arm, lesson: Lesson, plan: Plan, seed: int, output: Path, start: Path | None
+    variant: Variant,
+    phase: Phase,
+    plan: Plan,
+    seed: int,
+    output: Path,
+    start: Path | None,
 ) -> Recipe:
-    """Write the recipe of one lesson of an arm."""
+    """Write the recipe of one phase of a variant."""
+    from dynfocus.training import Recipe, Schedule
+
     model = {
-        "connector": arm.connector,
-        "options": dict(arm.options),
-        "trains": list(lesson.trains),
-        "stage": lesson.stage,
+        "connector": variant.connector,
+        "options": dict(variant.options),
+        "trains": list(phase.trains),
+        "stage": phase.stage,
     }
     source = {
         "num_videos": plan.num_training_videos,
         "seconds": list(plan.training_seconds),
         "seed": 1_000_000,
         "turns_per_sample": 1,
-        "kinds": list(plan.kinds) if lesson.stage == 2 else ["caption"],
+        "kinds": list(plan.kinds) if phase.stage == 2 else ["caption"],
     }
-    steps = plan.num_steps if lesson.stage == 2 else plan.num_caption_steps
+    steps = plan.num_steps if phase.stage == 2 else plan.num_caption_steps
     return Recipe(
         task="connector",
         output=str(output),
@@ -214,14 +229,17 @@ def make_recipe(
     )
 
 
-def ask_arm(
-    arm: Arm, plan: Plan, test: TestSet, seed: int, weights: Path
+def ask_variant(
+    variant: Variant, plan: Plan, test: TestSet, seed: int, weights: Path
 ) -> Iterator[dict[str, Any]]:
-    """Ask a trained arm about a test set, one record a question."""
+    """Ask a trained variant about a test set, one record a question."""
+    from dynfocus.training.connectors import load_connected
+    from dynfocus.training.patches import PatchCache
+
     start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
     cache = PatchCache(plan.patches, start, processor, plan.fps)
-    options = dict(arm.options)
-    model = load_connected(start, arm.connector, options, weights).eval()
+    options = dict(variant.options)
+    model = load_connected(start, variant.connector, options, weights).eval()
     for address in test.addresses():
         cache.fill([str(address)])
         patches = cache.load(str(address))

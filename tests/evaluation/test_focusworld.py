@@ -1,3 +1,5 @@
+"""FocusWorld as a benchmark: what is asked, kept, counted and written."""
+
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -5,14 +7,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dynfocus.evaluation import (
+import dynfocus
+from dynfocus.evaluation import write_page
+from dynfocus.evaluation.benchmarks import (
     WorldBenchmark,
     run_world_benchmark,
     selection_recall,
     summarise,
-    write_results,
 )
-from dynfocus.evaluation.benchmarks.focusworld import PAIRS
+from dynfocus.evaluation.benchmarks.focusworld import HELD_OUT, PAIRS
 from dynfocus.models import Answer, FrameReport
 from dynfocus.world import make_questions, make_scene
 
@@ -63,24 +66,21 @@ def test_what_is_right_is_counted_and_kept(oracle, tmp_path):
     records = run_world_benchmark(oracle, PLAN, path, lambda d, t: seen.append((d, t)))
     assert seen == [(1, 2), (2, 2)]
     assert len(path.read_text().splitlines()) == 1 + len(records)
-    rows = summarise(records)
-    assert sum(row["questions"] for k, row in rows.items() if k in _kinds(records)) == (
-        len(records)
-    )
+    rows = summarise(PLAN, "oracle", records)["rows"]
+    of_kinds = [row for kind, row in rows.items() if kind not in (PAIRS, HELD_OUT)]
+    assert sum(row["questions"] for row in of_kinds) == len(records)
     assert rows[PAIRS]["questions"] == rows["presence"]["questions"] / 2
-    assert 0 < rows["needle"]["accuracy"] <= 1
+    assert rows["needle"]["accuracy"]["value"] == 100
+    assert rows["presence"]["constant"] == 50
+    assert rows[PAIRS]["constant"] == 0
     assert selection_recall(records)["cone_share"] == 0.25
-
-
-def _kinds(records):
-    return {record["kind"] for record in records}
 
 
 def test_a_run_that_stopped_continues(oracle, tmp_path):
     path = tmp_path / "answers.jsonl"
     run_world_benchmark(oracle, replace(PLAN, num_videos=2), path)
     lines = path.read_text().splitlines()
-    first = [line for line in lines[1:] if json.loads(line)["seed"] == 0]
+    first = [line for line in lines[1:] if json.loads(line)["video"] == 0]
     path.write_text("\n".join([lines[0], *first]) + "\n")
     oracle.videos.clear()
     run_world_benchmark(oracle, PLAN, path)
@@ -104,30 +104,64 @@ def test_answers_of_another_run_are_refused(oracle, tmp_path):
         run_world_benchmark(oracle, PLAN, path)
 
 
+def record(kind, right, **more):
+    shared = {"system": "model", "video": 0, "truth": "yes", "held_out": False}
+    shared |= {"tokens": 8, "seconds": 0.1, "cone_share": 0.25}
+    shared |= {"evidence_seen": None, "uniform_seen": None, "question": "Is it?"}
+    return {**shared, "kind": kind, "right": right, **more}
+
+
 def test_twins_count_only_together():
-    record = {"kind": "presence", "chance": 0.5, "held_out": False}
     pairs = [(True, True), (True, False), (False, True), (False, False)]
-    records = [{**record, "right": right} for pair in pairs for right in pair]
-    rows = summarise(records)
-    assert rows["presence"]["accuracy"] == 0.5
-    assert rows[PAIRS]["accuracy"] == 0.25
+    records = [record("presence", right) for pair in pairs for right in pair]
+    rows = summarise(PLAN, "x", records)["rows"]
+    assert rows["presence"]["accuracy"]["value"] == 50
+    assert rows[PAIRS]["accuracy"]["value"] == 25
 
 
-def test_results_name_what_made_them(oracle, tmp_path):
+def test_results_name_what_made_them_and_what_development_has_seen(oracle, tmp_path):
     records = run_world_benchmark(oracle, PLAN, tmp_path / "a.jsonl")
-    page = write_results(tmp_path, "name", "dynfocus eval x", "c" * 40, PLAN, records)
-    text = page.read_text()
+    found = summarise(PLAN, "oracle", records)
+    made = {"command": "dynfocus eval x", "commit": "c" * 40}
+    text = write_page(tmp_path, "name", found, **made).read_text()
     assert "`dynfocus eval x`, commit cccccccccccc" in text
-    assert "| needle |" in text
+    assert "| kind | oracle, % right | best constant answer | questions |" in text
+    assert "| needle | 100.0 |" in text
+    assert "were measured in twelve commits" in text
     document = json.loads((tmp_path / "name.json").read_text())
-    assert document["command"] == "dynfocus eval x"
     assert document["benchmark"]["seconds"] == [12.0, 14.0]
+    fresh = summarise(replace(PLAN, seed=7_000_000), "nano", records)
+    text = write_page(tmp_path, "fresh", fresh, **made).read_text()
+    assert "twelve commits" not in text
+    assert "What nano was told" in text
+
+
+def test_rules_on_the_rating_stand_beside_the_model(tmp_path):
+    model = dynfocus.load("nano", index_folder=False)
+    plan = replace(PLAN, num_videos=1, seconds=(20.0, 20.0))
+    path = tmp_path / "answers.jsonl"
+    own = run_world_benchmark(model, plan, path)
+    records = run_world_benchmark(model, plan, path, rules=True)  # adds what is missing
+    assert records[: len(own)] == own
+    by_rule = records[len(own) :]
+    kinds = {"presence", "count", "order", "when"}
+    assert {r["kind"] for r in by_rule} <= kinds
+    asked = [r["question"] for r in own if r["kind"] in kinds]
+    assert [r["question"] for r in by_rule] == asked
+    assert all(r["system"] == "rules" and "tokens" not in r for r in by_rule)
+    assert sum(r["right"] for r in by_rule) > 0.8 * len(by_rule)
+    found = summarise(plan, "nano", records)
+    made = {"command": "x", "commit": "c"}
+    text = write_page(tmp_path, "name", found, **made).read_text()
+    assert "| rules on the rating, no language model | difference |" in text
+    assert "| needle | 100.0 | - | - |" in text
+    assert "presence: the highest rating is above 0.5" in text
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_videos": 0}, "num_videos must be 1 or more, got 0"),
+        ({"num_videos": 0}, "num_videos must be at least 1, got 0"),
         ({"seconds": (9.0, 5.0)}, "seconds must go from low to high, got 9 to 5"),
     ],
 )
@@ -137,24 +171,16 @@ def test_a_plan_checks_itself(changes, message):
 
 
 def test_recall_stands_beside_that_of_as_many_even_frames(oracle, tmp_path):
-    def row(kind, seen, uniform):
-        return {
-            "kind": kind,
-            "evidence_seen": seen,
-            "uniform_seen": uniform,
-            "cone_share": 0.25,
-        }
-
-    records = [row("needle", True, False), row("count", False, True)]
-    assert selection_recall([*records, row("topic", None, None)]) == {
-        "evidence_recall": 0.5,
-        "uniform_recall": 0.5,
-        "needle_recall": 1.0,
-        "needle_uniform_recall": 0.0,
-        "cone_share": 0.25,
-    }
+    seen = {"evidence_seen": True, "uniform_seen": False}
+    missed = {"evidence_seen": False, "uniform_seen": True}
+    records = [record("needle", True, **seen), record("count", True, **missed)]
+    found = selection_recall([*records, record("topic", True)])
+    assert found["cone_share"] == 0.25
+    assert found["all"]["cones"]["value"] == found["all"]["even_frames"]["value"] == 50
+    assert found["needle"]["cones"]["value"] == 100
+    assert found["needle"]["difference"]["value"] == 100
     scenes = {
-        (r["seed"], r["duration"])
+        (r["video"], r["duration"])
         for r in run_world_benchmark(oracle, PLAN, tmp_path / "a.jsonl")
     }
     truths = {
@@ -162,9 +188,9 @@ def test_recall_stands_beside_that_of_as_many_even_frames(oracle, tmp_path):
         for seed, seconds in scenes
         for q in make_questions(make_scene(seed, seconds, "test"))
     }
-    for record in run_world_benchmark(oracle, PLAN, tmp_path / "a.jsonl"):
-        evidence = truths[record["seed"], record["question"]]
+    for found in run_world_benchmark(oracle, PLAN, tmp_path / "a.jsonl"):
+        evidence = truths[found["video"], found["question"]]
         # the oracle's only Cone is at 0 s of 0 to 3 s; one even frame of 4 is at 2 s
         for name, time in (("evidence_seen", 0.0), ("uniform_seen", 2.0)):
             expected = any(a <= time < b for a, b in evidence) if evidence else None
-            assert record[name] == expected
+            assert found[name] == expected

@@ -1,0 +1,241 @@
+"""Experiments: variants that are trained once, asked the same, and kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import (
+    InstructBlipVisionConfig,
+    InstructBlipVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from dynfocus.evaluation.experiments.ablations import BASE
+from dynfocus.evaluation.experiments.plans import Phase, Plan, TestSet, Variant
+from dynfocus.evaluation.experiments.running import answer_question, run_variants
+from dynfocus.methods import VideoPatches
+from dynfocus.models.loading import load_parts
+from dynfocus.training import loop
+from dynfocus.training.connectors import load_connected
+from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.nano.language import train_tokenizer
+from dynfocus.training.stages import assemble
+
+TRAIN = "dynfocus.training.loop.train"
+FOCUS = BASE | {"num_prototypes": 4, "num_noise_samples": 10}
+VARIANTS = (
+    Variant(name="base", label="DynFocus", options={"focus": FOCUS}, x=4, paper=(2.0,)),
+    Variant(
+        name="fewer",
+        label="L = 2",
+        options={"focus": FOCUS | {"num_prototypes": 2}},
+        weights_of="base",
+        x=2,
+        paper=(1.0,),
+    ),
+    Variant(
+        name="two",
+        label="two phases",
+        connector="llama_vid",
+        phases=(Phase(stage=1, trains=("projector",)), Phase()),
+        x=3,
+        paper=(3.0,),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("start")
+    tokenizer = train_tokenizer(20, 400)
+    torch.manual_seed(0)
+    tower = InstructBlipVisionConfig(
+        hidden_size=12,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=112,
+        patch_size=28,
+        initializer_range=0.1,
+    )
+    reader = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    InstructBlipVisionModel(tower).save_pretrained(folder / "tower")
+    LlamaForCausalLM(reader).save_pretrained(folder / "reader")
+    tokenizer.save_pretrained(folder / "reader")
+    qformer = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    settings = {
+        "focus": FOCUS | {"question": {"use_clock": True}},
+        "qformer": qformer,
+        "question_first": True,
+    }
+    model, processor = assemble(str(folder / "tower"), str(folder / "reader"), settings)
+    model.save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture
+def plan(start, tmp_path):
+    return Plan(
+        start=str(start),
+        patches=str(tmp_path / "patches"),
+        num_steps=1,
+        num_caption_steps=1,
+        batch_size=2,
+        num_training_videos=2,
+        training_seconds=(6.0, 8.0),
+        max_training_frames=6,
+        sets=(TestSet(name="short", num_videos=2, seconds=(8.0, 9.0)),),
+        max_per_kind=1,
+    )
+
+
+def test_arms_are_asked_the_same_and_not_run_twice(plan, tmp_path, monkeypatch):
+    told: list[str] = []
+    records = run_variants(VARIANTS, plan, tmp_path / "runs", told.append)
+    asked = {
+        name: [(r["video"], r["question"]) for r in found]
+        for name, found in records.items()
+    }
+    assert asked["base"] == asked["fewer"] == asked["two"]
+    assert len(asked["base"]) >= 4
+    assert told.count("3 of 3: two phases, seed 0: training") == 2  # two phases
+    assert told[-1] == "3 of 3: two phases, seed 0: asking (short)"
+    assert all(r["tokens"] == 2 * 8 or r["tokens"] == 2 * 9 for r in records["two"])
+    folders = sorted(p.name for p in (tmp_path / "runs").iterdir() if p.is_dir())
+    assert folders == ["base-seed0-phase1", "two-seed0-phase1", "two-seed0-phase2"]
+    assert not list((tmp_path / "runs").rglob("checkpoint-*"))
+
+    def refuse(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(TRAIN, refuse)
+    told.clear()
+    assert run_variants(VARIANTS, plan, tmp_path / "runs", told.append) == records
+    assert told == []
+
+
+def test_a_budget_is_asked_with_the_same_weights_and_never_exceeded(
+    plan, tmp_path, monkeypatch
+):
+    whole = run_variants(VARIANTS, plan, tmp_path, lambda text: None)
+    fitted = replace(plan.sets[0], max_tokens=14)
+    monkeypatch.setattr(TRAIN, None)
+    told: list[str] = []
+    both = replace(plan, sets=(*plan.sets, fitted))
+    records = run_variants(VARIANTS, both, tmp_path, told.append)
+    assert told[0] == "1 of 3: DynFocus, seed 0: asking (short, at most 14 tokens)"
+    for name, found in records.items():
+        assert found[: len(whole[name])] == whole[name]
+        within = [r for r in found if r["set"] == fitted.title]
+        assert [r["question"] for r in within] == [r["question"] for r in whole[name]]
+        assert all(0 < r["tokens"] <= 14 for r in within)
+
+
+def test_a_budget_below_a_frame_is_refused_before_anything_is_trained(plan, tmp_path):
+    small = replace(plan, sets=(replace(plan.sets[0], max_tokens=3),))
+    with pytest.raises(
+        ValueError, match="budget of 3 .* frame of DynFocus has 12; give"
+    ):
+        run_variants(VARIANTS, small, tmp_path / "runs", print)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_stopped_run_keeps_its_finished_arms(plan, tmp_path, monkeypatch):
+    real, calls = loop.train, []
+
+    def stop_at_the_third(recipe, *arguments, **options):
+        calls.append(recipe.output)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(recipe, *arguments, **options)
+
+    monkeypatch.setattr(TRAIN, stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run_variants(VARIANTS, plan, tmp_path, lambda text: None)
+    assert (tmp_path / "base-seed0-short.jsonl").is_file()
+    assert not (tmp_path / "two-seed0-short.jsonl").exists()
+    run_variants(VARIANTS, plan, tmp_path, lambda text: None)
+    assert [c.rsplit("/", 1)[1] for c in calls] == [
+        "base-seed0-phase1",
+        "two-seed0-phase1",
+        "two-seed0-phase2",
+        "two-seed0-phase2",
+    ]
+
+
+def test_answers_of_other_settings_are_refused(plan, tmp_path):
+    run_variants(VARIANTS[:1], plan, tmp_path, lambda text: None)
+    with pytest.raises(ValueError, match="belongs to a run with other settings"):
+        run_variants(VARIANTS[:1], replace(plan, num_steps=2), tmp_path, print)
+    (tmp_path / "base-seed0-short.jsonl").write_text("not json\n")
+    with pytest.raises(ValueError, match="is not an answers file of an experiment"):
+        run_variants(VARIANTS[:1], plan, tmp_path, print)
+
+
+def test_weights_of_other_settings_are_refused(plan, tmp_path):
+    run_variants(VARIANTS[:1], plan, tmp_path, lambda text: None)
+    (tmp_path / "base-seed0-short.jsonl").unlink()
+    other = replace(plan, learning_rate=0.5)
+    with pytest.raises(ValueError, match="base-seed0-phase1 was trained with other"):
+        run_variants(VARIANTS[:1], other, tmp_path, print)
+
+
+def test_finished_weights_are_used_after_their_folder_has_moved(
+    plan, tmp_path, monkeypatch
+):
+    records = run_variants(VARIANTS[2:], plan, tmp_path / "runs", lambda text: None)
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    (tmp_path / "moved" / "two-seed0-short.jsonl").unlink()
+    monkeypatch.setattr(TRAIN, None)
+    again = run_variants(VARIANTS[2:], plan, tmp_path / "moved", lambda text: None)
+    texts = [[r["answer"] for r in run["two"]] for run in (records, again)]
+    assert texts[0] == texts[1]
+
+
+def test_the_prompt_of_an_answer_is_the_one_of_training(start):
+    model, processor = load_parts(start, device="cpu")
+    connected = load_connected(model, "llama_vid", {}).eval()
+    video = VideoPatches(
+        patches=torch.randn(3, 16, 12), pts_seconds=torch.arange(3.0).double()
+    )
+    seen = {}
+
+    def answer(input_ids, tokens, max_new_tokens):
+        seen["ids"] = input_ids
+        return input_ids[0, :0]
+
+    connected.answer = answer
+    question = "What letter is on the red square?"
+    answer_question(connected, processor, connected.prepare(video), question)
+    turns = [
+        {"from": "human", "value": f"<image>\n{question}"},
+        {"from": "gpt", "value": "C"},
+    ]
+    sample = {"id": "a", "video": "a.mp4", "conversations": turns}
+    shown = SimpleNamespace(num_frames=3)
+    store = SimpleNamespace(load=lambda medium: shown, num_frames=lambda medium: 3)
+    dataset = ConversationDataset(
+        [sample], store, processor, connected.num_tokens, Layout(template="roles")
+    )
+    full = dataset[0]["input_ids"]
+    length = seen["ids"].shape[1]
+    assert seen["ids"][0].tolist() == full[:length].tolist()
+    assert len(processor.lead_in(question)) > 0
+    assert full[length:].tolist() == processor.tokenizer.encode(
+        " C", add_special_tokens=False
+    ) + [2]
