@@ -15,7 +15,7 @@ def test_half_a_character_is_named_with_its_place():
     assert check_text(" Où? ", "question") == " Où? "
     with pytest.raises(
         ValueError,
-        match=r"question holds half a character, '\\ud83d' at place 3; write",
+        match=r"question holds half a character, '\\ud83d', at place 3; write",
     ):
         check_text(f"a {HALF}", "question")
 

@@ -34,11 +34,20 @@ def check_text(text: object, what: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
+        found = _name_half(text[error.start])
         raise ValueError(
-            f"{what} holds half a character, {text[error.start]!a} at place "
-            f"{error.start + 1}; write the whole character or leave it out"
+            f"{what} holds {found} at place {error.start + 1}; write the whole "
+            "character or leave it out"
         ) from error
     return text
+
+
+def _name_half(character: str) -> str:
+    """Say what a lone surrogate is; Python reads a strange byte as one of some."""
+    byte = ord(character) - 0xDC00
+    if 0x80 <= byte <= 0xFF:
+        return f"a byte that is not UTF-8, 0x{byte:02x},"
+    return f"half a character, {character!a},"
 
 
 def mend_text(text: str) -> str:

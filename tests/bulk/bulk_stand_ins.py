@@ -6,11 +6,14 @@ import os
 import signal
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from dynfocus.atomic import atomic_file
+from dynfocus.text import check_text
 from dynfocus.video import DamagedVideoWarning, UnreadableVideoError
 
 
@@ -39,25 +42,31 @@ class StandInModel:
         with (self.folder / "log").open("a") as file:
             file.write(f"{text} {os.getpid()}\n")
 
-    def index(self, video: str, *, fps: float, max_frames: int | None) -> Any:
+    def index(
+        self,
+        video: str,
+        *,
+        fps: float,
+        max_frames: int | None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Any:
         self.log(f"index {video}")
         name = Path(video).name
+        if progress is not None:
+            progress(1, 2)
         if "damaged" in name:
             raise UnreadableVideoError(f"{video}: this is no video.")
         if "missing" in name:
             raise FileNotFoundError(2, "No such file or directory", video)
         if "cut" in name:
             warnings.warn(f"{name}: 3 frames are lost", DamagedVideoWarning, 2)
-        return SimpleNamespace(video=video, num_frames=max_frames or 7)
+        entry = None if "lost" in name else self.folder / "log"
+        return SimpleNamespace(
+            video=video, num_frames=max_frames or 7, entry=entry, is_from_disk=False
+        )
 
-    def ask(
-        self,
-        index: Any,
-        question: str,
-        *,
-        max_video_tokens: int | None,
-        max_new_tokens: int,
-    ) -> Any:
+    def ask(self, index: Any, question: str, **options: Any) -> Any:
+        check_text(question, "question")
         self.log(f"ask {index.video} {question}")
         flag = self.folder / "killed"
         if question == "die once?" and not flag.exists():
@@ -69,5 +78,9 @@ class StandInModel:
             raise ValueError("the prompt has too many tokens; ask for less")
         if question == "slow?":
             time.sleep(0.2)
+        if question == "write?":
+            with atomic_file(self.folder / "written") as part:
+                part.touch()
+                time.sleep(60)
         text = f"{Path(index.video).name}: {question}"
         return SimpleNamespace(text=text, tokens=12, seconds=0.5)

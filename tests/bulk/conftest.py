@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from bulk_stand_ins import StandInLoader
 
-from dynfocus.bulk import BulkRow
+from dynfocus.bulk import Asker, Row
 
 
 @pytest.fixture
-def loader(tmp_path: Path) -> StandInLoader:
-    return StandInLoader(str(tmp_path))
+def asker(tmp_path: Path) -> Asker:
+    return Asker(StandInLoader(str(tmp_path)))
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def logged(tmp_path: Path) -> Callable[[], Counter[str]]:
 
 
 @pytest.fixture
-def make_rows() -> Callable[..., list[BulkRow]]:
+def make_rows() -> Callable[..., list[Row]]:
     """Make rows of so many videos with the same questions each."""
 
-    def make(num_videos: int, *questions: str) -> list[BulkRow]:
+    def make(num_videos: int, *questions: str) -> list[Row]:
         return [
-            BulkRow(video=f"v{v}.mp4", question=question, id=f"{v}/{q}")
+            Row(video=f"v{v}.mp4", question=question, id=f"{v}/{q}")
             for v in range(num_videos)
             for q, question in enumerate(questions)
         ]

@@ -19,6 +19,7 @@ from dynfocus.cli import main
 from dynfocus.focus import VideoFeatures
 from dynfocus.index import VideoIndex
 from dynfocus.models import Answer, FrameReport, PrototypeMap
+from dynfocus.models.conversation import check_question
 from dynfocus.video import VideoReader, VideoWriter
 
 
@@ -133,13 +134,14 @@ class FakeModel:
 
     def index(
         self,
-        reader: VideoReader,
+        video: VideoReader | str,
         *,
         fps: float = 1.0,
         max_frames: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> VideoIndex:
         self.num_indexed += 1
+        reader = video if isinstance(video, VideoReader) else VideoReader(video)
         sampled = reader.sample(fps=fps, max_frames=max_frames, size=(36, 48))
         num_frames = len(sampled.times)
         return VideoIndex(
@@ -152,6 +154,7 @@ class FakeModel:
             duration=reader.duration,
             fps=fps,
             thumbnails=sampled.frames,
+            entry=Path(reader.path),
         )
 
     def ask(
@@ -165,6 +168,7 @@ class FakeModel:
     ) -> Answer:
         if method not in (None, "dynfocus"):
             raise ValueError(f"method must be one of dynfocus, got {method!r}")
+        check_question(question)
         times = video.features.pts_seconds.tolist()
         frames = [
             FrameReport(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-
-from dynfocus.bulk import ModelLoader
 
 
 @pytest.fixture
@@ -22,27 +24,12 @@ def questions(tmp_path: Path, clip: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def loads(monkeypatch, models):
-    """Let the stand-in of the other commands be loaded here, too."""
-    import dynfocus
-
-    options: list[dict[str, object]] = []
-
-    def load(self, number=0):
-        options.append(dict(self.options))
-        return dynfocus.load(self.name)
-
-    monkeypatch.setattr(ModelLoader, "__call__", load)
-    return options
-
-
 def told(path: str) -> dict[str, dict[str, object]]:
     lines = Path(path).read_text().splitlines()
     return {record["id"]: record for record in map(json.loads, lines)}
 
 
-def test_rows_are_answered_and_failures_named(run, loads, questions):
+def test_rows_are_answered_and_failures_named(run, models, questions):
     outcome = run("batch", questions, "--out", "a.jsonl", "-m", "other", "--no-index")
     assert outcome.code == 1
     assert outcome.out == "a.jsonl\n"
@@ -51,17 +38,17 @@ def test_rows_are_answered_and_failures_named(run, loads, questions):
     assert records["a"]["answer"] == "words: 3"
     assert records["c"]["tokens"] == 42  # two frames
     assert "text.mp4" in records["b"]["error"]
-    assert loads == [{"index_folder": False}]
+    assert [model.index_folder for model in models] == [False]
 
 
-def test_a_second_run_asks_what_is_left(run, loads, questions, clip):
+def test_a_second_run_asks_what_is_left(run, models, questions, clip):
     run("batch", questions, "--out", "a.jsonl", "-m", "other")
     before = Path("a.jsonl").read_text()
     outcome = run("batch", questions, "--out", "a.jsonl", "-m", "other")
     assert outcome.code == 1
     assert outcome.err_lines == ["3 rows: 3 from earlier runs, 1 failed"]
     assert Path("a.jsonl").read_text() == before
-    assert len(loads) == 1
+    assert len(models) == 1
     questions.write_text(questions.read_text().replace("text.mp4", clip.name))
     outcome = run("batch", questions, "--out", "b.jsonl", "-m", "other", "--json")
     assert outcome.code == 1  # there is no such file beside the list
@@ -78,7 +65,7 @@ def test_a_second_run_asks_what_is_left(run, loads, questions, clip):
     assert set(told("b.jsonl")) == {"a", "b", "c"}
 
 
-def test_rows_come_on_standard_input_and_may_only_be_indexed(run, loads, clip):
+def test_rows_come_on_standard_input_and_may_only_be_indexed(run, models, clip):
     rows = json.dumps({"video": str(clip), "question": "What?", "id": "x"})
     outcome = run(
         "batch", "-", "--out", "a.jsonl", "-m", "other", "--index-only", stdin=rows
@@ -88,27 +75,100 @@ def test_rows_come_on_standard_input_and_may_only_be_indexed(run, loads, clip):
     assert (record["question"], record["frames"]) == (None, 6)
 
 
-def test_nano_says_that_it_does_not_know_this_world(run, loads, questions):
+def test_nano_says_that_it_does_not_know_this_world(run, models, questions):
     outcome = run("batch", questions, "--out", "a.jsonl")
     assert outcome.err_lines[0].startswith("dynfocus: warning: the shipped nano model ")
 
 
-def test_wrong_rows_are_told_before_anything_runs(run, loads, questions):
+def test_wrong_rows_are_told_before_anything_runs(run, models, questions):
     questions.write_text(questions.read_text() + '{"video": "a", "quest": "?"}\n')
     outcome = run("batch", questions, "--out", "a.jsonl", "-m", "other")
     assert outcome.code == 1
     (line,) = outcome.err_lines
     assert line.startswith(f"dynfocus: {questions}: line 4: there is no field 'quest'")
     assert not Path("a.jsonl").exists()
-    assert loads == []
+    assert models == []
 
 
-def test_wrong_calls(run, loads, questions):
+def test_wrong_calls(run, models, questions):
     outcome = run("batch", questions, "--out", "a.jsonl", "--index-only", "--no-index")
-    assert (outcome.code, loads) == (2, [])
+    assert (outcome.code, models) == (2, [])
     assert run("batch", questions).code == 2
     outcome = run("batch", "no.jsonl", "--out", "a.jsonl")
     assert (outcome.code, outcome.err) == (
         1,
         "dynfocus: no.jsonl: No such file or directory\n",
     )
+
+
+def test_half_a_character_fails_its_row_alone(run, models, clip):
+    Path("q.jsonl").write_bytes(
+        b"\xef\xbb\xbf"  # a byte order mark, as Windows writes
+        + "".join(
+            f'{{"id": "{name}", "video": "{clip}", "question": "{text}"}}\r\n'
+            for name, text in (("a", "Why?"), ("b", "Half \\ud83d"), ("c", "Où?"))
+        ).encode()
+    )
+    words = ("batch", "q.jsonl", "--out", "a.jsonl", "-m", "other")
+    outcome = run(*words)
+    assert outcome.code == 1
+    assert outcome.err_lines[-1] == "3 rows: 0 from earlier runs, 1 failed"
+    records = told("a.jsonl")
+    assert records["b"]["error"].startswith("the question holds half a ")
+    assert [records[name]["answer"] for name in "ac"] == ["words: 1", "words: 1"]
+    assert run(*words).err_lines[-1] == "3 rows: 3 from earlier runs, 1 failed"
+
+
+def test_another_encoding_is_named_with_its_line(run, models, questions):
+    questions.write_bytes(questions.read_bytes() + '{"video": "ü"}'.encode("latin-1"))
+    outcome = run("batch", questions, "--out", "a.jsonl")
+    assert (outcome.code, models) == (1, [])
+    assert outcome.err == (
+        f"dynfocus: {questions}: line 4 is not UTF-8 (byte 0xfc); save the file as "
+        "UTF-8\n"
+    )
+
+
+def test_null_stands_for_what_is_not_given(run, models, clip):
+    row = {"video": str(clip), "question": "What?", "id": None, "max_frames": None}
+    Path("q.jsonl").write_text(json.dumps(row))
+    assert run("batch", "q.jsonl", "--out", "a.jsonl", "-m", "other").code == 0
+    (record,) = told("a.jsonl").values()
+    assert record["answer"] == "words: 1"
+
+
+@pytest.mark.slow
+def test_an_ended_batch_leaves_no_process_and_no_half_file(tmp_path, clip):
+    rows = [{"video": str(clip), "question": f"What is {n}?"} for n in range(50)]
+    rows += [row | {"fps": 7.5} for row in rows]
+    (tmp_path / "other.mp4").write_bytes(clip.read_bytes() + b"\0\0\0\x08free")
+    rows += [row | {"video": str(tmp_path / "other.mp4")} for row in rows]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = [sys.executable, "-m", "dynfocus", "batch", "q.jsonl"]
+    process = subprocess.Popen(
+        [*command, "--out", "a.jsonl", "--workers", "2"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"DYNFOCUS_INDEX": str(tmp_path / "index")},
+    )
+    answers = tmp_path / "a.jsonl"
+    _wait_for(lambda: answers.exists() and answers.read_text().count("\n") > 3)
+    workers = _children(process.pid)
+    process.terminate()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert err.startswith(b"dynfocus: warning: the shipped nano model ")
+    assert err.count(b"\n") == 1
+    _wait_for(lambda: not any(Path(f"/proc/{one}").exists() for one in workers), 4)
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def _wait_for(holds, seconds=120):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def _children(process):
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()

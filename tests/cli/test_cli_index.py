@@ -175,6 +175,21 @@ def test_missing_files_and_models_are_one_sentence(run, folder):
     assert "'no-model' is neither 'nano', nor a folder" in outcome.err
 
 
+def test_a_misspelt_name_does_not_stop_the_others(run, nano, folder):
+    outcome = run("index", folder / "a.mp4", "mispelt.mp4", folder / "more", "--json")
+    assert outcome.code == 1
+    assert states(outcome.document) == {
+        "a.mp4": "new",
+        "b.mp4": "new",
+        "mispelt.mp4": "failed",
+    }
+    assert outcome.err_lines[-1] == (
+        "dynfocus: mispelt.mp4 is not indexed: mispelt.mp4 is no file and no folder; "
+        "check the spelling"
+    )
+    assert run("index", folder / "a.mp4", "no.mp4", "--dry-run").code == 1
+
+
 def test_several_processes_share_the_work(run, folder):
     outcome = run("index", folder, "--workers", 2, "--json")
     assert outcome.code == 1
@@ -196,7 +211,7 @@ def test_a_run_that_was_killed_continues(run, nano, clip, tmp_path, monkeypatch)
     read = VideoModel.index
 
     def stop(self, video, **options):
-        if video.name == "1.mp4":
+        if Path(video).name == "1.mp4":
             raise KeyboardInterrupt
         return read(self, video, **options)
 

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dynfocus.bulk.answers_file import Record
-from dynfocus.bulk.rows import BulkRow, VideoJob
+from safetensors import SafetensorError
+
+from dynfocus.bulk.json_lines import Record
+from dynfocus.bulk.rows import Row, VideoJob
+from dynfocus.models.options import LoadOptions
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
-    from dynfocus.models import VideoModel
+    from dynfocus.models import Answer, VideoModel
 
+OnStep = Callable[[str, int, int], None]
+"""Called with a video, the steps done on it and the steps in all."""
+AnswerJob = Callable[[VideoJob, OnStep | None], Iterator[Record]]
+"""Gives one record a row of a video."""
+MakeAnswerer = Callable[[int], AnswerJob]
+"""Makes ready who answers, given the number of the worker; others unpickle it."""
 Loader = Callable[[int], "VideoModel"]
-"""Loads the model, given the number of the worker; other processes unpickle it."""
+OpenVideo = Callable[[str], AbstractContextManager[Any]]
+Describe = Callable[[Row, "Answer", "VideoIndex"], Record]
 
-_FAILURES = (ValueError, OSError, RuntimeError)
+FAILURES = (OSError, RuntimeError, SafetensorError, ValueError)
 """What a video or a question can cause; torch runs out of memory as a RuntimeError."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelLoader:
     """Load a model in a worker, without the notes that libraries write meanwhile.
 
     Where there are several GPUs, the workers of a machine take them in turn.
-
-    Args:
-        name: ``"nano"``, a folder, or a hub id.
-        options: What else `dynfocus.load` takes, by name; ``dtype`` as a word.
     """
 
     name: str
-    options: tuple[tuple[str, Any], ...] = ()
+    """``"nano"``, a folder, or a hub id."""
+    options: LoadOptions = field(default_factory=LoadOptions)
+    """Where it goes, and where its videos are kept."""
+    needs: str | None = None
+    """One of `Backbone.abilities` that the run cannot do without."""
 
     def __call__(self, number: int = 0) -> VideoModel:
         """Load the model for the worker of this number."""
@@ -45,70 +58,139 @@ class ModelLoader:
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-        options = dict(self.options)
+        given = {k: v for k, v in vars(self.options).items() if v is not None}
         num_gpus = torch.cuda.device_count()
-        if num_gpus > 1 and not options.keys() & {"device", "device_map"}:
-            options["device"] = f"cuda:{number % num_gpus}"
-        return dynfocus.load(self.name, **options)
+        if num_gpus > 1 and not given.keys() & {"device", "device_map"}:
+            given["device"] = f"cuda:{number % num_gpus}"
+        model = dynfocus.load(self.name, **given)
+        if self.needs is not None:
+            model.require(self.needs)
+        return model
 
 
-def answer_job(model: VideoModel, job: VideoJob) -> Iterator[Record]:
-    """Answer the rows of a video; what fails is told by name.
+def open_file(name: str) -> AbstractContextManager[str]:
+    """Take the name of a video for that of its file, which it must be able to be."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"video holds half a character at place {error.start + 1}, so it names no "
+            "file"
+        ) from error
+    return nullcontext(name)
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Ask a model: what a run in bulk hands to each of its workers.
 
     Args:
-        model: The model.
-        job: The rows.
-
-    Yields:
-        One record a row: ``id``, ``video``, ``question`` and either ``answer``,
-        ``tokens`` and ``seconds``, or ``frames`` and ``seconds`` where nothing was
-        asked, or ``error``; ``warnings`` where the video is damaged.
+        load: Loads the model for the worker of a number. To ask one that is loaded, in
+            this process: ``lambda number: model``.
+        open_video: Gives for a row's ``video`` what the model can index, while its rows
+            are asked; by default it is the name of a file.
+        describe: What else the record of an answer says, such as whether it is right;
+            called with the row, the answer and the indexed video.
     """
-    samplings: dict[tuple[float, int | None], list[BulkRow]] = {}
-    for row in job.rows:
-        samplings.setdefault((row.fps, row.max_frames), []).append(row)
-    for (fps, max_frames), rows in samplings.items():
-        started = time.perf_counter()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                index = model.index(job.video, fps=fps, max_frames=max_frames)
-            except _FAILURES as error:
-                yield from (failure(row, _sentence(error)) for row in rows)
-                continue
-        notes = _own_warnings(caught)
-        seconds = time.perf_counter() - started
-        for row in rows:
-            record = _answer(model, index, row, seconds)
-            yield record | {"warnings": notes} if notes else record
+
+    load: Loader
+    open_video: OpenVideo = open_file
+    describe: Describe | None = None
+
+    def __call__(self, number: int = 0) -> AnswerJob:
+        """Load the model, and give what answers the rows of a video."""
+        return partial(self._answer_job, self.load(number))
+
+    def _answer_job(
+        self, model: VideoModel, job: VideoJob, on_step: OnStep | None = None
+    ) -> Iterator[Record]:
+        """Answer the rows of a video; what fails is told by name.
+
+        Yields:
+            One record a row: ``id``, ``video``, ``question``, the row's facts and
+            either ``answer``, ``tokens`` and ``seconds``, or what became of the index
+            where nothing was asked, or ``error``; ``warnings`` where there were any.
+        """
+        samplings: dict[tuple[float, int | None], list[Row]] = {}
+        for row in job.rows:
+            key = row.options.fps, row.options.max_frames
+            samplings.setdefault(key, []).append(row)
+        with ExitStack() as opened:
+            for (fps, max_frames), rows in samplings.items():
+                started = time.perf_counter()
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    try:
+                        video = opened.enter_context(self.open_video(job.video))
+                        index = model.index(
+                            video,
+                            fps=fps,
+                            max_frames=max_frames,
+                            progress=on_step and partial(on_step, job.video),
+                        )
+                    except FAILURES as error:
+                        yield from (failure(row, sentence(error)) for row in rows)
+                        continue
+                notes = _own_warnings(caught)
+                seconds = time.perf_counter() - started
+                for row in rows:
+                    if row.question is None:
+                        record = _describe_index(row, index, seconds, notes)
+                    else:
+                        record = self._ask(model, index, row)
+                    yield record | {"warnings": notes} if notes else record
+
+    def _ask(self, model: VideoModel, index: VideoIndex, row: Row) -> Record:
+        assert row.question is not None
+        try:
+            answer = model.ask(
+                index,
+                row.question,
+                max_video_tokens=row.options.max_video_tokens,
+                method=row.options.method,
+                max_new_tokens=row.options.max_new_tokens,
+            )
+        except FAILURES as error:
+            return failure(row, sentence(error))
+        more = {} if self.describe is None else self.describe(row, answer, index)
+        return _facts(row) | {
+            "answer": answer.text,
+            "tokens": answer.tokens,
+            "seconds": round(answer.seconds, 3),
+            **more,
+        }
 
 
-def failure(row: BulkRow, reason: str) -> Record:
+def failure(row: Row, reason: str) -> Record:
     """Make the record of a row without an answer."""
-    facts = {"id": row.id, "video": row.video, "question": row.question}
-    return facts | {"error": reason}
+    return _facts(row) | {"error": reason}
 
 
-def _answer(
-    model: VideoModel, index: VideoIndex, row: BulkRow, index_seconds: float
+def sentence(error: Exception) -> str:
+    """Say in one line what went wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _facts(row: Row) -> Record:
+    return {"id": row.id, "video": row.video, "question": row.question, **row.facts}
+
+
+def _describe_index(
+    row: Row, index: VideoIndex, seconds: float, notes: Sequence[str]
 ) -> Record:
-    facts: Record = {"id": row.id, "video": row.video, "question": row.question}
-    if row.question is None:
-        seconds = round(index_seconds, 3)
-        return facts | {"frames": index.num_frames, "seconds": seconds}
-    try:
-        answer = model.ask(
-            index,
-            row.question,
-            max_video_tokens=row.max_video_tokens,
-            max_new_tokens=row.max_new_tokens,
-        )
-    except _FAILURES as error:
-        return failure(row, _sentence(error))
-    return facts | {
-        "answer": answer.text,
-        "tokens": answer.tokens,
-        "seconds": round(answer.seconds, 3),
+    """Tell what became of a video that was to be indexed alone."""
+    if index.entry is None:
+        reason = notes[-1] if notes else "it changed while it was read"
+        return failure(row, f"it is not kept: {reason}")
+    return _facts(row) | {
+        "state": "done" if index.is_from_disk else "new",
+        "entry": str(index.entry),
+        "num_bytes": index.entry.stat().st_size,
+        "frames": index.num_frames,
+        "seconds": round(seconds, 3),
     }
 
 
@@ -120,10 +202,3 @@ def _own_warnings(caught: Sequence[warnings.WarningMessage]) -> list[str]:
         if one.category.__module__.startswith("dynfocus.")
     ]
     return list(dict.fromkeys(texts))
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import pickle
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from dynfocus.bulk.answers_file import Record
-from dynfocus.bulk.asking import Loader, answer_job
-from dynfocus.bulk.rows import BulkRow, VideoJob
-from dynfocus.bulk.workers import MAX_ATTEMPTS
+from dynfocus.bulk.asking import MakeAnswerer, sentence
+from dynfocus.bulk.json_lines import Record
+from dynfocus.bulk.rows import VideoJob
+from dynfocus.bulk.worker_processes import LOAD_ERRORS, MAX_ATTEMPTS
 
 _logger = logging.getLogger(__name__)
 LOCAL = "local"
@@ -34,38 +33,37 @@ class RayAsker:
     """An actor of Ray Data: loads the model once, then takes one video after the other.
 
     Args:
-        loader: Loads the model.
+        answerer: Makes ready who answers.
         attempts: The actor that counts.
     """
 
-    def __init__(self, loader: Loader, attempts: Any) -> None:
+    def __init__(self, answerer: MakeAnswerer, attempts: Any) -> None:
         self._attempts = attempts
         self._failure = ""
         try:
-            self._model = loader(0)  # Ray shows each actor its own GPUs alone
-        except (ValueError, OSError, ImportError) as error:
-            self._failure = " ".join(str(error).split())
+            self._answer_job = answerer(0)  # Ray shows each actor its own GPUs alone
+        except LOAD_ERRORS as error:
+            self._failure = sentence(error)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Answer the rows of each video of a batch; rows and records go as JSON."""
-        return {"records": [self._answer(str(text)) for text in batch["job"]]}
+        """Answer the rows of each video of a batch; jobs and records go pickled."""
+        told = [self._answer(pickle.loads(job)) for job in batch["job"]]
+        return {"told": [pickle.dumps(one) for one in told]}
 
-    def _answer(self, text: str) -> str:
+    def _answer(self, job: VideoJob) -> list[Record] | str:
         """Answer the rows of a video, unless it ended every worker that tried."""
         if self._failure:
-            return json.dumps({"failure": self._failure})
+            return self._failure
         import ray
 
-        given = json.loads(text)
-        if ray.get(self._attempts.begin.remote(given["video"])) > MAX_ATTEMPTS:
-            return "[]"
-        rows = tuple(BulkRow(**row) for row in given["rows"])
-        return json.dumps(list(answer_job(self._model, VideoJob(given["video"], rows))))
+        if ray.get(self._attempts.begin.remote(job.video)) > MAX_ATTEMPTS:
+            return []
+        return list(self._answer_job(job, None))
 
 
 def answer_on_ray(
     jobs: Sequence[VideoJob],
-    loader: Loader,
+    answerer: MakeAnswerer,
     num_workers: int,
     *,
     address: str = LOCAL,
@@ -75,7 +73,7 @@ def answer_on_ray(
 
     Args:
         jobs: The videos with their rows; every machine must reach the files.
-        loader: Loads the model, in each actor once.
+        answerer: Makes ready who answers, in each actor once.
         num_workers: Actors.
         address: Of the cluster, ``"auto"`` for the one of this machine; ``"local"``
             starts one here for this run.
@@ -96,7 +94,7 @@ def answer_on_ray(
     if is_ours:
         _start(ray, address, num_workers)
     try:
-        yield from _stream(ray, jobs, loader, num_workers, gpus_per_worker)
+        yield from _stream(ray, jobs, answerer, num_workers, gpus_per_worker)
     finally:
         if is_ours:
             ray.shutdown()
@@ -105,7 +103,7 @@ def answer_on_ray(
 def _stream(
     ray: Any,
     jobs: Sequence[VideoJob],
-    loader: Loader,
+    answerer: MakeAnswerer,
     num_workers: int,
     gpus_per_worker: float | None,
 ) -> Iterator[Record]:
@@ -118,24 +116,24 @@ def _stream(
         num_gpus = ray.cluster_resources().get("GPU", 0)
         gpus_per_worker = 1.0 if num_gpus >= num_workers else 0.0
     attempts = ray.remote(num_cpus=0)(Attempts).remote()
-    items = [{"job": json.dumps(asdict(job))} for job in jobs]
+    items = [{"job": pickle.dumps(job)} for job in jobs]
     told = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         RayAsker,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=num_workers),
-        fn_constructor_args=(loader, attempts),
+        fn_constructor_args=(answerer, attempts),
         num_gpus=gpus_per_worker or None,
     )
     for row in told.iter_rows():
-        yield from read_records(row["records"])
+        yield from read_records(row["told"])
 
 
-def read_records(text: str) -> list[Record]:
+def read_records(told: bytes) -> list[Record]:
     """Read what an actor made of a video, or raise why it could not load the model."""
-    told = json.loads(text)
-    if isinstance(told, dict):
-        raise ValueError(told["failure"])
-    return list(told)
+    records = pickle.loads(told)
+    if isinstance(records, str):
+        raise ValueError(records)
+    return list(records)
 
 
 def _import_ray() -> Any:

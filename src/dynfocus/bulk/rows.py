@@ -1,51 +1,39 @@
-"""Questions in bulk: what a row may say, checked before anything runs."""
+"""Rows of a run in bulk: what is asked about which video, read and checked beforehand."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from dynfocus.models.options import AskOptions
+from dynfocus.text import check_text, to_json
+
 _MAX_TOLD = 5
-_COUNTS = ("max_frames", "max_video_tokens", "max_new_tokens")
+_OWN_FIELDS = ("video", "question", "id", "answer", "evidence", "facts")
+_OPTIONS = tuple(option.name for option in fields(AskOptions))
 
 
 @dataclass(frozen=True, kw_only=True)
-class BulkRow:
+class Row:
     """One question about one video."""
 
     video: str
-    """The file."""
+    """A file, or what the run's ``open_video`` takes."""
     question: str | None = None
     """What to ask; without, the video is only indexed."""
     id: str = ""
-    """Its name in the answers; by default made of the rest of the row."""
-    fps: float = 1.0
-    """Frames per second to sample."""
-    max_frames: int | None = None
-    """At most so many frames, taken evenly."""
-    max_video_tokens: int | None = None
-    """At most so many video tokens."""
-    max_new_tokens: int = 64
-    """At most so many tokens in the answer."""
-
-    def __post_init__(self) -> None:
-        _check_text("video", self.video)
-        if self.question is not None:
-            _check_text("question", self.question)
-        if not (_is_number(self.fps) and 0 < self.fps < math.inf):
-            raise ValueError(f"fps must be a number above 0, got {self.fps!r}")
-        for name in _COUNTS:
-            value = getattr(self, name)
-            if value is None and name != "max_new_tokens":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"{name} must be a whole number of at least 1, got {value!r}"
-                )
+    """Its name in the records; rows of one run have different ones."""
+    options: AskOptions = field(default_factory=AskOptions)
+    """How the video is read and the question answered."""
+    answer: str | None = None
+    """The true answer, where it is known."""
+    evidence: tuple[tuple[float, float], ...] = ()
+    """Times that show it, half-open, in seconds."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else its record repeats, such as the kind of question."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +41,17 @@ class VideoJob:
     """All rows about one video, which one worker takes together."""
 
     video: str
-    rows: tuple[BulkRow, ...]
+    rows: tuple[Row, ...]
 
 
-def read_rows(lines: Iterable[str], defaults: dict[str, Any]) -> list[BulkRow]:
+def read_rows(text: str, defaults: AskOptions | None = None) -> list[Row]:
     """Read rows from JSON lines and check all of them.
 
     Args:
-        lines: One JSON object a line with ``video``, ``question`` and possibly ``id``,
-            ``fps``, ``max_frames``, ``max_video_tokens`` and ``max_new_tokens``; empty
-            lines are skipped.
-        defaults: What holds for rows that do not say otherwise.
+        text: One JSON object a line with ``video`` and possibly ``question``, ``id``,
+            ``answer``, ``evidence``, ``facts`` and options of `AskOptions`; null stands
+            for what is not given, and empty lines are skipped.
+        defaults: The options of rows that do not say otherwise.
 
     Returns:
         The rows, each with an id of its own.
@@ -71,14 +59,14 @@ def read_rows(lines: Iterable[str], defaults: dict[str, Any]) -> list[BulkRow]:
     Raises:
         ValueError: Some lines are wrong; the first few are named.
     """
-    rows: list[BulkRow] = []
+    rows: list[Row] = []
     numbers: dict[str, int] = {}
     problems: list[str] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            row = _with_id(_read_row(line, defaults), numbers)
+            row = _with_id(_read_row(line, defaults or AskOptions()), numbers)
         except ValueError as error:
             problems.append(f"line {number}: {error}")
             continue
@@ -96,22 +84,23 @@ def read_rows(lines: Iterable[str], defaults: dict[str, Any]) -> list[BulkRow]:
     return rows
 
 
-def group_by_video(rows: Sequence[BulkRow]) -> list[VideoJob]:
+def group_by_video(rows: Sequence[Row]) -> list[VideoJob]:
     """Put the rows of each video together, videos in the order of their first row."""
-    groups: dict[str, list[BulkRow]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.video, []).append(row)
     return [VideoJob(video, tuple(found)) for video, found in groups.items()]
 
 
-def _read_row(line: str, defaults: dict[str, Any]) -> BulkRow:
+def _read_row(line: str, defaults: AskOptions) -> Row:
     try:
-        given = json.loads(line)
+        found = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"this is not JSON ({error.msg})") from error
-    if not isinstance(given, dict):
-        raise ValueError(f"expected a JSON object, got {type(given).__name__}")
-    known = [field.name for field in fields(BulkRow)]
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a JSON object, got {type(found).__name__}")
+    given = {name: value for name, value in found.items() if value is not None}
+    known = (*_OWN_FIELDS, *_OPTIONS)
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(
@@ -121,12 +110,32 @@ def _read_row(line: str, defaults: dict[str, Any]) -> BulkRow:
         raise ValueError("the field 'video' is missing")
     if isinstance(given.get("id"), int) and not isinstance(given["id"], bool):
         given["id"] = str(given["id"])
-    if "id" in given:
-        _check_text("id", given["id"])
-    return BulkRow(**(defaults | given))
+    for name in ("video", "question", "id", "answer"):
+        if name in given:
+            _check_filled(given[name], name)
+    options = {name: given.pop(name) for name in _OPTIONS if name in given}
+    return Row(
+        **given | {"evidence": _intervals(given.get("evidence", []))},
+        options=replace(defaults, **options),
+    )
 
 
-def _with_id(row: BulkRow, numbers: dict[str, int]) -> BulkRow:
+def _check_filled(text: object, name: str) -> None:
+    """Refuse what is no text; half a character in it fails its row alone, later."""
+    if not isinstance(text, str) or not text.strip():
+        check_text(text, name)
+
+
+def _intervals(evidence: Any) -> tuple[tuple[float, float], ...]:
+    try:
+        return tuple((float(begin), float(end)) for begin, end in evidence)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"evidence must be a list of [begin, end] in seconds, got {evidence!r}"
+        ) from error
+
+
+def _with_id(row: Row, numbers: Mapping[str, int]) -> Row:
     """Give a row without an id one that the same row has in every run."""
     if row.id:
         if row.id in numbers:
@@ -134,7 +143,7 @@ def _with_id(row: BulkRow, numbers: dict[str, int]) -> BulkRow:
                 f"the id {row.id!r} is that of line {numbers[row.id]}, too"
             )
         return row
-    content = json.dumps(asdict(row), sort_keys=True)
+    content = to_json(asdict(row), sort_keys=True)
     name = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     copies = 1
     unique = name
@@ -142,12 +151,3 @@ def _with_id(row: BulkRow, numbers: dict[str, int]) -> BulkRow:
         copies += 1
         unique = f"{name}-{copies}"
     return replace(row, id=unique)
-
-
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} must be a text that is not empty, got {value!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

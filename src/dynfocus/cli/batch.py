@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.console import plural, print_json, progress_bar, say, warn
+from dynfocus.cli.console import plural, print_json, progress_bar, read_input, say, warn
 from dynfocus.cli.options import (
     DeviceMap,
     Dtype,
@@ -26,8 +24,8 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dynfocus.bulk import BulkRow
-    from dynfocus.bulk.running import Answerer
+    from dynfocus.bulk import Record, Row
+    from dynfocus.models.options import AskOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -100,77 +98,69 @@ def batch(
     """
     if index_only and no_index:
         raise typer.BadParameter("--index-only and --no-index leave nothing to do")
-    from dynfocus.bulk import run_bulk
+    from dynfocus.bulk import Asker, ModelLoader, run_rows
+    from dynfocus.models.options import AskOptions, LoadOptions
 
-    defaults = {
-        "fps": fps,
-        "max_frames": max_frames,
-        "max_video_tokens": max_video_tokens,
-        "max_new_tokens": max_new_tokens,
-    }
+    defaults = AskOptions(
+        fps=fps,
+        max_frames=max_frames,
+        max_video_tokens=max_video_tokens,
+        max_new_tokens=max_new_tokens,
+    )
     rows = _read(questions, defaults, index_only=index_only)
-    options = {
-        "dtype": None if dtype is None else str(dtype),
-        "quantize": None if quantize is None else str(quantize),
-        "device_map": device_map,
-        "index_folder": False if no_index else None,
-    }
+    loader = ModelLoader(
+        name=model,
+        options=LoadOptions(
+            dtype=None if dtype is None else str(dtype),
+            quantize=None if quantize is None else quantize.value,
+            device_map=device_map,
+            index_folder=False if no_index else None,
+        ),
+        needs="index" if index_only else None,
+    )
     _warn_if_meaningless(model, rows)
-    answerer = _answerer(model, options, workers, ray)
+    new: list[Record] = []
     with progress_bar("Answering") as progress:
-        summary = run_bulk(rows, out, answerer, retries=retry, progress=progress)
+        records = run_rows(
+            Asker(loader),
+            rows,
+            out,
+            workers=workers,
+            ray=ray,
+            retries=retry,
+            progress=progress,
+            on_record=new.append,
+        )
+    num_earlier = len(rows) - len(new)
+    num_failed = sum("error" in record for record in records)
     if json:
-        print_json({"out": str(out), **vars(summary)})
+        counts = {"num_rows": len(rows), "num_earlier": num_earlier}
+        print_json({"out": str(out), **counts, "num_failed": num_failed})
     else:
         print(out)
     say(
-        f"{plural(summary.num_rows, 'row')}: {summary.num_earlier:,} from earlier runs, "
-        f"{summary.num_failed:,} failed"
+        f"{plural(len(rows), 'row')}: {num_earlier:,} from earlier runs, "
+        f"{num_failed:,} failed"
     )
-    if summary.num_failed:
+    if num_failed:
         raise typer.Exit(1)
 
 
-def _read(
-    questions: str, defaults: dict[str, Any], *, index_only: bool
-) -> list[BulkRow]:
+def _read(questions: str, defaults: AskOptions, *, index_only: bool) -> list[Row]:
     """Read and check all rows before anything runs."""
     from dataclasses import replace
 
     from dynfocus.bulk import read_rows
 
-    text = (
-        sys.stdin.read()
-        if questions == "-"
-        else Path(questions).read_text(encoding="utf-8")
-    )
+    text = read_input(questions)
     try:
-        rows = read_rows(text.splitlines(), defaults)
+        rows = read_rows(text, defaults)
     except ValueError as error:
         raise ValueError(f"{questions}: {error}") from error
     return [replace(row, question=None) for row in rows] if index_only else rows
 
 
-def _answerer(
-    model: str, options: dict[str, Any], workers: int, ray: str | None
-) -> Answerer:
-    from dynfocus.bulk import (
-        ModelLoader,
-        answer_here,
-        answer_in_processes,
-        answer_on_ray,
-    )
-
-    given = tuple((name, value) for name, value in options.items() if value is not None)
-    loader = ModelLoader(model, given)
-    if ray is not None:
-        return partial(answer_on_ray, loader=loader, num_workers=workers, address=ray)
-    if workers == 1:
-        return partial(answer_here, loader=loader)
-    return partial(answer_in_processes, loader=loader, num_workers=workers)
-
-
-def _warn_if_meaningless(model: str, rows: list[BulkRow]) -> None:
+def _warn_if_meaningless(model: str, rows: list[Row]) -> None:
     """Say so once when the shipped model is asked about a world it does not know."""
     from dynfocus.world import is_world_video
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dynfocus.cli.startup import import_lightly
+from dynfocus.text import decode_text, read_text, to_json
 
 if TYPE_CHECKING:
     from dynfocus.models import VideoModel
@@ -29,7 +29,7 @@ def warn(text: str) -> None:
 
 def print_json(document: Any) -> None:
     """Write one JSON document on standard output."""
-    print(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+    print(to_json(document, indent=2))
 
 
 @contextmanager
@@ -136,6 +136,20 @@ def quiet_libraries() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def read_input(name: str) -> str:
+    """Read a text file, or standard input where it is called ``-``.
+
+    Raises:
+        ValueError: It is not UTF-8; the line is named.
+    """
+    if name != "-":
+        return read_text(name)
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:  # somebody has put another in its place
+        return sys.stdin.read()
+    return decode_text(stream.read(), "standard input")
 
 
 def plural(count: int, noun: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +18,7 @@ from typer.main import get_command
 
 from dynfocus.cli.console import say, warn
 
-DONE, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_CALL, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]  # click's, which typer carries inside
 _PACKAGE = str(Path(__file__).resolve().parents[1])
@@ -29,11 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; by default that of this process.
 
     Returns:
-        The exit code: 0 done, 1 the work failed, 2 the call was wrong, 130 interrupted.
+        The exit code: 0 done, 1 the work failed, 2 the call was wrong, 130 interrupted,
+        143 terminated.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debug = _take_debug(words)
-    with _own_warnings(show_all=is_debug):
+    with _own_warnings(show_all=is_debug), _orderly_end():
         try:
             return _run(words)
         except BrokenPipeError:
@@ -42,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return FAILED
         except (KeyboardInterrupt, typer.Abort):
             return INTERRUPTED
+        except _TerminationError:
+            return TERMINATED
         except Exception as error:  # noqa: BLE001 the edge turns all of them into a line
             return _report(error, is_debug=is_debug)
 
@@ -52,6 +57,28 @@ def _run(words: list[str]) -> int:
     code = get_command(app).main(words, prog_name="dynfocus", standalone_mode=False)
     sys.stdout.flush()
     return code if isinstance(code, int) else DONE
+
+
+class _TerminationError(BaseException):
+    """The program is asked to end."""
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let a request to end take away what is half written, and the workers."""
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough
+        raise _TerminationError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _take_debug(words: list[str]) -> bool:

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 from dynfocus.cli.console import plural, say
 
 if TYPE_CHECKING:
-    from dynfocus.bulk.indexing import FileOutcome, FileProgress
+    from dynfocus.bulk.asking import OnStep
 
 
 class FileLines:
     """Say one line for each finished video, where there is no terminal."""
 
-    advance: FileProgress | None = None
+    advance: OnStep | None = None
 
     def __init__(self, num_files: int) -> None:
         self._num_files = num_files
         self._num_done = 0
 
-    def finish(self, outcome: FileOutcome) -> None:
+    def finish(self, outcome: dict[str, Any]) -> None:
         """Say what became of a video."""
         self._num_done += 1
         say(
-            f"{self._num_done}/{self._num_files} {outcome.file}: {outcome.state}, "
-            f"{plural(outcome.num_frames, 'frame')}, {outcome.seconds:.1f} s"
+            f"{self._num_done}/{self._num_files} {outcome['file']}: {outcome['state']}, "
+            f"{plural(outcome['num_frames'], 'frame')}, {outcome['seconds']:.1f} s"
         )
 
 
@@ -38,18 +38,18 @@ class FileBars:
     def __init__(self, bars: Any, num_files: int) -> None:
         self._bars = bars
         self._whole = bars.add_task("Videos", total=num_files)
-        self._tasks: dict[Path, Any] = {}
+        self._tasks: dict[str, Any] = {}
 
-    def advance(self, file: Path, done: int, total: int) -> None:
+    def advance(self, file: str, done: int, total: int) -> None:
         """Show how far a video is."""
         if file not in self._tasks:
-            self._tasks[file] = self._bars.add_task(file.name, total=total)
+            self._tasks[file] = self._bars.add_task(Path(file).name, total=total)
         self._bars.update(self._tasks[file], completed=done, total=total)
 
-    def finish(self, outcome: FileOutcome) -> None:
+    def finish(self, outcome: dict[str, Any]) -> None:
         """Take the bar of a video away."""
-        if outcome.file in self._tasks:
-            self._bars.remove_task(self._tasks.pop(outcome.file))
+        if outcome["file"] in self._tasks:
+            self._bars.remove_task(self._tasks.pop(outcome["file"]))
         self._bars.advance(self._whole)
 
 

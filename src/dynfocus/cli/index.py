@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.console import load_model, plural, print_json, say, warn
+from dynfocus.cli.console import plural, print_json, say, warn
 from dynfocus.cli.file_progress import file_progress
 from dynfocus.cli.index_folder import keep_house, megabytes
 from dynfocus.cli.options import (
@@ -25,7 +24,7 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dynfocus.bulk.indexing import FileOutcome
+    from dynfocus.bulk import Record
 
 
 class StorageName(StrEnum):
@@ -112,14 +111,65 @@ def index(
     if any(chores):
         keep_house(folder, is_list=list_, is_empty=empty, json=json)
         return
-    from dynfocus.video import find_videos
-
-    files = find_videos(videos or ())
+    files, problems = _find(videos or ())
     plan = _Plan(model, dtype, fps, max_frames, storage)
     if dry_run:
-        _predict(files, plan, json=json)
+        _predict(files, problems, plan, json=json)
         return
-    _index_all(files, plan, folder, workers, json=json)
+    started = time.perf_counter()
+    outcomes = [*_index_all(files, plan, folder, workers), *problems]
+    seconds = time.perf_counter() - started
+    if json:
+        print_json({"videos": outcomes})
+    else:
+        for outcome in outcomes:
+            if outcome["entry"] is not None:
+                print(f"{outcome['entry']}\t{outcome['file']}")
+    _summarise(outcomes, seconds)
+
+
+Outcome = dict[str, Any]
+"""What became of a video, as ``--json`` shows it."""
+
+
+def _find(names: Sequence[str]) -> tuple[list[Path], list[Outcome]]:
+    """List the videos that are meant, and the names that mean none.
+
+    Raises:
+        FileNotFoundError: No name means any.
+    """
+    from dynfocus.video import find_videos
+
+    files: list[Path] = []
+    problems: dict[str, str] = {}
+    for name in names:
+        try:
+            files += find_videos([name])
+        except FileNotFoundError as error:
+            problems[name] = str(error)
+    if not files:
+        raise FileNotFoundError("; ".join(problems.values()))
+    return find_videos(files), [_failed(*problem) for problem in problems.items()]
+
+
+def _failed(name: str, reason: str) -> Outcome:
+    return _outcome({"video": name, "error": reason})
+
+
+def _outcome(record: Record) -> Outcome:
+    """Take from a record of the run what the command tells."""
+    name = record["video"]
+    reason = record.get("error")
+    return {
+        "file": name,
+        "state": record.get("state", "failed"),
+        "entry": record.get("entry"),
+        "num_bytes": record.get("num_bytes", 0),
+        "num_frames": record.get("frames", 0),
+        "seconds": record.get("seconds", 0.0),
+        "reason": reason and reason.removeprefix(f"{name}: "),
+        "warnings": record.get("warnings", []),
+    }
 
 
 class _Plan:
@@ -135,6 +185,7 @@ class _Plan:
     ) -> None:
         import torch
 
+        from dynfocus.index import check_storage
         from dynfocus.models.fingerprint import index_layout
         from dynfocus.models.loading import load_config, working_dtype
 
@@ -142,58 +193,51 @@ class _Plan:
         self.fps, self.max_frames = fps, max_frames
         precision = None if dtype is None else getattr(torch, dtype)
         self.layout = index_layout(load_config(model), working_dtype(model, precision))
-        self.asked_storage = storage
-        self.storage = storage or self.layout.storage
+        self.asked_storage = check_storage(storage and str(storage))
+        self.storage = self.asked_storage or self.layout.storage
 
 
 def _index_all(
-    files: Sequence[Path], plan: _Plan, folder: Path | None, workers: int, *, json: bool
-) -> None:
-    from dynfocus.bulk.indexing import BulkSampling, index_files
+    files: Sequence[Path], plan: _Plan, folder: Path | None, workers: int
+) -> list[Outcome]:
+    from dynfocus.bulk import Asker, ModelLoader, Row, run_rows
+    from dynfocus.models.options import AskOptions, LoadOptions
 
-    load = functools.partial(
-        load_model,
-        plan.model,
-        dtype=plan.dtype,
-        index_folder=folder,
-        storage=plan.asked_storage,
+    options = AskOptions(fps=plan.fps, max_frames=plan.max_frames)
+    rows = [Row(video=str(f), id=str(f), options=options) for f in files]
+    loader = ModelLoader(
+        name=plan.model,
+        options=LoadOptions(
+            dtype=None if plan.dtype is None else str(plan.dtype),
+            index_folder=folder,
+            storage=plan.asked_storage,
+        ),
         needs="index",
     )
-    started = time.perf_counter()
-    outcomes = []
-    with file_progress(len(files)) as bars:
-        for outcome in index_files(
-            files,
-            load,
-            BulkSampling(fps=plan.fps, max_frames=plan.max_frames),
-            num_workers=workers,
-            on_progress=bars.advance,
-        ):
-            outcomes.append(outcome)
-            bars.finish(outcome)
-    seconds = time.perf_counter() - started
-    if json:
-        print_json({"videos": [outcome.to_dict() for outcome in outcomes]})
-    else:
-        for outcome in outcomes:
-            if outcome.entry is not None:
-                print(f"{outcome.entry}\t{outcome.file}")
-    _summarise(outcomes, seconds)
+    with file_progress(len(rows)) as bars:
+        records = run_rows(
+            Asker(loader),
+            rows,
+            workers=workers,
+            on_record=lambda record: bars.finish(_outcome(record)),
+            on_step=bars.advance,
+        )
+    return [_outcome(record) for record in records]
 
 
-def _summarise(outcomes: Sequence[FileOutcome], seconds: float) -> None:
+def _summarise(outcomes: Sequence[Outcome], seconds: float) -> None:
     for outcome in outcomes:
-        for text in outcome.warnings:
+        for text in outcome["warnings"]:
             warn(text)
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
-    counts = {s: sum(o.state == s for o in outcomes) for s in ("new", "done")}
+    failed = [outcome for outcome in outcomes if outcome["state"] == "failed"]
+    counts = {s: sum(o["state"] == s for o in outcomes) for s in ("new", "done")}
     say(
         f"{counts['new']} new, {counts['done']} done before, {len(failed)} failed "
         f"in {seconds:.1f} s"
     )
     for outcome in failed:
-        say(f"dynfocus: {outcome.file} is not indexed: {outcome.reason}")
-    lost = [o for o in outcomes if o.entry is not None and not o.entry.exists()]
+        say(f"dynfocus: {outcome['file']} is not indexed: {outcome['reason']}")
+    lost = [o for o in outcomes if o["entry"] and not Path(o["entry"]).exists()]
     if lost:
         say(
             f"dynfocus: {plural(len(lost), 'video')} of these had to make room again; "
@@ -203,13 +247,14 @@ def _summarise(outcomes: Sequence[FileOutcome], seconds: float) -> None:
         raise typer.Exit(1)
 
 
-def _predict(files: Sequence[Path], plan: _Plan, *, json: bool) -> None:
+def _predict(
+    files: Sequence[Path], problems: Sequence[Outcome], plan: _Plan, *, json: bool
+) -> None:
     """Tell the size of each index from the length of its video."""
-    from dynfocus.index import check_storage
     from dynfocus.video import VideoReader
 
-    rows: list[dict[str, Any]] = []
-    storage = check_storage(str(plan.storage))
+    rows = [{"file": one["file"], "reason": one["reason"]} for one in problems]
+    storage = plan.storage
     for file in files:
         row: dict[str, Any] = {"file": str(file)}
         try:

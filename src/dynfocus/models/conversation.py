@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from dynfocus.text import check_text
+
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
     from dynfocus.models.options import AskOptions
@@ -191,6 +193,7 @@ def check_question(question: str, marks: Sequence[str] = ()) -> None:
     """
     if not question.strip():
         raise ValueError("the question is empty; write what to look for in the video")
+    check_text(question, "the question")
     for mark in marks:
         if mark in question:
             raise ValueError(

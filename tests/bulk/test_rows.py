@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from dynfocus.bulk import BulkRow, group_by_video, read_rows
+from dynfocus.bulk import Row, group_by_video, read_rows
+from dynfocus.models.options import AskOptions
 
 
 def lines(*rows):
-    return [json.dumps(row) if isinstance(row, dict) else row for row in rows]
+    return "\n".join(json.dumps(r) if isinstance(r, dict) else r for r in rows)
 
 
 def test_rows_take_what_they_do_not_say_from_the_defaults():
@@ -20,33 +21,56 @@ def test_rows_take_what_they_do_not_say_from_the_defaults():
             "",
             {"video": "b.mp4", "question": "What?", "id": 7, "max_video_tokens": 90},
         ),
-        {"fps": 0.5, "max_frames": 8},
+        AskOptions(fps=0.5, max_frames=8),
     )
     assert rows == [
-        BulkRow(video="a.mp4", question="What?", id="one", fps=2, max_frames=8),
-        BulkRow(
+        Row(
+            video="a.mp4",
+            question="What?",
+            id="one",
+            options=AskOptions(fps=2, max_frames=8),
+        ),
+        Row(
             video="b.mp4",
             question="What?",
             id="7",
-            fps=0.5,
-            max_frames=8,
-            max_video_tokens=90,
+            options=AskOptions(fps=0.5, max_frames=8, max_video_tokens=90),
         ),
     ]
 
 
+def test_null_stands_for_what_is_not_given():
+    given = {"video": "a", "question": None, "id": None, "max_frames": None}
+    (row,) = read_rows(lines(given), AskOptions(max_frames=8))
+    assert (row.question, row.options.max_frames) == (None, 8)
+    assert row.id == read_rows(lines({"video": "a", "max_frames": 8}))[0].id
+
+
+def test_what_is_known_of_the_answer_goes_along():
+    known = {"answer": "a cat", "evidence": [[1, 2.5]], "facts": {"kind": "needle"}}
+    (row,) = read_rows(lines({"video": "a", "question": "What?"} | known))
+    assert (row.answer, row.evidence) == ("a cat", ((1.0, 2.5),))
+    assert row.facts == {"kind": "needle"}
+
+
+def test_half_a_character_is_no_reason_to_refuse_the_other_rows():
+    (row,) = read_rows('{"video": "a", "question": "Half \\ud83d"}')
+    assert row.question == "Half \ud83d"
+    assert row.id
+
+
 def test_rows_without_an_id_get_the_same_one_in_every_run():
     texts = [{"video": v, "question": q} for v in "ab" for q in ("What?", "Who?")]
-    first = read_rows(lines(*texts, texts[0]), {})
+    first = read_rows(lines(*texts, texts[0]))
     assert len({row.id for row in first}) == 5
     assert first[4].id == f"{first[0].id}-2"
-    again = read_rows(lines(*texts[1:]), {})
+    again = read_rows(lines(*texts[1:]))
     assert [row.id for row in again] == [row.id for row in first[1:4]]
-    assert read_rows(lines(*texts), {"fps": 2.0})[0].id != first[0].id
+    assert read_rows(lines(*texts), AskOptions(fps=2.0))[0].id != first[0].id
 
 
 def test_rows_about_one_video_stand_together():
-    rows = [BulkRow(video=v, question="?", id=f"{n}") for n, v in enumerate("abacb")]
+    rows = [Row(video=v, question="?", id=f"{n}") for n, v in enumerate("abacb")]
     jobs = group_by_video(rows)
     assert [job.video for job in jobs] == ["a", "b", "c"]
     assert [[row.id for row in job.rows] for job in jobs] == [
@@ -62,25 +86,27 @@ def test_rows_about_one_video_stand_together():
         ("{", "line 2: this is not JSON"),
         ("[]", "line 2: expected a JSON object, got list"),
         ({"question": "?"}, "line 2: the field 'video' is missing"),
-        ({"video": "a", "answer": "?"}, "no field 'answer'; a row has video, question"),
+        ({"video": "a", "quest": "?"}, "no field 'quest'; a row has video, question"),
+        ({"video": None}, "the field 'video' is missing"),
+        ({"video": "a", "evidence": [3]}, "evidence must be a list of [begin, end]"),
         ({"video": 3}, "video must be a text that is not empty, got 3"),
         ({"video": "a", "question": " "}, "question must be a text that is not empty"),
         ({"video": "a", "id": "x"}, "the id 'x' is that of line 1, too"),
         ({"video": "a", "id": True}, "id must be a text that is not empty, got True"),
-        ({"video": "a", "fps": 0}, "fps must be a number above 0, got 0"),
+        ({"video": "a", "fps": 0}, "fps must be above 0, got 0"),
         ({"video": "a", "max_frames": 1.5}, "max_frames must be a whole number"),
-        ({"video": "a", "max_new_tokens": None}, "max_new_tokens must be a whole numb"),
+        ({"video": "a", "max_new_tokens": 0}, "max_new_tokens must be at least 1"),
     ],
 )
 def test_wrong_lines_are_named(line, message):
     good = {"video": "a", "question": "?", "id": "x"}
     with pytest.raises(ValueError, match="^line 2: ") as caught:
-        read_rows(lines(good, line), {})
+        read_rows(lines(good, line))
     assert message in str(caught.value)
 
 
 def test_the_first_wrong_lines_are_told_and_the_others_counted():
     with pytest.raises(ValueError, match=r"^line 1: .*; line 5: .*; and 3 more lines$"):
-        read_rows(["no"] * 8, {})
+        read_rows("no\n" * 8)
     with pytest.raises(ValueError, match="there are no rows"):
-        read_rows(["", "\n"], {})
+        read_rows("\n\n")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 from bulk_stand_ins import StandInLoader
 
-from dynfocus.bulk import answer_on_ray, run_bulk
+from dynfocus.bulk import Asker, VideoJob, run_rows
 from dynfocus.bulk.ray_workers import RayAsker, read_records
 
 TIMEOUT_SECONDS = 900
@@ -34,8 +34,7 @@ def test_a_killed_actor_loses_nothing_and_repeats_nothing(tmp_path, logged):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary == {"num_rows": 13, "num_earlier": 3, "num_failed": 1}
+    assert len(json.loads((tmp_path / "told.json").read_text())) == 10
     lines = (tmp_path / "a.jsonl").read_text().splitlines()
     records = {record["id"]: record for record in map(json.loads, lines)}
     rows = ray_run.make_rows()
@@ -50,16 +49,13 @@ def test_a_killed_actor_loses_nothing_and_repeats_nothing(tmp_path, logged):
 
 
 def test_an_actor_that_cannot_load_the_model_says_why(tmp_path):
-    asker = RayAsker(StandInLoader(str(tmp_path), fails=True), None)
-    (text,) = asker({"job": ["{}"]})["records"]
+    actor = RayAsker(Asker(StandInLoader(str(tmp_path), fails=True)), None)
+    (told,) = actor({"job": [pickle.dumps(VideoJob("v.mp4", ()))]})["told"]
     with pytest.raises(ValueError, match="^there is no model here$"):
-        read_records(text)
+        read_records(told)
 
 
-def test_without_ray_the_extra_is_named(tmp_path, make_rows, monkeypatch):
+def test_without_ray_the_extra_is_named(asker, make_rows, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    answerer = partial(
-        answer_on_ray, loader=StandInLoader(str(tmp_path)), num_workers=2
-    )
     with pytest.raises(ImportError, match=r"pip install 'dynfocus\[ray\]'"):
-        run_bulk(make_rows(1, "What?"), tmp_path / "a.jsonl", answerer)
+        run_rows(asker, make_rows(1, "What?"), workers=2, ray="local")
