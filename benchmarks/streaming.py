@@ -85,7 +85,7 @@ def write(records: Records, out: Path, facts: dict[str, object]) -> None:
         "# streaming",
         "",
         f"`{facts['command']}`, commit {str(facts['commit'])[:12]}, {facts['hardware']}.",
-        f"{facts['videos']} unseen videos of {facts['seconds']:g} s at 1 fps, rendered, not "
+        f"{facts['videos']} test videos of {facts['seconds']:g} s at 1 fps, rendered, not "
         f"from files; {rows[0]['num_needle']} needle and {rows[0]['num_presence']} presence "
         "questions, exact match. Rows of one number read equally many frames; *even frames* "
         "knows the length of the video in advance, a session does not.",

@@ -127,12 +127,12 @@ def test_results_name_what_made_them_and_what_development_has_seen(oracle, tmp_p
     assert "`dynfocus eval x`, commit cccccccccccc" in text
     assert "| kind | oracle, % right | best constant answer | questions |" in text
     assert "| needle | 100.0 |" in text
-    assert "were measured in twelve commits" in text
+    assert "not unseen by development" in text
     document = json.loads((tmp_path / "name.json").read_text())
     assert document["benchmark"]["seconds"] == [12.0, 14.0]
     fresh = summarise(replace(PLAN, seed=7_000_000), "nano", records)
     text = write_page(tmp_path, "fresh", fresh, **made).read_text()
-    assert "twelve commits" not in text
+    assert "not unseen by development" not in text
     assert "What nano was told" in text
 
 

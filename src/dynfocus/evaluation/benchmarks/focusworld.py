@@ -368,6 +368,7 @@ _TOLD = (
 )
 _LOOKED_AT = (
     "These videos were in no training set, but they are not unseen by development: seeds "
-    f"0 to {_SEEN_SEEDS - 1} of the test split were measured in twelve commits while nano "
-    "was made, and the lessons that followed were aimed at what they showed."
+    f"0 to {_SEEN_SEEDS - 1} of the test split were measured in eight (an hour) to twelve "
+    "commits (minutes) while nano was made, and the lessons that followed were aimed at "
+    "what they showed."
 )

@@ -1,6 +1,6 @@
 """How much of a vision language model's accuracy remains at a part of its video tokens.
 
-A model that reads all its tokens is asked about unseen videos; then the same model with
+A model that reads all its tokens is asked about test videos; then the same model with
 fewer, chosen in several ways. Every way has the same budget and the same encoded frames.
 """
 
