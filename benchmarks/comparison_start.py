@@ -17,8 +17,9 @@ from pathlib import Path
 
 import torch
 
+from dynfocus.focus import FocusSettings
+from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.models.loading import load_parts
-from dynfocus.training.lessons import with_settings
 
 _PLACE = "cooperative_encoding.relevance_encoding."
 _SETTINGS = ("use_ratings", "use_visit_counts")
@@ -44,7 +45,12 @@ def make_start(before: str | Path, rater: str | Path, target: str | Path) -> Non
             raise ValueError(f"{before} and {rater} differ in {name}")
     ours = rating.settings.extensions
     changes = {"question": {name: getattr(ours, name) for name in _SETTINGS}}
-    model = with_settings(model, processor, changes, (_PLACE,))
+    focus = FocusSettings.from_dict(model.settings.to_dict() | changes).to_dict()
+    processor.focus = focus
+    config = DynFocusConfig.from_dict(model.config.to_dict() | {"focus": focus})
+    fresh = DynFocusForConditionalGeneration(config)
+    fresh.load_state_dict(model.state_dict(), strict=False)
+    model = fresh
     taught = {k: v for k, v in state.items() if k.startswith(_PLACE)}
     model.load_state_dict(taught, strict=False)
     torch.manual_seed(0)

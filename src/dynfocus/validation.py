@@ -16,7 +16,12 @@ from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_args
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-_CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+_CONFIG = ConfigDict(
+    arbitrary_types_allowed=True,
+    extra="forbid",
+    strict=True,
+    use_attribute_docstrings=True,  # a field's docstring is in the JSON schema
+)
 _MOST_SHOWN = 80
 _WANTED = {
     "bool_type": "true or false",

@@ -14,16 +14,17 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from dynfocus.conversion import Choices, assemble
 from dynfocus.evaluation.experiments.ablations import BASE
 from dynfocus.evaluation.experiments.plans import Phase, Plan, TestSet, Variant
 from dynfocus.evaluation.experiments.running import answer_question, run_variants
+from dynfocus.focus import FocusSettings
 from dynfocus.methods import VideoPatches
 from dynfocus.models.loading import load_parts
 from dynfocus.training import loop
 from dynfocus.training.connectors import load_connected
 from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.nano.language import train_tokenizer
-from dynfocus.training.stages import assemble
 
 TRAIN = "dynfocus.training.loop.train"
 FOCUS = BASE | {"num_prototypes": 4, "num_noise_samples": 10}
@@ -77,14 +78,18 @@ def start(tmp_path_factory):
     LlamaForCausalLM(reader).save_pretrained(folder / "reader")
     tokenizer.save_pretrained(folder / "reader")
     qformer = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    settings = {
-        "focus": FOCUS | {"question": {"use_clock": True}},
-        "qformer": qformer,
-        "question_first": True,
-    }
-    model, processor = assemble(str(folder / "tower"), str(folder / "reader"), settings)
-    model.save_pretrained(folder / "model")
-    processor.save_pretrained(folder / "model")
+    choices = Choices(
+        focus=FocusSettings.from_dict(FOCUS | {"question": {"use_clock": True}}),
+        qformer=qformer,
+        question_first=True,
+        image_mean=(0.5, 0.5, 0.5),
+        image_std=(0.25, 0.25, 0.25),
+        dtype=torch.float32,
+        seed=None,
+    )
+    made = assemble(folder / "tower", folder / "reader", choices=choices)
+    made.model.save_pretrained(folder / "model")
+    made.processor.save_pretrained(folder / "model")
     return folder / "model"
 
 

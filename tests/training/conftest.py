@@ -1,4 +1,4 @@
-"""Tiny parts to train from, and every nano recipe run for two steps, one after another."""
+"""Tiny parts to train from, and the recipes of nano run for two steps, one after another."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from dynfocus.models.loading import NANO
-from dynfocus.training import Recipe, load_recipe, run_recipe
+from dynfocus.conversion import Choices, assemble
+from dynfocus.focus import FocusSettings
+from dynfocus.models.dynfocus.backbone import NANO
+from dynfocus.training import run_recipe
 from dynfocus.training.nano.language import train_tokenizer
-from dynfocus.training.release import release
-from dynfocus.training.stages import assemble
+from dynfocus.training.sources import VideoData, load_samples
+from dynfocus.validation import from_mapping
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FOCUS: dict[str, Any] = {
@@ -44,8 +46,17 @@ SMALLER = {
     "seconds": [5, 8],
     "num_pictures": 2,
     "num_logs": 2,
-    "repeats": 1,
 }
+
+
+@pytest.fixture(scope="session")
+def load() -> Callable[[list[Any]], list[Any]]:
+    """Load the samples of sources that are written as in a recipe."""
+
+    def load(sources: list[Any]) -> list[Any]:
+        return load_samples(from_mapping(VideoData, {"sources": sources}).sources)[0]
+
+    return load
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +81,8 @@ def parts(tmp_path_factory, tokenizer) -> dict[str, str]:
         )
     )
     tower.save_pretrained(folder / "tower")
+    colours = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    (folder / "tower" / "preprocessor_config.json").write_text(json.dumps(colours))
     reader = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
@@ -103,9 +116,14 @@ def make_tiny(parts) -> Callable[..., Any]:
 
     def make(seed: int = 0, **focus: Any) -> Any:
         torch.manual_seed(seed)
-        settings = {"focus": {**FOCUS, **focus}, "qformer": QFORMER}
-        model, processor = assemble(*parts.values(), settings)
-        return model.eval(), processor
+        choices = Choices(
+            focus=FocusSettings.from_dict({**FOCUS, **focus}),
+            qformer=QFORMER,
+            dtype=torch.float32,
+            seed=None,
+        )
+        made = assemble(*parts.values(), choices=choices)
+        return made.model.eval(), made.processor
 
     return make
 
@@ -125,7 +143,7 @@ def write_recipe(tmp_path) -> Callable[..., Path]:
 
     def write(name: str = "recipe.yaml", **changes: Any) -> Path:
         tree: dict[str, Any] = {
-            "task": "stage2",
+            "task": "vision",
             "output": str(tmp_path / "out"),
             "schedule": {
                 "num_steps": 2,
@@ -144,70 +162,46 @@ def write_recipe(tmp_path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
-def write_lesson(start, write_recipe, tmp_path) -> Callable[..., Path]:
-    """Write a recipe that teaches one part of the tiny model."""
-
-    def write(task: str, sources: list[Any], **changes: Any) -> Path:
-        data = {"cache": str(tmp_path / "features"), "sources": sources}
-        tree = {"task": task, "start": {"model": str(start)}, "data": data}
-        return write_recipe(**(tree | changes))
-
-    return write
-
-
-MEANS = {"nano-mean": {"nano-stage19", "nano-stage20", "nano-stage21"}}
-"""Models that are the mean of several lessons."""
-
-
 @pytest.fixture(scope="session")
-def nano_runs(tmp_path_factory) -> dict[str, Path]:
-    """Run every nano recipe for two steps, each after those that it starts from."""
-    root = tmp_path_factory.mktemp("nano")
-    waiting = {path.stem: load_recipe(path) for path in RECIPES.glob("nano-*.yaml")}
+def course(tmp_path_factory) -> dict[str, Path]:
+    """Run every recipe of nano and of the hosts for two steps, in order."""
+    root = tmp_path_factory.mktemp("runs")
     done: dict[str, Path] = {}
-    while waiting:
-        ready = [n for n, r in waiting.items() if _needed(r) <= set(done)]
-        averaged = [n for n, of in MEANS.items() if n not in done and of <= set(done)]
-        for name in averaged:
-            done[name] = root / name
-            release(
-                [done[lesson] / "model" for lesson in sorted(MEANS[name])], done[name]
-            )
-        assert ready or averaged, f"nothing makes what {sorted(waiting)} start from"
-        for name in ready:
-            overrides = _tiny_overrides(waiting.pop(name), root)
-            done[name] = run_recipe(RECIPES / f"{name}.yaml", overrides)
-    return {name: folder for name, folder in done.items() if name not in MEANS}
+    for path in sorted(RECIPES.glob("*/*.yaml")):
+        if path.parent.name != "7b":  # those start from weights that are not here
+            place = root / path.parent.name / path.stem.split("-", 1)[-1]
+            overrides = tiny_overrides(path, root, place)
+            done[f"{path.parent.name}/{path.stem}"] = run_recipe(path, overrides)
+    return done
 
 
-def _needed(recipe: Recipe) -> set[str]:
-    return {Path(folder).parts[1] for folder in recipe.start.values() if folder != NANO}
-
-
-def _tiny_overrides(recipe: Recipe, root: Path) -> list[str]:
+def tiny_overrides(path: Path, root: Path, output: Path) -> list[str]:
+    """Make a recipe small, and its folders those under ``root``."""
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     overrides = [
         "schedule.num_steps=2",
         "schedule.batch_size=2",
         "schedule.num_workers=0",
         "schedule.log_every=1",
-        f"output={root / Path(recipe.output).name}",
+        f"output={output}",
     ]
-    for key, folder in recipe.start.items():
-        if folder == NANO:  # what is shipped
-            continue
-        overrides.append(f"start.{key}={root / Path(folder).relative_to('runs')}")
-    if "cache" in recipe.data:
-        overrides.append(f"data.cache={root / 'features'}")
-    for name in {"sources", "eval_sources"} & set(recipe.data):
-        sources = [
+    for key, folder in tree.get("start", {}).items():
+        if folder != NANO:  # what is shipped
+            overrides.append(f"start.{key}={root / Path(folder).relative_to('runs')}")
+    if "cache" in tree.get("data", {}):
+        overrides.append(f"data.cache={root / tree['data']['cache']}")
+    for name in ("sources", "eval_sources"):
+        groups = [tree, *tree.get("phases", ())]
+        sources = [s for g in groups for s in g.get("data", {}).get(name, ())]
+        smaller = [
             {
                 kind: {k: SMALLER.get(k, v) for k, v in settings.items()}
                 for kind, settings in source.items()
             }
-            for source in recipe.data[name]
+            for source in sources
         ]
-        overrides.append(f"data.{name}={json.dumps(sources)}")
-    if recipe.task == "vision":
+        if smaller:
+            overrides.append(f"data.{name}={json.dumps(smaller)}")
+    if tree["task"] == "vision":
         overrides.append("data.num_eval_pictures=8")
     return overrides

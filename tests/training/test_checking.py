@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from dynfocus.training.checking import check_data, try_media
-from dynfocus.training.sources import load_samples
 from dynfocus.video import VideoWriter
 
 TURNS = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "This"}]
@@ -60,8 +59,8 @@ def test_everything_that_is_wrong_is_found(folder):
         "mark",
         "half",
         "mute",
-        "entry 12",
-        "entry 13",
+        f"{folder / 'data.jsonl'}, line 13",
+        f"{folder / 'data.jsonl'}, line 14",
     ]
     assert "not a video" in problems["text"]
     assert "gone.mp4 does not exist" in problems["gone"]
@@ -69,15 +68,16 @@ def test_everything_that_is_wrong_is_found(folder):
         "has the mark <image>, but names neither a video nor an image"
     )
     assert problems["half"].startswith("turns must alternate human, gpt")
-    assert problems["mute"] == "answer 1 is empty"
-    assert problems["entry 12"] == "'conversations' must be a list of turns"
-    assert "line 14 is not valid JSON" in problems["entry 13"]
+    assert problems["mute"].startswith("'value' of turn 2 must be a text that is not")
+    *_, no_sample, no_json = problems.values()
+    assert no_sample == "'conversations' must be a list of turns"
+    assert no_json.startswith("not valid JSON: ")
 
 
-def test_the_clean_list_can_be_trained_on(folder):
+def test_the_clean_list_can_be_trained_on(folder, load):
     report = check_data(folder / "data.jsonl", num_workers=1)
     assert report.clean == folder / "data.clean.jsonl"
-    samples = load_samples([{"json": str(report.clean)}])
+    samples = load([{"json": str(report.clean)}])
     assert [s.get("id") for s in samples] == ["good", "red", "words", "drawn", None]
     assert samples[0]["source"] == "x"
     assert samples[0]["duration"] == pytest.approx(3)

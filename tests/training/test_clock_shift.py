@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from dynfocus.focus import VideoFeatures
-from dynfocus.training.dataset import ConversationDataset, Layout
-from dynfocus.training.nano.clock_shift import (
+from dynfocus.training.clock_shift import (
     ClockShift,
     draw_shift,
-    shift_video,
+    shift_clock,
     shift_words,
     times_in,
 )
+from dynfocus.training.dataset import ConversationDataset, Layout
 
 ANSWER = "from 00:57 to 01:02"
 
@@ -29,7 +29,7 @@ def later(seconds: int) -> ClockShift:
 
 def test_half_of_the_videos_move_and_none_beyond_the_limit():
     rng = np.random.default_rng(0)
-    shifts = [draw_shift(times(59.5), 3600, rng) for _ in range(400)]
+    shifts = [draw_shift(times(59.5), rng, most_gaps=0) for _ in range(400)]
     seconds = [sum(shift.ahead) for shift in shifts]
     assert 160 < seconds.count(0) < 240
     assert max(seconds) > 3300
@@ -40,16 +40,14 @@ def test_half_of_the_videos_move_and_none_beyond_the_limit():
 @pytest.mark.parametrize("last", [3599.0, 3600.0, 5000.0])
 def test_a_video_without_room_stays(last):
     rng = np.random.default_rng(0)
-    assert {draw_shift(times(last), 3600, rng).starts for _ in range(20)} == {()}
+    assert {draw_shift(times(last), rng).starts for _ in range(20)} == {()}
 
 
 def test_a_clock_jumps_between_frames_but_not_within_a_stretch():
     rng = np.random.default_rng(0)
     frames = times(40.0)
     whole = [(10, 14), (30, 31)]
-    shifts = [
-        draw_shift(frames, 3600, rng, most_gaps=6, whole=whole) for _ in range(300)
-    ]
+    shifts = [draw_shift(frames, rng, whole, most_gaps=6) for _ in range(300)]
     moved = [shift for shift in shifts if shift.starts]
     counts = {len(shift.starts) for shift in moved}
     assert counts == set(range(1, 8))
@@ -66,7 +64,7 @@ def test_a_clock_jumps_between_frames_but_not_within_a_stretch():
 def test_a_clock_cannot_jump_in_more_places_than_there_are():
     rng = np.random.default_rng(0)
     for _ in range(20):
-        shift = draw_shift(times(3.0), 3600, rng, most_gaps=9, whole=[(0, 9)])
+        shift = draw_shift(times(3.0), rng, [(0, 9)], most_gaps=9)
         assert len(shift.starts) < 2
 
 
@@ -85,11 +83,15 @@ def test_a_video_keeps_everything_but_its_times():
         spatial=torch.randn(3, 2, 4),
         pts_seconds=torch.tensor([0.0, 1.0, 2.0]).double(),
     )
-    moved = shift_video(video, ClockShift((0.0, 2.0), (600, 660)))
-    assert moved.pts_seconds.tolist() == [600.0, 601.0, 662.0]
-    assert moved.pts_seconds.dtype == torch.float64
-    assert moved.pooled is video.pooled
-    assert video.pts_seconds.tolist() == [0.0, 1.0, 2.0]
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        moved, turns = shift_clock(video, [("When?", "from 00:01 to 00:02")], rng)
+        assert moved.pts_seconds.dtype == torch.float64
+        assert moved.pooled is video.pooled
+        assert video.pts_seconds.tolist() == [0.0, 1.0, 2.0]
+        first, last = times_in(turns[0][1])
+        assert moved.pts_seconds[1:].tolist() == [first, last]
+        assert last == first + 1  # no jump within what is asked
 
 
 @pytest.fixture
@@ -121,32 +123,16 @@ def answer_of(made, number):
     return made.tokenizer.decode(words, skip_special_tokens=True).replace(" ", "")
 
 
-def test_a_sample_says_the_time_that_its_frames_have(dataset):
-    plain, shifted = dataset(), dataset(shifted_seconds=3600)
-    moved = 0
-    for number in range(40):
-        seconds = int(shifted[number]["shown"].pts_seconds[0])
-        expected = shift_words(ANSWER, later(seconds)).replace(" ", "")
-        assert answer_of(shifted, number) == expected
-        assert torch.equal(
-            shifted[number]["shown"].pts_seconds,
-            plain[0]["shown"].pts_seconds + seconds,
-        )
-        moved += seconds > 0
-    assert 10 < moved < 30
-    assert answer_of(plain, 0) == ANSWER.replace(" ", "")
-
-
 def test_a_sample_begins_at_the_same_time_every_time(dataset):
-    made = dataset(shifted_seconds=3600)
+    made = dataset(shift_clock=True)
     for number in range(5):
         first, again = made[number]["shown"], made[number]["shown"]
         assert torch.equal(first.pts_seconds, again.pts_seconds)
 
 
 def test_a_sample_says_the_time_that_the_asked_frames_have(dataset):
-    made = dataset(shifted_seconds=3600, shifted_gaps=3)
-    jumps = 0
+    made = dataset(shift_clock=True)
+    jumps = moved = 0
     for number in range(40):
         shown = made[number]["shown"].pts_seconds
         ahead = shown - torch.arange(4) * 20
@@ -155,34 +141,12 @@ def test_a_sample_says_the_time_that_the_asked_frames_have(dataset):
         after = shift_words(ANSWER, later(int(ahead[3]))).replace(" ", "")
         assert answer_of(made, number) in (asked, after)
         jumps += len(set(ahead.tolist())) > 1
+        moved += bool(ahead[-1] > 0)
     assert 5 < jumps < 25
+    assert 10 < moved < 30
+    assert answer_of(dataset(), 0) == ANSWER.replace(" ", "")
 
 
 def test_pictures_have_no_clock_to_shift(dataset):
-    made = dataset(kind="image", shifted_seconds=3600)
+    made = dataset(kind="image", shift_clock=True)
     assert {int(made[n]["shown"].pts_seconds[0]) for n in range(40)} == {0}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "message"),
-    [
-        (1, "data.shifted_seconds must be a whole number above 1, got 1"),
-        (6000, "at most 5999, the last that mm:ss can write, got 6000"),
-    ],
-)
-def test_wrong_limits_are_refused(seconds, message):
-    with pytest.raises(ValueError, match=message):
-        Layout(shifted_seconds=seconds)
-
-
-@pytest.mark.parametrize(
-    ("layout", "message"),
-    [
-        ({"shifted_gaps": 3}, "data.shifted_gaps needs data.shifted_seconds"),
-        ({"shifted_seconds": 60, "shifted_gaps": -1}, "0 or more, got -1"),
-        ({"shifted_seconds": 60, "shifted_gaps": 1.5}, "0 or more, got 1.5"),
-    ],
-)
-def test_wrong_gaps_are_refused(layout, message):
-    with pytest.raises(ValueError, match=message):
-        Layout(**layout)

@@ -15,16 +15,11 @@ from dynfocus.focus import FocusBudget
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM
 from dynfocus.training import run_recipe
 from dynfocus.training.batches import Collator
-from dynfocus.training.conversation import IGNORED
-from dynfocus.training.dataset import (
-    ConversationDataset,
-    FrameReader,
-    Layout,
-    marked_turns,
-)
+from dynfocus.training.conversation import IGNORED, marked_turns
+from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.features import FeatureCache
-from dynfocus.training.sources import load_samples
+from dynfocus.training.pixels import FrameReader
 from dynfocus.video import VideoWriter
 
 VIDEO = "focusworld:train/3?seconds=9"
@@ -240,12 +235,12 @@ def test_frames_are_counted_without_opening_a_file(make_data):
     [
         (
             {"template": "llama"},
-            "data.template must be one of plain_guided, roles, vic",
+            "template must be one of 'plain_guided', 'roles' or 'vicuna_v1', got",
         ),
-        ({"blocks": "all"}, "data.blocks must be one of first, every_turn, got 'all'"),
+        ({"blocks": "all"}, "blocks must be one of 'first' or 'every_turn', got"),
         (
             {"max_text_tokens": 1},
-            "max_text_tokens must be a whole number above 1, got 1",
+            "max_text_tokens must be above 1, got 1",
         ),
         ({"max_question_tokens": "9"}, "max_question_tokens must be a whole number"),
     ],
@@ -277,6 +272,7 @@ def files(tmp_path):
 @pytest.fixture
 def recipe(files, parts, tiny_settings, write_recipe):
     return write_recipe(
+        task="stage2",
         start=dict(parts),
         model=tiny_settings,
         data={"sources": [{"json": str(files)}], "max_failures": 1},
@@ -292,6 +288,19 @@ def test_a_run_skips_what_fails_and_says_so(recipe, tmp_path, caplog):
     assert json.loads(line)["medium"] == str(tmp_path / "bad.mp4")
     state = json.loads((output / "trainer_state.json").read_text())
     assert all(entry["loss"] > 0 for entry in state["log_history"][:3])
+
+
+def test_samples_that_are_malformed_are_counted_before_the_first_step(
+    recipe, files, caplog
+):
+    lines = files.read_text().splitlines()
+    files.write_text("\n".join([lines[0], "{oops", lines[2]]))
+    output = run_recipe(recipe, ["schedule.num_steps=1"])
+    (line,) = (output / "failures.jsonl").read_text().splitlines()
+    assert json.loads(line)["sample"] == f"{files}, line 2"
+    assert "line 2 is skipped" in caplog.text
+    with pytest.raises(TooManyFailuresError, match="1 samples failed, data.max_failu"):
+        run_recipe(recipe, ["data.max_failures=0", "output=other"], resume=False)
 
 
 def test_too_many_failures_stop_a_run(recipe):
@@ -316,8 +325,8 @@ def test_what_a_cache_cannot_encode_is_skipped_too(recipe, tmp_path, caplog):
     assert "could not be encoded; 'dynfocus data check' says why" in line
 
 
-def test_workers_decode_what_one_process_decodes(make_data, files):
-    samples = load_samples([{"json": str(files)}])
+def test_workers_decode_what_one_process_decodes(make_data, files, load):
+    samples = load([{"json": str(files)}])
     _, data = make_data(samples, blocks="every_turn")
     collator = Collator(data)
     loader = DataLoader(data, batch_size=2, num_workers=2, collate_fn=collator)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dynfocus.training.features import FeatureCache, load_frames, medium_of
+from dynfocus.training.features import FeatureCache
+from dynfocus.training.sources import load_frames, medium_of
 from dynfocus.video import VideoReader
 from dynfocus.world import make_video
 

@@ -11,7 +11,6 @@ from dynfocus.training.importers import (
     import_data,
     parse_duration,
 )
-from dynfocus.training.sources import load_samples
 
 VIDEO_CHATGPT = [
     {"q": "What is done?", "a": "Skiing.", "video_id": "v_a"},
@@ -89,13 +88,13 @@ def test_webvid_becomes_captions_with_their_durations(bring):
     assert turns(second)[1] == "Ein Läufer"
 
 
-def test_what_is_imported_can_be_trained_on(bring, tmp_path):
+def test_what_is_imported_can_be_trained_on(bring, load, tmp_path):
     (tmp_path / "media" / "1").mkdir(parents=True)
     for name in ("1/2.mp4", "3.webm", "4.webm"):
         (tmp_path / "media" / name).touch()
     bring("videochat2", VIDEOCHAT2)
     source = {"json": str(tmp_path / "out.json"), "root": str(tmp_path / "media")}
-    assert len(load_samples([source])) == 3
+    assert len(load([source])) == 3
 
 
 def test_samples_without_their_video_are_left_out_and_counted(bring, tmp_path):

@@ -106,7 +106,7 @@ def test_a_killed_run_has_the_losses_of_an_undisturbed_one(
     schedule = {
         **SCHEDULE,
         "optimizer": optimizer,
-        "gradient_accumulation": accumulation,
+        "total_batch_size": accumulation * SCHEDULE["batch_size"],
     }
     path = write_recipe(schedule=schedule)
     whole = load_recipe(path, [f"output={tmp_path / 'whole'}"])
@@ -264,13 +264,12 @@ def test_the_schedule_reaches_the_trainer(write_recipe, tmp_path):
             schedule={
                 "num_steps": 20,
                 "batch_size": 3,
-                "gradient_accumulation": 2,
+                "total_batch_size": 6,
                 "learning_rate": 0.5,
                 "warmup_ratio": 0.25,
                 "schedule": "cosine",
                 "weight_decay": 0.3,
                 "adam_beta2": 0.9,
-                "max_grad_norm": 0.7,
                 "precision": "bfloat16",
                 "save_every": 9,
                 "log_every": 4,
@@ -287,7 +286,6 @@ def test_the_schedule_reaches_the_trainer(write_recipe, tmp_path):
     assert arguments.lr_scheduler_type == "cosine"
     assert arguments.weight_decay == 0.3
     assert arguments.adam_beta2 == 0.9
-    assert arguments.max_grad_norm == 0.7
     assert arguments.bf16
     assert (arguments.save_steps, arguments.logging_steps) == (9, 4)
     assert arguments.seed == 11

@@ -10,7 +10,8 @@ import torch
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.training import load_recipe, lora, run_recipe
 from dynfocus.training.lora import LoraSettings, add_adapters, merge_adapters
-from dynfocus.training.stages import make_stage_job, set_trainable
+from dynfocus.training.parts import set_trainable
+from dynfocus.training.stages import TRAINS
 
 # peft 0.21 asks transformers 5.23 by a name that is going to be renamed
 pytestmark = pytest.mark.filterwarnings(
@@ -25,7 +26,7 @@ def test_merged_weights_are_the_base_plus_the_product(make_tiny):
     fresh, _ = make_tiny()
     base = {n: p.clone() for n, p in fresh.language_model.named_parameters()}
     add_adapters(model, SETTINGS)
-    set_trainable(model, 2)
+    set_trainable(model, TRAINS["stage2"])
     for name, parameter in model.named_parameters():
         if ".lora_B." in name or name.startswith("cooperative_encoding"):
             parameter.normal_(std=0.1)
@@ -48,6 +49,7 @@ def test_a_killed_run_with_adapters_continues(
     write_recipe, parts, tiny_settings, tmp_path, monkeypatch
 ):
     path = write_recipe(
+        task="stage2",
         start=dict(parts),
         model=tiny_settings,
         data={"sources": [{"world_logs": {"num_logs": 4}}]},
@@ -86,40 +88,43 @@ def stop_3(self, args, state, control, **kwargs):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rank": 4}, "lora: the setting 'alpha' is missing"),
-        ({"rank": 0, "alpha": 1}, "lora.rank must be 1 or more, got 0"),
+        ({"rank": 4}, "lora.alpha is missing; accepted are rank, alpha"),
+        ({"rank": 0, "alpha": 1}, "lora.rank must be at least 1, got 0"),
         ({"rank": 2.5, "alpha": 1}, "lora.rank must be a whole number, got 2.5"),
-        ({"rank": 4, "alpha": 0}, "lora.alpha must be a number above 0, got 0"),
+        ({"rank": 4, "alpha": 0}, "lora.alpha must be above 0, got 0"),
         (
             {"rank": 4, "alpha": 1, "dropout": 1},
-            "lora.dropout must be from 0 to below 1",
+            "lora.dropout must be below 1, got 1",
         ),
         (
             {"rank": 4, "alpha": 1, "quantization": "2bit"},
-            "lora.quantization must be one of none, 8bit, 4bit, got '2bit'",
+            "lora.quantization must be one of 'none', '8bit' or '4bit', got '2bit'",
         ),
-        ({"rank": 4, "alpha": 1, "r": 2}, "lora: unknown setting 'r'; known are rank"),
+        ({"rank": 4, "alpha": 1, "r": 2}, "there is no 'lora.r'; accepted are rank"),
     ],
 )
-def test_wrong_adapters_are_refused(settings, message):
+def test_wrong_adapters_are_refused(write_lora, settings, message):
     with pytest.raises(ValueError, match=message):
-        LoraSettings.of(settings)
-    assert LoraSettings.of({}) is None
+        load_recipe(write_lora(settings))
+    assert load_recipe(write_lora(None)).lora is None
 
 
-def test_runs_that_cannot_have_adapters_are_refused(write_recipe, parts, monkeypatch):
-    recipe = load_recipe(write_recipe(start=dict(parts), lora={"rank": 4, "alpha": 8}))
-    with pytest.raises(
-        ValueError, match="lora: stage 1 does not train the language mo"
-    ):
-        make_stage_job(recipe, 1)
-    path = write_recipe(
-        start=dict(parts), lora={"rank": 4, "alpha": 8, "quantization": "4bit"}
-    )
-    with pytest.raises(
-        ValueError, match="lora.quantization needs a whole model to sta"
-    ):
-        make_stage_job(load_recipe(path), 2)
+@pytest.fixture
+def write_lora(write_recipe, parts):
+    """Write a recipe of stage 2 from its parts, with adapters."""
+
+    def write(lora, task="stage2"):
+        return write_recipe(task=task, start=dict(parts), data={"fps": 1.0}, lora=lora)
+
+    return write
+
+
+def test_runs_that_cannot_have_adapters_are_refused(write_lora):
+    settings = {"rank": 4, "alpha": 8}
+    with pytest.raises(ValueError, match="stage 1 does not train the language model"):
+        load_recipe(write_lora(settings, task="stage1"))
+    with pytest.raises(ValueError, match="lora.quantization needs a whole model to"):
+        load_recipe(write_lora({**settings, "quantization": "4bit"}))
 
 
 def test_packages_that_are_missing_are_named_with_their_extra(make_tiny, monkeypatch):

@@ -13,6 +13,7 @@ from dynfocus.training.optimizer import (
     parameter_groups,
     split_parameters,
 )
+from dynfocus.training.parts import group_of, set_trainable
 
 
 class Net(nn.Module):
@@ -163,31 +164,28 @@ def test_a_model_of_one_kind_is_enough():
     assert [type(p) for p in MuonWithAdamW(norm, 0.1).parts] == [torch.optim.AdamW]
 
 
-def test_parts_have_their_own_rates():
-    net = Net()
-    net.third.requires_grad_(False)
-    groups = parameter_groups(net, 0.1, {"a": 0.2, "heads.a": 0.3, "norm": 0.4}, 0.5)
-    rates = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
-    found = {name: rates[id(p)] for name, p in net.named_parameters() if id(p) in rates}
-    assert found == {
-        "embed.weight": (0.1, 0.5),
-        "first.weight": (0.1, 0.5),
-        "first.bias": (0.1, 0.0),
-        "second.weight": (0.1, 0.5),
-        "second.bias": (0.1, 0.0),
-        "norm.weight": (0.4, 0.0),
-        "norm.bias": (0.4, 0.0),
-        "kernel": (0.1, 0.5),
-        "heads.a.weight": (0.3, 0.5),
-        "heads.a.bias": (0.3, 0.0),
-        "lm_head.weight": (0.1, 0.5),
-        "lm_head.bias": (0.1, 0.0),
-    }
+def test_groups_of_the_model_have_their_own_rates(make_tiny):
+    model, _ = make_tiny()
+    set_trainable(model, ["projectors", "scores", "language_model"])
+    rates = {"projectors": 0.2, "language_model": 0.3}
+    groups = parameter_groups(model, 0.1, rates, 0.5)
+    found = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    learns = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert len(found) == len(learns)
+    for name, parameter in learns.items():
+        rate = {**rates, "scores": 0.1}[group_of(name)]
+        assert found[id(parameter)] == (rate, 0.5 if parameter.ndim > 1 else 0.0), name
 
 
-@pytest.mark.parametrize("name", ["third", "hea", "heads.b"])
-def test_rates_of_nothing_are_refused(name):
-    net = Net()
-    net.third.requires_grad_(False)
-    with pytest.raises(ValueError, match=f"'{name}' names no parameter that learns"):
-        parameter_groups(net, 0.1, {name: 0.2})
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ("text_encoder", "nothing of 'text_encoder' learns; leave it out"),
+        ("projector", "must name some of vision_tower, .*, got 'projector'"),
+    ],
+)
+def test_rates_of_nothing_are_refused(make_tiny, group, message):
+    model, _ = make_tiny()
+    set_trainable(model, ["projectors"])
+    with pytest.raises(ValueError, match=message):
+        parameter_groups(model, 0.1, {group: 0.2})

@@ -31,6 +31,7 @@ def launch(make_tiny, write_recipe, tmp_path):
 
     def run(*outputs, sharding="none"):
         recipe = write_recipe(
+            task="stage2",
             start={"model": str(tmp_path / "base")},
             data={"sources": SOURCES},
             schedule={**settings, "sharding": sharding},

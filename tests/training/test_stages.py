@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,18 +13,18 @@ from transformers import InstructBlipVisionModel
 import dynfocus
 from dynfocus.focus import FocusBudget
 from dynfocus.models.conversation import build_conversation
+from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
-from dynfocus.training import load_recipe, run_recipe, stages
+from dynfocus.training import load_recipe, run_recipe
 from dynfocus.training.batches import collate
 from dynfocus.training.conversation import encode_caption, encode_conversation
 from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.features import FeatureCache
 from dynfocus.training.loop import train
-from dynfocus.training.sources import load_samples
-from dynfocus.training.stages import make_stage_job, set_trainable
+from dynfocus.training.parts import GROUPS, group_of, set_trainable
+from dynfocus.training.stages import TRAINS, make_stage_job
 from dynfocus.world import make_questions, make_video
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 SOURCES = [
     {"world_videos": {"num_videos": 2, "seconds": [6, 12], "seed": 3}},
     {"world_pictures": {"num_pictures": 2}},
@@ -47,6 +46,7 @@ def stage_recipe(write_recipe, parts, tiny_settings, tmp_path):
 
     def write(name="recipe.yaml", **changes):
         tree = {
+            "task": "stage2",
             "start": dict(parts),
             "model": tiny_settings,
             "data": {"sources": SOURCES, "cache": str(tmp_path / "cache")},
@@ -57,14 +57,14 @@ def stage_recipe(write_recipe, parts, tiny_settings, tmp_path):
 
 
 @pytest.fixture
-def mixed(make_tiny, tmp_path):
+def mixed(make_tiny, load, tmp_path):
     """Give a model, and a batch of two videos, a picture and a text."""
     model, processor = make_tiny()
     with torch.no_grad():  # larger weights than usual make outputs differ
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1 and not name.startswith("vision_tower"):
                 parameter.mul_(5)
-    samples = load_samples(SOURCES)
+    samples = load(SOURCES)
     videos = {sample["video"]: sample for sample in samples if "video" in sample}
     chosen = [*videos.values(), samples[-3], samples[-1]]
     cache = FeatureCache(tmp_path / "cache", model, processor)
@@ -82,7 +82,7 @@ def counter(model):
 
 def test_stage_1_trains_the_projectors_alone(make_tiny):
     model, _ = make_tiny()
-    names = set_trainable(model, 1)
+    names = set_trainable(model, TRAINS["stage1"])
     assert names == [n for n, p in model.named_parameters() if p.requires_grad]
     assert {name.split(".")[1] for name in names} == PROJECTORS
     assert {name.split(".")[0] for name in names} == {"cooperative_encoding"}
@@ -92,8 +92,8 @@ def test_stage_1_trains_the_projectors_alone(make_tiny):
 
 def test_stage_2_trains_all_but_the_vision_tower(make_tiny):
     model, _ = make_tiny()
-    set_trainable(model, 1)
-    names = set_trainable(model, 2)
+    set_trainable(model, TRAINS["stage1"])
+    names = set_trainable(model, TRAINS["stage2"])
     assert names == [n for n, p in model.named_parameters() if p.requires_grad]
     assert {name.split(".")[0] for name in names} == {
         "text_encoder",
@@ -105,19 +105,25 @@ def test_stage_2_trains_all_but_the_vision_tower(make_tiny):
     assert frozen == {"vision_tower"}
 
 
-def test_frozen_parts_do_not_learn_although_the_stage_trains_them(stage_recipe):
-    path = stage_recipe(schedule={"frozen": ["event_prototypes", "text_encoder"]})
-    model = make_stage_job(load_recipe(path), 2).model
-    learns = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
-    assert learns == {"cooperative_encoding", "language_model"}
-    path = stage_recipe(schedule={"frozen": ["vision_tower"]})
+def test_a_recipe_says_which_groups_learn(stage_recipe):
+    path = stage_recipe(trains=["projectors", "language_model"])
+    model = make_stage_job(load_recipe(path)).model
+    learns = {group_of(n) for n, p in model.named_parameters() if p.requires_grad}
+    assert learns == {"projectors", "language_model"}
+    path = stage_recipe(trains=["multi_modal_projector"])
     with pytest.raises(
-        ValueError, match="'vision_tower' names no parameter that learns"
+        ValueError, match="trains must name some of vision_tower, .*multi_modal_proj"
     ):
-        make_stage_job(load_recipe(path), 2)
-    path = stage_recipe(schedule={"frozen": "text_encoder"})
-    with pytest.raises(ValueError, match="schedule.frozen must be a list of names"):
+        make_stage_job(load_recipe(path))
+    path = stage_recipe(trains="text_encoder")
+    with pytest.raises(ValueError, match="trains must be a list"):
         load_recipe(path)
+
+
+def test_every_parameter_belongs_to_a_group(make_tiny):
+    model, _ = make_tiny(question={"use_ratings": True, "use_clock": True})
+    groups = {group_of(name) for name, _ in model.named_parameters()}
+    assert groups == set(GROUPS)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -131,7 +137,7 @@ def test_only_what_learns_has_changed_after_a_run(stage_recipe, stage):
     before, after, learns = {}, {}, []
 
     def make_job(recipe):
-        job = make_stage_job(recipe, stage)
+        job = make_stage_job(recipe)
         before.update({n: p.clone() for n, p in job.model.named_parameters()})
         learns.extend(n for n, p in job.model.named_parameters() if p.requires_grad)
 
@@ -155,10 +161,10 @@ def test_only_what_learns_has_changed_after_a_run(stage_recipe, stage):
         assert any(name.startswith(module) for name in changed), module
 
 
-def test_samples_become_what_their_stage_needs(make_tiny, tmp_path):
+def test_samples_become_what_their_stage_needs(make_tiny, load, tmp_path):
     model, processor = make_tiny()
     tokenizer = processor.tokenizer
-    samples = [s for s in load_samples(SOURCES) if len(s["conversations"]) > 2]
+    samples = [s for s in load(SOURCES) if len(s["conversations"]) > 2]
     cache = FeatureCache(tmp_path, model, processor)
     cache.fill(samples)
     for stage in (1, 2):
@@ -215,11 +221,11 @@ def test_loading_keeps_the_clock(make_tiny, tmp_path):
 
 @pytest.mark.parametrize("question_first", [False, True])
 def test_training_reads_the_prompt_that_asking_writes(
-    make_tiny, tmp_path, question_first
+    make_tiny, load, tmp_path, question_first
 ):
     model, processor = make_tiny()
     processor.question_first = question_first
-    samples = load_samples(SOURCES[:1])
+    samples = load(SOURCES[:1])
     cache = FeatureCache(tmp_path, model, processor)
     cache.fill(samples)
     data = ConversationDataset(samples, cache, processor, counter(model), Layout())
@@ -244,7 +250,7 @@ def test_attention_is_a_matter_of_speed_alone(stage_recipe):
             schedule={"attention": attention}, output=f"{attention}-run"
         )
         torch.manual_seed(0)
-        job = make_stage_job(load_recipe(path), 2)
+        job = make_stage_job(load_recipe(path))
         assert job.model.language_model.config._attn_implementation == attention
         batch = job.collator([job.dataset[i] for i in range(3)])
         losses.append(job.model.eval()(**batch).loss)
@@ -253,7 +259,7 @@ def test_attention_is_a_matter_of_speed_alone(stage_recipe):
 
 def test_a_batch_of_videos_pictures_and_text_trains(mixed):
     model, encoded = mixed
-    set_trainable(model, 2)
+    set_trainable(model, TRAINS["stage2"])
     model.train()
     batch = collate(encoded, 0)
     assert len(batch["video_features"]) == 3
@@ -352,7 +358,7 @@ def history(output):
 
 
 def weights(output):
-    model = stages.DynFocusForConditionalGeneration.from_pretrained(output / "model")
+    model = DynFocusForConditionalGeneration.from_pretrained(output / "model")
     return model.state_dict()
 
 
@@ -402,14 +408,14 @@ def test_a_run_can_start_over(stage_recipe, tmp_path):
     [
         (
             {"start": {"vision_tower": "no/tower", "language_model": "no/reader"}},
-            "start.language_model: folder no/reader does not exist; make it first, "
+            "start.vision_tower: folder no/tower does not exist; make it first, "
             "with the recipe before this one or with 'dynfocus assemble'",
         ),
         (
             {"start": {}},
-            r"start must name either model, or vision_tower and language_model, got \[\]",
+            "start must name either model, or vision_tower and language_model, got noth",
         ),
-        ({"model": {"fokus": {}}}, "model: unknown group 'fokus'; known: focus, qform"),
+        ({"model": {"fokus": {}}}, "there is no 'model.fokus'; accepted are focus, qf"),
         (
             {"model": {"qformer": {"width": 3}}},
             "model.qformer: unknown setting 'width'",
@@ -417,14 +423,14 @@ def test_a_run_can_start_over(stage_recipe, tmp_path):
         ({"model": {"focus": {"nummer": 3}}}, "nummer"),
         (
             {"data": {"source": []}},
-            "data: unknown setting 'source'; known are blocks, cache, fps, max_f",
+            "there is no 'data.source'; accepted are sources, cache, fps, max_frames",
         ),
         ({"data": {}}, "no sample found; name at least one source"),
-        ({"data": {"sources": 3}}, "data.sources must be a list, such as .*, got 3"),
-        ({"data": {"fps": "fast"}}, "data.fps must be a number above 0, got 'fast'"),
-        ({"data": {"max_frames": 0}}, "data.max_frames must be a whole number from 1"),
+        ({"data": {"sources": 3}}, "data.sources must be a list, got 3"),
+        ({"data": {"fps": "fast"}}, "data.fps must be a number, got 'fast'"),
+        ({"data": {"max_frames": 0}}, "data.max_frames must be at least 1, got 0"),
         (
-            {"start": {"model": "src"}, "model": {}},
+            {"start": {"model": "src"}, "model": None},
             "src has no config.json; give a fol",
         ),
         (
@@ -444,59 +450,51 @@ def test_what_cannot_start_is_refused_and_leaves_nothing(
 
 def test_a_whole_model_keeps_its_own_settings(stage_recipe, tmp_path):
     path = stage_recipe(start={"model": str(tmp_path)})
-    with pytest.raises(ValueError, match="model: the settings focus, qformer belong"):
+    with pytest.raises(ValueError, match="model: these settings belong to a model put"):
         run_recipe(path)
 
 
-def test_every_nano_recipe_runs_two_steps(nano_runs):
-    assert set(nano_runs) == {path.stem for path in RECIPES.glob("nano-*.yaml")}
-    for name, output in nano_runs.items():
+def test_a_run_can_start_from_the_model_that_is_shipped(stage_recipe):
+    path = stage_recipe(start={"model": "nano"}, model=None)
+    job = make_stage_job(load_recipe(path))
+    assert job.model.config.text_config.hidden_size == 192
+
+
+def test_the_recipes_of_nano_run_two_steps(course):
+    assert [name for name in course if name.startswith("nano/")] == [
+        "nano/1-vision",
+        "nano/2-language",
+        "nano/3-align",
+        "nano/4-tune",
+    ]
+    for name, output in course.items():
         losses = history(output)
         assert len(losses) == 2, name
         assert all(0 < loss < 100 for loss in losses), losses
         assert load_recipe(output / "recipe.yaml").schedule.num_steps == 2
         first = (output / "recipe.yaml").read_text().splitlines()[0]
         assert first.startswith("# commit: ")
-    figures = json.loads((nano_runs["nano-vision"] / "accuracy.json").read_text())
+    figures = json.loads((course["nano/1-vision"] / "accuracy.json").read_text())
     assert all(0 <= figure <= 1 for figure in figures.values())
-    assert (nano_runs["nano-scorer"] / "scorer" / "model.safetensors").is_file()
+    assert (course["hosts/scorer"] / "scorer" / "model.safetensors").is_file()
 
 
-def test_what_the_recipes_make_answers_questions(nano_runs, tmp_path):
+def test_what_the_recipes_make_answers_questions(course, tmp_path):
     video = make_video(tmp_path / "a.mp4", 6.0, 1, size=112, fps=2)
     question = make_questions(video.scene)[0].question
-    models = [run / "model" for run in nano_runs.values() if (run / "model").is_dir()]
-    assert len(models) == 29
-    for folder in models:
-        focused = dynfocus.load(str(folder))
+    tower = InstructBlipVisionModel.from_pretrained(
+        course["nano/1-vision"] / "vision_tower"
+    ).state_dict()
+    for name in ("nano/3-align", "nano/4-tune"):
+        focused = dynfocus.load(str(course[name] / "model"))
         answer = focused.ask(video.path, question, max_new_tokens=4)
         assert isinstance(answer.text, str)
         expected = FocusBudget(settings=focused.model.settings).num_tokens(
             len(answer.frames)
         )
         assert answer.tokens == expected
-
-
-def test_each_nano_stage_keeps_the_vision_tower_of_the_first(nano_runs):
-    towers, rounded = [], []
-    for recipe, run in nano_runs.items():
-        if (run / "model").is_dir():
-            model = stages.DynFocusForConditionalGeneration.from_pretrained(
-                run / "model"
-            )
-            # these come from a mean, which is written in half precision
-            of_mean = recipe in ("nano-stage22", "nano-stage23")
-            kept = rounded if of_mean else towers
-            kept.append(model.vision_tower.state_dict())
-    tower = InstructBlipVisionModel.from_pretrained(
-        nano_runs["nano-vision"] / "vision_tower"
-    )
-    for other in towers:
-        for name, tensor in tower.state_dict().items():
-            assert torch.equal(other[name], tensor), name
-    for other in rounded:
-        for name, tensor in tower.state_dict().items():
-            assert torch.equal(other[name], tensor.half().float()), name
+        kept = focused.model.vision_tower.state_dict()
+        assert all(torch.equal(kept[key], tower[key]) for key in tower)
 
 
 def test_checkpointing_is_a_matter_of_memory_alone(stage_recipe, tmp_path):
@@ -519,7 +517,7 @@ def test_frozen_weights_are_kept_in_their_precision(stage_recipe):
         schedule={"precision": "bfloat16", "frozen_precision": "bfloat16"},
         data={"sources": SOURCES[:2]},
     )
-    job = make_stage_job(load_recipe(path), 1)
+    job = make_stage_job(load_recipe(path))
     for name, parameter in job.model.named_parameters():
         learns = name.startswith("cooperative_encoding.")
         assert parameter.requires_grad == learns
@@ -532,7 +530,7 @@ def test_attention_that_is_not_installed_is_named(stage_recipe):
     with pytest.raises(
         ImportError, match="flash_attention_2 needs a GPU and the packa"
     ):
-        make_stage_job(load_recipe(path), 2)
+        make_stage_job(load_recipe(path))
 
 
 def test_a_checkpoint_holds_what_learns_alone(stage_recipe, tmp_path):
@@ -549,5 +547,5 @@ def test_a_checkpoint_holds_what_learns_alone(stage_recipe, tmp_path):
 @pytest.mark.parametrize("limit", [-1, 1.5, "many"])
 def test_failures_are_counted_in_whole_numbers(stage_recipe, limit):
     path = stage_recipe(data={"sources": SOURCES, "max_failures": limit})
-    with pytest.raises(ValueError, match="data.max_failures must be a whole number fr"):
-        make_stage_job(load_recipe(path), 2)
+    with pytest.raises(ValueError, match="data.max_failures must be"):
+        load_recipe(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 from dynfocus.models.dynfocus.prompts import IMAGE_MARK
 from dynfocus.world import make_questions, make_scene, render
 from dynfocus.world.conversations import (
+    FRAME_MARK,
     PLACEHOLDER,
     WorldAddress,
+    frame_log,
+    log_conversation,
     parse_address,
     picture_sample,
     render_address,
@@ -19,6 +24,7 @@ from dynfocus.world.conversations import (
 )
 from dynfocus.world.render import placed_objects
 from dynfocus.world.scene import SPLITS
+from dynfocus.world.vocabulary import ANOMALIES, BASE_PIXELS, ROOMS
 
 seconds = st.integers(5000, 9_999_999).map(lambda n: n / 1000)
 
@@ -109,18 +115,36 @@ def test_a_video_gives_all_its_questions_dealt_out():
     assert samples == video_samples(address, turns_per_sample=4)
 
 
-def test_questions_can_be_chosen_and_repeated():
+def test_questions_are_dealt_out_by_the_weight_of_their_kind():
     address = WorldAddress(split="train", seed=3, seconds=60.0)
-    captions = video_samples(address, kinds=("caption",))
+    captions = video_samples(address, weights={"caption": 1.0})
     assert flatten(captions)[0][0] == "Describe the video."
     assert len(flatten(captions)) == 1
-    once = video_samples(address)
-    twice = video_samples(address, repeats=2)
-    assert sorted(flatten(twice)) == sorted(2 * flatten(once))
-    assert flatten(twice)[: len(flatten(once))] != flatten(twice)[len(flatten(once)) :]
-    assert len({sample["id"] for sample in twice}) == len(twice)
-    some = video_samples(address, max_per_kind=1)
-    assert len(flatten(some)) < len(flatten(once))
+    once = flatten(video_samples(address))
+    all_kinds = {question.kind: 2.0 for question in make_questions(address.scene())}
+    samples = video_samples(address, weights=all_kinds)
+    twice = flatten(samples)
+    assert sorted(twice) == sorted(2 * once)
+    assert twice[: len(once)] == once
+    assert twice[len(once) :] != once
+    assert len({sample["id"] for sample in samples}) == len(samples)
+    assert video_samples(address, weights={}) == []
+
+
+def test_a_broken_weight_deals_out_a_share_of_the_questions():
+    addresses = [
+        WorldAddress(split="train", seed=seed, seconds=60.0) for seed in range(60)
+    ]
+    num_asked = sum(
+        question.kind == "attribute"
+        for address in addresses
+        for question in make_questions(address.scene())
+    )
+    dealt = sum(
+        len(flatten(video_samples(address, weights={"attribute": 2.25})))
+        for address in addresses
+    )
+    assert dealt / num_asked == pytest.approx(2.25, abs=0.1)
 
 
 def test_a_picture_is_asked_about_what_it_shows():
@@ -152,3 +176,64 @@ def test_a_picture_is_asked_about_what_it_shows():
 
 def test_the_mark_of_a_video_is_the_one_that_prompts_know():
     assert PLACEHOLDER == IMAGE_MARK
+
+
+def test_a_log_says_what_is_in_view():
+    num_named = 0
+    for seed in range(8):
+        scene = make_scene(seed, 60.0, "train")
+        times = np.arange(0.0, 60.0, 1.5) + 0.01
+        marks = frame_log(scene, times).split(FRAME_MARK)
+        assert marks[0] == ""
+        assert len(marks) == len(times) + 1
+        room = ""
+        for seconds, said in zip(times.tolist(), marks[1:], strict=True):
+            now = next(r.name for r in scene.rooms if r.start <= seconds < r.end)
+            assert (f" the {now}" in said) == (now != room)
+            assert all(f" the {other}" not in said for other in set(ROOMS) - {now})
+            room = now
+            seen = {
+                f" {p.thing.size} {p.thing.name} {p.thing.letter}"
+                for p in placed_objects(scene, seconds)
+                if 0 <= p.x <= BASE_PIXELS
+            }
+            strange = {
+                f" {a.name}" for a in scene.anomalies if a.start <= seconds < a.end
+            }
+            rest = said.removeprefix(f" the {now}")
+            for part in seen | strange:
+                assert rest.count(part) == 1
+                rest = rest.replace(part, "")
+            assert rest == ""
+            assert not any(name in rest for name in ANOMALIES)
+            num_named += len(seen)
+    assert num_named > 50
+
+
+def test_log_conversations_repeat_and_have_the_log_first():
+    turns = log_conversation(5, 20, 4)
+    assert turns == log_conversation(5, 20, 4)
+    assert turns != log_conversation(6, 20, 4)
+    assert 1 <= len(turns) <= 4
+    assert turns[0][0].count(FRAME_MARK) <= 20
+    assert turns[0][0].startswith(f"{FRAME_MARK} the ")
+    assert not any(FRAME_MARK in question for question, _ in turns[1:])
+
+
+def test_logs_come_from_training_scenes_of_the_same_seed():
+    drawn = log_conversation(5, 500, 50)
+    asked = " ".join(question for question, _ in drawn)
+    assert "When does" not in asked
+    assert "Which way" not in asked
+    letters = [(q, a) for q, a in drawn if "What letter is on the" in q]
+    assert letters
+    for question, letter in letters:
+        name = question.split("What letter is on the ")[1].removesuffix("?")
+        assert f" {name} {letter}" in drawn[0][0]
+
+
+def test_questions_are_kept_for_every_scene():
+    lengths = defaultdict(int)
+    for seed in range(40):
+        lengths[len(log_conversation(seed, 10, 8))] += 1
+    assert lengths[8] > 20

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynfocus.training.sources import load_samples
+from dynfocus.training.sources import Source, load_samples
 from dynfocus.video import VideoReader
 from dynfocus.world import KINDS, dataset, is_world_video, make_questions, make_scene
 from dynfocus.world.conversations import PLACEHOLDER
@@ -46,7 +46,7 @@ def test_the_folder_holds_videos_and_both_formats(folder):
 
 
 def test_the_conversations_load_as_training_data(folder):
-    samples = load_samples([{"json": str(folder / "train.json")}])
+    samples, _ = load_samples((Source(json=str(folder / "train.json")),))
     assert len(samples) == len(benchmark(folder))
     for sample, line in zip(samples, benchmark(folder), strict=True):
         assert sample["id"] == line["id"]

@@ -433,10 +433,10 @@ _EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
     recall: (
         "dynfocus eval recall",
         "dynfocus eval recall --short-videos 40 --long-videos 3 -L 32 -L 256 "
-        "--compare blind=runs/nano-selection-blind/model",
+        "--compare tuned=runs/nano/tune/model",
     ),
     plugged: (
-        "dynfocus eval plugged runs/nano-host6/host --scorer runs/nano-scorer/scorer",
+        "dynfocus eval plugged runs/hosts/llava-onevision/host --scorer runs/hosts/scorer/scorer",
         "dynfocus eval plugged FOLDER --short-videos 2 --medium-videos 0 --share 0.1",
     ),
     page: (

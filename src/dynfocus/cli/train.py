@@ -15,15 +15,18 @@ def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
         epilog=examples(
-            "dynfocus train recipes/nano-stage1.yaml",
-            "dynfocus train recipes/nano-stage1.yaml --set schedule.num_steps=2",
+            "dynfocus train recipes/nano",
+            "dynfocus train recipes/nano/1-vision.yaml --set schedule.num_steps=2",
         )
     )(train)
 
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE.yaml", help="Every number of the run.")
+        Path,
+        typer.Argument(
+            metavar="RECIPE.yaml", help="Every number of a run, or a folder of recipes."
+        ),
     ],
     resume: Annotated[
         bool,
@@ -38,7 +41,10 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train what a recipe describes, and print the folder that holds the result."""
+    """Train what a recipe describes, and print the folder that holds the result.
+
+    A folder of recipes is run in the order of their names.
+    """
     for change in changes or ():
         if not change.partition("=")[0] or "=" not in change:
             raise typer.BadParameter(f"--set takes KEY=VALUE, got {change!r}")

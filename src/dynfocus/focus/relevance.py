@@ -91,8 +91,9 @@ class RelevanceEncoding(nn.Module):
             text = text[:, None]
         unused = ~present[:, None, :, None]
         text = text.masked_fill(unused, 0)  # [B, T or 1, n, Dq]
-        least = torch.finfo(text.dtype).min
-        weights = self.word_weights(text).masked_fill(unused, least).softmax(2)
+        scores = self.word_weights(text)  # under autocast not of the text's precision
+        least = torch.finfo(scores.dtype).min
+        weights = scores.masked_fill(unused, least).softmax(2)
         words = weights.mT @ self.question_projector(text)  # [B, T or 1, A, C]
         # the products with all words and their layer are one matrix of the question
         parts = self.combine.weight.view(-1, _NUM_WORDS + 1, words.shape[3])

@@ -42,7 +42,6 @@ def make_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         warmup_steps=_warmup(plan),
         weight_decay=plan.weight_decay,
         adam_beta2=plan.adam_beta2,
-        max_grad_norm=plan.max_grad_norm,
         bf16=plan.precision == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
         save_steps=plan.save_every,

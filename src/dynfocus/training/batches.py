@@ -1,4 +1,4 @@
-"""Samples become batches: padded or packed rows, with their videos and questions."""
+"""Samples become batches: padded rows, with their videos and questions."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from dynfocus.training.conversation import pad_rows, pad_samples, padding_id
-from dynfocus.training.dataset import ConversationDataset, Pixels
+from dynfocus.training.dataset import ConversationDataset
 from dynfocus.training.failures import BatchFacts
-from dynfocus.training.packing import pack_samples, plan_rows
+from dynfocus.training.pixels import Pixels
 
 
 def collate(
     samples: Sequence[dict[str, Any]],
     pad_id: int,
     question_pad_id: int | None = None,
-    packed_tokens: int | None = None,
 ) -> dict[str, Any]:
-    """Bring a batch into rows and gather its videos and questions.
+    """Bring a batch into padded rows and gather its videos and questions.
 
     There is no attention mask: padding stands on the right, where a causal model never
     looks back at it, and without a mask attention is faster.
@@ -29,46 +27,33 @@ def collate(
         samples: What a `ConversationDataset` gives, without failures.
         pad_id: The language model's padding.
         question_pad_id: The text encoder's; the same by default.
-        packed_tokens: Tokens of a row of several samples; a row a sample by default.
     """
-    batch: dict[str, Any]
-    if packed_tokens is None:
-        batch = dict(pad_samples(samples, pad_id))
-        del batch["attention_mask"]
-        batch |= _placed(samples, batch["input_ids"])
-    else:
-        lengths = [len(sample["input_ids"]) for sample in samples]
-        rows = plan_rows(lengths, packed_tokens)
-        batch = dict(pack_samples(samples, rows, pad_id))
-        samples = [samples[number] for row in rows for number in row]
+    batch: dict[str, Any] = dict(pad_samples(samples, pad_id))
+    del batch["attention_mask"]
     seen = [sample for sample in samples if "shown" in sample]
     filler = pad_id if question_pad_id is None else question_pad_id
     return {**batch, **_gather_videos(seen, filler)} if seen else batch
-
-
-def _placed(samples: Sequence[dict[str, Any]], ids: Tensor) -> dict[str, Tensor]:
-    """Pad positions with gaps, if there are any.
-
-    Without a mask the language model would take a gap for the beginning of another text;
-    one that hides nothing is dropped before attention.
-    """
-    rows = [sample.get("position_ids") for sample in samples]
-    if all(row is None for row in rows):
-        return {}
-    plain = [torch.arange(len(sample["input_ids"])) for sample in samples]
-    pairs = zip(rows, plain, strict=True)
-    places, _ = pad_rows([own if row is None else row for row, own in pairs], 0)
-    return {"position_ids": places, "attention_mask": torch.ones_like(ids)}
 
 
 def _gather_videos(seen: Sequence[dict[str, Any]], filler: int) -> dict[str, Any]:
     """Put the videos and questions of samples, in reading order, side by side."""
     asked = [question for sample in seen for question in sample["questions"]]
     ids, mask = pad_rows(asked, filler)
-    batch = {"qformer_input_ids": ids, "qformer_attention_mask": mask.long()}
+    batch: dict[str, Any] = {
+        "qformer_input_ids": ids,
+        "qformer_attention_mask": mask.long(),
+    }
     if len(asked) > len(seen):
         counts = torch.tensor([len(sample["questions"]) for sample in seen])
         batch["block_videos"] = torch.arange(len(seen)).repeat_interleave(counts)
+    if any("shows_answer" in sample for sample in seen):
+        batch["shows_answer"] = [
+            shows
+            for sample in seen
+            for shows in sample.get("shows_answer", [None] * len(sample["questions"]))
+        ]
+        words = [s.get("answers", [0] * len(s["questions"])) for s in seen]
+        batch["answers"] = torch.tensor([word for row in words for word in row])
     videos = [sample["shown"] for sample in seen]
     if not isinstance(videos[0], Pixels):
         return {**batch, "video_features": videos}
@@ -93,7 +78,6 @@ class Collator:
         self._needs_video = blank_video is not None
         self._pad_id = padding_id(dataset.tokenizer)
         self._question_pad_id = padding_id(dataset.processor.qformer_tokenizer)
-        self._packed_tokens = dataset.layout.packed_tokens
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Make a batch of what the dataset gave."""
@@ -107,5 +91,5 @@ class Collator:
         lacks_video = not any("shown" in sample for sample in whole)
         if not whole or (self._needs_video and lacks_video):
             whole.append(self._blank)
-        batch = collate(whole, self._pad_id, self._question_pad_id, self._packed_tokens)
+        batch = collate(whole, self._pad_id, self._question_pad_id)
         return {**batch, "facts": facts}

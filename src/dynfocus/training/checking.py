@@ -17,15 +17,17 @@ from typing import Any
 
 from PIL import Image
 
-from dynfocus.training.features import medium_of
 from dynfocus.training.sources import (
+    PLACEHOLDER,
     Sample,
     check_sample,
+    drawn_seconds,
+    is_drawn,
+    medium_of,
     read_entries,
     write_samples,
 )
 from dynfocus.video import MediumTrial, try_video
-from dynfocus.world.conversations import PLACEHOLDER, WorldAddress, parse_address
 
 Progress = Callable[[int, int], None]
 
@@ -81,8 +83,7 @@ def check_data(
     )
     trials = try_media(list(media), num_workers, is_full=is_full, progress=progress)
     problems, damaged, good = [], [], []
-    for number, ((_, entry), sample) in enumerate(zip(entries, checked, strict=True)):
-        name = _name(entry, number)
+    for (name, entry), sample in zip(entries, checked, strict=True):
         if isinstance(sample, str):
             problems.append((name, sample))
             continue
@@ -101,25 +102,15 @@ def check_data(
     )
 
 
-def _name(entry: Any, number: int) -> str:
-    name = entry.get("id") if isinstance(entry, dict) else None
-    return f"entry {number}" if name is None else str(name)
-
-
 def _check(entry: Any, root: Path) -> Sample | str:
     """Return a sample with its file's whole path, or what is wrong with it."""
-    if isinstance(entry, ValueError):
-        return str(entry)
     try:
-        sample = check_sample(entry, root, "sample")
-    except (ValueError, FileNotFoundError) as error:
-        return str(error).removeprefix("sample: ")
+        sample = check_sample(entry, root)
+    except (ValueError, OSError) as error:
+        return str(error)
     texts = [turn["value"] for turn in sample["conversations"]]
     if not medium_of(sample)[1] and any(PLACEHOLDER in text for text in texts):
         return f"has the mark {PLACEHOLDER}, but names neither a video nor an image"
-    for number, text in enumerate(texts[1::2]):
-        if not text.strip():
-            return f"answer {number + 1} is empty"
     return sample
 
 
@@ -150,21 +141,17 @@ def try_media(
 
     files: dict[str, list[str]] = {"video": [], "image": []}
     for medium, kind in media:
-        address = parse_address(medium)
-        if address is None:
-            files[kind].append(medium)
+        if is_drawn(medium):
+            seconds = drawn_seconds(medium) if kind == "video" else None
+            note(medium, kind, MediumTrial(seconds=seconds))
         else:
-            note(medium, kind, MediumTrial(seconds=_seconds(address, kind)))
+            files[kind].append(medium)
     num_workers = num_workers or os.cpu_count() or 1
     for medium, trial in _try_images(files["image"], num_workers):
         note(medium, "image", trial)
     for medium, trial in _try_videos(files["video"], num_workers, is_full):
         note(medium, "video", trial)
     return found
-
-
-def _seconds(address: WorldAddress, kind: str) -> float | None:
-    return address.seconds if kind == "video" else None
 
 
 def _try_images(

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -30,17 +31,13 @@ from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import count_patches
 from dynfocus.models.loading import load_parts
 from dynfocus.training.batches import Collator
-from dynfocus.training.dataset import (
-    STAGE_TEMPLATES,
-    ConversationDataset,
-    Layout,
-)
-from dynfocus.training.features import medium_of
+from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.loop import Job
-from dynfocus.training.packing import check_rows_are_apart
 from dynfocus.training.patches import PatchCache
-from dynfocus.training.recipe import Recipe, refuse_unknown
-from dynfocus.training.sources import load_samples
+from dynfocus.training.recipe import Recipe
+from dynfocus.training.sources import VideoData, load_samples, medium_of
+from dynfocus.training.stages import TEMPLATES
+from dynfocus.validation import checked
 
 WEIGHTS = "connected.safetensors"
 """File of a trained connector with the parts that were trained beside it."""
@@ -62,9 +59,43 @@ PARTS: dict[str, tuple[str, ...]] = {
 """What can be frozen (Table 7), by the start of parameters' names: ``projector`` leads
 into the language model, ``focus`` is the rest of the connector and the text encoder."""
 
-_MODEL_KEYS = {"connector", "options", "trains", "stage"}
-_LAYOUT_KEYS = {"packed_tokens", "spread_positions"}
-_DATA_KEYS = {"sources", "cache", "fps", "max_frames"} | _LAYOUT_KEYS
+
+@checked
+class ConnectorStart:
+    """The model around the connector, and an earlier run of the task."""
+
+    model: str
+    """``nano``, or the folder of a model."""
+    connector: str | None = None
+    """Folder of an earlier run; a fresh connector by default."""
+
+
+@checked
+class ConnectorModel:
+    """The connector, and what learns."""
+
+    connector: str
+    """Name of the connector."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Its settings."""
+    trains: tuple[str, ...] = tuple(PARTS)
+    """Parts that learn, of `PARTS`."""
+    stage: Literal[1, 2] = 2
+    """1 for captions, 2 for conversations."""
+
+
+@checked
+class ConnectorRecipe(Recipe):
+    """A run of task ``connector``."""
+
+    task: Literal["connector"]
+    """The name of the task."""
+    start: ConnectorStart
+    """Where the run starts."""
+    model: ConnectorModel
+    """The connector, and what learns."""
+    data: VideoData
+    """What it learns from."""
 
 
 class PreparedVideos:
@@ -199,36 +230,24 @@ def _adopt_scores(connector: nn.Module, trained: EventPrototypes) -> None:
     connector.events.load_state_dict(state, strict=False)
 
 
-def make_connector_job(recipe: Recipe) -> Job:
+def make_connector_job(recipe: ConnectorRecipe) -> Job:
     """Build the job of task ``connector``."""
-    _check(recipe)
-    start, processor = load_parts(
-        recipe.start["model"], device="cpu", dtype=torch.float32
-    )
-    model = load_connected(
-        start,
-        recipe.model["connector"],
-        dict(recipe.model.get("options", {})),
-        recipe.start.get("connector"),
-    )
-    set_trained_parts(model, recipe.model.get("trains", list(PARTS)))
+    start, processor = load_parts(recipe.start.model, device="cpu", dtype=torch.float32)
+    own = recipe.model
+    model = load_connected(start, own.connector, own.options, recipe.start.connector)
+    set_trained_parts(model, own.trains)
     model.language_model.set_attn_implementation(recipe.schedule.attention)
-    samples = load_samples(recipe.data.get("sources") or ())
+    samples, failures = load_samples(recipe.data.sources)
     cache = PatchCache(
-        recipe.data.get("cache", Path(recipe.output) / "patches"),
+        recipe.data.cache or Path(recipe.output) / "patches",
         start,
         processor,
-        float(recipe.data.get("fps", 1.0)),
-        recipe.data.get("max_frames"),
+        recipe.data.fps,
+        recipe.data.max_frames,
     )
     cache.fill([medium_of(sample)[1] for sample in samples])
     videos = PreparedVideos(cache, model)
-    layout = Layout(
-        template=STAGE_TEMPLATES[int(recipe.model.get("stage", 2))],
-        **{name: n for name, n in recipe.data.items() if name in _LAYOUT_KEYS},
-    )
-    if layout.packed_tokens is not None:
-        check_rows_are_apart(model.language_model)
+    layout = Layout(template=TEMPLATES[f"stage{own.stage}"])
     dataset = ConversationDataset(samples, videos, processor, model.num_tokens, layout)
 
     def finish(trained: nn.Module, output: Path) -> None:
@@ -243,6 +262,8 @@ def make_connector_job(recipe: Recipe) -> Job:
         finish=finish,
         collator=Collator(dataset),
         lengths=dataset.lengths(),
+        max_failures=recipe.data.max_failures,
+        failures=failures,
     )
 
 
@@ -251,14 +272,3 @@ def _save(model: ConnectedLanguageModel, output: Path) -> None:
     tied = set(model.all_tied_weights_keys)
     state = {k: v.contiguous() for k, v in model.state_dict().items() if k not in tied}
     save_file(state, output / WEIGHTS)
-
-
-def _check(recipe: Recipe) -> None:
-    refuse_unknown("model", recipe.model, _MODEL_KEYS)
-    refuse_unknown("data", recipe.data, _DATA_KEYS)
-    refuse_unknown("start", recipe.start, {"model", "connector"})
-    if "connector" not in recipe.model or "model" not in recipe.start:
-        raise ValueError(
-            "task connector needs model.connector, the name of a connector, and "
-            "start.model, 'nano' or the folder of the model around it"
-        )

@@ -8,12 +8,15 @@ the prompt that asking writes, whatever the tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
+
+from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
+from dynfocus.training.sources import PLACEHOLDER, Sample
 
 IGNORED = -100
 
@@ -127,3 +130,30 @@ def pad_samples(samples: Sequence[dict[str, Tensor]], pad_id: int) -> dict[str, 
     ids, mask = pad_rows([s["input_ids"] for s in samples], pad_id)
     labels, _ = pad_rows([s["labels"] for s in samples], IGNORED)
     return {"input_ids": ids, "labels": labels, "attention_mask": mask.long()}
+
+
+def conversation_turns(sample: Sample) -> list[tuple[str, str]]:
+    """Return question and answer pairs without the placeholder."""
+    texts = [turn["value"] for turn in sample["conversations"]]
+    for mark in (PLACEHOLDER, VIDEO_TOKEN):
+        texts = [text.replace(mark, "").strip() for text in texts]
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def marked_turns(sample: Sample) -> list[int]:
+    """Return the human turns that hold the video's mark; the first if none does."""
+    asked = [turn["value"] for turn in sample["conversations"][::2]]
+    marks = (PLACEHOLDER, VIDEO_TOKEN)
+    return [i for i, text in enumerate(asked) if any(m in text for m in marks)] or [0]
+
+
+def place_marks(
+    turns: Sequence[tuple[str, str]], places: Mapping[int, bool]
+) -> list[tuple[str, str]]:
+    """Write the video's mark on a line of its own, before or behind a turn's words."""
+    marked = list(turns)
+    for turn, is_front in places.items():
+        words, answer = turns[turn]
+        parts = [VIDEO_TOKEN, words] if is_front else [words, VIDEO_TOKEN]
+        marked[turn] = ("\n".join(parts), answer)
+    return marked

@@ -1,17 +1,76 @@
-"""When a video shows the answer to a question: ``evidence`` of a sample."""
+r"""Losses that say when a video shows an answer, beside the language model's in one step.
+
+None of them is in the paper. ``y_t`` is 1 at frames ``t`` inside the evidence of a
+question and 0 elsewhere.
+
+``relevance`` teaches how well each frame fits the question; ``s_t`` is the rating of a
+frame (`dynfocus.focus.RelevanceEncoding`):
+
+.. math::
+    \mathcal L = \frac1T \sum_{t=1}^T \mathrm{BCE}\big(\sigma(s_t), y_t\big)
+
+``selection`` teaches which events to keep; ``s_l`` is the raw score of event prototype
+``l`` (Eq. 6, before the min-max) and ``E`` holds the prototypes whose centre frames lie in
+the evidence:
+
+.. math::
+    \mathcal L = -\frac{1}{|E|} \sum_{l \in E} \log \frac{e^{s_l}}{\sum_{j=1}^{L} e^{s_j}}
+
+``rods`` teaches where the attention of Eq. 11 looks: in a frame inside the evidence the
+context token must say the first word of the answer, through a small perceptron that is
+thrown away and the language model's own word embeddings.
+
+Letters: B questions of a batch, T frames, L event prototypes, P event tokens and M
+spatial prototypes of each, D their width, n question tokens, V words.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 
 import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 
-from dynfocus.training.dataset import conversation_turns
+from dynfocus.focus import (
+    RelevanceEncoding,
+    TimePrototypes,
+    VideoFeatures,
+    uniform_indices,
+)
+from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
+from dynfocus.training.conversation import IGNORED, conversation_turns
 from dynfocus.training.sources import Sample
+from dynfocus.validation import checked
 
 Interval = tuple[float, float]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_MOST_FRAMES = 4
+
+
+@checked
+class EvidenceWeights:
+    """How much each loss counts; one of weight 0 is not computed."""
+
+    relevance: Weight = 0.0
+    """How well each frame fits the question."""
+    selection: Weight = 0.0
+    """Which events are kept."""
+    rods: Weight = 0.0
+    """Where in a frame Rods look."""
+    language: Weight = 1.0
+    """The language model's own loss; at 0 it does not run."""
+
+    def __post_init__(self) -> None:
+        if not (self.relevance or self.selection or self.rods):
+            raise ValueError(
+                "evidence: relevance, selection and rods are all 0; give one of them a "
+                "weight, or leave the group out"
+            )
 
 
 class Asked(NamedTuple):
@@ -55,3 +114,177 @@ def shows_answer(times: Tensor, evidence: Sequence[Interval]) -> Tensor:
     bounds = torch.tensor(evidence, dtype=times.dtype)  # [intervals, 2]
     after = times[:, None] >= bounds[:, 0]
     return (after & (times[:, None] < bounds[:, 1])).any(1)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions whose evidence is known, with their videos."""
+
+    videos: Sequence[VideoFeatures]
+    """The video of each question, B of them."""
+    text: Tensor
+    """Text features, ``[B, n, Dq]``."""
+    text_mask: Tensor
+    """True at real tokens, ``[B, n]``."""
+    shows_answer: Sequence[Tensor]
+    """True at frames in the evidence, ``[T]`` each."""
+    answers: Tensor
+    """First token of each answer, ``[B]``."""
+
+
+def relevance_loss(model: DynFocusForConditionalGeneration, asked: Questions) -> Tensor:
+    """Tell how far the ratings of frames are from the evidence."""
+    network = model.cooperative_encoding.relevance_encoding
+    assert isinstance(network, RelevanceEncoding)
+    spatial = pad_sequence([video.spatial for video in asked.videos], True)
+    ratings = network.rate(spatial, asked.text, asked.text_mask)  # [B, T]
+    there = [torch.ones_like(shows) for shows in asked.shows_answer]
+    mask = pad_sequence(there, True)
+    wanted = pad_sequence(list(asked.shows_answer), True)[mask]
+    return binary_cross_entropy_with_logits(ratings[mask], wanted.to(ratings.dtype))
+
+
+def selection_loss(model: DynFocusForConditionalGeneration, asked: Questions) -> Tensor:
+    """Tell how far the scores of events are from the evidence."""
+    events, spatial, right = [], [], []
+    for video, shows in zip(asked.videos, asked.shows_answer, strict=True):
+        prototypes = video.prototypes
+        assert prototypes is not None
+        frames = prototypes.frames[0]
+        events.append(prototypes.features[0])  # [L, P, D]
+        spatial.append(video.spatial[frames])  # [L, M, D]
+        right.append(shows[frames])  # [L]
+    mask = pad_sequence([torch.ones_like(r) for r in right], True)  # [B, L]
+    nowhere = torch.full_like(mask, -1, dtype=torch.long)
+    batch = TimePrototypes(pad_sequence(events, True), nowhere, mask, nowhere)
+    scores = model.event_prototypes.rate(
+        batch, pad_sequence(spatial, True), asked.text, asked.text_mask
+    ).masked_fill(~mask, -torch.inf)
+    wanted = pad_sequence(right, True)
+    losses = scores.log_softmax(1).where(wanted, 0).sum(1)
+    losses = losses / wanted.sum(1).clamp(min=1)
+    return -losses.sum() / wanted.any(1).sum().clamp(min=1)
+
+
+class RodReader(nn.Module):
+    """What reads a Rod alone during training, and is thrown away."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(dim, width), nn.GELU(), nn.Linear(width, width)
+        )
+
+    def forward(
+        self, model: DynFocusForConditionalGeneration, asked: Questions
+    ) -> Tensor:
+        """Tell how badly Rods say the answer on their own."""
+        spatial, rows = [], []
+        for row, (video, shows) in enumerate(
+            zip(asked.videos, asked.shows_answer, strict=True)
+        ):
+            inside = shows.nonzero()[:, 0]
+            count = min(len(inside), _MOST_FRAMES)
+            frames = inside[uniform_indices(len(inside), count)]
+            spatial.append(video.spatial[frames])
+            rows += [row] * count
+        if not rows:
+            return asked.text.new_zeros(())
+        context = model.cooperative_encoding.attend(
+            torch.cat(spatial)[:, None], asked.text[rows], asked.text_mask[rows]
+        )[:, 0]
+        words = model.get_input_embeddings().weight
+        logits = self.layers(context.to(words.dtype)) @ words.T  # [frames, V]
+        return cross_entropy(logits.float(), asked.answers[rows])
+
+
+class EvidenceModel(nn.Module):
+    """A model whose loss has the evidence in it.
+
+    Args:
+        model: The model.
+        weights: How much each loss counts.
+    """
+
+    def __init__(
+        self, model: DynFocusForConditionalGeneration, weights: EvidenceWeights
+    ) -> None:
+        super().__init__()
+        if weights.relevance and model.cooperative_encoding.relevance_encoding is None:
+            raise ValueError(
+                "evidence.relevance needs a model that rates frames; set "
+                "question.use_ratings in its focus settings, or leave it out"
+            )
+        self.model = model
+        self.weights = weights
+        self.reader: RodReader | None = None
+        if weights.rods:
+            dim = model.cooperative_encoding.key_projector.in_features
+            self.reader = RodReader(dim, model.config.text_config.hidden_size)
+
+    def forward(
+        self,
+        shows_answer: Sequence[Tensor | None] = (),
+        answers: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **batch: Any,
+    ) -> dict[str, Tensor]:
+        """Compute all losses of a batch.
+
+        Args:
+            shows_answer: Of each question the frames in its evidence, ``[T]``, or None.
+            answers: First token of the answer to each question.
+            num_items_in_batch: Tokens that the loss is taken over in the whole step,
+                where batches add up; the evidence of a batch counts by its share.
+            **batch: What the model reads.
+
+        Returns:
+            ``loss``, the weighted sum, and each loss alone, such as ``relevance_loss``.
+        """
+        losses: dict[str, Tensor] = {}
+        share: Tensor | float = 1.0
+        if self.weights.language:
+            outputs = self.model(**batch, num_items_in_batch=num_items_in_batch)
+            losses["language_loss"] = outputs.loss
+        if num_items_in_batch is not None:
+            share = (batch["labels"] != IGNORED).sum() / num_items_in_batch
+        known = [b for b, shows in enumerate(shows_answer) if shows is not None]
+        if known:
+            assert answers is not None
+            asked = self._questions(known, shows_answer, answers, batch)
+            if self.weights.relevance:
+                losses["relevance_loss"] = share * relevance_loss(self.model, asked)
+            if self.weights.selection:
+                losses["selection_loss"] = share * selection_loss(self.model, asked)
+            if self.reader is not None:
+                losses["rods_loss"] = share * self.reader(self.model, asked)
+        weighted = [
+            getattr(self.weights, name.removesuffix("_loss")) * loss
+            for name, loss in losses.items()
+        ]
+        zero = next(p for p in self.parameters() if p.requires_grad).sum() * 0
+        return {"loss": sum(weighted, zero), **losses}
+
+    def _questions(
+        self,
+        known: list[int],
+        shows: Sequence[Tensor | None],
+        answers: Tensor,
+        batch: dict[str, Any],
+    ) -> Questions:
+        """Read the questions whose evidence is known."""
+        ids = batch["qformer_input_ids"][known]
+        mask = batch["qformer_attention_mask"][known]
+        owners = batch.get("block_videos")
+        videos = batch["video_features"]
+        place, kind = self.model.device, self.model.dtype
+        return Questions(
+            videos=[
+                videos[b if owners is None else int(owners[b])].to(place, kind)
+                for b in known
+            ],
+            text=self.model.encode_question(ids, mask),
+            text_mask=mask.bool(),
+            shows_answer=[s for b in known if (s := shows[b]) is not None],
+            answers=answers[known],
+        )

@@ -63,6 +63,7 @@ class FailureLog:
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if json.loads(line)["step"] < step]
+        self.seen = {json.loads(line)["sample"] for line in kept}
         write_atomically(self.path, "".join(f"{line}\n" for line in kept))
 
     def add(self, failures: Sequence[Failure], step: int) -> None:

@@ -18,12 +18,9 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.frames import read_image, read_video
 from dynfocus.models.fingerprint import digest_weights
 from dynfocus.training.failures import SAMPLE_ERRORS
-from dynfocus.training.sources import Sample
-from dynfocus.video import SampledFrames
-from dynfocus.world.conversations import parse_address, render_address
+from dynfocus.training.sources import Sample, is_drawn, load_frames, medium_of
 
 try:
     from accelerate import PartialState
@@ -155,37 +152,14 @@ class FeatureCache:
         save_features(features.to(dtype=torch.float16), path)
 
 
-def medium_of(sample: Sample) -> tuple[str, str]:
-    """Return the kind and the name of a sample's medium, both empty for text alone."""
-    for kind in ("video", "image"):
-        if kind in sample:
-            return kind, str(sample[kind])
-    return "", ""
-
-
 def medium_path(folder: Path, medium: str, stamp: str) -> Path:
     """Name the file of a medium in a cache: by its content's facts and what made it."""
     stamp = f"{medium}|{stamp}"
-    if parse_address(medium) is None:
+    if not is_drawn(medium):
         facts = Path(medium).stat()
         stamp += f"|{facts.st_size}|{facts.st_mtime_ns}"
     name = hashlib.sha256(stamp.encode()).hexdigest()[:24]
     return folder / name[:2] / f"{name}.safetensors"
-
-
-def load_frames(
-    medium: str, kind: str, *, fps: float, max_frames: int | None, frame_size: int
-) -> SampledFrames:
-    """Read or draw the frames of a video or an image."""
-    address = parse_address(medium)
-    if address is None and kind == "image":
-        return read_image(medium)
-    return read_video(
-        medium if address is None else render_address(address, fps),
-        fps=fps,
-        max_frames=max_frames,
-        frame_size=frame_size,
-    )
 
 
 def _fingerprint(

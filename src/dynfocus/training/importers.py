@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynfocus.training.sources import Sample, write_samples
-from dynfocus.world.conversations import PLACEHOLDER
+from dynfocus.training.sources import PLACEHOLDER, Sample, write_samples
 
 CAPTION_PROMPTS = (
     "Describe the video in one sentence.",

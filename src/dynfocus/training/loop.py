@@ -37,7 +37,7 @@ from dynfocus.training.checkpoint import (
     remove_broken,
     save_learned,
 )
-from dynfocus.training.failures import BatchFacts, FailureLog
+from dynfocus.training.failures import BatchFacts, Failure, FailureLog
 from dynfocus.training.optimizer import MuonWithAdamW, parameter_groups
 from dynfocus.training.progress import Meter, ProgressReport
 from dynfocus.training.recipe import RECIPE_FILE, Recipe
@@ -52,7 +52,8 @@ class Job:
     ``finish`` is called once, in the main process, with the trained model and the output
     folder and writes what the next stage starts from. ``lengths``, one number a sample,
     puts samples of about one length into a batch. ``max_failures`` samples may turn out
-    unreadable; batches say so under ``facts``.
+    unreadable, ``failures`` among them, which were left out before; batches name others
+    under ``facts``.
     """
 
     model: nn.Module
@@ -61,6 +62,7 @@ class Job:
     collator: Callable[[list[Any]], dict[str, Any]] = default_data_collator
     lengths: Sequence[int] | None = None
     max_failures: int = 0
+    failures: Sequence[Failure] = ()
 
 
 class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
@@ -131,7 +133,16 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             self._failures.add(facts.failures, self.state.global_step)
         if isinstance(num_items_in_batch, torch.Tensor):
             num_items_in_batch = num_items_in_batch.clamp(min=1)
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if isinstance(outputs, dict):
+            self._meter.add_losses(outputs)
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log an entry with the parts of the loss, if it has several."""
+        if "loss" in logs:
+            logs.update(self._meter.read_losses())
+        super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if self._is_sharded or not self.args.should_save:
@@ -222,7 +233,7 @@ class _WholeState(TrainerCallback):  # type: ignore[misc]
                 weight.grad = torch.zeros_like(weight)
 
 
-def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) -> Path:
+def train(recipe: Recipe, make_job: Callable[[Any], Job], *, resume: bool) -> Path:
     """Run a recipe to its end and return the folder that holds the result.
 
     A run that was stopped continues from its last checkpoint when ``resume`` is true:
@@ -242,6 +253,9 @@ def train(recipe: Recipe, make_job: Callable[[Recipe], Job], *, resume: bool) ->
     failures = FailureLog(output, job.max_failures)
     with arguments.main_process_first(local=False, desc="preparing the output"):
         checkpoint = _prepare(recipe, arguments, failures, frozen if resume else None)
+        if arguments.should_save:
+            failures.add(job.failures, step=0)
+        failures.check()
     set_seed(recipe.seed)
     trainer = RecipeTrainer(
         job=job,

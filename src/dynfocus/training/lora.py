@@ -2,64 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
-from dynfocus.models.memory import QUANTIZATIONS, quantization_config
+from dynfocus.models.memory import quantization_config
+from dynfocus.validation import Count, Positive, checked
 
-_QUANTIZATIONS = ("none", *QUANTIZATIONS)
 
-
-@dataclass(frozen=True, kw_only=True)
+@checked
 class LoraSettings:
     """Adapters on every linear layer of the language model but its head."""
 
-    rank: int
-    alpha: float
+    rank: Count
+    """Width of the adapters."""
+    alpha: Positive
     """The adapters' output is scaled by ``alpha / rank``."""
-    dropout: float = 0.0
-    quantization: str = "none"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the adapters' inputs that are left out."""
+    quantization: Literal["none", "8bit", "4bit"] = "none"
     """How the language model's own weights are kept: ``none``, ``8bit``, or ``4bit``
     (NF4 with double quantization)."""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int):
-            raise ValueError(f"lora.rank must be a whole number, got {self.rank!r}")
-        if self.rank < 1:
-            raise ValueError(f"lora.rank must be 1 or more, got {self.rank}")
-        if not isinstance(self.alpha, int | float) or not self.alpha > 0:
-            raise ValueError(f"lora.alpha must be a number above 0, got {self.alpha!r}")
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"lora.dropout must be from 0 to below 1, got {self.dropout!r}"
-            )
-        if self.quantization not in _QUANTIZATIONS:
-            raise ValueError(
-                f"lora.quantization must be one of {', '.join(_QUANTIZATIONS)}, got "
-                f"{self.quantization!r}"
-            )
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> LoraSettings | None:
-        """Read a recipe's group ``lora``; None if it is empty."""
-        if not values:
-            return None
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(
-                f"lora: unknown setting {unknown[0]!r}; known are {', '.join(known)}"
-            )
-        missing = [name for name in ("rank", "alpha") if name not in values]
-        if missing:
-            raise ValueError(f"lora: the setting {missing[0]!r} is missing")
-        return cls(**values)
 
 
 def add_adapters(

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dynfocus.training.parts import check_groups, group_of
+
 _NOT_MATRICES = ("embed", "lm_head", "heads", "place", "tables")
 """Parts of names whose weights AdamW keeps: tables and read-outs."""
 
@@ -165,35 +167,31 @@ def parameter_groups(
 
     Args:
         model: The model; biases and norms do not decay.
-        learning_rate: Rate of what no group names.
-        learning_rates: Rates by a dotted part of the parameters' names, such as
-            ``language_model`` or ``multi_modal_projector.net``; the longest that fits
-            decides.
+        learning_rate: Rate of groups that are not named.
+        learning_rates: Rates by groups of the model (`dynfocus.training.parts.GROUPS`).
         weight_decay: Of the parameters that decay.
 
     Raises:
-        ValueError: If a name fits no parameter that learns.
+        ValueError: If a group is unknown, or none of it learns.
     """
+    check_groups(learning_rates, "schedule.learning_rates")
     groups: dict[tuple[str, bool], list[Tensor]] = {}
-    used: set[str] = set()
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        fitting = [part for part in learning_rates if f".{part}." in f".{name}."]
-        used.update(fitting)
-        part = max(fitting, key=len, default="")
-        groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
-    unused = sorted(set(learning_rates) - used)
-    if unused:
-        raise ValueError(
-            f"schedule.learning_rates: {unused[0]!r} names no parameter that learns; "
-            "give a dotted part of a name, such as 'multi_modal_projector'"
-        )
+        if parameter.requires_grad:
+            groups.setdefault((group_of(name), parameter.ndim > 1), []).append(
+                parameter
+            )
+    for group in learning_rates:
+        if not any(group == learning for learning, _ in groups):
+            raise ValueError(
+                f"schedule.learning_rates: nothing of {group!r} learns; leave it out or "
+                "name it under trains"
+            )
     return [
         {
             "params": parameters,
-            "lr": learning_rates.get(part, learning_rate),
+            "lr": learning_rates.get(group, learning_rate),
             "weight_decay": weight_decay if decays else 0.0,
         }
-        for (part, decays), parameters in groups.items()
+        for (group, decays), parameters in groups.items()
     ]

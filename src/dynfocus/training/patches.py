@@ -25,7 +25,8 @@ from dynfocus.models.dynfocus import (
 )
 from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.models.fingerprint import digest_weights
-from dynfocus.training.features import load_frames, medium_path
+from dynfocus.training.features import medium_path
+from dynfocus.training.sources import load_frames
 
 _WINDOW = 64
 

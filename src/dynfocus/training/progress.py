@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
+from torch import Tensor
 from transformers import (
     TrainerCallback,
     TrainerControl,
@@ -23,6 +26,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.num_cut = 0
+        self._losses: dict[str, list[Tensor]] = {}
         self._restart()
 
     def _restart(self) -> None:
@@ -34,6 +38,17 @@ class Meter:
         self._tokens += facts.num_tokens
         self._frames += facts.num_frames
         self.num_cut += facts.num_cut
+
+    def add_losses(self, outputs: Mapping[str, Any]) -> None:
+        """Note the parts of a loss that has several, named such as ``rods_loss``."""
+        for name, loss in outputs.items():
+            if name.endswith("_loss"):
+                self._losses.setdefault(name, []).append(loss.detach())
+
+    def read_losses(self) -> dict[str, float]:
+        """Return the mean of each part of the loss since the last reading."""
+        losses, self._losses = self._losses, {}
+        return {name: float(torch.stack(own).mean()) for name, own in losses.items()}
 
     def read(self) -> dict[str, float]:
         """Return this process's rates since the last reading, if it counted at all."""

@@ -1,91 +1,217 @@
-"""Where training conversations come from: LLaVA JSON files and FocusWorld itself."""
+"""Where training conversations come from: LLaVA's JSON, and FocusWorld by its addresses.
+
+No other module of general training knows FocusWorld.
+"""
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from dynfocus.atomic import atomic_file
-from dynfocus.text import read_text, to_json
-from dynfocus.training.nano.language import log_conversation
+from dynfocus.models.dynfocus.frames import read_image, read_video
+from dynfocus.text import check_text, to_json
+from dynfocus.training.failures import Failure
+from dynfocus.validation import Count, Natural, Positive, checked
+from dynfocus.video import SampledFrames
+from dynfocus.world.conversations import PLACEHOLDER as _PLACEHOLDER
 from dynfocus.world.conversations import (
     WorldAddress,
+    log_conversation,
     parse_address,
     picture_sample,
+    render_address,
     video_samples,
 )
 from dynfocus.world.questions import KINDS
 
 Sample = dict[str, Any]
+PLACEHOLDER = _PLACEHOLDER
+"""Marks the place of a video or an image in a human turn."""
 _MEDIA = ("video", "image")
 
 
-def load_samples(sources: Sequence[Mapping[str, Any]]) -> list[Sample]:
-    """Collect the samples of all sources, in order.
+@checked
+class WorldVideos:
+    """Questions about FocusWorld videos whose lengths are log-uniform."""
 
-    A source is one of ``{json: FILE, root: FOLDER}``, ``{world_videos: {...}}``,
-    ``{world_pictures: {...}}`` and ``{world_logs: {...}}``.
+    num_videos: Count
+    """How many videos."""
+    seconds: tuple[float, float]
+    """Shortest and longest."""
+    seed: Natural = 0
+    """Number of the first."""
+    split: Literal["train", "validation", "test"] = "train"
+    """Random stream of the scenes."""
+    kinds: dict[str, Positive] | None = None
+    """How often the questions of each kind are asked: 2 is twice, 0.5 every other one.
+    All kinds once by default."""
+    turns_per_sample: Count = 4
+    """Questions of a conversation."""
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds or ():
+            if kind not in KINDS:
+                raise ValueError(
+                    f"data.sources: world_videos has no kind {kind!r}; known are "
+                    f"{', '.join(KINDS)}"
+                )
+
+    def samples(self) -> list[Sample]:
+        """Write the conversations."""
+        return [
+            sample
+            for address in world_addresses(
+                self.num_videos, self.seconds, self.seed, self.split
+            )
+            for sample in video_samples(
+                address, turns_per_sample=self.turns_per_sample, weights=self.kinds
+            )
+        ]
+
+
+@checked
+class WorldPictures:
+    """Questions about single FocusWorld pictures."""
+
+    num_pictures: Count
+    """How many pictures."""
+    seed: Natural = 0
+    """Number of the first."""
+
+    def samples(self) -> list[Sample]:
+        """Write the conversations."""
+        samples: list[Sample] = []
+        number = self.seed
+        while len(samples) < self.num_pictures:
+            at = float(np.random.default_rng([59, number]).integers(60))
+            sample = picture_sample(
+                WorldAddress(split="train", seed=number, seconds=60.0, at=at)
+            )
+            samples += [sample] if sample else []
+            number += 1
+        return samples
+
+
+@checked
+class WorldLogs:
+    """Questions about written logs of FocusWorld scenes, without pictures."""
+
+    num_logs: Count
+    """How many logs."""
+    seed: Natural = 900_000_000
+    """Number of the first."""
+
+    def samples(self) -> list[Sample]:
+        """Write the conversations."""
+        samples = []
+        for seed in range(self.seed, self.seed + self.num_logs):
+            turns = []
+            for question, answer in log_conversation(seed, 32, 4):
+                turns.append({"from": "human", "value": question})
+                turns.append({"from": "gpt", "value": answer})
+            samples.append({"id": f"log-{seed}", "conversations": turns})
+        return samples
+
+
+@checked
+class Source:
+    """One of four places that training conversations come from."""
+
+    json: str | None = None
+    """A file of LLaVA samples, ``.json`` or ``.jsonl``."""
+    root: str | None = None
+    """Folder of the file's media; the file's own by default."""
+    world_videos: WorldVideos | None = None
+    """FocusWorld videos."""
+    world_pictures: WorldPictures | None = None
+    """FocusWorld pictures."""
+    world_logs: WorldLogs | None = None
+    """Written logs of FocusWorld."""
+
+    def __post_init__(self) -> None:
+        named = [self.json, self.world_videos, self.world_pictures, self.world_logs]
+        if sum(source is not None for source in named) != 1:
+            raise ValueError(
+                "data.sources: each must have one of json, world_videos, world_pictures, "
+                "world_logs"
+            )
+        if self.root is not None and self.json is None:
+            raise ValueError("data.sources: root belongs to json; leave it out")
+
+    def samples(self) -> list[Sample | Failure]:
+        """Read or write the conversations.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is no list of samples.
+        """
+        if self.json is not None:
+            return list(_read_json(Path(self.json), self.root))
+        world = self.world_videos or self.world_pictures or self.world_logs
+        assert world is not None
+        return list(world.samples())
+
+
+@checked
+class VideoData:
+    """Where conversations come from, and how densely their videos are read."""
+
+    sources: tuple[Source, ...] = ()
+    """Their files and generators, one after another."""
+    cache: str | None = None
+    """Folder in which encoded videos are kept."""
+    fps: Positive = 1.0
+    """Frames a second."""
+    max_frames: Count | None = None
+    """At most so many frames a video, taken evenly."""
+    max_failures: Natural = 0
+    """Samples that may turn out unreadable."""
+
+
+def load_samples(
+    sources: Sequence[Source], setting: str = "data.sources"
+) -> tuple[list[Sample], list[Failure]]:
+    """Collect the samples of all sources, in order, and what was left out of files.
+
+    Args:
+        sources: Where they come from.
+        setting: Names the sources in an error.
 
     Raises:
-        ValueError: If a source is of another kind, or a sample is malformed.
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is no list of samples, or there is no sample.
     """
-    if isinstance(sources, str) or not isinstance(sources, Sequence):
-        raise ValueError(
-            f"data.sources must be a list, such as '- json: data/train.json', got "
-            f"{sources!r}"
-        )
-    samples: list[Sample] = []
-    for source in sources:
-        kinds = [k for k in _READERS if isinstance(source, Mapping) and k in source]
-        if len(kinds) != 1:
-            raise ValueError(
-                f"data.sources: each must have one of {', '.join(_READERS)}, got {source!r}"
-            )
-        samples += _READERS[kinds[0]](source)
-    if not samples:
-        raise ValueError("data.sources: no sample found; name at least one source")
-    return samples
+    found = [sample for source in sources for sample in source.samples()]
+    samples = [sample for sample in found if isinstance(sample, dict)]
+    failures = [sample for sample in found if isinstance(sample, Failure)]
+    if not found:
+        raise ValueError(f"{setting}: no sample found; name at least one source")
+    return samples, failures
 
 
-def _settings(
-    source: Mapping[str, Any], kind: str, needed: set[str], optional: set[str]
-) -> dict[str, Any]:
-    """Return the settings of a FocusWorld source, all needed ones and no unknown one."""
-    given = source[kind]
-    if not isinstance(given, Mapping) or not needed <= set(given):
-        raise ValueError(
-            f"data.sources: {kind} needs the settings {', '.join(sorted(needed))}, "
-            f"got {given!r}"
-        )
-    unknown = sorted(set(given) - needed - optional)
-    if unknown:
-        raise ValueError(
-            f"data.sources: {kind} has no setting {unknown[0]!r}; known are "
-            f"{', '.join(sorted(needed | optional))}"
-        )
-    return dict(given)
-
-
-def _read_json(source: Mapping[str, Any]) -> list[Sample]:
-    path = Path(source["json"])
-    root = Path(source.get("root", path.parent))
-    entries = read_entries(path)
-    for _, raw in entries:
-        if isinstance(raw, ValueError):
-            raise raw
-    return [check_sample(raw, root, where) for where, raw in entries]
+def _read_json(path: Path, root: str | None) -> Iterator[Sample | Failure]:
+    folder = path.parent if root is None else Path(root)
+    for where, raw in read_entries(path):
+        try:
+            yield check_sample(raw, folder)
+        except (ValueError, OSError) as error:
+            medium = medium_of(raw)[1] if isinstance(raw, dict) else ""
+            reason = " ".join(str(error).split())
+            yield Failure(sample=where, medium=medium, reason=reason)
 
 
 def read_entries(path: Path) -> list[tuple[str, Any]]:
     """Read the entries of a JSON list, or of a file with one JSON object a line.
 
     Returns:
-        For each entry where it stands, for messages, and what it is; a line that is not
-        JSON is given as the error.
+        For each entry its id, or the file and its place in it, and what it is; a line
+        that is not JSON is given as the error.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -96,35 +222,30 @@ def read_entries(path: Path) -> list[tuple[str, Any]]:
             f"training data {path} does not exist: make some with 'dynfocus world make', "
             "or import some with 'dynfocus data import'"
         )
-    text = read_text(path)
+    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    if path.suffix == ".jsonl":
+        lines = enumerate(data.split(b"\n"), 1)
+        entries = [(n, _read_line(line)) for n, line in lines if line.strip()]
+        return [(_name(entry, f"{path}, line {n}"), entry) for n, entry in entries]
     try:
-        if path.suffix == ".jsonl":
-            lines = text.split("\n")
-            raw: Any = [
-                _read_line(line, path, n)
-                for n, line in enumerate(lines, 1)
-                if line.strip()
-            ]
-        else:
-            raw = json.loads(text)
-    except json.JSONDecodeError as error:
+        raw = json.loads(data.decode("utf-8"))
+    except ValueError as error:
         raise ValueError(f"training data {path} is not valid JSON: {error}") from error
     if not isinstance(raw, list):
         raise ValueError(f"training data {path} must be a list of samples")
-    return [(f"training data {path}, sample {_name(entry)}", entry) for entry in raw]
+    return [(_name(e, f"{path}, entry {n}"), e) for n, e in enumerate(raw, 1)]
 
 
-def _read_line(line: str, path: Path, number: int) -> Any:
+def _read_line(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        return ValueError(
-            f"training data {path}, line {number} is not valid JSON: {error}"
-        )
+        return json.loads(line.decode("utf-8"))
+    except ValueError as error:
+        return ValueError(f"not valid JSON: {error}")
 
 
-def _name(entry: Any) -> str:
-    return str(entry.get("id", "?")) if isinstance(entry, dict) else "?"
+def _name(entry: Any, place: str) -> str:
+    name = entry.get("id") if isinstance(entry, dict) else None
+    return place if name is None else str(name)
 
 
 def write_samples(samples: Iterable[Sample], target: Path) -> None:
@@ -141,78 +262,43 @@ def write_samples(samples: Iterable[Sample], target: Path) -> None:
             file.write("\n]\n" if file.tell() else "[]\n")
 
 
-def check_sample(sample: Any, root: Path, where: str) -> Sample:
+def check_sample(sample: Any, root: Path) -> Sample:
     """Refuse a malformed sample and make its file's path absolute.
 
     Raises:
         FileNotFoundError: If its video or image is not there.
         ValueError: If something else is wrong with it.
     """
+    if isinstance(sample, ValueError):
+        raise sample
     if not isinstance(sample, dict) or not isinstance(
         sample.get("conversations"), list
     ):
-        raise ValueError(f"{where}: 'conversations' must be a list of turns")
+        raise ValueError("'conversations' must be a list of turns")
     turns = sample["conversations"]
     roles = [t.get("from") if isinstance(t, dict) else None for t in turns]
     if not turns or len(turns) % 2 or roles != ["human", "gpt"] * (len(turns) // 2):
-        raise ValueError(
-            f"{where}: turns must alternate human, gpt, human, gpt, got {roles}"
-        )
-    if any(not isinstance(t.get("value"), str) for t in turns):
-        raise ValueError(f"{where}: every turn needs a text under 'value'")
+        raise ValueError(f"turns must alternate human, gpt, human, gpt, got {roles}")
+    for number, turn in enumerate(turns, 1):
+        check_text(turn.get("value"), f"'value' of turn {number}")
     media = [m for m in _MEDIA if m in sample]
     if len(media) > 1:
-        raise ValueError(f"{where}: has both a video and an image; give one")
+        raise ValueError("has both a video and an image; give one")
     if any(not isinstance(sample[m], str) for m in media):
-        raise ValueError(f"{where}: {media[0]!r} must be a file name")
-    return {**sample, **{m: _locate(sample[m], root, where) for m in media}}
+        raise ValueError(f"{media[0]!r} must be a file name")
+    return {**sample, **{m: _locate(sample[m], root) for m in media}}
 
 
-def _locate(name: str, root: Path, where: str) -> str:
+def _locate(name: str, root: Path) -> str:
     """Return where a medium is: an address stays, a file's path becomes absolute."""
-    if parse_address(name) is not None:
+    if is_drawn(name):
         return name
     path = root / name
     if not path.is_file():
         raise FileNotFoundError(
-            f"{where}: {path} does not exist; set 'root' to the folder of the media"
+            f"{path} does not exist; set 'root' to the folder of the media"
         )
     return str(path)
-
-
-def _world_videos(source: Mapping[str, Any]) -> list[Sample]:
-    settings = _settings(
-        source,
-        "world_videos",
-        {"num_videos", "seconds"},
-        {
-            "seed",
-            "split",
-            "kinds",
-            "turns_per_sample",
-            "max_per_kind",
-            "repeats",
-            "near_twins",
-        },
-    )
-    unknown = sorted(set(settings.get("kinds") or ()) - set(KINDS))
-    if unknown:
-        raise ValueError(
-            f"data.sources: world_videos has no kind {unknown[0]!r}; known are "
-            f"{', '.join(KINDS)}"
-        )
-    samples = []
-    for address in world_addresses(
-        settings.pop("num_videos"),
-        settings.pop("seconds"),
-        settings.pop("seed", 0),
-        settings.pop("split", "train"),
-    ):
-        kinds = settings.get("kinds")
-        samples += video_samples(
-            address, **{**settings, "kinds": tuple(kinds) if kinds else None}
-        )
-    return samples
 
 
 def world_addresses(
@@ -228,36 +314,35 @@ def world_addresses(
     return addresses
 
 
-def _world_pictures(source: Mapping[str, Any]) -> list[Sample]:
-    settings = _settings(source, "world_pictures", {"num_pictures"}, {"seed"})
-    samples: list[Sample] = []
-    number = int(settings.get("seed", 0))
-    while len(samples) < settings["num_pictures"]:
-        at = float(np.random.default_rng([59, number]).integers(60))
-        sample = picture_sample(
-            WorldAddress(split="train", seed=number, seconds=60.0, at=at)
-        )
-        samples += [sample] if sample else []
-        number += 1
-    return samples
+def medium_of(sample: Sample) -> tuple[str, str]:
+    """Return the kind and the name of a sample's medium, both empty for text alone."""
+    for kind in _MEDIA:
+        if kind in sample:
+            return kind, str(sample[kind])
+    return "", ""
 
 
-def _world_logs(source: Mapping[str, Any]) -> list[Sample]:
-    settings = _settings(source, "world_logs", {"num_logs"}, {"seed"})
-    first = int(settings.get("seed", 900_000_000))
-    samples = []
-    for seed in range(first, first + settings["num_logs"]):
-        turns = []
-        for question, answer in log_conversation(seed, 32, 4):
-            turns.append({"from": "human", "value": question})
-            turns.append({"from": "gpt", "value": answer})
-        samples.append({"id": f"log-{seed}", "conversations": turns})
-    return samples
+def is_drawn(medium: str) -> bool:
+    """Tell the address of something that is drawn from the name of a file."""
+    return parse_address(medium) is not None
 
 
-_READERS = {
-    "json": _read_json,
-    "world_videos": _world_videos,
-    "world_pictures": _world_pictures,
-    "world_logs": _world_logs,
-}
+def drawn_seconds(medium: str) -> float | None:
+    """Return how long a video is whose address says so; None for a file."""
+    address = parse_address(medium)
+    return None if address is None else address.seconds
+
+
+def load_frames(
+    medium: str, kind: str, *, fps: float, max_frames: int | None, frame_size: int
+) -> SampledFrames:
+    """Read or draw the frames of a video or an image."""
+    address = parse_address(medium)
+    if address is None and kind == "image":
+        return read_image(medium)
+    return read_video(
+        medium if address is None else render_address(address, fps),
+        fps=fps,
+        max_frames=max_frames,
+        frame_size=frame_size,
+    )

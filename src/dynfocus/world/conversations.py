@@ -7,12 +7,15 @@ are needed, so training data of any size takes no disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dynfocus.video import SampledFrames
 from dynfocus.world.questions import WorldQuestion, make_questions, with_article
@@ -24,6 +27,8 @@ from dynfocus.world.vocabulary import BADGE_PIXELS, BASE_PIXELS, COLOURS, SHAPES
 SCHEME = "focusworld"
 PLACEHOLDER = "<image>"
 """Marks the place of a video or picture in a human turn, as in LLaVA's data."""
+FRAME_MARK = "|"
+"""Stands before the objects of each frame in a written log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,32 +96,74 @@ def video_samples(
     address: WorldAddress,
     *,
     turns_per_sample: int = 4,
-    max_per_kind: int | None = None,
-    kinds: tuple[str, ...] | None = None,
-    repeats: int = 1,
-    near_twins: bool = True,
+    weights: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Return conversations about one video in LLaVA's format.
 
     The questions are shuffled and dealt out, ``turns_per_sample`` to a conversation; the
-    video stands before the first. ``repeats`` deals them out so many times anew;
-    ``near_twins`` is explained at ``make_questions``.
+    video stands before the first.
+
+    Args:
+        address: The video.
+        turns_per_sample: Questions of a conversation.
+        weights: How often the questions of each kind are dealt out: 2 is twice, 0.5 is
+            every other one, and a kind that is not named is left out. Every question
+            once by default.
     """
-    scene = address.scene()
-    questions = [
-        q
-        for q in make_questions(scene, max_per_kind, near_twins=near_twins)
-        if kinds is None or q.kind in kinds
-    ]
+    asked = make_questions(address.scene())
+    shares = [1.0 if weights is None else weights.get(q.kind, 0.0) for q in asked]
     rng = np.random.default_rng([43, address.seed])
     samples: list[dict[str, Any]] = []
-    for _ in range(repeats):
+    for dealt in range(math.ceil(max(shares, default=0.0))):
+        left = [share - dealt for share in shares]
+        drawn = [share >= 1 or (share > 0 and rng.random() < share) for share in left]
+        questions = list(compress(asked, drawn))
         order = [questions[i] for i in rng.permutation(len(questions))]
         for start in range(0, len(order), turns_per_sample):
             group = order[start : start + turns_per_sample]
             name = f"{address}#{len(samples)}"
             samples.append(make_sample(name, "video", str(address), group))
     return samples
+
+
+def frame_log(scene: Scene, times: NDArray[np.float64]) -> str:
+    """Write down what is in view at each time: a mark a frame, then its objects.
+
+    The room stands at the front whenever it changes.
+    """
+    parts: list[str] = []
+    room = ""
+    for seconds in times:
+        parts.append(FRAME_MARK)
+        now = next(r.name for r in scene.rooms if seconds < r.end)
+        if now != room:
+            parts.append(f" the {now}")
+            room = now
+        parts += [f" {a.name}" for a in scene.anomalies if a.start <= seconds < a.end]
+        for visit in scene.visits:
+            if visit.start <= seconds < visit.end:
+                thing = scene.cast[visit.object_index]
+                parts.append(f" {thing.size} {thing.name} {thing.letter}")
+    return "".join(parts)
+
+
+def log_conversation(
+    seed: int, max_frames: int, num_questions: int
+) -> list[tuple[str, str]]:
+    """Return questions and answers about a scene, its log before the first question."""
+    rng = np.random.default_rng([31, seed])
+    duration = float(np.exp(rng.uniform(np.log(10), np.log(120))))
+    scene = make_scene(seed, duration, "train")
+    num_frames = int(min(max_frames, max(6, duration * rng.uniform(0.4, 1.0))))
+    log = frame_log(scene, (np.arange(num_frames) + 0.5) * duration / num_frames)
+    asked = [
+        q
+        for q in make_questions(scene)
+        if q.kind not in ("when", "direction") and len(q.answer) < 120
+    ]
+    picked = [asked[i] for i in rng.permutation(len(asked))[:num_questions]]
+    turns = [(q.question, q.answer) for q in picked]
+    return [(f"{log}\n{turns[0][0]}", turns[0][1]), *turns[1:]]
 
 
 def picture_sample(address: WorldAddress) -> dict[str, Any] | None:

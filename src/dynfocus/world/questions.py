@@ -74,7 +74,6 @@ class WorldQuestion:
 class _Asker:
     scene: Scene
     rng: np.random.Generator
-    near_twins: bool = True
     questions: list[WorldQuestion] = field(default_factory=list)
 
     def ask(
@@ -115,16 +114,13 @@ class _Asker:
 
 
 def make_questions(
-    scene: Scene, max_per_kind: int | None = None, *, near_twins: bool = True
+    scene: Scene, max_per_kind: int | None = None
 ) -> list[WorldQuestion]:
     """Ask everything that can be asked about a scene without ambiguity.
 
     Args:
         scene: The script of the video.
         max_per_kind: Keep at most so many of each kind (presence: so many pairs).
-        near_twins: Ask about absent objects that share colour and shape with objects
-            that appear, where there are such; False draws any absent object, which is
-            easier and gives training something to start from.
 
     Returns:
         Questions grouped by kind, in the order of ``KINDS``; the same for the same scene.
@@ -132,7 +128,7 @@ def make_questions(
     rng = np.random.default_rng([17, SPLITS.index(scene.split), scene.seed])
     questions: list[WorldQuestion] = []
     for kind in KINDS:
-        asker = _Asker(scene, rng, near_twins)
+        asker = _Asker(scene, rng)
         _ASKERS[kind](asker)
         most = max_per_kind and max_per_kind * (2 if kind == "presence" else 1)
         questions += asker.questions[:most]
@@ -208,8 +204,6 @@ def _absent_names(asker: _Asker) -> list[str]:
     colours = {thing.colour for thing in asker.scene.cast}
     absent = [f"{c} {s}" for c in COLOURS for s in SHAPES if f"{c} {s}" not in names]
     absent = asker.shuffled(tuple(absent))
-    if not asker.near_twins:
-        return absent
 
     def strangeness(name: str) -> int:
         colour, shape = name.split()

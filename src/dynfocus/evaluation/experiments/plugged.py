@@ -148,7 +148,7 @@ def _load(plan: PluggedPlan) -> VideoModel:
     if host_type(plan.host) is None:
         raise ValueError(
             f"{plan.host!r} is no vision language model that can be plugged: name a "
-            "folder or a hub id of one, such as what recipes/nano-host.yaml begins"
+            "folder or a hub id of one, such as what recipes/hosts/llava-onevision.yaml makes"
         )
     return load_host(plan.host, LoadOptions(scorer=plan.scorer))
 

@@ -25,10 +25,11 @@ from dynfocus.evaluation.metrics import is_right
 from dynfocus.methods import ConnectedLanguageModel, VideoPatches
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.loading import load_parts
+from dynfocus.validation import from_mapping
 from dynfocus.world import WorldQuestion, make_questions
 
 if TYPE_CHECKING:
-    from dynfocus.training import Recipe
+    from dynfocus.training.connectors import ConnectorRecipe
 
 Progress = Callable[[str], None]
 
@@ -162,22 +163,31 @@ def _train_variant(
     return weights
 
 
-def _check_same_phase(output: Path, recipe: Recipe) -> None:
+def _check_same_phase(output: Path, recipe: ConnectorRecipe) -> None:
     """Refuse weights and checkpoints that other settings left in a phase's folder."""
-    from dynfocus.training.recipe import RECIPE_FILE, load_recipe
+    from dynfocus.training import load_recipe
+    from dynfocus.training.recipe import RECIPE_FILE
 
     path = output / RECIPE_FILE
-    if path.is_file() and _portable(load_recipe(path)) != _portable(recipe):
+    if not path.is_file():
+        return
+    before = load_recipe(path)
+    if before.task != recipe.task or _portable(before) != _portable(recipe):
         raise ValueError(
             f"{output} was trained with other settings; delete it or name another folder"
         )
 
 
-def _portable(recipe: Recipe) -> str:
-    """Write a recipe down without where things lie, which does not change the weights."""
-    start = {name: Path(value).name for name, value in recipe.start.items()}
-    data = {**recipe.data, "cache": ""}
-    return replace(recipe, output="-", start=start, data=data).to_yaml()
+def _portable(recipe: Any) -> Any:
+    """Leave out where things lie, which does not change the weights."""
+    model, earlier = recipe.start.model, recipe.start.connector
+    start = replace(
+        recipe.start,
+        model=Path(model).name,
+        connector=None if earlier is None else Path(earlier).name,
+    )
+    data = replace(recipe.data, cache=None)
+    return replace(recipe, output="-", start=start, data=data)
 
 
 def make_recipe(
@@ -187,46 +197,46 @@ def make_recipe(
     seed: int,
     output: Path,
     start: Path | None,
-) -> Recipe:
+) -> ConnectorRecipe:
     """Write the recipe of one phase of a variant."""
-    from dynfocus.training import Recipe, Schedule
+    from dynfocus.training.connectors import ConnectorRecipe
 
-    model = {
-        "connector": variant.connector,
-        "options": dict(variant.options),
-        "trains": list(phase.trains),
-        "stage": phase.stage,
-    }
     source = {
         "num_videos": plan.num_training_videos,
-        "seconds": list(plan.training_seconds),
+        "seconds": plan.training_seconds,
         "seed": 1_000_000,
         "turns_per_sample": 1,
-        "kinds": list(plan.kinds) if phase.stage == 2 else ["caption"],
+        "kinds": dict.fromkeys(plan.kinds if phase.stage == 2 else ("caption",), 1),
     }
     steps = plan.num_steps if phase.stage == 2 else plan.num_caption_steps
-    return Recipe(
-        task="connector",
-        output=str(output),
-        seed=seed,
-        start={"model": plan.start} | ({"connector": str(start)} if start else {}),
-        model=model,
-        data={
+    tree = {
+        "task": "connector",
+        "output": str(output),
+        "seed": seed,
+        "start": {"model": plan.start, "connector": start and str(start)},
+        "model": {
+            "connector": variant.connector,
+            "options": dict(variant.options),
+            "trains": phase.trains,
+            "stage": phase.stage,
+        },
+        "data": {
             "cache": plan.patches,
             "fps": plan.fps,
             "max_frames": plan.max_training_frames,
             "sources": [{"world_videos": source}],
         },
-        schedule=Schedule(
-            num_steps=steps,
-            batch_size=plan.batch_size,
-            learning_rate=plan.learning_rate,
-            optimizer="muon",
-            adam_beta2=0.98,
-            save_every=100,
-            log_every=10,
-        ),
-    )
+        "schedule": {
+            "num_steps": steps,
+            "batch_size": plan.batch_size,
+            "learning_rate": plan.learning_rate,
+            "optimizer": "muon",
+            "adam_beta2": 0.98,
+            "save_every": 100,
+            "log_every": 10,
+        },
+    }
+    return from_mapping(ConnectorRecipe, tree)
 
 
 def ask_variant(

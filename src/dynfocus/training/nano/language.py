@@ -6,10 +6,9 @@ written logs of FocusWorld scenes, one mark a frame, and questions about them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from tokenizers import (
@@ -31,53 +30,33 @@ from transformers import (
 from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
 from dynfocus.training.conversation import encode_conversation, pad_samples
 from dynfocus.training.loop import Job
-from dynfocus.training.packing import pack_samples, plan_rows
 from dynfocus.training.recipe import Recipe
+from dynfocus.validation import Count, checked
+from dynfocus.world.conversations import frame_log, log_conversation
 from dynfocus.world.questions import make_questions
-from dynfocus.world.scene import Scene, make_scene
+from dynfocus.world.scene import make_scene
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", VIDEO_TOKEN)
-FRAME_MARK = "|"
 
 
-def frame_log(scene: Scene, times: np.ndarray[Any, Any]) -> str:
-    """Write down what is in view at each time: a mark a frame, then its objects.
+@checked
+class LanguageData:
+    """Conversations about written logs."""
 
-    The room stands at the front whenever it changes.
-    """
-    parts: list[str] = []
-    room = ""
-    for seconds in times:
-        parts.append(FRAME_MARK)
-        now = next(r.name for r in scene.rooms if seconds < r.end)
-        if now != room:
-            parts.append(f" the {now}")
-            room = now
-        parts += [f" {a.name}" for a in scene.anomalies if a.start <= seconds < a.end]
-        for visit in scene.visits:
-            if visit.start <= seconds < visit.end:
-                thing = scene.cast[visit.object_index]
-                parts.append(f" {thing.size} {thing.name} {thing.letter}")
-    return "".join(parts)
+    max_frames: Count = 48
+    """Frames of a log at most."""
+    num_questions: Count = 8
+    """Questions of a conversation at most."""
 
 
-def log_conversation(
-    seed: int, max_frames: int, num_questions: int
-) -> list[tuple[str, str]]:
-    """Return questions and answers about a scene, its log before the first question."""
-    rng = np.random.default_rng([31, seed])
-    duration = float(np.exp(rng.uniform(np.log(10), np.log(120))))
-    scene = make_scene(seed, duration, "train")
-    num_frames = int(min(max_frames, max(6, duration * rng.uniform(0.4, 1.0))))
-    log = frame_log(scene, (np.arange(num_frames) + 0.5) * duration / num_frames)
-    asked = [
-        q
-        for q in make_questions(scene)
-        if q.kind not in ("when", "direction") and len(q.answer) < 120
-    ]
-    picked = [asked[i] for i in rng.permutation(len(asked))[:num_questions]]
-    turns = [(q.question, q.answer) for q in picked]
-    return [(f"{log}\n{turns[0][0]}", turns[0][1]), *turns[1:]]
+@checked
+class LanguageRecipe(Recipe):
+    """A run of task ``language``: tokenizer and language model from nothing."""
+
+    task: Literal["language"]
+    """The name of the task."""
+    data: LanguageData = LanguageData()
+    """What it learns from."""
 
 
 class LogDataset(Dataset[dict[str, Tensor]]):
@@ -167,21 +146,11 @@ def default_language_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
-def make_language_job(recipe: Recipe) -> Job:
+def make_language_job(recipe: LanguageRecipe) -> Job:
     """Build the job of task ``language``: tokenizer and language model from scratch."""
-    known = {"max_frames", "num_questions", "packed_tokens"}
-    unknown = set(recipe.model) | (set(recipe.data) - known)
-    if unknown or recipe.start:
-        raise ValueError(
-            f"task language takes data settings {', '.join(sorted(known))} only, "
-            f"got {sorted(unknown) or dict(recipe.start)}"
-        )
-    settings = {name: int(value) for name, value in recipe.data.items()}
-    packed_tokens = settings.pop("packed_tokens", None)
+    num_samples = recipe.schedule.num_samples()
     tokenizer = train_tokenizer()
-    model = LlamaForCausalLM(default_language_config(tokenizer))
-    plan = recipe.schedule
-    dataset = LogDataset(tokenizer, recipe.seed, plan.num_samples(), **settings)
+    data = recipe.data
 
     def finish(trained: nn.Module, output: Path) -> None:
         assert isinstance(trained, LlamaForCausalLM)
@@ -189,19 +158,10 @@ def make_language_job(recipe: Recipe) -> Job:
         tokenizer.save_pretrained(output / "language_model")
 
     return Job(
-        model=model,
-        dataset=dataset,
-        finish=finish,
-        collator=partial(
-            _collate, pad_id=int(tokenizer.pad_token_id), packed_tokens=packed_tokens
+        model=LlamaForCausalLM(default_language_config(tokenizer)),
+        dataset=LogDataset(
+            tokenizer, recipe.seed, num_samples, data.max_frames, data.num_questions
         ),
+        finish=finish,
+        collator=partial(pad_samples, pad_id=int(tokenizer.pad_token_id)),
     )
-
-
-def _collate(
-    samples: Sequence[dict[str, Tensor]], *, pad_id: int, packed_tokens: int | None
-) -> dict[str, Any]:
-    if packed_tokens is None:
-        return dict(pad_samples(samples, pad_id))
-    lengths = [len(sample["input_ids"]) for sample in samples]
-    return pack_samples(samples, plan_rows(lengths, packed_tokens), pad_id)

@@ -24,7 +24,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +37,17 @@ from dynfocus.conversion.siglip import siglip_dual_encoder, siglip_processor
 from dynfocus.models.loading import load_parts
 from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import BatchFacts
-from dynfocus.training.features import medium_of
-from dynfocus.training.lessons import check_task
 from dynfocus.training.loop import Job
 from dynfocus.training.patches import PatchCache
-from dynfocus.training.recipe import Recipe
-from dynfocus.training.sources import Sample, load_samples
+from dynfocus.training.recipe import ModelStart, Recipe
+from dynfocus.training.sources import (
+    Sample,
+    Source,
+    VideoData,
+    load_samples,
+    medium_of,
+)
+from dynfocus.validation import Count, checked
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +55,39 @@ SCORER = "scorer"
 """Folder of the result in the output of a run."""
 RANKING = "ranking.json"
 
-_MODEL_KEYS = {"num_text_layers", "max_question_tokens"}
-_DATA_KEYS = {"sources", "cache", "fps", "max_frames", "eval_sources"}
 _FIRST_SCALE, _FIRST_BIAS = math.log(10.0), -3.0
+
+
+@checked
+class ScorerModel:
+    """Sizes of the text model."""
+
+    num_text_layers: Count = 2
+    """Its layers."""
+    max_question_tokens: Count = 16
+    """Tokens of a question that it reads."""
+
+
+@checked
+class ScorerData(VideoData):
+    """Videos to learn from, and unseen ones."""
+
+    eval_sources: tuple[Source, ...] = ()
+    """Videos that the result is measured on."""
+
+
+@checked
+class ScorerRecipe(Recipe):
+    """A run of task ``scorer``."""
+
+    task: Literal["scorer"]
+    """The name of the task."""
+    start: ModelStart
+    """The model whose vision tower looks at the frames."""
+    model: ScorerModel = ScorerModel()
+    """Sizes of the text model."""
+    data: ScorerData
+    """What it learns from."""
 
 
 class EvidenceFrames(Dataset[dict[str, Any]]):
@@ -125,7 +160,7 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-class ScorerLesson(nn.Module):
+class ScorerModule(nn.Module):
     """A dual encoder whose loss is how far its similarities are from the evidence.
 
     Args:
@@ -188,7 +223,7 @@ class ScorerLesson(nn.Module):
 
 
 @torch.inference_mode()
-def measure_ranking(lesson: ScorerLesson, data: EvidenceFrames) -> dict[str, float]:
+def measure_ranking(module: ScorerModule, data: EvidenceFrames) -> dict[str, float]:
     """Tell how well a dual encoder ranks the frames of some videos.
 
     Returns:
@@ -202,7 +237,7 @@ def measure_ranking(lesson: ScorerLesson, data: EvidenceFrames) -> dict[str, flo
         answers = batch["shows_answer"]
         answers, ids = answers[answers.any(1)], batch["input_ids"][answers.any(1)]
         rows = torch.zeros(len(ids), dtype=torch.long)
-        top = lesson.similarity(batch["patches"], ids, rows).argmax(1, keepdim=True)
+        top = module.similarity(batch["patches"], ids, rows).argmax(1, keepdim=True)
         best += float(answers.gather(1, top).sum())
         chance += float(answers.float().mean(1).sum())
         count += len(answers)
@@ -214,74 +249,57 @@ def measure_ranking(lesson: ScorerLesson, data: EvidenceFrames) -> dict[str, flo
     }
 
 
-def make_scorer_job(recipe: Recipe) -> Job:
+def make_scorer_job(recipe: ScorerRecipe) -> Job:
     """Build the job of task ``scorer``.
 
     Raises:
+        FileNotFoundError: If a file that the recipe names is missing.
         ValueError: If the recipe holds something wrong.
     """
-    _check(recipe)
-    start, own = load_parts(recipe.start["model"], device="cpu", dtype=torch.float32)
-    longest = int(recipe.model.get("max_question_tokens", 16))
-    processor = siglip_processor(own, longest)
+    learned, failures = load_samples(recipe.data.sources)
+    unseen, _ = load_samples(recipe.data.eval_sources, "data.eval_sources")
+    start, own = load_parts(recipe.start.model, device="cpu", dtype=torch.float32)
+    processor = siglip_processor(own, recipe.model.max_question_tokens)
     model = siglip_dual_encoder(
         start.vision_tower,
         vocab_size=len(processor.tokenizer),
-        num_text_layers=int(recipe.model.get("num_text_layers", 2)),
-        max_question_tokens=longest,
+        num_text_layers=recipe.model.num_text_layers,
+        max_question_tokens=recipe.model.max_question_tokens,
     )
     cache = PatchCache(
-        recipe.data.get("cache", Path(recipe.output) / "patches"),
+        recipe.data.cache or Path(recipe.output) / "patches",
         start,
         own,
-        float(recipe.data.get("fps", 1.0)),
-        recipe.data.get("max_frames"),
+        recipe.data.fps,
+        recipe.data.max_frames,
     )
-    read = partial(_read, recipe, cache, processor.tokenizer)
-    data, unseen = read("sources"), read("eval_sources")
-
-    def finish(trained: nn.Module, output: Path) -> None:
-        assert isinstance(trained, ScorerLesson)
-        trained.cpu().eval()
-        trained.model.save_pretrained(output / SCORER)
-        processor.save_pretrained(output / SCORER)
-        figures = measure_ranking(trained, unseen)
-        logger.warning(
-            "the best-scored frame shows the answer to %.1f %% of %d questions about "
-            "unseen videos; a frame at random would to %.1f %%",
-            100 * figures["best_frame"],
-            figures["questions"],
-            100 * figures["any_frame"],
-        )
-        (output / RANKING).write_text(json.dumps(figures, indent=1) + "\n")
-
-    return Job(model=ScorerLesson(model), dataset=data, finish=finish, collator=collate)
-
-
-def _read(
-    recipe: Recipe, cache: PatchCache, tokenizer: Any, sources: str
-) -> EvidenceFrames:
-    """Read the videos that a setting of ``data`` names, and encode what is missing."""
-    samples = load_samples(recipe.data[sources])
-    data = EvidenceFrames(samples, cache, tokenizer)
-    cache.fill(list(data.videos))
-    return data
-
-
-def _check(recipe: Recipe) -> None:
-    check_task(
-        recipe,
-        model=_MODEL_KEYS,
-        data=_DATA_KEYS,
-        of_start="vision tower looks at the frames",
+    sets = [EvidenceFrames(s, cache, processor.tokenizer) for s in (learned, unseen)]
+    for data in sets:
+        cache.fill(list(data.videos))
+    return Job(
+        model=ScorerModule(model),
+        dataset=sets[0],
+        finish=partial(_finish, processor=processor, unseen=sets[1]),
+        collator=collate,
+        max_failures=recipe.data.max_failures,
+        failures=failures,
     )
-    for name in ("sources", "eval_sources"):
-        if not recipe.data.get(name):
-            raise ValueError(
-                f"task scorer needs data.{name}, videos to "
-                f"{'learn from' if name == 'sources' else 'measure the result on'}"
-            )
-    for name in _MODEL_KEYS & set(recipe.model):
-        value = recipe.model[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"model.{name} must be 1 or more, got {value!r}")
+
+
+def _finish(
+    trained: nn.Module, output: Path, *, processor: Any, unseen: EvidenceFrames
+) -> None:
+    """Write the dual encoder, and how well it ranks the frames of unseen videos."""
+    assert isinstance(trained, ScorerModule)
+    trained.cpu().eval()
+    trained.model.save_pretrained(output / SCORER)
+    processor.save_pretrained(output / SCORER)
+    figures = measure_ranking(trained, unseen)
+    logger.warning(
+        "the best-scored frame shows the answer to %.1f %% of %d questions about unseen "
+        "videos; a frame at random would to %.1f %%",
+        100 * figures["best_frame"],
+        figures["questions"],
+        100 * figures["any_frame"],
+    )
+    (output / RANKING).write_text(json.dumps(figures, indent=1) + "\n")

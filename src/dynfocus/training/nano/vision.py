@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,11 +22,32 @@ from transformers import InstructBlipVisionConfig, InstructBlipVisionModel
 
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
+from dynfocus.validation import Count, checked
 from dynfocus.world.snapshots import IGNORED, NUM_CLASSES, make_snapshot
 from dynfocus.world.vocabulary import BASE_PIXELS
 
 PIXEL_MEAN = (0.5, 0.5, 0.5)
 PIXEL_STD = (0.25, 0.25, 0.25)
+
+
+@checked
+class VisionData:
+    """Rendered pictures with a label a patch."""
+
+    num_samples: Count | None = None
+    """Different pictures; as many as the schedule asks for by default."""
+    num_eval_pictures: Count = 2048
+    """Unseen pictures that the result is measured on."""
+
+
+@checked
+class VisionRecipe(Recipe):
+    """A run of task ``vision``: a tower from nothing."""
+
+    task: Literal["vision"]
+    """The name of the task."""
+    data: VisionData = VisionData()
+    """What it learns from."""
 
 
 class SnapshotDataset(Dataset[dict[str, Tensor]]):
@@ -271,27 +293,16 @@ def default_vision_config() -> InstructBlipVisionConfig:
     )
 
 
-def make_vision_job(recipe: Recipe) -> Job:
+def make_vision_job(recipe: VisionRecipe) -> Job:
     """Build the job of task ``vision``: a tower from scratch on labelled pictures."""
-    known = {"num_samples", "num_eval_pictures"}
-    unknown = set(recipe.model) | (set(recipe.data) - known)
-    if unknown or recipe.start:
-        raise ValueError(
-            "task vision takes no start and no model, and data settings "
-            f"{', '.join(sorted(known))} only, "
-            f"got {sorted(unknown) or dict(recipe.start)}"
-        )
     model = DenseVisionModel(default_vision_config())
+    num_samples = recipe.data.num_samples or recipe.schedule.num_samples()
     whiten_patch_embedding(model.vision_tower, recipe.seed)
     place_patches(model.vision_tower)
-    plan = recipe.schedule
-    samples = plan.num_samples()
-    dataset = SnapshotDataset(recipe.seed, int(recipe.data.get("num_samples", samples)))
-    num_eval_pictures = int(recipe.data.get("num_eval_pictures", 2048))
     return Job(
         model=model,
-        dataset=dataset,
-        finish=lambda trained, output: _finish(trained, output, num_eval_pictures),
+        dataset=SnapshotDataset(recipe.seed, num_samples),
+        finish=partial(_finish, num_eval_pictures=recipe.data.num_eval_pictures),
         collator=collate_snapshots,
     )
 
@@ -301,6 +312,9 @@ def _finish(model: nn.Module, output: Path, num_eval_pictures: int) -> None:
     assert isinstance(model, DenseVisionModel)
     model = model.float().cpu().eval()
     unit_scale(model.vision_tower)
-    model.vision_tower.save_pretrained(output / "vision_tower")
+    tower = output / "vision_tower"
+    model.vision_tower.save_pretrained(tower)
+    colours = {"image_mean": PIXEL_MEAN, "image_std": PIXEL_STD}
+    (tower / "preprocessor_config.json").write_text(json.dumps(colours) + "\n")
     figures = measure_vision(model, num_eval_pictures)
     (output / "accuracy.json").write_text(json.dumps(figures, indent=1) + "\n")

@@ -1,0 +1,262 @@
+"""Losses from evidence: each against its equation, and all of them in a stage's step."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy, cross_entropy
+
+from dynfocus.focus import FocusBudget, uniform_indices
+from dynfocus.models.loading import load_parts
+from dynfocus.training import load_recipe, run_recipe
+from dynfocus.training.batches import Collator
+from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.evidence import (
+    EvidenceModel,
+    EvidenceWeights,
+    asked_of,
+    shows_answer,
+)
+from dynfocus.training.features import FeatureCache
+from dynfocus.training.parts import group_of
+from dynfocus.training.stages import make_stage_job
+
+WORLD = {"world_videos": {"num_videos": 3, "seconds": [8, 12], "turns_per_sample": 1}}
+RATED = {"use_question_scores": True, "use_clock": True, "use_ratings": True}
+ALL = {"relevance": 1.0, "selection": 0.5, "rods": 2.0}
+
+
+@pytest.fixture(scope="module")
+def samples(load):
+    """Give samples with and without evidence, of videos of several lengths."""
+    found = load([WORLD, {"world_logs": {"num_logs": 1}}])
+    known = [s for s in found if s.get("evidence", [[]])[0]]
+    unknown = [s for s in found if not s.get("evidence", [[]])[0]]
+    assert len({s["video"] for s in known[::9][:4]}) > 1
+    return [*known[::9][:4], unknown[0], unknown[-1]]
+
+
+@pytest.fixture
+def build(make_tiny, samples, tmp_path):
+    """Give a model whose frames are rated, and a batch with evidence."""
+
+    def make(weights=ALL):
+        model, processor = make_tiny(question=RATED)
+        cache = FeatureCache(tmp_path / "cache", model, processor)
+        cache.fill(samples)
+        data = ConversationDataset(
+            samples,
+            cache,
+            processor,
+            FocusBudget(settings=model.settings).num_tokens,
+            Layout(),
+            has_evidence=True,
+        )
+        learner = EvidenceModel(model, EvidenceWeights(**weights))
+        encoded = [data.encode(number) for number in range(len(samples))]
+        return learner.eval(), encoded, Collator(data)
+
+    return make
+
+
+def questions(encoded, model):
+    """Yield each question with evidence: its video, text features and frames."""
+    for sample in encoded:
+        for ids, shows in zip(
+            sample.get("questions", ()), sample.get("shows_answer", ()), strict=True
+        ):
+            if shows is not None:
+                text = model.encode_question(ids[None], torch.ones_like(ids[None]))
+                yield sample, sample["shown"], text, shows
+
+
+def losses(learner, encoded, collator, language=0.0):
+    weights = {name: getattr(learner.weights, name) for name in ALL}
+    learner.weights = EvidenceWeights(**weights, language=language)
+    batch = collator(encoded)
+    del batch["facts"]
+    return learner(**batch)
+
+
+def test_evidence_is_half_open():
+    times = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0]).double()
+    shown = shows_answer(times, [(1.0, 2.0), (3.5, 9.0)])
+    assert shown.tolist() == [False, True, False, False, True]
+
+
+def test_each_question_needs_an_entry_of_evidence():
+    turns = [
+        {"from": "human", "value": "<image>\nWhen?"},
+        {"from": "gpt", "value": "a"},
+    ]
+    sample = {"id": "x", "conversations": 2 * turns, "evidence": [[], [[2, 4.5]]]}
+    assert asked_of(sample) == [("When?", "a", []), ("When?", "a", [(2.0, 4.5)])]
+    with pytest.raises(ValueError, match=r"sample x: .*one list of .* \(2\), got 1"):
+        asked_of(sample | {"evidence": [[]]})
+
+
+@torch.no_grad()
+def test_relevance_is_the_cross_entropy_of_every_frame(build):
+    learner, encoded, collator = build()
+    rated, truth = [], []
+    network = learner.model.cooperative_encoding.relevance_encoding
+    for _, video, text, shows in questions(encoded, learner.model):
+        rated.append(network.rate(video.spatial[None], text, None)[0].sigmoid())
+        truth.append(shows.float())
+    assert len({len(row) for row in rated}) > 1
+    expected = binary_cross_entropy(torch.cat(rated), torch.cat(truth))
+    found = losses(learner, encoded, collator)["relevance_loss"]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_selection_is_the_mean_log_share_of_the_right_prototypes(build):
+    learner, encoded, collator = build()
+    events = learner.model.event_prototypes
+    expected = []
+    for _, video, text, shows in questions(encoded, learner.model):
+        frames = video.prototypes.frames[0]
+        scores = events.rate(video.prototypes, video.spatial[frames][None], text)[0]
+        right = shows[frames]
+        if right.any():
+            shares = scores.exp() / scores.exp().sum()
+            expected.append(-shares[right].log().mean())
+    assert expected
+    found = losses(learner, encoded, collator)["selection_loss"]
+    torch.testing.assert_close(found, torch.stack(expected).mean())
+
+
+@torch.no_grad()
+def test_rods_are_read_alone_in_at_most_four_frames(build):
+    learner, encoded, collator = build()
+    model = learner.model
+    words = model.get_input_embeddings().weight
+    expected = []
+    for sample, video, text, shows in questions(encoded, model):
+        inside = shows.nonzero()[:, 0].tolist()
+        count = min(4, len(inside))
+        for place in uniform_indices(len(inside), count).tolist():
+            spatial = video.spatial[inside[place]][None, None]
+            context = model.cooperative_encoding.attend(spatial, text, None)[0, 0]
+            logits = learner.reader.layers(context) @ words.T
+            answer = torch.tensor(sample["answers"])
+            expected.append(cross_entropy(logits[None], answer))
+    found = losses(learner, encoded, collator)["rods_loss"]
+    torch.testing.assert_close(found, torch.stack(expected).mean())
+
+
+@torch.no_grad()
+def test_the_loss_is_the_weighted_sum(build):
+    learner, encoded, collator = build()
+    found = losses(learner, encoded, collator, language=3.0)
+    parts = {n.removesuffix("_loss"): v for n, v in found.items() if n != "loss"}
+    assert set(parts) == {*ALL, "language"}
+    expected = sum(w * parts[name] for name, w in {**ALL, "language": 3.0}.items())
+    torch.testing.assert_close(found["loss"], expected)
+
+
+@torch.no_grad()
+def test_evidence_changes_nothing_of_the_language_models_loss(build):
+    learner, encoded, collator = build()
+    batch = collator(encoded)
+    for name in ("facts", "shows_answer", "answers"):
+        del batch[name]
+    expected = learner.model(**batch).loss
+    found = losses(learner, encoded, collator, language=1.0)["language_loss"]
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_batches_that_add_up_share_the_evidence(build):
+    learner, encoded, collator = build({"relevance": 1.0})
+    batch = collator(encoded)
+    del batch["facts"]
+    num_tokens = (batch["labels"] != -100).sum()
+    whole = learner(**batch)
+    half = learner(**batch, num_items_in_batch=2 * num_tokens)
+    torch.testing.assert_close(2 * half["loss"], whole["loss"])
+
+
+def test_a_batch_without_evidence_teaches_nothing_of_it(build):
+    learner, encoded, collator = build()
+    assert set(losses(learner, encoded[4:], collator)) == {"loss"}
+    loss = losses(learner, encoded[4:], collator)["loss"]
+    assert loss.item() == 0
+    loss.backward()
+
+
+@pytest.fixture
+def recipe(write_recipe, start_rated, tmp_path):
+    def write(**changes):
+        tree = {
+            "task": "stage2",
+            "start": {"model": str(start_rated)},
+            "data": {"sources": [WORLD], "cache": str(tmp_path / "features")},
+            "evidence": ALL,
+        }
+        return write_recipe(**(tree | changes))
+
+    return write
+
+
+@pytest.fixture
+def start_rated(make_tiny, tmp_path):
+    model, processor = make_tiny(question=RATED)
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    return tmp_path / "start"
+
+
+def test_evidence_alone_teaches_what_it_is_about_and_nothing_else(recipe, start_rated):
+    path = recipe(
+        evidence={**ALL, "language": 0.0},
+        trains=["projectors", "question", "scores"],
+        schedule={
+            "num_steps": 40,
+            "batch_size": 8,
+            "learning_rate": 0.01,
+            "log_every": 8,
+        },
+    )
+    output = run_recipe(path)
+    before = load_parts(start_rated, device="cpu")[0].state_dict()
+    after = load_parts(output / "model", device="cpu")[0].state_dict()
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert {group_of(name) for name in changed} == {"projectors", "question", "scores"}
+    assert not any("multi_modal_projector" in name for name in changed)
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    logged = [entry for entry in history if "loss" in entry]
+    assert logged[-1]["loss"] < 0.9 * logged[0]["loss"]
+    for name in ALL:
+        assert f"{name}_loss" in logged[0]
+
+
+def test_evidence_stands_beside_the_stage(recipe, tmp_path):
+    output = run_recipe(recipe())
+    state = json.loads((output / "trainer_state.json").read_text())
+    first = state["log_history"][0]
+    parts = {**ALL, "language": 1.0}
+    expected = sum(w * first[f"{name}_loss"] for name, w in parts.items())
+    assert first["loss"] == pytest.approx(expected, rel=1e-3)
+    assert load_parts(output / "model", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evidence": {}}, "evidence: relevance, selection and rods are all 0"),
+        ({"evidence": {"rods": -1}}, "evidence.rods must be at least 0, got -1"),
+        ({"evidence": {"rod": 1}}, "no 'evidence.rod'; accepted are relevance, sel"),
+        ({"data": {"sources": [WORLD]}}, "evidence needs videos that are encoded once"),
+    ],
+)
+def test_wrong_weights_are_refused(recipe, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load_recipe(recipe(**changes))
+
+
+def test_a_model_that_rates_no_frames_cannot_be_taught_to(recipe, start):
+    with pytest.raises(ValueError, match="evidence.relevance needs a model that rates"):
+        make_stage_job(load_recipe(recipe(start={"model": str(start)})))
