@@ -223,12 +223,12 @@ class HostBackbone:
         """
         if turn.position_ids is not None:
             options["position_ids"] = turn.position_ids
-        with self.family.prefill(turn.is_visual, turn.layers):
+        with self.family.prefill(turn.is_visual, turn.layers) as given:
             return self.model.generate(
                 input_ids=turn.input_ids,
                 inputs_embeds=turn.embeds,
                 attention_mask=turn.attention_mask,
-                **options,
+                **{**given, **options},
             )
 
     def map_prototypes(self, video: Any, answer: Answer, num_frames: int) -> NoReturn:

@@ -107,14 +107,17 @@ class Family(ABC):
 
     def prefill(
         self, is_visual: Tensor, layers: Tensor | None
-    ) -> AbstractContextManager[None]:
-        """Prepare the host for reading one prompt.
+    ) -> AbstractContextManager[dict[str, Any]]:
+        """Prepare the host for reading one prompt, while others may be read, too.
 
         Args:
             is_visual: True at visual tokens, shape ``[1, L]``.
             layers: Rows of ``StepTokens.layers`` at these tokens, ``[V, E, H]``.
+
+        Returns:
+            A context whose value are more options of ``generate``.
         """
-        return nullcontext()
+        return nullcontext({})
 
     @abstractmethod
     def check(self) -> None:

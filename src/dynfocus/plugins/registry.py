@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,6 +62,7 @@ def find_family(model: Any, processor: Any) -> Family:
     Raises:
         ValueError: The family is not known, or the processor belongs to another model.
     """
+    model = _without_peft(model)
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     kind = family_of(model_type)
     host = HostProcessor.of(processor)
@@ -78,3 +80,18 @@ def find_family(model: Any, processor: Any) -> Family:
         )
     family.check()
     return family
+
+
+def _without_peft(model: Any) -> Any:
+    """Take a host out of the wrapper of peft; its adapters stay on in its layers."""
+    peft = sys.modules.get("peft")  # whoever has wrapped a model has imported it
+    if peft is None or not isinstance(model, peft.PeftModel):
+        return model
+    active = model.peft_config[model.active_adapter]
+    if active.is_prompt_learning:
+        raise ValueError(
+            f"the adapter {model.active_adapter!r} is of type {active.peft_type.value}, "
+            "which changes the prompt and not the layers; plug a model with LoRA or "
+            "another adapter of layers, or the base model"
+        )
+    return model.get_base_model()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
+from dynfocus.models.dynfocus.outputs import CACHE_NAME
 from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
 from dynfocus.plugins.host_processor import HostProcessor
 from dynfocus.plugins.host_video import HostVideo
@@ -85,28 +88,27 @@ class Qwen3VL(Family):
         )
 
     @contextmanager
-    def prefill(self, is_visual: Tensor, layers: Tensor | None) -> Iterator[None]:
-        """Add the features of the video after the first layers, once, at the prompt."""
+    def prefill(
+        self, is_visual: Tensor, layers: Tensor | None
+    ) -> Iterator[dict[str, Any]]:
+        """Let the features of the video come with the prompt's cache.
+
+        The host takes them from pixels alone, so a hook on its language model hands over
+        those of the cache that a call brings. It holds nothing of a prompt itself: other
+        prompts may be read at the same time.
+        """
         assert layers is not None
-        added = list(layers.unbind(1))
-
-        def add(module: Any, arguments: Any, named: dict[str, Any]) -> Any:
-            embeds = named.get("inputs_embeds")
-            if embeds is None or embeds.shape[1] != is_visual.shape[1]:
-                return None
-            visual = is_visual.expand(embeds.shape[0], -1)
-            named["visual_pos_masks"] = visual
-            named["deepstack_visual_embeds"] = [
-                layer.repeat(embeds.shape[0], 1) for layer in added
-            ]
-            return arguments, named
-
         language_model = self.model.model.language_model
-        handle = language_model.register_forward_pre_hook(add, with_kwargs=True)
+        cache = _LayeredCache(language_model.config, is_visual, layers.unbind(1))
+        with _hooks:  # handles of torch are numbered without a lock of its own
+            handle = language_model.register_forward_pre_hook(
+                _add_layers, with_kwargs=True
+            )
         try:
-            yield
+            yield {CACHE_NAME: cache}
         finally:
-            handle.remove()
+            with _hooks:
+                handle.remove()
 
     def check(self) -> None:
         """Refuse patches of another size than the tower's."""
@@ -115,3 +117,34 @@ class Qwen3VL(Family):
     def _word(self, name: str) -> str:
         token = getattr(self.model.config, f"{name}_token_id")
         return str(self.processor.tokenizer.convert_ids_to_tokens(token))
+
+
+_hooks = threading.Lock()
+
+
+class _LayeredCache(DynamicCache):  # type: ignore[misc]
+    """The cache of one prompt, with what is added at its visual tokens."""
+
+    def __init__(self, config: Any, is_visual: Tensor, added: Sequence[Tensor]) -> None:
+        super().__init__(config=config)
+        self.is_visual = is_visual
+        self.added = added
+
+
+def _add_layers(
+    module: Any, arguments: Any, named: dict[str, Any] | None = None
+) -> Any:
+    """Name the features that a new cache brings as the host's language model does.
+
+    A call in another thread may come without names, as its own hook was removed.
+    """
+    cache = named.get(CACHE_NAME) if named else None
+    if not isinstance(cache, _LayeredCache) or cache.get_seq_length() > 0:
+        return None
+    assert named is not None  # it holds the cache
+    count = named["inputs_embeds"].shape[0]
+    return arguments, {
+        **named,
+        "visual_pos_masks": cache.is_visual.expand(count, -1),
+        "deepstack_visual_embeds": [layer.repeat(count, 1) for layer in cache.added],
+    }
