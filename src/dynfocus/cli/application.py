@@ -27,7 +27,7 @@ from dynfocus.cli import (
     watch,
     world,
 )
-from dynfocus.cli.options import examples
+from dynfocus.cli.commands import add_group, epilog
 
 app = typer.Typer(
     name="dynfocus",
@@ -47,7 +47,7 @@ def _show_version(value: bool) -> None:
 
 
 @app.callback(
-    epilog=examples(
+    epilog=epilog(
         "dynfocus demo", 'dynfocus ask clip.mp4 "What letter is on the red square?"'
     )
 )
@@ -76,22 +76,38 @@ def dynfocus(
     """
 
 
-demo.register(app)
-download.register(app)
-ask.register(app)
-chat.register(app)
-watch.register(app)
-batch.register(app)
-index.register(app)
-timeline.register(app)
-frames.register(app)
-storyboard.register(app)
-redundancy.register(app)
-probe.register(app)
-world.register(app)
-assemble.register(app)
-export.register(app)
-data.register(app)
-train.register(app)
-evaluate.register(app)
-doctor.register(app)
+for one in (
+    demo.demo,
+    download.download,
+    ask.ask,
+    chat.chat,
+    watch.watch,
+    batch.batch,
+    index.index,
+    timeline.timeline,
+    frames.frames,
+    storyboard.storyboard,
+    redundancy.redundancy,
+    probe.probe,
+    assemble.assemble,
+    export.export_language_model,
+    train.train,
+    doctor.doctor,
+):
+    one.add_to(app)
+add_group(app, "world", world.HELP, (world.make,))
+add_group(app, "data", data.HELP, (data.import_, data.check))
+add_group(
+    app,
+    "eval",
+    evaluate.HELP,
+    (
+        evaluate.focusworld,
+        evaluate.methods,
+        evaluate.ablation,
+        evaluate.recall,
+        evaluate.plugged,
+        evaluate.page,
+        evaluate.compare,
+    ),
+)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import (
     load_model,
     name_model,
@@ -29,28 +30,17 @@ from dynfocus.cli.frame_choice import (
 )
 from dynfocus.cli.options import (
     AnsweringModel,
-    DeviceMap,
-    Dtype,
-    Fps,
     Json,
-    MaxFrames,
+    Loading,
     MaxNewTokens,
-    MaxVideoTokens,
     Method,
     NoIndex,
-    Quantize,
+    Reading,
     Video,
-    examples,
 )
 from dynfocus.cli.servers import (
-    ApiKeyEnv,
     Backend,
-    BackendName,
-    ServedModel,
-    Timeout,
-    Url,
-    check_combination,
-    connect,
+    Serving,
     given_options,
     printed_pieces,
     served,
@@ -82,20 +72,14 @@ _REFUSED: dict[Backend | None, frozenset[str]] = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            'dynfocus ask clip.mp4 "What letter is on the red square?"',
-            "echo 'What happens?' | dynfocus ask clip.mp4 - --json --report r.html",
-            'dynfocus ask clip.mp4 "Who comes in?" --model my-model --backend vllm '
-            "--url http://localhost:8000",
-            'dynfocus ask clip.mp4 "Who comes in?" --backend openai '
-            "--url https://api.openai.com/v1 --model gpt-4o --budget 32",
-        )
-    )(ask)
-
-
+@command(
+    'dynfocus ask clip.mp4 "What letter is on the red square?"',
+    "echo 'What happens?' | dynfocus ask clip.mp4 - --json --report r.html",
+    'dynfocus ask clip.mp4 "Who comes in?" --model my-model --backend vllm '
+    "--url http://localhost:8000",
+    'dynfocus ask clip.mp4 "Who comes in?" --backend openai '
+    "--url https://api.openai.com/v1 --model gpt-4o --budget 32",
+)
 def ask(
     context: typer.Context,
     video: Video,
@@ -105,13 +89,10 @@ def ask(
             metavar="QUESTION", help='What to ask; "-" reads it from standard input.'
         ),
     ],
+    loading: Loading,
+    reading: Reading,
+    serving: Serving,
     model: AnsweringModel = None,
-    dtype: Dtype = None,
-    quantize: Quantize = None,
-    device_map: DeviceMap = None,
-    fps: Fps = 1.0,
-    max_frames: MaxFrames = None,
-    max_video_tokens: MaxVideoTokens = None,
     method: Method = None,
     max_new_tokens: MaxNewTokens = 64,
     no_index: NoIndex = False,
@@ -125,11 +106,6 @@ def ask(
             "what their spatial prototypes merged.",
         ),
     ] = None,
-    backend: BackendName = None,
-    url: Url = None,
-    api_key_env: ApiKeyEnv = None,
-    timeout: Timeout = 120.0,
-    served_model: ServedModel = None,
     budget: Budget = 16,
     scorer: Scorer = None,
     cones: Cones = None,
@@ -143,10 +119,10 @@ def ask(
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
     docs/models.md, and docs/plugins.md for vision language models without training.
     """
-    check_combination(context, backend, refused=_REFUSED[backend])
+    serving.check(context, _REFUSED[serving.backend])
     question = read_question(question)
     reader = check_files(video, report)
-    if backend is Backend.openai:
+    if serving.backend is Backend.openai:
         given = given_options(context)
         if model is None:
             raise typer.BadParameter(
@@ -159,24 +135,21 @@ def ask(
                 budget=budget,
                 scorer=scorer,
                 cones=cones,
-                fps=fps if "fps" in given else None,
+                fps=reading.fps if "fps" in given else None,
                 layout=layout,
             ),
-            connect(url, api_key_env, timeout, model),
+            serving,
+            model,
             max_new_tokens=max_new_tokens if "max_new_tokens" in given else 512,
             json=json,
         )
         return
-    connection = None
-    if backend is not None:
-        connection = connect(url, api_key_env, timeout, served_model)
+    connection = serving.connect()
     truth = _find_truth(reader, question) if report is not None else None
-    name, source = name_model(model, reader, only_own=backend is Backend.vllm)
+    name, source = name_model(model, reader, only_own=serving.backend is Backend.vllm)
     focused = load_model(
         source,
-        dtype=dtype,
-        quantize=quantize,
-        device_map=device_map,
+        **loading.fields(),
         index_folder=False if no_index else None,
         scorer=scorer,
     )
@@ -186,7 +159,7 @@ def ask(
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:
         index: Any = focused.index(
-            reader, fps=fps, max_frames=max_frames, progress=progress
+            reader, fps=reading.fps, max_frames=reading.max_frames, progress=progress
         )
     index_seconds = time.perf_counter() - started
     facts: dict[str, object] = {
@@ -196,14 +169,14 @@ def ask(
         "index_seconds": round(index_seconds, 3),
     }
     if connection is not None:
-        facts |= {"backend": backend, "url": connection.server.url}
+        facts |= {"backend": serving.backend, "url": connection.server.url}
     answer = _answer(
         focused,
         index,
         question,
         is_aloud=not json,
         is_streamed=connection is not None,
-        max_video_tokens=max_video_tokens,
+        max_video_tokens=reading.max_video_tokens,
         method=method,
         max_new_tokens=max_new_tokens,
     )

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, say
-from dynfocus.cli.options import Json, Precision, examples
+from dynfocus.cli.options import Json, Precision
 
 
 class Preset(StrEnum):
@@ -26,20 +27,14 @@ class TextSide(StrEnum):
     frame_queries = "frame_queries"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            "dynfocus assemble --vision-from Salesforce/instructblip-vicuna-7b "
-            "--language-model lmsys/vicuna-7b-v1.5 dynfocus-7b",
-            "dynfocus assemble --vision-from eva_vit_g.pth "
-            "--qformer-from instruct_blip_vicuna7b_trimmed.pth "
-            "--question-tokenizer bert-base-uncased "
-            "--language-model lmsys/vicuna-7b-v1.5 dynfocus-7b",
-        )
-    )(assemble)
-
-
+@command(
+    "dynfocus assemble --vision-from Salesforce/instructblip-vicuna-7b "
+    "--language-model lmsys/vicuna-7b-v1.5 dynfocus-7b",
+    "dynfocus assemble --vision-from eva_vit_g.pth "
+    "--qformer-from instruct_blip_vicuna7b_trimmed.pth "
+    "--question-tokenizer bert-base-uncased "
+    "--language-model lmsys/vicuna-7b-v1.5 dynfocus-7b",
+)
 def assemble(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder of the new model.")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import plural, print_json, progress_bar, read_input, say, warn
 from dynfocus.cli.options import (
-    DeviceMap,
-    Dtype,
-    Fps,
     Json,
-    MaxFrames,
+    Loading,
     MaxNewTokens,
-    MaxVideoTokens,
     Model,
     NoIndex,
-    Quantize,
+    Reading,
     at_least_one,
-    examples,
 )
 
 if TYPE_CHECKING:
@@ -28,16 +25,10 @@ if TYPE_CHECKING:
     from dynfocus.models.options import AskOptions
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            "dynfocus batch questions.jsonl --out answers.jsonl --workers 2",
-            "dynfocus batch questions.jsonl --out answers.jsonl --retry --ray auto",
-        )
-    )(batch)
-
-
+@command(
+    "dynfocus batch questions.jsonl --out answers.jsonl --workers 2",
+    "dynfocus batch questions.jsonl --out answers.jsonl --retry --ray auto",
+)
 def batch(
     questions: Annotated[
         str,
@@ -54,6 +45,8 @@ def batch(
             help="Where answers are added, a line each; what it holds is not asked again.",
         ),
     ],
+    loading: Loading,
+    reading: Reading,
     workers: Annotated[
         int,
         typer.Option(
@@ -80,12 +73,6 @@ def batch(
         ),
     ] = None,
     model: Model = "nano",
-    dtype: Dtype = None,
-    quantize: Quantize = None,
-    device_map: DeviceMap = None,
-    fps: Fps = 1.0,
-    max_frames: MaxFrames = None,
-    max_video_tokens: MaxVideoTokens = None,
     max_new_tokens: MaxNewTokens = 64,
     no_index: NoIndex = False,
     json: Json = False,
@@ -101,20 +88,12 @@ def batch(
     from dynfocus.bulk import Asker, ModelLoader, run_rows
     from dynfocus.models.options import AskOptions, LoadOptions
 
-    defaults = AskOptions(
-        fps=fps,
-        max_frames=max_frames,
-        max_video_tokens=max_video_tokens,
-        max_new_tokens=max_new_tokens,
-    )
+    defaults = AskOptions(**asdict(reading), max_new_tokens=max_new_tokens)
     rows = _read(questions, defaults, index_only=index_only)
     loader = ModelLoader(
         name=model,
         options=LoadOptions(
-            dtype=None if dtype is None else str(dtype),
-            quantize=None if quantize is None else quantize.value,
-            device_map=device_map,
-            index_folder=False if no_index else None,
+            **loading.fields(), index_folder=False if no_index else None
         ),
         needs="index" if index_only else None,
     )

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from dynfocus.cli.ask import check_video, describe_cost, warn_if_meaningless
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, name_model, progress_bar, say
 from dynfocus.cli.options import (
     AnsweringModel,
-    DeviceMap,
-    Dtype,
-    Fps,
-    MaxFrames,
+    Loading,
     MaxNewTokens,
-    MaxVideoTokens,
     NoIndex,
-    Quantize,
+    Reading,
     Scorer,
     Video,
-    examples,
 )
 from dynfocus.cli.servers import (
-    ApiKeyEnv,
     Backend,
-    BackendName,
-    ServedModel,
-    Timeout,
-    Url,
+    Serving,
     ask_aloud,
-    check_combination,
-    connect,
     served,
 )
 
@@ -41,53 +32,35 @@ if TYPE_CHECKING:
     from dynfocus.models import ChatSession
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            "dynfocus chat clip.mp4",
-            "dynfocus chat clip.mp4 < questions.txt",
-            "dynfocus chat clip.mp4 --model my-model --backend vllm "
-            "--url http://localhost:8000",
-        )
-    )(chat)
-
-
+@command(
+    "dynfocus chat clip.mp4",
+    "dynfocus chat clip.mp4 < questions.txt",
+    "dynfocus chat clip.mp4 --model my-model --backend vllm "
+    "--url http://localhost:8000",
+)
 def chat(
     context: typer.Context,
     video: Video,
+    loading: Loading,
+    reading: Reading,
+    serving: Serving,
     model: AnsweringModel = None,
-    dtype: Dtype = None,
-    quantize: Quantize = None,
-    device_map: DeviceMap = None,
-    fps: Fps = 1.0,
-    max_frames: MaxFrames = None,
-    max_video_tokens: MaxVideoTokens = None,
     scorer: Scorer = None,
     max_new_tokens: MaxNewTokens = 64,
-    backend: BackendName = None,
-    url: Url = None,
-    api_key_env: ApiKeyEnv = None,
-    timeout: Timeout = 120.0,
-    served_model: ServedModel = None,
     no_index: NoIndex = False,
 ) -> None:
     """Talk about a video: one question a line, until "exit" or the end of input."""
-    check_combination(context, backend, refused=frozenset())
-    if backend is Backend.openai:
+    serving.check(context, frozenset())
+    if serving.backend is Backend.openai:
         raise typer.BadParameter(
             "--backend openai answers single questions: use dynfocus ask"
         )
     reader = check_video(video)
-    connection = None
-    if backend is not None:
-        connection = connect(url, api_key_env, timeout, served_model)
-    _, source = name_model(model, reader, only_own=backend is Backend.vllm)
+    connection = serving.connect()
+    _, source = name_model(model, reader, only_own=serving.backend is Backend.vllm)
     focused = load_model(
         source,
-        dtype=dtype,
-        quantize=quantize,
-        device_map=device_map,
+        **loading.fields(),
         index_folder=False if no_index else None,
         scorer=scorer,
     )
@@ -97,9 +70,7 @@ def chat(
     with progress_bar("Reading the video") as progress:
         session = focused.chat(
             reader,
-            fps=fps,
-            max_frames=max_frames,
-            max_video_tokens=max_video_tokens,
+            **asdict(reading),
             progress=progress,
         )
     failures = sum(

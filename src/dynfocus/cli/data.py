@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import plural, print_json, progress_bar, say
-from dynfocus.cli.options import Json, at_least_one, examples
+from dynfocus.cli.options import Json, at_least_one
 
-_HELP = "Bring in training data, and look through it before training."
+HELP = "Bring in training data, and look through it before training."
 
 
 class ImportKind(StrEnum):
@@ -22,39 +23,12 @@ class ImportKind(StrEnum):
     videochat2 = "videochat2"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group to the program."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        help=_HELP,
-        epilog=examples(
-            "dynfocus data import webvid results_2M_train.csv data/webvid.jsonl",
-            "dynfocus data check data/webvid.jsonl --root data/webvid",
-        ),
-    )
-
-    @group.callback()
-    def data() -> None:
-        """Bring in training data, and look through it before training."""
-
-    group.command(
-        "import",
-        epilog=examples(
-            "dynfocus data import webvid results_2M_train.csv data/webvid.jsonl",
-            "dynfocus data import video-chatgpt VideoInstruct100K.json data/vcg.json "
-            "--media data/activitynet",
-        ),
-    )(import_)
-    group.command(
-        epilog=examples(
-            "dynfocus data check data/train.json",
-            "dynfocus data check data/webvid.jsonl --root data/webvid --workers 16 --json",
-        )
-    )(check)
-    app.add_typer(group, name="data")
-
-
+@command(
+    "dynfocus data import webvid results_2M_train.csv data/webvid.jsonl",
+    "dynfocus data import video-chatgpt VideoInstruct100K.json data/vcg.json "
+    "--media data/activitynet",
+    name="import",
+)
 def import_(
     kind: Annotated[
         ImportKind, typer.Argument(metavar="KIND", help="The published format.")
@@ -106,6 +80,10 @@ def import_(
         print(out)
 
 
+@command(
+    "dynfocus data check data/train.json",
+    "dynfocus data check data/webvid.jsonl --root data/webvid --workers 16 --json",
+)
 def check(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Samples: .json or .jsonl.")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json, progress_bar, say
-from dynfocus.cli.options import Json, Model, Seed, examples, positive
+from dynfocus.cli.options import Json, Model, Seed, positive
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
@@ -26,13 +27,10 @@ _TABLE_WIDTH = 110
 _CELL = 120
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples("dynfocus demo", "dynfocus demo --duration 60 --seed 7 --json")
-    )(demo)
-
-
+@command(
+    "dynfocus demo",
+    "dynfocus demo --duration 60 --seed 7 --json",
+)
 def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="Where to leave the files.")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json
-from dynfocus.cli.options import Json, examples
+from dynfocus.cli.options import Json
 
 _REINSTALL = "install dynfocus again: pip install --force-reinstall dynfocus"
 
@@ -27,11 +28,10 @@ class Finding:
     remedy: str = ""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(epilog=examples("dynfocus doctor", "dynfocus doctor --json"))(doctor)
-
-
+@command(
+    "dynfocus doctor",
+    "dynfocus doctor --json",
+)
 def doctor(json: Json = False) -> None:
     """Check the installation: versions, machine, shipped weights, a question answered.
 

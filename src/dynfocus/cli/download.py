@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, say
-from dynfocus.cli.options import Json, examples
+from dynfocus.cli.options import Json
 
 if TYPE_CHECKING:
     from dynfocus.defaults import Download
@@ -51,17 +52,11 @@ Default = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            "dynfocus download",
-            "dynfocus download --scorer",
-            "dynfocus download Qwen/Qwen2.5-VL-3B-Instruct --folder qwen --default",
-        )
-    )(download)
-
-
+@command(
+    "dynfocus download",
+    "dynfocus download --scorer",
+    "dynfocus download Qwen/Qwen2.5-VL-3B-Instruct --folder qwen --default",
+)
 def download(
     name: Name = None,
     scorer: Scorer = False,

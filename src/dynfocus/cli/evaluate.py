@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import (
     load_model,
     print_json,
@@ -23,14 +24,13 @@ from dynfocus.cli.options import (
     MaxVideoTokens,
     Model,
     Seed,
-    examples,
     positive,
 )
 
 if TYPE_CHECKING:
     from dynfocus.evaluation.experiments.plans import Plan
 
-_HELP = "Measure a model, compare systems, repeat the paper's ablations."
+HELP = "Measure a model, compare systems, repeat the paper's ablations."
 ABLATIONS = (
     "cones-rods",
     "prototypes",
@@ -77,23 +77,10 @@ LongVideos = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group to the program."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        help=_HELP,
-        epilog=examples(
-            "dynfocus eval focusworld --num-videos 40 --rules",
-            "dynfocus eval ablation fusion",
-        ),
-    )
-    group.callback(help=_HELP)(lambda: None)
-    for command, lines in _EXAMPLES.items():
-        group.command(epilog=examples(*lines))(command)
-    app.add_typer(group, name="eval")
-
-
+@command(
+    "dynfocus eval focusworld --num-videos 40 --rules",
+    "dynfocus eval focusworld --num-videos 4 --min-seconds 30 --max-seconds 60 --json",
+)
 def focusworld(
     out: Out = Path("runs/eval"),
     num_videos: Annotated[int, _count("--num-videos", "Videos.")] = 40,
@@ -160,6 +147,11 @@ def focusworld(
         print_json(found)
 
 
+@command(
+    "dynfocus eval methods --num-seeds 3",
+    "dynfocus eval methods --steps 2 --training-videos 4 --short-videos 1 "
+    "--medium-videos 0 --long-videos 0 --budget 160",
+)
 def methods(
     out: Out = Path("docs/results"),
     runs: Runs = Path("runs/experiments"),
@@ -195,6 +187,10 @@ def methods(
     _run_experiments(("methods",), plan, out, runs, json)
 
 
+@command(
+    "dynfocus eval ablation cones-rods",
+    "dynfocus eval ablation clustering --num-seeds 3 --out results",
+)
 def ablation(
     name: Annotated[
         str,
@@ -227,6 +223,11 @@ def ablation(
     _run_experiments(names, plan, out, runs, json)
 
 
+@command(
+    "dynfocus eval recall",
+    "dynfocus eval recall --short-videos 40 --long-videos 3 -L 32 -L 256 "
+    "--compare tuned=runs/nano/tune/model",
+)
 def recall(
     out: Out = Path("docs/results"),
     model: Model = "nano",
@@ -283,6 +284,10 @@ def recall(
         print_json(found)
 
 
+@command(
+    "dynfocus eval plugged runs/hosts/llava-onevision/host --scorer runs/hosts/scorer/scorer",
+    "dynfocus eval plugged FOLDER --short-videos 2 --medium-videos 0 --share 0.1",
+)
 def plugged(
     host: Annotated[
         str,
@@ -359,6 +364,10 @@ def plugged(
         print_json(found)
 
 
+@command(
+    "dynfocus eval page docs/results/methods.json",
+    "dynfocus eval page docs/results/focusworld-60-180s.json --json",
+)
 def page(
     results: Annotated[
         list[Path],
@@ -379,6 +388,10 @@ def page(
         print("\n".join(pages))
 
 
+@command(
+    "dynfocus eval compare before.jsonl after.jsonl",
+    "dynfocus eval compare before.jsonl after.jsonl --json",
+)
 def compare(
     first: Annotated[
         Path, typer.Argument(metavar="BEFORE", help="Answers, JSON lines.")
@@ -414,40 +427,6 @@ def _told(record: Mapping[str, Any]) -> str:
     return (
         f"{record.get('answer', record.get('error'))} ({record.get('tokens')} tokens)"
     )
-
-
-_EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
-    focusworld: (
-        "dynfocus eval focusworld --num-videos 40 --rules",
-        "dynfocus eval focusworld --num-videos 4 --min-seconds 30 --max-seconds 60 --json",
-    ),
-    methods: (
-        "dynfocus eval methods --num-seeds 3",
-        "dynfocus eval methods --steps 2 --training-videos 4 --short-videos 1 "
-        "--medium-videos 0 --long-videos 0 --budget 160",
-    ),
-    ablation: (
-        "dynfocus eval ablation cones-rods",
-        "dynfocus eval ablation clustering --num-seeds 3 --out results",
-    ),
-    recall: (
-        "dynfocus eval recall",
-        "dynfocus eval recall --short-videos 40 --long-videos 3 -L 32 -L 256 "
-        "--compare tuned=runs/nano/tune/model",
-    ),
-    plugged: (
-        "dynfocus eval plugged runs/hosts/llava-onevision/host --scorer runs/hosts/scorer/scorer",
-        "dynfocus eval plugged FOLDER --short-videos 2 --medium-videos 0 --share 0.1",
-    ),
-    page: (
-        "dynfocus eval page docs/results/methods.json",
-        "dynfocus eval page docs/results/focusworld-60-180s.json --json",
-    ),
-    compare: (
-        "dynfocus eval compare before.jsonl after.jsonl",
-        "dynfocus eval compare before.jsonl after.jsonl --json",
-    ),
-}
 
 
 def _plan(

@@ -7,21 +7,16 @@ from typing import Annotated
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, say
-from dynfocus.cli.options import Dtype, examples
+from dynfocus.cli.options import Dtype
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        name="export-language-model",
-        epilog=examples(
-            "dynfocus export-language-model nano nano-language",
-            "dynfocus export-language-model my-model my-language --dtype bfloat16",
-        ),
-    )(export_language_model)
-
-
+@command(
+    "dynfocus export-language-model nano nano-language",
+    "dynfocus export-language-model my-model my-language --dtype bfloat16",
+    name="export-language-model",
+)
 def export_language_model(
     model: Annotated[
         str,

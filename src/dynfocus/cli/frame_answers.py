@@ -13,7 +13,7 @@ from dynfocus.cli.frame_choice import (
     frame_documents,
     make_request,
 )
-from dynfocus.cli.servers import Connection, printed_pieces
+from dynfocus.cli.servers import Serving, printed_pieces
 
 if TYPE_CHECKING:
     from dynfocus.video import VideoReader
@@ -23,7 +23,8 @@ def ask_about_frames(
     video: VideoReader,
     question: str,
     choice: Choice,
-    connection: Connection,
+    serving: Serving,
+    model: str,
     *,
     max_new_tokens: int,
     json: bool,
@@ -34,13 +35,16 @@ def ask_about_frames(
         video: The video.
         question: The question.
         choice: What to choose.
-        connection: The server and its model.
+        serving: The server.
+        model: Name of the model there.
         max_new_tokens: Longest answer, in tokens.
         json: Print one document in place of the answer.
     """
     started = time.perf_counter()
+    connection = serving.connect(model)
+    assert connection is not None  # there is a backend
+    server = connection.server
     chosen = choose(video, question, choice)
-    model, server = connection.served_model, connection.server
     made = make_request(chosen, choice, model, max_new_tokens, server)
     say(describe_request(made))
     if json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynfocus.cli.ask import read_question
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, say
 from dynfocus.cli.frame_choice import (
     Budget,
@@ -27,7 +28,7 @@ from dynfocus.cli.frame_choice import (
     describe_request,
     make_request,
 )
-from dynfocus.cli.options import Json, MaxNewTokens, Video, examples
+from dynfocus.cli.options import Json, MaxNewTokens, Video
 
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest
@@ -41,19 +42,13 @@ Question = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            'dynfocus frames clip.mp4 "Who comes in?" --budget 16 --out chosen',
-            'dynfocus frames film.mkv "Where do they land?" --budget 8 --fast --json',
-            'dynfocus frames clip.mp4 "Who comes in?" --budget 32 '
-            "--scorer openai/clip-vit-base-patch32 --served-model my-model "
-            "--request request.json",
-        )
-    )(frames)
-
-
+@command(
+    'dynfocus frames clip.mp4 "Who comes in?" --budget 16 --out chosen',
+    'dynfocus frames film.mkv "Where do they land?" --budget 8 --fast --json',
+    'dynfocus frames clip.mp4 "Who comes in?" --budget 32 '
+    "--scorer openai/clip-vit-base-patch32 --served-model my-model "
+    "--request request.json",
+)
 def frames(
     video: Video,
     question: Question,

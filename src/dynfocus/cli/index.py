@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import plural, print_json, say, warn
 from dynfocus.cli.file_progress import file_progress
 from dynfocus.cli.index_folder import keep_house, megabytes
@@ -20,7 +21,6 @@ from dynfocus.cli.options import (
     MaxFrames,
     Model,
     at_least_one,
-    examples,
 )
 
 if TYPE_CHECKING:
@@ -34,17 +34,11 @@ class StorageName(StrEnum):
     compact = "compact"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            "dynfocus index clip.mp4 talks/ 'archive/**/*.mkv' --workers 2",
-            "dynfocus index talks/ --dry-run",
-            "dynfocus index --list",
-        )
-    )(index)
-
-
+@command(
+    "dynfocus index clip.mp4 talks/ 'archive/**/*.mkv' --workers 2",
+    "dynfocus index talks/ --dry-run",
+    "dynfocus index --list",
+)
 def index(
     videos: Annotated[
         list[str] | None,

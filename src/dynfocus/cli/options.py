@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,12 +45,6 @@ def not_negative(value: int) -> int:
     if value < 0:
         raise typer.BadParameter(f"{value} is below 0")
     return value
-
-
-def examples(*commands: str) -> str:
-    """Write the end of a help text: commands that a user can run as they stand."""
-    lines = "".join(f"\n  {command}" for command in commands)
-    return f"\b\nExamples:{lines}"
 
 
 Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.")]
@@ -152,3 +147,29 @@ Seed = Annotated[
         "--seed", callback=not_negative, help="The same seed gives the same video."
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """How the weights of a model are loaded."""
+
+    dtype: Dtype = None
+    quantize: Quantize = None
+    device_map: DeviceMap = None
+
+    def fields(self) -> dict[str, Any]:
+        """Give the fields of `LoadOptions`."""
+        return {
+            "dtype": None if self.dtype is None else self.dtype.value,
+            "quantize": None if self.quantize is None else self.quantize.value,
+            "device_map": self.device_map,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Which frames of a video are read, and how many tokens they may cost."""
+
+    fps: Fps = 1.0
+    max_frames: MaxFrames = None
+    max_video_tokens: MaxVideoTokens = None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import plural, print_json
-from dynfocus.cli.options import Json, Video, examples
+from dynfocus.cli.options import Json, Video
 
 if TYPE_CHECKING:
     from dynfocus.video import VideoProbe
@@ -19,13 +18,10 @@ _LEARNED_BY = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples("dynfocus probe clip.mp4", "dynfocus probe a.ts --json")
-    )(probe)
-
-
+@command(
+    "dynfocus probe clip.mp4",
+    "dynfocus probe a.ts --json",
+)
 def probe(video: Video, json: Json = False) -> None:
     """Say what a video file is and what will be hard about it.
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json, progress_bar, say, warn
-from dynfocus.cli.options import Fps, Json, MaxFrames, examples
+from dynfocus.cli.options import Fps, Json, MaxFrames
 
 if TYPE_CHECKING:
     from dynfocus.evaluation.experiments.redundancy import (
@@ -20,23 +21,17 @@ if TYPE_CHECKING:
 _PICTURES = (".png", ".svg", ".pdf")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            "dynfocus redundancy clip.mp4 --out redundancy.png",
-            "dynfocus redundancy worlds/videos/test-000003.mp4 --encoder nano "
-            "--questions worlds/benchmark.jsonl",
-        )
-    )(redundancy)
-
-
 def _share(value: float) -> float:
     if not 0 < value < 1:
         raise typer.BadParameter(f"{value:g} is not between 0 and 1")
     return value
 
 
+@command(
+    "dynfocus redundancy clip.mp4 --out redundancy.png",
+    "dynfocus redundancy worlds/videos/test-000003.mp4 --encoder nano "
+    "--questions worlds/benchmark.jsonl",
+)
 def redundancy(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILES...", help="Video files.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +64,59 @@ ServedModel = Annotated[
     ),
 ]
 
-_OF_SERVERS = frozenset({"url", "api_key_env", "timeout", "served_model"})
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """The server that writes the answer, if one does."""
+
+    backend: BackendName = None
+    url: Url = None
+    api_key_env: ApiKeyEnv = None
+    timeout: Timeout = 120.0
+    served_model: ServedModel = None
+
+    def check(self, context: typer.Context, refused: frozenset[str]) -> None:
+        """Refuse options that do not go with the backend, and a backend without a URL.
+
+        Args:
+            context: The call.
+            refused: Options of the command that mean nothing to the backend.
+        """
+        given = given_options(context)
+        if self.backend is None:
+            refused |= {one.name for one in fields(self)} - {"backend"}
+        wrong = [option for name, option in given.items() if name in refused]
+        if wrong:
+            where = f"with --backend {self.backend}"
+            if self.backend is None:
+                where = "without --backend"
+            raise typer.BadParameter(f"{wrong[0]} means nothing {where}: leave it out")
+        if self.backend is not None and not self.url:
+            raise typer.BadParameter(
+                f"--backend {self.backend} needs --url, such as http://localhost:8000/v1"
+            )
+
+    def connect(self, model: str | None = None) -> Connection | None:
+        """Reach the server; None where there is none.
+
+        Args:
+            model: Name of a model on it; by default --served-model, or its only one.
+        """
+        from dynfocus.backends import ChatClient, Server, find_served_model
+
+        if self.backend is None:
+            return None
+        try:
+            server = Server.from_environment(
+                self.url or "",
+                api_key_variable=self.api_key_env,
+                timeout_seconds=self.timeout,
+            )
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        client = ChatClient(server)
+        name = model or self.served_model or find_served_model(client)
+        return Connection(client=client, served_model=name)
 
 
 def given_options(context: typer.Context) -> dict[str, str]:
@@ -79,29 +131,6 @@ def given_options(context: typer.Context) -> dict[str, str]:
     }
 
 
-def check_combination(
-    context: typer.Context, backend: Backend | None, *, refused: frozenset[str]
-) -> None:
-    """Refuse options that do not go with a backend, and a backend without a URL.
-
-    Args:
-        context: The call.
-        backend: The backend.
-        refused: Options of the command that mean nothing to it.
-    """
-    given = given_options(context)
-    if backend is None:
-        refused = refused | _OF_SERVERS
-    wrong = [option for name, option in given.items() if name in refused]
-    if wrong:
-        where = "without --backend" if backend is None else f"with --backend {backend}"
-        raise typer.BadParameter(f"{wrong[0]} means nothing {where}: leave it out")
-    if backend is not None and not given.get("url"):
-        raise typer.BadParameter(
-            f"--backend {backend} needs --url, such as http://localhost:8000/v1"
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Connection:
     """A server and the name of a model on it."""
@@ -113,29 +142,6 @@ class Connection:
     def server(self) -> Server:
         """Give the server."""
         return self.client.server
-
-
-def connect(
-    url: str | None, api_key_env: str | None, timeout: float, model: str | None
-) -> Connection:
-    """Reach a server.
-
-    Args:
-        url: Its address.
-        api_key_env: Environment variable of its key.
-        timeout: Seconds that it may be silent.
-        model: Name of a model on it; by default it is asked for its only one.
-    """
-    from dynfocus.backends import ChatClient, Server, find_served_model
-
-    try:
-        server = Server.from_environment(
-            url or "", api_key_variable=api_key_env, timeout_seconds=timeout
-        )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    client = ChatClient(server)
-    return Connection(client=client, served_model=model or find_served_model(client))
 
 
 def served(model: VideoModel, connection: Connection) -> VideoModel:

@@ -7,20 +7,15 @@ from typing import Annotated
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import plural, print_json, progress_bar, say
-from dynfocus.cli.options import Json, Video, at_least_one, examples, positive
+from dynfocus.cli.options import Json, Video, at_least_one, positive
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            "dynfocus storyboard clip.mp4",
-            "dynfocus storyboard clip.mp4 --num-prototypes 20 --out scenes.html",
-        )
-    )(storyboard)
-
-
+@command(
+    "dynfocus storyboard clip.mp4",
+    "dynfocus storyboard clip.mp4 --num-prototypes 20 --out scenes.html",
+)
 def storyboard(
     video: Video,
     out: Annotated[

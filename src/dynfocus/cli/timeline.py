@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynfocus.cli.ask import check_video, warn_if_meaningless
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json, progress_bar, say, warn
 from dynfocus.cli.options import (
     Fps,
@@ -17,7 +18,6 @@ from dynfocus.cli.options import (
     Model,
     NoIndex,
     Video,
-    examples,
 )
 
 if TYPE_CHECKING:
@@ -27,18 +27,12 @@ if TYPE_CHECKING:
 Intervals = tuple[tuple[float, float], ...]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            'dynfocus timeline clip.mp4 "What letter is on the red square?" '
-            '"Which room is shown most of the time?"',
-            'dynfocus timeline clip.mp4 "Who comes in?" "Who leaves?" --model my-model '
-            "--evidence questions.jsonl --out doors.png",
-        )
-    )(timeline)
-
-
+@command(
+    'dynfocus timeline clip.mp4 "What letter is on the red square?" '
+    '"Which room is shown most of the time?"',
+    'dynfocus timeline clip.mp4 "Who comes in?" "Who leaves?" --model my-model '
+    "--evidence questions.jsonl --out doors.png",
+)
 def timeline(
     video: Video,
     questions: Annotated[

@@ -8,19 +8,13 @@ from typing import Annotated
 
 import typer
 
-from dynfocus.cli.options import examples
+from dynfocus.cli.commands import command
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=examples(
-            "dynfocus train recipes/nano",
-            "dynfocus train recipes/nano/1-vision.yaml --set schedule.num_steps=2",
-        )
-    )(train)
-
-
+@command(
+    "dynfocus train recipes/nano",
+    "dynfocus train recipes/nano/1-vision.yaml --set schedule.num_steps=2",
+)
 def train(
     recipe: Annotated[
         Path,

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, progress_bar
-from dynfocus.cli.options import Json, Seed, at_least_one, examples, positive
+from dynfocus.cli.options import Json, Seed, at_least_one, positive
 
 
 class SplitName(StrEnum):
@@ -20,31 +21,13 @@ class SplitName(StrEnum):
     test = "test"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group to the program."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        help="Make FocusWorld: videos whose every answer is known.",
-        epilog=examples(
-            "dynfocus world make videos --num-videos 3",
-            "dynfocus world make videos --num-videos 3 --duration 60 --json",
-        ),
-    )
-
-    @group.callback()
-    def world() -> None:
-        """Make FocusWorld: videos whose every answer is known."""
-
-    group.command(
-        epilog=examples(
-            "dynfocus world make videos --num-videos 3 --duration 120",
-            "dynfocus world make more --split train --seed 100 --json",
-        )
-    )(make)
-    app.add_typer(group, name="world")
+HELP = "Make FocusWorld: videos whose every answer is known."
 
 
+@command(
+    "dynfocus world make videos --num-videos 3 --duration 120",
+    "dynfocus world make more --split train --seed 100 --json",
+)
 def make(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Where to write; made if missing.")
