@@ -2,7 +2,7 @@
 
     python benchmarks/feature_scale.py
 
-For every object wholly in view of FocusWorld test frames, some spatial prototype should be
+For every object wholly in view of FocusWorld validation frames, some spatial prototype should be
 close to the mean of the object's own patches: closer than to any other object's or to the wall.
 Writes docs/results/feature-scale.md.
 """
@@ -83,7 +83,7 @@ def main() -> None:
         "# feature-scale",
         "",
         f"`python benchmarks/feature_scale.py`, commit {source_commit()[:12]}, "
-        f"{platform.machine()}; {count} objects in {len(frames)} test frames, "
+        f"{platform.machine()}; {count} objects in {len(frames)} validation frames, "
         f"{sum(focused.model.settings.num_spatial_prototypes)} spatial prototypes of "
         f"{patches.shape[1]} patches.",
         "",

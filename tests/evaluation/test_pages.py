@@ -1,6 +1,7 @@
 """Pages: made from the JSON of a result alone, notes of people kept."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def test_published_pages_are_what_their_documents_say(path, tmp_path):
     shutil.copy(path, tmp_path)
     page = render_page(tmp_path / path.name)
     assert page.read_text() == path.with_suffix(".md").read_text()
+
+
+def test_the_index_names_every_page_and_its_links_lead_somewhere():
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    links = set(re.findall(r"\]\(([^)#]+)", text))
+    pages = {path.name for path in RESULTS.glob("*.md")} - {"README.md"}
+    assert pages <= links
+    assert all((RESULTS / link).exists() for link in links)
 
 
 def test_notes_stay_when_a_result_is_measured_again(tmp_path):
