@@ -75,9 +75,9 @@ def test_kinds_shares_and_videos_reach_the_plan(run, monkeypatch, tmp_path):
     )
     assert outcome.err == "dynfocus: measured enough\n"
     (plan,) = plans
-    assert plan.kinds == ("order", "needle")
+    assert plan.sets[0].kinds == ("order", "needle")
     assert plan.shares == (0.1, 0.2)
-    assert plan.max_per_kind == 5
+    assert plan.sets[0].max_per_kind == 5
     assert [(s.name, s.num_videos) for s in plan.sets if s.num_videos] == [("short", 3)]
 
 

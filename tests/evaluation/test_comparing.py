@@ -8,7 +8,7 @@ from dynfocus.evaluation.comparing import compare_answers
 
 
 def write(path, records, head=True):
-    lines = [{"benchmark": {"model": "nano"}}] if head else []
+    lines = [{"made_with": {"model": "nano"}}] if head else []
     path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *records]))
     return path
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,13 +17,13 @@ from transformers import (
 )
 
 from dynfocus.conversion import Choices, assemble
+from dynfocus.evaluation.benchmarks import WorldBenchmark
 from dynfocus.evaluation.experiments.ablations import BASE
-from dynfocus.evaluation.experiments.plans import Phase, Plan, TestSet, Variant
+from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
 from dynfocus.evaluation.experiments.running import answer_question, run_variants
 from dynfocus.focus import FocusSettings
 from dynfocus.methods import VideoPatches
 from dynfocus.models.loading import load_parts
-from dynfocus.training import loop
 from dynfocus.training.connectors import load_connected
 from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.nano.language import train_tokenizer
@@ -93,25 +95,59 @@ def start(tmp_path_factory):
     return folder / "model"
 
 
-@pytest.fixture
-def plan(start, tmp_path):
-    return Plan(
+@pytest.fixture(scope="module")
+def finished(start, tmp_path_factory):
+    """Run all variants once: their plan, folder and records, and what was told."""
+    folder = tmp_path_factory.mktemp("experiment")
+    asked = WorldBenchmark(
+        name="short",
+        num_videos=2,
+        seconds=(8.0, 9.0),
+        kinds=("needle", "presence", "count", "order"),
+        max_per_kind=1,
+    )
+    plan = Plan(
         start=str(start),
-        patches=str(tmp_path / "patches"),
+        patches=str(folder / "patches"),
         num_steps=1,
         num_caption_steps=1,
         batch_size=2,
         num_training_videos=2,
         training_seconds=(6.0, 8.0),
         max_training_frames=6,
-        sets=(TestSet(name="short", num_videos=2, seconds=(8.0, 9.0)),),
-        max_per_kind=1,
+        sets=(asked,),
     )
-
-
-def test_arms_are_asked_the_same_and_not_run_twice(plan, tmp_path, monkeypatch):
     told: list[str] = []
-    records = run_variants(VARIANTS, plan, tmp_path / "runs", told.append)
+    records = run_variants(VARIANTS, plan, folder / "runs", told.append)
+    return plan, folder / "runs", records, told
+
+
+@pytest.fixture
+def plan(finished):
+    return finished[0]
+
+
+@pytest.fixture
+def runs(finished, tmp_path):
+    """Copy the folder of the finished run, for a test to change."""
+    return shutil.copytree(finished[1], tmp_path / "runs")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Train nothing, but tell what would be."""
+    outputs: list[str] = []
+
+    def stop(recipe, *arguments, **options):
+        outputs.append(Path(recipe.output).name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TRAIN, stop)
+    return outputs
+
+
+def test_variants_are_asked_the_same(finished):
+    _, runs, records, told = finished
     asked = {
         name: [(r["video"], r["question"]) for r in found]
         for name, found in records.items()
@@ -121,28 +157,27 @@ def test_arms_are_asked_the_same_and_not_run_twice(plan, tmp_path, monkeypatch):
     assert told.count("3 of 3: two phases, seed 0: training") == 2  # two phases
     assert told[-1] == "3 of 3: two phases, seed 0: asking (short)"
     assert all(r["tokens"] == 2 * 8 or r["tokens"] == 2 * 9 for r in records["two"])
-    folders = sorted(p.name for p in (tmp_path / "runs").iterdir() if p.is_dir())
+    folders = sorted(p.name for p in runs.iterdir() if p.is_dir())
     assert folders == ["base-seed0-phase1", "two-seed0-phase1", "two-seed0-phase2"]
-    assert not list((tmp_path / "runs").rglob("checkpoint-*"))
+    assert not list(runs.rglob("checkpoint-*"))
 
-    def refuse(*arguments, **options):
-        raise AssertionError("trained again")
 
-    monkeypatch.setattr(TRAIN, refuse)
-    told.clear()
-    assert run_variants(VARIANTS, plan, tmp_path / "runs", told.append) == records
-    assert told == []
+def test_nothing_is_run_twice(finished, trained):
+    plan, runs, records, _ = finished
+    told: list[str] = []
+    assert run_variants(VARIANTS, plan, runs, told.append) == records
+    assert told == trained == []
 
 
 def test_a_budget_is_asked_with_the_same_weights_and_never_exceeded(
-    plan, tmp_path, monkeypatch
+    finished, runs, trained
 ):
-    whole = run_variants(VARIANTS, plan, tmp_path, lambda text: None)
-    fitted = replace(plan.sets[0], max_tokens=14)
-    monkeypatch.setattr(TRAIN, None)
+    plan, _, whole, _ = finished
+    fitted = replace(plan.sets[0], max_video_tokens=14)
     told: list[str] = []
     both = replace(plan, sets=(*plan.sets, fitted))
-    records = run_variants(VARIANTS, both, tmp_path, told.append)
+    records = run_variants(VARIANTS, both, runs, told.append)
+    assert trained == []
     assert told[0] == "1 of 3: DynFocus, seed 0: asking (short, at most 14 tokens)"
     for name, found in records.items():
         assert found[: len(whole[name])] == whole[name]
@@ -152,7 +187,7 @@ def test_a_budget_is_asked_with_the_same_weights_and_never_exceeded(
 
 
 def test_a_budget_below_a_frame_is_refused_before_anything_is_trained(plan, tmp_path):
-    small = replace(plan, sets=(replace(plan.sets[0], max_tokens=3),))
+    small = replace(plan, sets=(replace(plan.sets[0], max_video_tokens=3),))
     with pytest.raises(
         ValueError, match="budget of 3 .* frame of DynFocus has 12; give"
     ):
@@ -160,56 +195,43 @@ def test_a_budget_below_a_frame_is_refused_before_anything_is_trained(plan, tmp_
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_stopped_run_keeps_its_finished_arms(plan, tmp_path, monkeypatch):
-    real, calls = loop.train, []
-
-    def stop_at_the_third(recipe, *arguments, **options):
-        calls.append(recipe.output)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(recipe, *arguments, **options)
-
-    monkeypatch.setattr(TRAIN, stop_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        run_variants(VARIANTS, plan, tmp_path, lambda text: None)
-    assert (tmp_path / "base-seed0-short.jsonl").is_file()
-    assert not (tmp_path / "two-seed0-short.jsonl").exists()
-    run_variants(VARIANTS, plan, tmp_path, lambda text: None)
-    assert [c.rsplit("/", 1)[1] for c in calls] == [
-        "base-seed0-phase1",
-        "two-seed0-phase1",
-        "two-seed0-phase2",
-        "two-seed0-phase2",
-    ]
+def test_a_stopped_run_goes_on_with_the_phase_it_was_in(plan, runs, trained):
+    shutil.rmtree(runs / "two-seed0-phase2")
+    (runs / "two-seed0-short.jsonl").unlink()
+    for _ in range(2):  # the second time it finds what the first has left
+        with pytest.raises(KeyboardInterrupt):
+            run_variants(VARIANTS, plan, runs, lambda text: None)
+    assert trained == ["two-seed0-phase2"] * 2
+    told: list[str] = []
+    finished = VARIANTS[:2]
+    run_variants(finished, plan, runs, told.append)
+    assert told == []
 
 
-def test_answers_of_other_settings_are_refused(plan, tmp_path):
-    run_variants(VARIANTS[:1], plan, tmp_path, lambda text: None)
+def test_answers_of_other_settings_are_refused(plan, runs):
     with pytest.raises(ValueError, match="belongs to a run with other settings"):
-        run_variants(VARIANTS[:1], replace(plan, num_steps=2), tmp_path, print)
-    (tmp_path / "base-seed0-short.jsonl").write_text("not json\n")
-    with pytest.raises(ValueError, match="is not an answers file of an experiment"):
-        run_variants(VARIANTS[:1], plan, tmp_path, print)
+        run_variants(VARIANTS[:1], replace(plan, num_steps=2), runs, print)
+    (runs / "base-seed0-short.jsonl").write_text("not json\n")
+    with pytest.raises(ValueError, match="line 1 is no record of a run"):
+        run_variants(VARIANTS[:1], plan, runs, print)
 
 
-def test_weights_of_other_settings_are_refused(plan, tmp_path):
-    run_variants(VARIANTS[:1], plan, tmp_path, lambda text: None)
-    (tmp_path / "base-seed0-short.jsonl").unlink()
+def test_weights_of_other_settings_are_refused(plan, runs):
+    (runs / "base-seed0-short.jsonl").unlink()
     other = replace(plan, learning_rate=0.5)
     with pytest.raises(ValueError, match="base-seed0-phase1 was trained with other"):
-        run_variants(VARIANTS[:1], other, tmp_path, print)
+        run_variants(VARIANTS[:1], other, runs, print)
 
 
 def test_finished_weights_are_used_after_their_folder_has_moved(
-    plan, tmp_path, monkeypatch
+    finished, runs, trained
 ):
-    records = run_variants(VARIANTS[2:], plan, tmp_path / "runs", lambda text: None)
-    (tmp_path / "runs").rename(tmp_path / "moved")
-    (tmp_path / "moved" / "two-seed0-short.jsonl").unlink()
-    monkeypatch.setattr(TRAIN, None)
-    again = run_variants(VARIANTS[2:], plan, tmp_path / "moved", lambda text: None)
+    plan, _, records, _ = finished
+    (runs / "two-seed0-short.jsonl").unlink()
+    again = run_variants(VARIANTS[2:], plan, runs, lambda text: None)
     texts = [[r["answer"] for r in run["two"]] for run in (records, again)]
     assert texts[0] == texts[1]
+    assert trained == []
 
 
 def test_the_prompt_of_an_answer_is_the_one_of_training(start):

@@ -9,8 +9,9 @@ import pytest
 
 from dynfocus.cli import evaluate as command
 from dynfocus.evaluation import write_page
+from dynfocus.evaluation.benchmarks import WorldBenchmark
 from dynfocus.evaluation.experiments.ablations import ABLATIONS, EXPERIMENTS
-from dynfocus.evaluation.experiments.plans import Experiment, Plan, TestSet, Variant
+from dynfocus.evaluation.experiments.plans import Experiment, Plan, Variant
 from dynfocus.evaluation.experiments.tables import (
     agreement,
     describe,
@@ -31,7 +32,7 @@ EXPERIMENT = Experiment(
 )
 PLAN = Plan(
     kinds=("needle", "count"),
-    sets=(TestSet(name="short", num_videos=20, seconds=(8.0, 9.0)),),
+    sets=(WorldBenchmark(name="short", num_videos=20, seconds=(8.0, 9.0)),),
 )
 
 
@@ -129,7 +130,7 @@ def test_a_table_a_picture_and_what_made_them_are_written(tmp_path, axis):
 
 
 def test_budgets_share_a_panel_of_their_length(tmp_path):
-    fitted = replace(PLAN.sets[0], max_tokens=10)
+    fitted = replace(PLAN.sets[0], max_video_tokens=10)
     plan = replace(PLAN, sets=(*PLAN.sets, fitted))
     base = answers(1.0) + answers(0.9, title=fitted.title)
     found = document_of(base, base, plan=plan)

@@ -13,7 +13,7 @@ from dynfocus.evaluation.pages import KINDS, read_document, table
 RESULTS = Path(__file__).parents[2] / "docs/results"
 
 
-SET = {"name": "short", "num_videos": 2, "seed": 0, "seconds": [8.0, 9.0]}
+SET = {"name": "short", "num_videos": 2, "seed": 0, "seconds": [8.0, 9.0], "fps": 1.0}
 PUBLISHED = [
     path
     for path in sorted(RESULTS.glob("*.json"))
@@ -40,7 +40,7 @@ def test_notes_stay_when_a_result_is_measured_again(tmp_path):
     found = {
         "kind": "recall",
         "title": "Recall",
-        "plan": {"sets": [SET], "num_cones": [1], "fps": 1.0},
+        "plan": {"sets": [SET], "num_cones": [1]},
         "rows": [row(50.0)],
     }
     made = {"command": "dynfocus eval recall", "commit": "a" * 40}

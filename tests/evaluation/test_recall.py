@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dynfocus.evaluation import write_page
-from dynfocus.evaluation.experiments.plans import TestSet
+from dynfocus.evaluation.benchmarks import WorldBenchmark
 from dynfocus.evaluation.experiments.recall import (
     CLUSTERING,
     UNIFORM,
@@ -17,15 +17,16 @@ from dynfocus.evaluation.experiments.recall import (
     summarise,
 )
 
+ASKED = WorldBenchmark(name="short", num_videos=1, seconds=(20.0, 24.0), max_per_kind=1)
+
 
 def make_plan(**changes):
     return RecallPlan(
         **{
             "models": {"nano": "nano"},
-            "sets": (TestSet(name="short", num_videos=1, seconds=(20.0, 24.0)),),
+            "sets": (ASKED,),
             "num_cones": (1, 4, 64),
             "num_prototypes": (4, 64),
-            "max_per_kind": 1,
         }
         | changes
     )
@@ -74,7 +75,11 @@ def test_a_page_holds_a_table_and_where_it_came_from(measured, tmp_path):
     assert "`dynfocus eval recall`, commit aaaaaaaaaaaa" in text
     assert "| even frames | - |" in text
     assert "| nano | 4 |" in text
-    assert json.loads((tmp_path / "recall.json").read_text())["plan"]["fps"] == 1.0
+    assert json.loads((tmp_path / "recall.json").read_text())["plan"]["num_cones"] == [
+        1,
+        4,
+        64,
+    ]
     assert (tmp_path / "recall.png").stat().st_size > 10_000
 
 

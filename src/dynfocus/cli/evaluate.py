@@ -44,6 +44,7 @@ ABLATIONS = (
     "selection",
 )
 """Those of `dynfocus.evaluation.experiments.ablations`, too heavy to import for help."""
+_PLUGGED_KINDS = ("needle", "attribute", "presence", "count", "order", "topic")
 
 
 def _count(name: str, text: str, least: int = 1) -> typer.models.OptionInfo:
@@ -259,8 +260,8 @@ def recall(
     Compares the model's selection with even frames and with clustering alone, on test
     videos whose evidence is known. Only frames are scored; nothing is asked.
     """
+    from dynfocus.evaluation.benchmarks import usual_benchmarks
     from dynfocus.evaluation.experiments import recall as experiment
-    from dynfocus.evaluation.experiments.plans import usual_sets
 
     models = {model: model}
     for pair in compare or ():
@@ -272,7 +273,7 @@ def recall(
     quiet_libraries()
     plan = experiment.RecallPlan(
         models=models,
-        sets=usual_sets(short_videos, medium_videos, long_videos),
+        sets=usual_benchmarks(short_videos, medium_videos, long_videos),
         num_cones=tuple(sorted(set(num_cones or (1, 2, 4, 8, 16, 32)))),
         num_prototypes=tuple(sorted(set(num_prototypes or (32,)))),
     )
@@ -338,25 +339,27 @@ def plugged(
     and AKS. Nothing is trained. Answers are kept as they come, so a run that was stopped
     continues.
     """
+    from dynfocus.evaluation.benchmarks import usual_benchmarks
     from dynfocus.evaluation.experiments import plugged as experiment
-    from dynfocus.evaluation.experiments.plans import usual_sets
 
-    given: dict[str, Any] = {}
-    if share:
-        given["shares"] = tuple(sorted(set(share)))
-    if kind:
-        given["kinds"] = tuple(dict.fromkeys(kind))
     plan = experiment.PluggedPlan(
         host=host,
         scorer=scorer,
-        sets=usual_sets(short_videos, medium_videos, long_videos),
-        max_per_kind=max_per_kind,
-        fps=fps,
+        sets=usual_benchmarks(
+            short_videos,
+            medium_videos,
+            long_videos,
+            kinds=tuple(dict.fromkeys(kind or _PLUGGED_KINDS)),
+            max_per_kind=max_per_kind,
+            fps=fps,
+        ),
+        shares=tuple(sorted(set(share or (0.1, 0.25, 0.5)))),
         max_frames=max_frames,
-        **given,
     )
     quiet_libraries()
-    records = experiment.measure_plugged(plan, runs / "plugged-accuracy.jsonl", say)
+    answers = runs / "plugged-accuracy.jsonl"
+    with progress_bar("Asking") as progress:
+        records = experiment.measure_plugged(plan, answers, progress)
     found = _finish(
         out, "plugged-accuracy", experiment.summarise(records, plan), is_shown=not json
     )
@@ -438,11 +441,11 @@ def _plan(
     lengths: tuple[int, int, int],
     budgets: Sequence[int] | None,
 ) -> Plan:
-    from dynfocus.evaluation.experiments.plans import make_plan, usual_sets
+    from dynfocus.evaluation.experiments.plans import make_plan
 
     chosen = (160, 320) if budgets is None else sorted(set(budgets))
     sizes = (steps, num_seeds, training_videos)
-    return make_plan(model, runs / "patches", *sizes, usual_sets(*lengths), chosen)
+    return make_plan(model, runs / "patches", *sizes, lengths, chosen)
 
 
 def _run_experiments(

@@ -49,19 +49,31 @@ def is_right(question: WorldQuestion, text: str) -> bool:
         question: What was asked, with its truth.
         text: What was answered.
     """
-    if question.kind != "when":
-        return is_same_answer(text, question.answer)
-    return _overlaps(text, question.evidence[0])
+    asked = {"kind": question.kind, "truth": question.answer}
+    return is_right_answer(asked, text, question.evidence)
+
+
+def is_right_answer(
+    record: Record, text: str, evidence: Sequence[tuple[float, float]] = ()
+) -> bool:
+    """Judge an answer to the question of a record, as `is_right` does.
+
+    Args:
+        record: The ``kind`` of the question and its ``truth``.
+        text: What was answered.
+        evidence: When the answer is shown; without, the times that the truth says.
+    """
+    truth = str(record["truth"])
+    if record["kind"] != "when":
+        return is_same_answer(text, truth)
+    said = parse_interval(_plain(text))
+    true = evidence[0] if evidence else parse_interval(_plain(truth))
+    return bool(said and true and interval_iou(said, true) >= MIN_INTERVAL_IOU)
 
 
 def is_same_answer(text: str, truth: str) -> bool:
     """Compare an answer with the truth: case, spaces and a final stop do not count."""
     return _plain(text) == _plain(truth)
-
-
-def _overlaps(text: str, truth: tuple[float, float] | None) -> bool:
-    said = parse_interval(_plain(text))
-    return bool(said and truth and interval_iou(said, truth) >= MIN_INTERVAL_IOU)
 
 
 def _plain(text: str) -> str:
@@ -234,7 +246,7 @@ def answer_constantly(records: Records) -> list[dict[str, Any]]:
     answered = []
     for record in records:
         text = best[_wording(record)](record)
-        right = _is_right_by_text(record, text)
+        right = is_right_answer(record, text)
         answered.append({**record, "answer": text, "right": right})
     return answered
 
@@ -257,7 +269,7 @@ def _best_way(group: Records) -> _Way:
     else:
         truths = dict.fromkeys(str(record["truth"]) for record in group)
         ways = [partial(_say, text=text) for text in truths]
-    return max(ways, key=lambda way: sum(_is_right_by_text(r, way(r)) for r in group))
+    return max(ways, key=lambda way: sum(is_right_answer(r, way(r)) for r in group))
 
 
 def _say(record: Record, text: str) -> str:
@@ -267,9 +279,3 @@ def _say(record: Record, text: str) -> str:
 def _named(record: Record, place: int) -> str:
     """Repeat the first or the second name of ``Which appears first, X or Y?``."""
     return str(record["question"].rstrip("?").split(", ", 1)[1].split(" or ")[place])
-
-
-def _is_right_by_text(record: Record, text: str) -> bool:
-    if record["kind"] != "when":
-        return is_same_answer(text, record["truth"])
-    return _overlaps(text, parse_interval(_plain(record["truth"])))

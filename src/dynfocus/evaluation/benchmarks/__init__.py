@@ -5,6 +5,7 @@ from dynfocus.evaluation.benchmarks.focusworld import (
     run_world_benchmark,
     selection_recall,
     summarise,
+    usual_benchmarks,
 )
 from dynfocus.evaluation.benchmarks.rules import answer_by_rule
 
@@ -14,4 +15,5 @@ __all__ = [
     "run_world_benchmark",
     "selection_recall",
     "summarise",
+    "usual_benchmarks",
 ]

@@ -1,42 +1,48 @@
-"""Measure a model on FocusWorld: videos as real files, exact answers, rules beside it.
+"""FocusWorld as a benchmark: videos as real files, exact answers, rules beside the model.
 
-Each video is written as H.264, read back at 1 fps, indexed once and asked about. Results
-are kept one line a question as they come, so a run that stops continues.
+Each video is written as H.264, read back, indexed once and asked about by the runner of
+`dynfocus.bulk`, so a run that stops goes on.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynfocus.evaluation.benchmarks.rules import answer_by_rule, frame_rater
+from dynfocus.bulk import Asker, Row, run_rows
+from dynfocus.evaluation.benchmarks.rules import (
+    RULE_KINDS,
+    answer_by_rule,
+    frame_rater,
+)
 from dynfocus.evaluation.metrics import (
     Estimate,
     Record,
     accuracy,
     answer_constantly,
-    is_right,
+    is_right_answer,
     paired_difference,
 )
 from dynfocus.evaluation.pages import Document, Layout, table
 from dynfocus.focus import uniform_indices
 from dynfocus.index import VideoIndex
+from dynfocus.models import Answer, AskOptions, VideoModel
 from dynfocus.models.fingerprint import fingerprint_parameters
-from dynfocus.models.video_model import VideoModel
-from dynfocus.validation import Count, Positive, checked
-from dynfocus.world import KINDS, WorldQuestion, make_video
+from dynfocus.validation import Count, Natural, Positive, checked
+from dynfocus.world import KINDS, make_questions, make_video
+from dynfocus.world.conversations import WorldAddress, parse_address
 from dynfocus.world.dataset import draw_duration
 from dynfocus.world.scene import Split
 
 Progress = Callable[[int, int], None]
 Records = list[dict[str, Any]]
-MODEL, RULES = "model", "rules"
-"""The two systems of the answers file."""
+Interval = tuple[float, float]
 PAIRS = "presence pairs"
 """Row for presence questions of which both twins are right."""
 HELD_OUT = "held-out needle and attribute"
@@ -46,15 +52,18 @@ _SEEN_SEEDS = 40
 
 @checked
 class WorldBenchmark:
-    """Which questions are asked."""
+    """Which questions are asked about which videos."""
 
+    name: str = ""
+    """What tables call it."""
     num_videos: Count = 40
     """Videos, each with its own seed."""
     seconds: tuple[float, float] = (60.0, 180.0)
     """Least and greatest length of a video."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the first video."""
     split: Split = "test"
+    kinds: tuple[str, ...] = KINDS
     max_per_kind: Count = 3
     """Questions of a kind a video (presence: pairs)."""
     fps: Positive = 1.0
@@ -67,6 +76,82 @@ class WorldBenchmark:
             raise ValueError(
                 f"seconds must go from low to high, got {self.seconds[0]:g} to {self.seconds[1]:g}"
             )
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise ValueError(
+                    f"kind must be one of {', '.join(KINDS)}, got {kind!r}"
+                )
+
+    @property
+    def title(self) -> str:
+        """Give the name and the budget."""
+        if self.max_video_tokens is None:
+            return self.name
+        return f"{self.name}, at most {self.max_video_tokens} tokens"
+
+    def addresses(self) -> list[WorldAddress]:
+        """Name the videos."""
+        return [
+            WorldAddress(
+                split=self.split,
+                seed=seed,
+                seconds=draw_duration(self.seconds, seed, self.split),
+            )
+            for seed in range(self.seed, self.seed + self.num_videos)
+        ]
+
+    def rows(self, **facts: Any) -> list[Row]:
+        """Make the rows of the runner, one a question.
+
+        Args:
+            **facts: What else their records repeat.
+        """
+        options = AskOptions(fps=self.fps, max_video_tokens=self.max_video_tokens)
+        return [
+            Row(
+                video=str(address),
+                question=question.question,
+                id=f"{address}#{number}",
+                options=options,
+                answer=question.answer,
+                evidence=question.evidence,
+                facts={
+                    "kind": question.kind,
+                    "truth": question.answer,
+                    "held_out": question.held_out,
+                    "pair": question.pair,
+                    **facts,
+                },
+            )
+            for address in self.addresses()
+            for number, question in enumerate(
+                make_questions(address.scene(), self.max_per_kind)
+            )
+            if question.kind in self.kinds
+        ]
+
+
+def usual_benchmarks(
+    num_short: int, num_medium: int = 0, num_long: int = 0, **options: Any
+) -> tuple[WorldBenchmark, ...]:
+    """Return benchmarks of the usual lengths, without those of no video.
+
+    Args:
+        num_short: Videos of one to three minutes.
+        num_medium: Videos of eight to ten minutes.
+        num_long: Videos of forty minutes to an hour.
+        **options: Other fields, for all of them.
+    """
+    lengths = (
+        ("short", num_short, (60.0, 180.0)),
+        ("medium", num_medium, (480.0, 600.0)),
+        ("long", num_long, (2400.0, 3600.0)),
+    )
+    return tuple(
+        WorldBenchmark(name=name, num_videos=count, seconds=seconds, **options)
+        for name, count, seconds in lengths
+        if count
+    )
 
 
 def run_world_benchmark(
@@ -82,133 +167,80 @@ def run_world_benchmark(
     Args:
         model: The model.
         benchmark: What to ask.
-        answers: JSON-lines file that grows by one line an answer; videos that are
-            already complete in it are not asked again.
-        progress: Called with videos done and videos in all.
+        answers: JSON-lines file that grows by one line an answer; what is answered in it
+            is not asked again.
+        progress: Called with questions done and questions in all.
         rules: Also answer by rules on the model's rating of frames.
 
     Returns:
-        Records with ``system``, ``video`` (its seed), ``kind``, ``answer``, ``right`` ..
+        Records as `describe_answer` makes them, beside what the runner says.
+
+    Raises:
+        ValueError: If some question got no answer, or the file is of another run.
     """
-    path = Path(answers)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if rules:
+        frame_rater(model)  # refuses a model that does not rate frames
     weights = fingerprint_parameters(model.model.named_parameters())
-    stamp = {"model": model.name, "weights": weights, **asdict(benchmark)}
-    records = earlier_records(path, stamp)
-    done = {(record["video"], record["system"]) for record in records}
-    if not path.exists():
-        path.write_text(json.dumps({"benchmark": stamp}) + "\n", encoding="utf-8")
-    for number in range(benchmark.num_videos):
-        seed = benchmark.seed + number
-        systems = [MODEL, RULES] if rules else [MODEL]
-        missing = [system for system in systems if (seed, system) not in done]
-        fresh = list(_ask_video(model, benchmark, seed, missing)) if missing else []
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in fresh)
-        records += fresh
-        if progress is not None:
-            progress(number + 1, benchmark.num_videos)
-    return records
+    stamp = {"model": model.name, "weights": weights, "rules": rules}
+    describe = partial(describe_answer, rules=model if rules else None)
+    asker = Asker(lambda number: model, open_world_file, describe)
+    stamp |= {"benchmark": asdict(benchmark)}
+    rows = benchmark.rows()
+    records = run_rows(
+        asker, rows, answers, stamp=stamp, retries=True, progress=progress
+    )
+    return check_answered(records)
 
 
-def earlier_records(path: Path, stamp: dict[str, Any] | None = None) -> Records:
-    """Read the records of a run that stopped; refuse those of another run.
-
-    Args:
-        path: JSON lines; the first tells what was run.
-        stamp: What it must tell; anything if None.
-    """
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        found = json.loads(lines[0])["benchmark"]
-        records = [json.loads(line) for line in lines[1:]]
-    except (IndexError, KeyError, json.JSONDecodeError) as error:
+def check_answered(records: Records) -> Records:
+    """Refuse records of which some have no answer; a later run asks them again."""
+    failed = [record for record in records if "error" in record]
+    if failed:
         raise ValueError(
-            f"{path} is not an answers file of this benchmark; delete it or name another"
-        ) from error
-    if stamp is not None and found != json.loads(json.dumps(stamp)):
-        raise ValueError(
-            f"{path} belongs to a run with other settings or another model; delete it or "
-            "name another"
+            f"{len(failed)} of {len(records)} questions got no answer, the first about "
+            f"{failed[0]['video']}: {failed[0]['error']}; run again to ask them again"
         )
     return records
 
 
-def _ask_video(
-    model: VideoModel, benchmark: WorldBenchmark, seed: int, systems: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    duration = draw_duration(benchmark.seconds, seed, benchmark.split)
+@contextmanager
+def open_world_file(address: str) -> Iterator[Path]:
+    """Write the video of an address as H.264 and give its file, for a while."""
+    found = parse_address(address)
+    assert found is not None  # `WorldBenchmark.rows` wrote it
     with tempfile.TemporaryDirectory(prefix="dynfocus-") as folder:
-        video = make_video(
-            Path(folder) / "video.mp4",
-            duration,
-            seed,
-            split=benchmark.split,
-            max_per_kind=benchmark.max_per_kind,
-        )
-        index = model.index(video.path, fps=benchmark.fps)
-    for system in systems:
-        answer = _rule_answerer(model, index) if system == RULES else None
-        for question in video.questions:
-            found = (
-                _ask_model(model, index, question, benchmark.max_video_tokens)
-                if answer is None
-                else answer(question)
-            )
-            if found is not None:
-                yield {
-                    "system": system,
-                    "video": seed,
-                    "duration": duration,
-                    "kind": question.kind,
-                    "question": question.question,
-                    "truth": question.answer,
-                    "right": is_right(question, found["answer"]),
-                    "held_out": question.held_out,
-                    "pair": question.pair,
-                    **found,
-                }
+        path = Path(folder) / "video.mp4"
+        make_video(path, found.seconds, found.seed, split=found.split)
+        yield path
 
 
-def _ask_model(
-    model: VideoModel,
-    index: VideoIndex,
-    question: WorldQuestion,
-    max_video_tokens: Count | None,
+def describe_answer(
+    row: Row, answer: Answer, index: VideoIndex, rules: VideoModel | None = None
 ) -> dict[str, Any]:
-    answer = model.ask(index, question.question, max_video_tokens=max_video_tokens)
+    """Judge an answer, tell whether Cones saw the evidence, and what rules answer."""
     cones = [frame.time for frame in answer.frames if frame.kind == "cone"]
     spread = uniform_indices(index.num_frames, len(cones))
     uniform = index.features.pts_seconds[spread].tolist()
-    return {
-        "answer": answer.text,
-        "tokens": answer.tokens,
-        "seconds": round(answer.seconds, 4),
+    kind = row.facts["kind"]
+    record: dict[str, Any] = {
+        "right": is_right_answer(row.facts, answer.text, row.evidence),
         "cone_share": len(cones) / index.num_frames,
-        "evidence_seen": evidence_seen(question, cones),
-        "uniform_seen": evidence_seen(question, uniform),
+        "evidence_seen": evidence_seen(row.evidence, cones),
+        "uniform_seen": evidence_seen(row.evidence, uniform),
     }
+    if rules is not None and kind in RULE_KINDS:
+        rate, times = frame_rater(rules)(index), index.features.pts_seconds
+        text = answer_by_rule(kind, answer.question, rate, times)
+        right = is_right_answer(row.facts, text, row.evidence)
+        record |= {"rule": text, "rule_right": right}
+    return record
 
 
-def _rule_answerer(
-    model: VideoModel, index: VideoIndex
-) -> Callable[[WorldQuestion], dict[str, Any] | None]:
-    rate, times = frame_rater(model, index), index.features.pts_seconds
-
-    def answer(question: WorldQuestion) -> dict[str, Any] | None:
-        text = answer_by_rule(question.kind, question.question, rate, times)
-        return None if text is None else {"answer": text}
-
-    return answer
-
-
-def evidence_seen(question: WorldQuestion, times: list[float]) -> bool | None:
+def evidence_seen(evidence: Sequence[Interval], times: Sequence[float]) -> bool | None:
     """Tell whether a moment lies in the evidence; None where the answer has none."""
-    if not question.evidence:
+    if not evidence:
         return None
-    return any(a <= time < b for time in times for a, b in question.evidence)
+    return any(a <= time < b for time in times for a, b in evidence)
 
 
 def summarise(benchmark: WorldBenchmark, name: str, records: Records) -> dict[str, Any]:
@@ -222,10 +254,9 @@ def summarise(benchmark: WorldBenchmark, name: str, records: Records) -> dict[st
         name: What the model was loaded as.
         records: What `run_world_benchmark` gave.
     """
-    own = [record for record in records if record["system"] == MODEL]
-    asked = _groups(own)
-    constant = _groups(answer_constantly(own))
-    rules = _groups([record for record in records if record["system"] == RULES])
+    asked = _groups(records)
+    constant = _groups(answer_constantly(records))
+    rules = _groups([{**r, "right": r["rule_right"]} for r in records if "rule" in r])
     rows = {}
     for label, group in asked.items():
         rows[label] = {
@@ -245,9 +276,9 @@ def summarise(benchmark: WorldBenchmark, name: str, records: Records) -> dict[st
         "model": name,
         "benchmark": asdict(benchmark),
         "rows": rows,
-        "mean_video_tokens": sum(r["tokens"] for r in own) / len(own),
-        "mean_seconds": sum(r["seconds"] for r in own) / len(own),
-        "evidence": selection_recall(own),
+        "mean_video_tokens": sum(r["tokens"] for r in records) / len(records),
+        "mean_seconds": sum(r["seconds"] for r in records) / len(records),
+        "evidence": selection_recall(records),
     }
 
 

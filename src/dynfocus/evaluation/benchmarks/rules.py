@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -29,7 +30,7 @@ _IS_THERE = 0.5
 _ENDS = 0.1
 
 
-def answer_by_rule(kind: str, question: str, rate: Rater, times: Tensor) -> str | None:
+def answer_by_rule(kind: str, question: str, rate: Rater, times: Tensor) -> str:
     """Answer a question of FocusWorld by the rule of its kind.
 
     *presence*: yes if any frame is rated above one half. *count*: the number of
@@ -37,18 +38,14 @@ def answer_by_rule(kind: str, question: str, rate: Rater, times: Tensor) -> str 
     earlier first stretch, each rated for a question of its own.
 
     Args:
-        kind: One of `dynfocus.world.KINDS`.
+        kind: One of ``RULE_KINDS``.
         question: The question.
         rate: What rates the frames.
         times: Their times in seconds, ``[T]``.
 
-    Returns:
-        The answer; None for a kind without a rule.
     """
     if kind == "order":
         return _first_of_two(question, rate)
-    if kind not in RULE_KINDS:
-        return None
     ratings = rate(question)
     if kind == "presence":
         return "yes" if ratings.max() > _IS_THERE else "no"
@@ -99,26 +96,27 @@ def _onset(ratings: Tensor) -> int:
     return stretches[0][0] if stretches else len(ratings)
 
 
-def frame_rater(model: VideoModel, index: VideoIndex) -> Rater:
-    """Return what rates the frames of an indexed video, with a model's own rating.
+def frame_rater(model: VideoModel) -> Callable[[VideoIndex], Rater]:
+    """Return what makes a rater of an indexed video, with a model's own rating.
 
     Raises:
         ValueError: If the model does not rate frames by the question.
     """
+    model.require("maps")
     network = model.model.cooperative_encoding
     if network.relevance_encoding is None:
         raise ValueError(
             f"{model.name} does not rate frames by the question, so there is nothing that "
             "rules could read; leave --rules out"
         )
-    spatial = index.features.spatial[None].to(model.model.dtype)
 
     @torch.inference_mode()
-    def rate(question: str) -> Tensor:
+    def rate(index: VideoIndex, question: str) -> Tensor:
         asked = model.processor.qformer_tokenizer(question, return_tensors="pt")
         mask = asked["attention_mask"]
         text = model.model.encode_question(asked["input_ids"], mask)
+        spatial = index.features.spatial[None].to(model.model.dtype)
         ratings: Tensor = network.rate(spatial, text, mask.bool())
         return ratings[0].sigmoid()
 
-    return rate
+    return lambda index: partial(rate, index)

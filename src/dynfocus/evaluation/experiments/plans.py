@@ -1,4 +1,4 @@
-"""Experiments as data: variants, the phases of their training, test sets, shared numbers."""
+"""Experiments as data: variants, the phases of their training, what all rows share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
-from dynfocus.validation import Count, Natural, Positive, checked
-from dynfocus.world.conversations import WorldAddress
-from dynfocus.world.dataset import draw_duration
+from dynfocus.evaluation.benchmarks.focusworld import (
+    WorldBenchmark,
+    usual_benchmarks,
+)
+from dynfocus.validation import Count, Positive, checked
+
+_KINDS = ("needle", "presence", "count", "order")
 
 
 @checked
@@ -62,38 +66,6 @@ class Experiment:
 
 
 @checked
-class TestSet:
-    """Test videos of one length, and the tokens that may be read of each."""
-
-    __test__ = False  # not a test class of pytest
-
-    name: str
-    num_videos: Natural
-    seconds: tuple[float, float]
-    seed: int = 0
-    max_tokens: Count | None = None
-    """At most so many video tokens; as many as the connector makes if None."""
-
-    @property
-    def title(self) -> str:
-        """Name the length and the budget."""
-        if self.max_tokens is None:
-            return self.name
-        return f"{self.name}, at most {self.max_tokens} tokens"
-
-    def addresses(self) -> list[WorldAddress]:
-        """Name the videos."""
-        return [
-            WorldAddress(
-                split="test",
-                seed=seed,
-                seconds=draw_duration(self.seconds, seed, "test"),
-            )
-            for seed in range(self.seed, self.seed + self.num_videos)
-        ]
-
-
-@checked
 class Plan:
     """What all variants of a run share."""
 
@@ -110,14 +82,11 @@ class Plan:
     training_seconds: tuple[float, float] = (20.0, 120.0)
     max_training_frames: Count = 32
     """Training videos are thinned to so many frames."""
-    kinds: tuple[str, ...] = ("needle", "presence", "count", "order")
+    kinds: tuple[str, ...] = _KINDS
     seeds: tuple[int, ...] = (0,)
     """Training seeds."""
-    sets: tuple[TestSet, ...] = (
-        TestSet(name="short", num_videos=12, seconds=(60.0, 180.0)),
-    )
-    max_per_kind: Count = 3
-    """Questions of a kind a video (presence: pairs)."""
+    sets: tuple[WorldBenchmark, ...] = usual_benchmarks(12, kinds=_KINDS)
+    """What the variants are asked, about the ``kinds``."""
     fps: Positive = 1.0
 
     def __post_init__(self) -> None:
@@ -131,7 +100,7 @@ def make_plan(
     num_steps: int,
     num_seeds: int,
     num_training_videos: int,
-    lengths: Sequence[TestSet],
+    num_videos: Sequence[int],
     budgets: Sequence[int] = (),
 ) -> Plan:
     """Write the plan of an experiment.
@@ -145,12 +114,13 @@ def make_plan(
         num_steps: Steps of stage 2; stage 1 has a quarter of it.
         num_seeds: Training seeds, from 0.
         num_training_videos: Videos to train on.
-        lengths: What `usual_sets` gave.
+        num_videos: Short, medium and long videos to ask about.
         budgets: Video tokens.
     """
+    lengths = usual_benchmarks(*num_videos, kinds=_KINDS)
     whole = [test for test in lengths if test.name != "long"]
     fitted = [
-        replace(test, max_tokens=budget) for test in lengths for budget in budgets
+        replace(test, max_video_tokens=budget) for test in lengths for budget in budgets
     ]
     return Plan(
         start=start,
@@ -161,21 +131,3 @@ def make_plan(
         seeds=tuple(range(num_seeds)),
         sets=(*whole, *fitted),
     )
-
-
-def usual_sets(
-    num_short: int, num_medium: int, num_long: int = 0
-) -> tuple[TestSet, ...]:
-    """Return test sets of the usual lengths, without those of no video.
-
-    Args:
-        num_short: Videos of one to three minutes.
-        num_medium: Videos of eight to ten minutes.
-        num_long: Videos of forty minutes to an hour.
-    """
-    sets = (
-        TestSet(name="short", num_videos=num_short, seconds=(60.0, 180.0)),
-        TestSet(name="medium", num_videos=num_medium, seconds=(480.0, 600.0)),
-        TestSet(name="long", num_videos=num_long, seconds=(2400.0, 3600.0)),
-    )
-    return tuple(test for test in sets if test.num_videos)

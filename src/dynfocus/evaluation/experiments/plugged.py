@@ -6,38 +6,37 @@ fewer, chosen in several ways. Every way has the same budget and the same encode
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from dynfocus.evaluation.benchmarks.focusworld import earlier_records, evidence_seen
-from dynfocus.evaluation.experiments.plans import TestSet
+from dynfocus.bulk import Row, VideoJob, run_rows
+from dynfocus.bulk.asking import OnStep
+from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, evidence_seen
 from dynfocus.evaluation.metrics import (
     Estimate,
     Record,
     accuracy,
     answer_constantly,
-    is_right,
+    is_right_answer,
     paired_difference,
 )
 from dynfocus.evaluation.pages import Document, Layout, add_legend, panels, table
-from dynfocus.index import VideoIndex
 from dynfocus.models import LoadOptions, VideoModel
 from dynfocus.plugins import host_type, load_host, plug
-from dynfocus.validation import Count, Positive, checked
-from dynfocus.world import WorldQuestion, make_questions
-from dynfocus.world.conversations import WorldAddress, render_address
-from dynfocus.world.questions import KINDS
+from dynfocus.validation import Count, checked
+from dynfocus.world import KINDS
+from dynfocus.world.conversations import parse_address, render_address
 
 FULL = "all tokens"
 
-Progress = Callable[[str], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,37 +66,21 @@ class PluggedPlan:
 
     host: str
     """A folder or a hub id of a supported family."""
-    sets: tuple[TestSet, ...]
+    sets: tuple[WorldBenchmark, ...]
     scorer: str | None = None
     """A dual encoder; without one only ways that do not look at the question are asked."""
     shares: tuple[float, ...] = (0.1, 0.25, 0.5)
     """Budgets, as shares of all tokens of a video."""
-    kinds: tuple[str, ...] = (
-        "needle",
-        "attribute",
-        "presence",
-        "count",
-        "order",
-        "topic",
-    )
-    max_per_kind: Count = 2
-    """Questions of a kind a video (presence: pairs)."""
-    fps: Positive = 1.0
     max_frames: Count = 900
     """Frames of a video, taken evenly."""
 
     def __post_init__(self) -> None:
-        if not self.sets or not self.shares or not self.kinds:
-            raise ValueError("sets, shares and kinds must hold at least one entry each")
+        if not self.sets or not self.shares:
+            raise ValueError("sets and shares must hold at least one entry each")
         for share in self.shares:
             if not 0 < share < 1:
                 raise ValueError(
                     f"a share of the tokens must lie between 0 and 1, got {share:g}"
-                )
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise ValueError(
-                    f"kind must be one of {', '.join(KINDS)}, got {kind!r}"
                 )
 
     @property
@@ -105,103 +88,93 @@ class PluggedPlan:
         """List the ways that this plan can ask."""
         return tuple(way for way in WAYS if self.scorer or not way.sees_question)
 
+    def rows(self) -> list[Row]:
+        """Make the rows of the runner: each question in every way, with every share."""
+        pairs = [(way.label, share) for way in self.ways for share in self.shares]
+        return [
+            replace(
+                row,
+                id=f"{row.id}/{label}/{share:g}",
+                options=row.options.replace(max_frames=self.max_frames),
+                facts={**row.facts, "way": label, "share": share},
+            )
+            for test in self.sets
+            for row in test.rows(set=test.name)
+            for label, share in ((FULL, 1.0), *pairs)
+        ]
+
 
 def measure_plugged(
-    plan: PluggedPlan, answers: str | Path, progress: Progress
+    plan: PluggedPlan, answers: str | Path, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """Ask everything in every way, one record an answer.
 
     Args:
         plan: What to ask.
-        answers: JSON-lines file that grows by the answers of one video at a time; videos
-            that are in it are not asked again.
-        progress: Told what is being done.
+        answers: JSON-lines file that grows by one line an answer; what is answered in it
+            is not asked again.
+        progress: Called with answers done and answers in all.
 
     Returns:
         Records with ``set``, ``video``, ``way``, ``share``, ``kind``, ``right``,
         ``tokens``, ``seconds`` and ``evidence_seen``.
+
+    Raises:
+        ValueError: The host is no model that can be plugged.
     """
-    path = Path(answers)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stamp = asdict(plan)
-    records = earlier_records(path, stamp)
-    done = {(record["set"], record["video"]) for record in records}
-    seeing = _load(plan)
-    if not path.exists():
-        path.write_text(json.dumps({"benchmark": stamp}) + "\n", encoding="utf-8")
-    for test in plan.sets:
-        for number, address in enumerate(test.addresses(), 1):
-            if (test.name, address.seed) in done:
-                continue
-            progress(f"{test.name}: video {number} of {test.num_videos}")
-            fresh = [
-                {"set": test.name, "video": address.seed, **record}
-                for record in _ask_video(seeing, plan, address)
-            ]
-            with path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in fresh)
-            records += fresh
-    return records
-
-
-def _load(plan: PluggedPlan) -> VideoModel:
     if host_type(plan.host) is None:
         raise ValueError(
             f"{plan.host!r} is no vision language model that can be plugged: name a "
-            "folder or a hub id of one, such as what recipes/hosts/llava-onevision.yaml makes"
+            "folder or a hub id of one, such as recipes/hosts/llava-onevision.yaml leaves"
         )
-    return load_host(plan.host, LoadOptions(scorer=plan.scorer))
+    return run_rows(
+        partial(_load, plan),
+        plan.rows(),
+        answers,
+        stamp=asdict(plan),
+        progress=progress,
+    )
+
+
+def _load(plan: PluggedPlan, number: int) -> Any:
+    """Load the host for a worker, with the scorer and without."""
+    seeing = load_host(plan.host, LoadOptions(scorer=plan.scorer))
+    models = {True: seeing, False: plug(seeing.model, seeing.processor)}
+    return partial(_ask_video, models)
 
 
 def _ask_video(
-    seeing: VideoModel, plan: PluggedPlan, address: WorldAddress
-) -> Iterator[dict[str, Any]]:
-    frames = render_address(address, plan.fps)
-    video = seeing.index(frames, fps=plan.fps, max_frames=plan.max_frames)
-    blind = plug(seeing.model, seeing.processor)
-    for question in make_questions(address.scene(), plan.max_per_kind):
-        if question.kind not in plan.kinds:
-            continue
-        everything = video.features.num_tokens
-        yield _ask(blind, video, question, "none", everything) | {
-            "way": FULL,
-            "share": 1.0,
+    models: Mapping[bool, VideoModel], job: VideoJob, on_step: OnStep | None = None
+) -> Iterator[Record]:
+    """Answer the rows of a video, which is encoded once for all ways."""
+    address = parse_address(job.video)
+    assert address is not None  # `WorldBenchmark.rows` wrote it
+    options = job.rows[0].options
+    frames = render_address(address, options.fps)
+    video = models[True].index(frames, fps=options.fps, max_frames=options.max_frames)
+    ways = {way.label: way for way in WAYS}
+    for row in job.rows:
+        assert row.question is not None
+        way = ways.get(row.facts["way"])
+        answer = models[way is not None and way.sees_question].ask(
+            video,
+            row.question,
+            method=way.method if way else "none",
+            max_video_tokens=math.floor(row.facts["share"] * video.features.num_tokens),
+            max_new_tokens=16,
+        )
+        seen = [frame.time for frame in answer.frames if frame.kind == "cone"]
+        yield {
+            "id": row.id,
+            "video": row.video,
+            "question": row.question,
+            **row.facts,
+            "answer": answer.text,
+            "right": is_right_answer(row.facts, answer.text, row.evidence),
+            "tokens": answer.tokens,
+            "seconds": round(answer.seconds, 4),
+            "evidence_seen": evidence_seen(row.evidence, seen),
         }
-        for way in plan.ways:
-            model = seeing if way.sees_question else blind
-            for share in plan.shares:
-                budget = math.floor(share * everything)
-                yield _ask(model, video, question, way.method, budget) | {
-                    "way": way.label,
-                    "share": share,
-                }
-
-
-def _ask(
-    model: VideoModel,
-    video: VideoIndex,
-    question: WorldQuestion,
-    method: str,
-    budget: int,
-) -> dict[str, Any]:
-    answer = model.ask(
-        video,
-        question.question,
-        method=method,
-        max_video_tokens=budget,
-        max_new_tokens=16,
-    )
-    seen = [frame.time for frame in answer.frames if frame.kind == "cone"]
-    return {
-        "kind": question.kind,
-        "question": question.question,
-        "truth": question.answer,
-        "answer": answer.text,
-        "right": is_right(question, answer.text),
-        "tokens": answer.tokens,
-        "seconds": round(answer.seconds, 4),
-        "evidence_seen": evidence_seen(question, seen),
-    }
 
 
 def summarise(records: Sequence[Record], plan: PluggedPlan) -> dict[str, Any]:
@@ -265,7 +238,7 @@ def lay_out(document: Document) -> Layout:
     plan = document["plan"]
     body = [
         "One model that was trained to read all its tokens, asked about FocusWorld test "
-        f"videos at {plan['fps']:g} fps, at most {plan['max_frames']} frames of each, with "
+        f"videos, at most {plan['max_frames']} frames of each, with "
         "all tokens and with a part of them. Right: percent of the questions, with the "
         "95 % interval over videos where there are enough. Against all tokens: paired "
         "difference on the same questions. Evidence: percent of the questions of which a "

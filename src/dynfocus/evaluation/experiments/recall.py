@@ -21,8 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
-from dynfocus.evaluation.benchmarks.focusworld import evidence_seen
-from dynfocus.evaluation.experiments.plans import TestSet
+from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, evidence_seen
 from dynfocus.evaluation.metrics import Estimate, accuracy
 from dynfocus.evaluation.pages import Document, Layout, add_legend, panels, table
 from dynfocus.focus import (
@@ -34,7 +33,7 @@ from dynfocus.focus import (
 )
 from dynfocus.models import LoadOptions, VideoModel
 from dynfocus.models.loading import load_model
-from dynfocus.validation import Count, Positive, checked
+from dynfocus.validation import Count, checked
 from dynfocus.world import WorldQuestion, make_questions
 from dynfocus.world.conversations import render_address
 
@@ -50,14 +49,11 @@ class RecallPlan:
 
     models: Mapping[str, str]
     """Models by the name that the table gives them; all with one vision tower."""
-    sets: tuple[TestSet, ...]
+    sets: tuple[WorldBenchmark, ...]
     num_cones: tuple[Count, ...] = (1, 2, 4, 8, 16, 32)
     """Numbers of Cones, K."""
     num_prototypes: tuple[Count, ...] = (32,)
     """Numbers of event prototypes, L."""
-    max_per_kind: Count = 3
-    """Questions of a kind a video."""
-    fps: Positive = 1.0
 
     def __post_init__(self) -> None:
         for name in ("models", "sets", "num_cones", "num_prototypes"):
@@ -81,10 +77,10 @@ def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]
             progress(f"{test.name}: video {number + 1} of {test.num_videos}")
             questions = [
                 q
-                for q in make_questions(address.scene(), plan.max_per_kind)
+                for q in make_questions(address.scene(), test.max_per_kind)
                 if q.evidence
             ]
-            video = encoder.index(render_address(address, plan.fps)).features
+            video = encoder.index(render_address(address, test.fps)).features
             for record in _ask_video(loaded, plan, video, questions):
                 records.append({"set": test.name, "video": address.seed, **record})
     return records
@@ -118,7 +114,9 @@ def _ask_video(
             "kind": question.kind,
             "num_frames": video.num_frames,
             "hits": [
-                bool(evidence_seen(question, video.pts_seconds[frames].tolist()))
+                bool(
+                    evidence_seen(question.evidence, video.pts_seconds[frames].tolist())
+                )
                 for frames in spread
             ],
         }
@@ -131,7 +129,7 @@ def _hits(
     num_cones: Sequence[int],
 ) -> list[bool]:
     times = video.pts_seconds[order].tolist()
-    return [bool(evidence_seen(question, times[:k])) for k in num_cones]
+    return [bool(evidence_seen(question.evidence, times[:k])) for k in num_cones]
 
 
 @torch.inference_mode()
@@ -220,16 +218,17 @@ def summarise(records: Sequence[dict[str, Any]], plan: RecallPlan) -> dict[str, 
 def lay_out(document: Document) -> Layout:
     """Make the page of a result that `summarise` made."""
     plan = document["plan"]
-    seeds = ", ".join(
-        f"{test['name']}: {test['num_videos']} videos, seeds from {test['seed']}"
+    sets = ", ".join(
+        f"{test['name']}: {test['num_videos']} videos, seeds from {test['seed']}, at "
+        f"{test['fps']:g} fps"
         for test in plan["sets"]
     )
     body = [
         "Share of the questions (percent) for which at least one of the K frames that "
         "become Cones shows the answer; after it the 95 % interval over videos, where "
-        "there are enough. FocusWorld test "
-        f"videos at {plan['fps']:g} fps, drawn, not decoded ({seeds}). L is the number of "
-        "event prototypes, of which the K best become Cones; *even frames* are K in all.",
+        f"there are enough. FocusWorld test videos, drawn, not decoded ({sets}). L is the "
+        "number of event prototypes, of which the K best become Cones; *even frames* are "
+        "K in all.",
         "",
     ]
     for test in plan["sets"]:

@@ -7,10 +7,9 @@ says. The extra ``train`` is needed when they run, not when this module is impor
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dynfocus.atomic import write_atomically
-from dynfocus.evaluation.benchmarks.focusworld import evidence_seen
-from dynfocus.evaluation.experiments.plans import Phase, Plan, TestSet, Variant
-from dynfocus.evaluation.metrics import is_right
-from dynfocus.methods import ConnectedLanguageModel, VideoPatches
+from dynfocus.bulk import Record, VideoJob, run_rows
+from dynfocus.bulk.asking import AnswerJob, OnStep
+from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, evidence_seen
+from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
+from dynfocus.evaluation.metrics import is_right_answer
+from dynfocus.methods import ConnectedLanguageModel
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.loading import load_parts
 from dynfocus.validation import from_mapping
-from dynfocus.world import WorldQuestion, make_questions
 
 if TYPE_CHECKING:
     from dynfocus.training.connectors import ConnectorRecipe
@@ -42,42 +41,39 @@ def run_variants(
     Args:
         variants: The rows.
         plan: What they share.
-        folder: Checkpoints and answers; a variant whose answers are there is not run again.
+        folder: Checkpoints and answers; what is trained or answered is not done again.
         progress: Told what is being done.
 
     Returns:
         Records of each variant by name, one a question and seed.
 
     Raises:
-        ValueError: If a budget does not pay for a single frame of some variant.
+        ValueError: If a budget does not pay for a single frame of some variant, or the
+            folder holds what other settings made.
     """
     _check_budgets(variants, plan)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in variants}
     by_name = {variant.name: variant for variant in variants}
-    for number, (seed, variant) in enumerate(
-        (s, a) for s in plan.seeds for a in variants
-    ):
-        place = f"{number + 1} of {len(variants) * len(plan.seeds)}: {variant.label}"
-        told = partial(_tell, progress, f"{place}, seed {seed}")
+    runs = [(seed, variant) for seed in plan.seeds for variant in variants]
+    for number, (seed, variant) in enumerate(runs, 1):
+        place = f"{number} of {len(runs)}: {variant.label}, seed {seed}"
         teacher = by_name[variant.weights_of or variant.name]
+        told = partial(_tell, progress, place)
+        train = partial(_train_variant, teacher, plan, seed, folder, told)
         for test in plan.sets:
-            path = folder / _answers_name(variant, test, seed)
-            stamp = _stamp(variant, plan, test, seed)
-            records = _kept(path, stamp)
-            if records is None:
-                weights = _train_variant(teacher, plan, seed, folder, told)
-                told(f"asking ({test.title})")
-                records = list(ask_variant(variant, plan, test, seed, weights))
-                _keep(path, stamp, records)
-            found[variant.name] += records
+            found[variant.name] += run_rows(
+                partial(_make_ready, variant, plan, test, train, told),
+                test.rows(set=test.title, training_seed=seed),
+                folder / _answers_name(variant, test, seed),
+                stamp=_stamp(variant, plan, test, seed),
+            )
     return found
 
 
 def _check_budgets(variants: tuple[Variant, ...], plan: Plan) -> None:
     """Refuse a budget that is too small before anything is trained."""
-    budgets = [test.max_tokens for test in plan.sets if test.max_tokens is not None]
+    budgets = [test.max_video_tokens for test in plan.sets if test.max_video_tokens]
     if not budgets:
         return
     from dynfocus.training.connectors import load_connected
@@ -98,47 +94,21 @@ def _tell(progress: Progress, place: str, what: str) -> None:
     progress(f"{place}: {what}")
 
 
-def _answers_name(variant: Variant, test: TestSet, seed: int) -> str:
-    budget = "" if test.max_tokens is None else f"-{test.max_tokens}"
+def _answers_name(variant: Variant, test: WorldBenchmark, seed: int) -> str:
+    budget = "" if test.max_video_tokens is None else f"-{test.max_video_tokens}"
     return f"{variant.name}-seed{seed}-{test.name}{budget}.jsonl"
 
 
-def _stamp(variant: Variant, plan: Plan, test: TestSet, seed: int) -> Any:
-    """Return all that a variant's answers depend on, as JSON gives it back."""
-    phases = [asdict(phase) for phase in variant.phases]
+def _stamp(
+    variant: Variant, plan: Plan, test: WorldBenchmark, seed: int
+) -> dict[str, Any]:
+    """Return all that a variant's answers depend on."""
+    told = asdict(variant)
+    made = {name: told[name] for name in ("connector", "options", "phases")}
     elsewhere = ("patches", "seeds", "sets")
     shared = {k: v for k, v in asdict(plan).items() if k not in elsewhere}
-    what = [variant.connector, dict(variant.options), phases, variant.weights_of]
-    return json.loads(json.dumps([what, shared, asdict(test), seed]))
-
-
-def _kept(path: Path, stamp: Any) -> list[dict[str, Any]] | None:
-    """Read the answers of a variant that was asked before; None if it was not."""
-    if not path.exists():
-        return None
-    lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        head, *records = [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is not an answers file of an experiment; delete it or name another "
-            "folder"
-        ) from error
-    if head != {"variant": stamp}:
-        raise ValueError(
-            f"{path} belongs to a run with other settings; delete it or name another "
-            "folder"
-        )
-    return records
-
-
-def _keep(path: Path, stamp: Any, records: list[dict[str, Any]]) -> None:
-    """Write the answers at once, so that a file is whole or not there."""
-    lines = [
-        json.dumps({"variant": stamp}),
-        *(json.dumps(record) for record in records),
-    ]
-    write_atomically(path, "\n".join(lines) + "\n")
+    made |= {"weights_of": variant.weights_of, "plan": shared}
+    return made | {"asked": asdict(test), "training_seed": seed}
 
 
 def _train_variant(
@@ -239,58 +209,51 @@ def make_recipe(
     return from_mapping(ConnectorRecipe, tree)
 
 
-def ask_variant(
-    variant: Variant, plan: Plan, test: TestSet, seed: int, weights: Path
-) -> Iterator[dict[str, Any]]:
-    """Ask a trained variant about a test set, one record a question."""
+def _make_ready(
+    variant: Variant,
+    plan: Plan,
+    test: WorldBenchmark,
+    train: Callable[[], Path],
+    progress: Progress,
+    number: int,
+) -> AnswerJob:
+    """Train a variant unless it is trained, and give what answers the rows of a video."""
     from dynfocus.training.connectors import load_connected
     from dynfocus.training.patches import PatchCache
 
+    weights = train()
+    progress(f"asking ({test.title})")
     start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
     cache = PatchCache(plan.patches, start, processor, plan.fps)
     options = dict(variant.options)
     model = load_connected(start, variant.connector, options, weights).eval()
-    for address in test.addresses():
-        cache.fill([str(address)])
-        patches = cache.load(str(address))
-        questions = [
-            question
-            for question in make_questions(address.scene(), plan.max_per_kind)
-            if question.kind in plan.kinds
-        ]
-        shared = {"set": test.title, "training_seed": seed, "video": address.seed}
-        for record in _ask_video(model, processor, patches, questions, test.max_tokens):
-            yield {**shared, **record}
 
-
-def _ask_video(
-    model: ConnectedLanguageModel,
-    processor: DynFocusProcessor,
-    patches: VideoPatches,
-    questions: Sequence[WorldQuestion],
-    max_tokens: int | None,
-) -> Iterator[dict[str, Any]]:
-    began = time.perf_counter()
-    prepared = model.prepare(patches, max_tokens)
-    prepare_seconds = time.perf_counter() - began
-    for question in questions:
+    def answer_job(job: VideoJob, on_step: OnStep | None) -> Iterator[Record]:
+        cache.fill([job.video])
+        patches = cache.load(job.video)
         began = time.perf_counter()
-        text, connected = answer_question(model, processor, prepared, question.question)
-        spent = time.perf_counter() - began
-        fine = patches.pts_seconds[connected.fine_frames].tolist()
-        yield {
-            "kind": question.kind,
-            "question": question.question,
-            "truth": question.answer,
-            "answer": text,
-            "right": is_right(question, text),
-            "held_out": question.held_out,
-            "tokens": len(connected.embeds),
-            "prepare_seconds": round(prepare_seconds, 4),
-            "seconds": round(spent, 4),
-            "fine_share": len(fine) / patches.num_frames,
-            "evidence_seen": evidence_seen(question, fine) if fine else None,
-        }
+        prepared = model.prepare(patches, test.max_video_tokens)
+        prepare_seconds = time.perf_counter() - began
+        for row in job.rows:
+            assert row.question is not None
+            began = time.perf_counter()
+            text, read = answer_question(model, processor, prepared, row.question)
+            fine = patches.pts_seconds[read.fine_frames].tolist()
+            yield {
+                "id": row.id,
+                "video": row.video,
+                "question": row.question,
+                **row.facts,
+                "answer": text,
+                "right": is_right_answer(row.facts, text, row.evidence),
+                "tokens": len(read.embeds),
+                "prepare_seconds": round(prepare_seconds, 4),
+                "seconds": round(time.perf_counter() - began, 4),
+                "fine_share": len(fine) / patches.num_frames,
+                "evidence_seen": evidence_seen(row.evidence, fine) if fine else None,
+            }
+
+    return answer_job
 
 
 @torch.inference_mode()

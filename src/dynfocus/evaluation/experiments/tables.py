@@ -180,10 +180,10 @@ def lay_out(document: Document) -> Layout:
 
 
 def title_of(test: Document) -> str:
-    """Name a test set of a document as `TestSet.title` does."""
-    if test["max_tokens"] is None:
+    """Name a test set of a document as `WorldBenchmark.title` does."""
+    if test["max_video_tokens"] is None:
         return str(test["name"])
-    return f"{test['name']}, at most {test['max_tokens']} tokens"
+    return f"{test['name']}, at most {test['max_video_tokens']} tokens"
 
 
 def describe(document: Document) -> str:
@@ -221,7 +221,7 @@ def describe(document: Document) -> str:
     )
     if len(plan["seeds"]) > 1:
         sentences.append("± is the standard deviation over training seeds alone.")
-    if any(test["max_tokens"] for test in plan["sets"]):
+    if any(test["max_video_tokens"] for test in plan["sets"]):
         sentences.append(
             "Where at most so many tokens are read, each system reads as many frames as "
             "they pay for: even ones, but DynFocus those of its events."
