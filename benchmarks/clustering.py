@@ -26,7 +26,6 @@ from typing import Any
 
 import torch
 from clustering_page import write_page
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from dynfocus.focus import FocusSettings, SpatialPrototypes, dpc_knn
@@ -165,11 +164,10 @@ def measure_spatial(x: Tensor, repeats: int) -> dict[int, dict[str, dict[str, fl
 
 @contextmanager
 def use_threads(count: int) -> Iterator[None]:
-    """Let torch and numpy use so many threads."""
+    """Let torch use so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
-    with threadpool_limits(count, "blas"):
-        yield
+    yield
     torch.set_num_threads(before)
 
 

@@ -1,109 +1,124 @@
-from typing import Any
-
 import pytest
 import torch
-from torch import Tensor
 
-from dynfocus.focus import (
-    FocusSettings,
-    SpatialPrototypes,
-    dpc_knn,
-    merge_clusters,
-)
-
-DIM, NUM_PATCHES = 6, 16
-SMALL: dict[str, Any] = {
-    "num_spatial_prototypes": (5, 2),
-    "num_spatial_neighbors": (3, 2),
-}
+from dynfocus.focus import kmeans, merge_clusters
+from dynfocus.focus.official import GlobalScoreNetwork, group_order, lone_frames
 
 
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("sizes", [(9,), (5, 2), (6, 4, 3)])
-def test_spatial_layers_cluster_each_other_in_patch_order(
-    sizes: tuple[int, ...],
-) -> None:
-    settings = FocusSettings(
-        num_spatial_prototypes=sizes, num_spatial_neighbors=(3,) * len(sizes)
-    )
-    patches = draw(4, NUM_PATCHES, DIM)
-    tokens, wanted = patches, []
-    for size in sizes:
-        clusters = dpc_knn(tokens, size, 3)
-        merged = merge_clusters(tokens, clusters)
-        order = clusters.centers.argsort(dim=1)
-        tokens = torch.stack([m[o] for m, o in zip(merged, order, strict=True)])
-        wanted.append(tokens)
-    result = SpatialPrototypes(**settings.spatial_arguments)(patches)
-    torch.testing.assert_close(result, torch.cat(wanted, dim=1))
-
-
-def test_gated_groups_equal_the_literal_loop() -> None:
-    torch.manual_seed(0)
-    module = SpatialPrototypes((5, 2), (3, 2), merge="uniform", gate=True)
-    patches = draw(3, NUM_PATCHES, DIM)
-    result = module(patches)
-    for frame in range(3):
-        one = patches[frame : frame + 1]
-        first = dpc_knn(one, 5, 3)
-        fine = merge_clusters(one, first, "uniform")
-        second = dpc_knn(fine, 2, 2)
-        coarse = merge_clusters(fine, second, "uniform")
-        assert module.gate is not None
-        weights = module.gate(coarse[0].mean(1)).softmax(0)
-        wanted = []
-        for cluster in range(2):
-            wanted.append(weights[cluster] * coarse[0, cluster])
-            for member in range(5):
-                if int(second.assignment[0, member]) == cluster:
-                    wanted.append(weights[cluster] * fine[0, member])
-        torch.testing.assert_close(result[frame], torch.stack(wanted))
-
-
-def test_too_few_patches_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 16, .* got 9 a frame"):
-        SpatialPrototypes()(torch.zeros(2, 9, DIM))
-
-
-@pytest.mark.parametrize("preset", ["paper", "official"])
-@pytest.mark.parametrize("clustering", ["dpc", "kmeans"])
-@pytest.mark.parametrize("sizes", [(9,), (5, 2), (6, 4, 3)])
-def test_assignments_name_the_tokens_that_hold_each_patch(
-    preset: str, clustering: str, sizes: tuple[int, ...]
-) -> None:
-    """A token has a gradient at the patches that it merged and at no other."""
-    settings = getattr(FocusSettings, preset)(
-        num_spatial_prototypes=sizes,
-        num_spatial_neighbors=(3,) * len(sizes),
-        spatial_clustering=clustering,
-        spatial_merge="uniform",
-    )
-    module = SpatialPrototypes(**settings.spatial_arguments)
-    if module.gate is not None:  # else every token depends on every patch
-        torch.nn.init.zeros_(module.gate.weight)
-    patches = draw(3, NUM_PATCHES, DIM).requires_grad_()
-    assignments = module.assignments(patches)
-    assert assignments.shape == (3, len(sizes), NUM_PATCHES)
-    tokens = module(patches)
-    for row in range(sum(sizes)):
-        (gradient,) = torch.autograd.grad(
-            tokens[:, row].sum(), patches, retain_graph=True
+def loop_kmeans(x: torch.Tensor, seeds: list[int]) -> tuple[list[int], torch.Tensor]:
+    centroids = x[seeds].clone()
+    for _ in range(10):
+        assignment = [int((point - centroids).norm(dim=1).argmin()) for point in x]
+        means = torch.stack(
+            [
+                x[[i for i, a in enumerate(assignment) if a == cluster]].mean(0)
+                for cluster in range(len(seeds))
+            ]
         )
-        merged = (assignments == row).any(1)  # [F, N]
-        assert torch.equal(gradient.abs().sum(2) > 0, merged)
-        assert merged.any(1).all()
+        shift = sum(float((means - centroids)[c].norm()) for c in range(len(seeds)))
+        centroids = means
+        if shift < 1e-4:
+            break
+    return assignment, centroids
 
 
-def test_the_mean_of_the_assigned_patches_is_the_token() -> None:
-    settings = FocusSettings(**SMALL, spatial_merge="uniform")
-    patches = draw(2, NUM_PATCHES, DIM, seed=1)
-    module = SpatialPrototypes(**settings.spatial_arguments)
-    first = module.assignments(patches)[:, 0]
-    tokens = module(patches)
+def test_kmeans_equals_the_literal_loop() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 24, 3, dtype=torch.float64)
+    result = kmeans(x, 4)
+    for entry in range(2):
+        assignment, centroids = loop_kmeans(x[entry], [3, 9, 15, 21])
+        assert result.assignment[entry].tolist() == assignment
+        merged = merge_clusters(x, result, "uniform")[entry]
+        torch.testing.assert_close(merged, centroids)
+
+
+def test_a_center_is_the_member_nearest_to_its_centroid() -> None:
+    torch.manual_seed(1)
+    x = torch.randn(3, 30, 4)
+    result = kmeans(x, 6)
+    centroids = merge_clusters(x, result, "uniform")
+    for entry in range(3):
+        for cluster, center in enumerate(result.centers[entry].tolist()):
+            members = (result.assignment[entry] == cluster).nonzero().squeeze(1)
+            gaps = (x[entry, members] - centroids[entry, cluster]).norm(dim=1)
+            nearest = members[gaps <= gaps.min() + 1e-6]  # two members always tie
+            assert int(nearest[0]) == center
+
+
+def test_no_cluster_is_empty_even_among_equal_points() -> None:
+    x = torch.zeros(1, 7, 2)
+    x[0, 6] = 5
+    result = kmeans(x, 4)
+    assert len(set(result.centers[0].tolist())) == 4
+    assert set(result.assignment[0].tolist()) == {0, 1, 2, 3}
+
+
+def test_a_batch_equals_its_entries() -> None:
+    torch.manual_seed(2)
+    x = torch.randn(3, 20, 5)
+    lengths = [20, 11, 4]
+    mask = torch.arange(20) < torch.tensor(lengths)[:, None]
+    batch = kmeans(x, 6, mask)
+    for entry, length in enumerate(lengths):
+        alone = kmeans(x[entry : entry + 1, :length], min(6, length))
+        count = alone.centers.shape[1]
+        assert torch.equal(batch.centers[entry, :count], alone.centers[0])
+        assert (batch.centers[entry, count:] == -1).all()
+        assert torch.equal(batch.assignment[entry, :length], alone.assignment[0])
+        assert (batch.assignment[entry, length:] == -1).all()
+
+
+def test_points_that_are_not_finite_are_refused() -> None:
+    x = torch.randn(1, 4, 2)
+    x[0, 1] = torch.inf
+    with pytest.raises(ValueError, match="finite numbers at valid points, got inf"):
+        kmeans(x, 2)
+
+
+def test_published_network_has_the_published_size() -> None:
+    with torch.device("meta"):
+        network = GlobalScoreNetwork(2 * 1408, 1408)
+    assert sum(p.numel() for p in network.parameters()) == 12_897_281
+
+
+def test_published_network_equals_the_literal_loop() -> None:
+    torch.manual_seed(0)
+    network = GlobalScoreNetwork(8, 4).double()
+    summaries = torch.randn(2, 5, 8, dtype=torch.float64)
+    mask = torch.arange(5) < torch.tensor([[5], [3]])
+    scores = network(summaries, mask)
+    for entry, count in enumerate((5, 3)):
+        hidden = [network.in_conv(row) for row in summaries[entry, :count]]
+        shared = sum(row[4:] for row in hidden) / count
+        for slot, row in enumerate(hidden):
+            wanted = network.out_conv(torch.cat([row[:4], shared]))
+            torch.testing.assert_close(scores[entry, slot : slot + 1], wanted)
+
+
+@pytest.mark.parametrize("sizes", [(4,), (6, 4, 2)])
+def test_gated_groups_of_any_depth_nest(sizes: tuple[int, ...]) -> None:
+    torch.manual_seed(3)
+    assignments = [
+        torch.randint(0, sizes[layer], (2, sizes[layer - 1] if layer else 9))
+        for layer in range(len(sizes))
+    ]
+    order = group_order(assignments, sizes)
+    firsts = [sum(sizes[:layer]) for layer in range(len(sizes))]
+
+    def visit(frame: int, layer: int, cluster: int) -> list[int]:
+        tokens = [firsts[layer] + cluster]
+        for member in range(sizes[layer - 1] if layer else 0):
+            if int(assignments[layer][frame, member]) == cluster:
+                tokens += visit(frame, layer - 1, member)
+        return tokens
+
     for frame in range(2):
-        for row in range(5):
-            members = patches[frame][first[frame] == row]
-            torch.testing.assert_close(tokens[frame, row], members.mean(0))
+        last = len(sizes) - 1
+        wanted = [t for c in range(sizes[-1]) for t in visit(frame, last, c)]
+        assert order[frame].tolist() == wanted
+
+
+def test_a_frame_is_alone_if_its_video_has_no_other() -> None:
+    mask = torch.tensor([[True, True], [True, False], [False, False]])
+    assert lone_frames(mask).tolist() == [False, False, True]

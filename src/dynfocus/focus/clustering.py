@@ -5,17 +5,19 @@ Letters beyond the shared ones: ``N`` points of an entry, ``C`` their width and
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dynfocus.focus._distances import (
-    Distances,
-    Nearest,
-    entries_at_once,
+from dynfocus.focus._distances import Distances, entries_at_once, full_products
+from dynfocus.focus._points import (
+    add_by_cluster,
+    check_points,
+    cluster_membership,
     first_equals,
-    made_ties,
+    refuse_points,
+    with_own_centers,
 )
 
 MergeWeight = Literal["uniform", "importance", "exponential"]
@@ -100,19 +102,15 @@ def dpc_knn(
             "a point is its own first neighbour"
         )
     size = entries_at_once(x)
-    parts = [
-        _cluster_by_density(points, keep, num_clusters, num_neighbors)
-        for points, keep in zip(
-            torch.split(x, size), torch.split(valid, size), strict=True
-        )
-    ]
+    batches = zip(torch.split(x, size), torch.split(valid, size), strict=True)
+    with full_products(x.device.type):
+        parts = [_cluster(*batch, num_clusters, num_neighbors) for batch in batches]
     centers, assignment, *numbers = map(torch.cat, zip(*parts, strict=True))
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-    density, distance, score = (number.to(dtype) for number in numbers)
-    return ClusterResult(centers, assignment, density, distance, score)
+    return ClusterResult(centers, assignment, *(number.to(dtype) for number in numbers))
 
 
-def _cluster_by_density(
+def _cluster(
     x: Tensor, valid: Tensor, num_clusters: int, num_neighbors: int
 ) -> tuple[Tensor, ...]:
     """Cluster a few entries: centres, assignment, density, distance, score.
@@ -129,10 +127,10 @@ def _cluster_by_density(
     )
     if not distances.are_finite:
         refuse_points(x, valid)
-    log_density = _log_density(nearest, weight, num_neighbors)
+    log_density = _log_density(*nearest, weight, num_neighbors)
     log_density = log_density.masked_fill(~counted, -torch.inf)
     order = log_density.sort(dim=1, descending=True, stable=True).indices
-    squared = made_ties(distances.to_denser(nearest, counted, order))
+    squared = distances.to_denser(nearest, counted, order)
     distance = squared.where(counted, 0).sqrt()
     log_density = log_density.gather(1, first).masked_fill(~valid, -torch.inf)
     log_score = (log_density + distance.log()).clamp(min=_LEAST_LOG)
@@ -140,44 +138,30 @@ def _cluster_by_density(
     best = log_score.sort(dim=1, descending=True, stable=True).indices
     centers = best[:, :num_clusters]
     centers = centers.where(valid.gather(1, centers), -1)
-    assignment = _assign_to_centers(distances, counted, centers).gather(1, first)
+    chosen = centers.clamp(min=0)
+    refused = (centers < 0) | ~counted.gather(1, chosen)
+    assignment = distances.nearest_among(chosen, refused).gather(1, first)
     assignment = with_own_centers(assignment, valid, centers)
     density = log_density.exp()
     return centers, assignment, density, distance, density * distance
 
 
-def _log_density(nearest: Nearest, weight: Tensor, num_neighbors: int) -> Tensor:
-    """Return minus the mean squared distance to the nearest points (Eq. 1).
+def _log_density(
+    squared: Tensor, index: Tensor | None, weight: Tensor, num_neighbors: int
+) -> Tensor:
+    """Return minus the mean squared distance to the nearest points (Eq. 1), ``[B, N]``.
 
-    Args:
-        nearest: The nearest points; without their indices each of them counts once.
-        weight: How often each point counts, shape ``[B, N]``.
-        num_neighbors: Points in a neighbourhood.
+    ``index`` names the points that ``squared`` leads to, each of which counts as often as
+    its ``weight`` says; without it each counts once.
     """
-    squared = made_ties(nearest.squared)  # [B, N, k]
     count = weight.sum(1).clamp(min=1, max=num_neighbors)[:, None]  # [B, 1]
-    if nearest.indices is None:
+    if index is None:
         weights = torch.ones_like(squared, dtype=weight.dtype)
     else:
-        weights = weight.gather(1, nearest.indices.flatten(1)).view_as(squared)
+        weights = weight.gather(1, index.flatten(1)).view_as(squared)
     before = weights.cumsum(2) - weights
     weights = (count[..., None] - before).clamp(min=0).minimum(weights)
     return -(squared.where(weights > 0, 0) * weights).sum(2) / count
-
-
-def _assign_to_centers(
-    distances: Distances, counted: Tensor, centers: Tensor
-) -> Tensor:
-    """Return the cluster of the nearest centre, of equals the better centre's."""
-    chosen = centers.clamp(min=0)
-    refused = (centers < 0) | ~counted.gather(1, chosen)
-    return torch.cat(
-        [
-            made_ties(squared).masked_fill(refused[:, None], torch.inf).argmin(2)
-            for squared in distances.to_points(chosen)
-        ],
-        dim=1,
-    )
 
 
 def merge_clusters(
@@ -208,25 +192,22 @@ def merge_clusters(
         ValueError: If the weighting is unknown, or a clustered point is not finite.
     """
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-    merged = _weighted_sums(x.to(dtype), result, merge_weights(result, weight))
+    num_clusters = result.centers.shape[1]
+    merged = add_by_cluster(
+        x.to(dtype), result.assignment, merge_weights(result, weight), num_clusters
+    )
     if not bool(merged.isfinite().all()):
         refuse_points(x, result.assignment >= 0)
     return merged.to(x.dtype)
 
 
 def merge_weights(result: ClusterResult, weight: MergeWeight) -> Tensor:
-    """Return the weight of each point in the merged point of its cluster.
+    """Return what ``merge_clusters`` multiplies each point with: ``w_i / sum w``.
 
-    Args:
-        result: The clusters.
-        weight: The weighting, as in ``merge_clusters``.
+    The arguments are those of ``merge_clusters``.
 
     Returns:
-        ``w_i / sum w`` of Eq. 5, shape ``[B, N]``; they sum to 1 over a cluster and are
-        0 at masked points.
-
-    Raises:
-        ValueError: If the weighting is unknown.
+        Weights, shape ``[B, N]``, of sum 1 over each cluster; 0 at masked points.
     """
     member = cluster_membership(result.assignment, result.centers.shape[1])  # [B, K, N]
     score = result.score.detach()[:, None]  # [B, 1, N]
@@ -246,79 +227,3 @@ def merge_weights(result: ClusterResult, weight: MergeWeight) -> Tensor:
         )
     tiny = torch.finfo(weights.dtype).tiny
     return (weights / weights.sum(2, keepdim=True).clamp(min=tiny)).sum(1)
-
-
-def _weighted_sums(x: Tensor, result: ClusterResult, weights: Tensor) -> Tensor:
-    """Add up the points of each cluster, shape ``[B, K, C]``; masked ones have none.
-
-    Each point is read once and goes to one sum. As a matrix product, which multiplies
-    it with zeros for all other clusters, this takes nearly twice as long.
-
-    Args:
-        x: Points, shape ``[B, N, C]``.
-        result: Their clusters.
-        weights: What each point is multiplied with, shape ``[B, N]``.
-    """
-    num_entries, num_points, width = x.shape
-    num_bags = result.centers.shape[1] + 1  # the first one for masked points
-    bag, order = (result.assignment + 1).sort(dim=1, stable=True)
-    starts = torch.arange(num_entries, device=x.device)[:, None] * num_points
-    bags = torch.arange(num_bags, device=x.device).expand(num_entries, -1)
-    offsets = starts + torch.searchsorted(bag, bags.contiguous())
-    sums = torch.nn.functional.embedding_bag(
-        (starts + order).flatten(),
-        x.reshape(-1, width),
-        offsets.flatten(),
-        mode="sum",
-        per_sample_weights=weights.to(x.dtype).gather(1, order).flatten(),
-    )
-    return sums.view(num_entries, num_bags, width)[:, 1:].contiguous()
-
-
-def check_points(x: Tensor, num_clusters: int, mask: Tensor | None) -> Tensor:
-    """Refuse what cannot be clustered; return the mask of valid points."""
-    if x.ndim != 3 or not x.is_floating_point():
-        raise ValueError(
-            "x must be a floating-point tensor of shape [B, N, C], got "
-            f"{x.dtype} of shape {tuple(x.shape)}; add a batch dimension or convert it"
-        )
-    if not 1 <= num_clusters <= x.shape[1]:
-        raise ValueError(
-            f"num_clusters must be in [1, {x.shape[1]}], the number of points, "
-            f"got {num_clusters}; ask for fewer clusters"
-        )
-    if mask is None:
-        return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-    if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
-        raise ValueError(
-            f"mask must be a bool tensor of shape {tuple(x.shape[:2])}, got "
-            f"{mask.dtype} of shape {tuple(mask.shape)}; mark each point of x"
-        )
-    return mask
-
-
-def refuse_points(x: Tensor, valid: Tensor) -> NoReturn:
-    """Say what is wrong with points whose squares are not finite."""
-    wrong = x[valid]
-    wrong = wrong[~wrong.isfinite()]
-    found = f"{wrong[0].item()}" if len(wrong) else "numbers whose squares overflow"
-    raise ValueError(
-        f"x must hold finite numbers at valid points, got {found}; mask such points, or "
-        "look for the overflow in the model that the features come from"
-    )
-
-
-def cluster_membership(assignment: Tensor, num_clusters: int) -> Tensor:
-    """Return whether each point is in each cluster, shape ``[B, K, N]``."""
-    clusters = torch.arange(num_clusters, device=assignment.device)
-    return assignment[:, None] == clusters[:, None]
-
-
-def with_own_centers(assignment: Tensor, valid: Tensor, centers: Tensor) -> Tensor:
-    """Put every centre into its own cluster and masked points into none."""
-    num_points = assignment.shape[1]
-    target = centers.where(centers >= 0, num_points)  # surplus slots: a spare column
-    clusters = torch.arange(centers.shape[1], device=centers.device)
-    spare = torch.nn.functional.pad(assignment, (0, 1))
-    own = spare.scatter(1, target, clusters.expand_as(centers))
-    return own[:, :num_points].where(valid, -1)

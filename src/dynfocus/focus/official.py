@@ -15,17 +15,19 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dynfocus.focus._distances import expand_index, round_last_bits
-from dynfocus.focus.clustering import (
-    ClusterResult,
+from dynfocus.focus._distances import round_last_bits
+from dynfocus.focus._points import (
     check_points,
     cluster_membership,
-    dpc_knn,
+    expand_index,
     refuse_points,
     with_own_centers,
 )
+from dynfocus.focus.clustering import ClusterResult, dpc_knn
 
 Clustering = Literal["dpc", "kmeans", "weighted_kmeans"]
+
+_MOST_ROUNDS = 10
 
 
 @torch.no_grad()
@@ -63,8 +65,6 @@ def kmeans(
     x: Tensor,
     num_clusters: int,
     mask: Tensor | None = None,
-    generator: torch.Generator | None = None,
-    max_iterations: int = 10,
     weights: Tensor | None = None,
 ) -> ClusterResult:
     r"""Cluster points by k-means, the temporal clustering of the published code.
@@ -74,22 +74,19 @@ def kmeans(
         \qquad
         \mu_c = \frac{\sum_{a_i = c} w_i x_i}{\sum_{a_i = c} w_i}
 
-    Stops after ``max_iterations`` or when the centroids of every entry moved by
-    less than 1e-4 in sum.
+    Stops after 10 rounds or when the centroids of every entry moved by less than 1e-4
+    in sum.
 
     Differs from the published code:
-        A centre is the point of its cluster nearest to the centroid, not the
-        random seed the cluster grew from. Without a ``generator`` the seeds are
-        evenly spaced points instead of random ones, so the result depends on
-        nothing but ``x``. A cluster left empty is given the point farthest from
-        its own centroid instead of a random one.
+        A centre is the point of its cluster nearest to the centroid, not the random
+        seed the cluster grew from. The seeds are evenly spaced points instead of random
+        ones, and a cluster left empty is given the point farthest from its own centroid
+        instead of a random one, so the result depends on nothing but ``x``.
 
     Args:
         x: Points, shape ``[B, N, C]``.
         num_clusters: Clusters of each entry, from 1 to ``N``.
         mask: True at valid points, shape ``[B, N]``.
-        generator: Source of random seeds.
-        max_iterations: Largest number of rounds, from 1.
         weights: Weight of each point in its centroid, ``[B, N]``, none below 0; all
             points alike by default.
 
@@ -103,18 +100,14 @@ def kmeans(
         ValueError: If an argument is not as said, or a valid point is not finite.
     """
     valid = check_points(x, num_clusters, mask)
-    if max_iterations < 1:
-        raise ValueError(
-            f"max_iterations must be at least 1, got {max_iterations}; use 10"
-        )
     points = _shifted_points(x, valid)
     lengths = points.square().sum(2)  # [B, N]
     if not bool(lengths.isfinite().all()):
         refuse_points(x, valid)
     used = torch.arange(num_clusters, device=x.device) < valid.sum(1, keepdim=True)
-    seeds = _seed_points(valid, num_clusters, generator)
+    seeds = _seed_points(valid, num_clusters)
     centroids = points.gather(1, expand_index(seeds, points))
-    for _ in range(max_iterations):
+    for _ in range(_MOST_ROUNDS):
         squared = _squared_distances(points, lengths, centroids)
         assignment = _assign_to_centroids(squared, valid, used)
         member = cluster_membership(assignment, num_clusters).to(centroids.dtype)
@@ -161,25 +154,13 @@ def _shares(member: Tensor, weights: Tensor | None) -> Tensor:
     plain = member / member.sum(2, keepdim=True).clamp(min=1)
     if weights is None:
         return plain
-    if weights.shape != member[:, 0].shape or bool((weights < 0).any()):
-        raise ValueError(
-            f"weights must have shape {tuple(member[:, 0].shape)}, one a point, and be 0 "
-            f"or more, got shape {tuple(weights.shape)} and least {weights.min():g}; use "
-            "the size of each weight"
-        )
     heavy = member * weights[:, None].to(member.dtype)
     total = heavy.sum(2, keepdim=True)
     return (heavy / total.where(total > 0, 1)).where(total > 0, plain)
 
 
-def _seed_points(
-    valid: Tensor, num_clusters: int, generator: torch.Generator | None
-) -> Tensor:
-    """Choose distinct valid points of each entry, shape ``[B, K]``."""
-    if generator is not None:
-        keys = torch.rand(valid.shape, generator=generator, device=generator.device)
-        keys = keys.to(valid.device).masked_fill(~valid, 2)
-        return keys.argsort(dim=1, stable=True)[:, :num_clusters]
+def _seed_points(valid: Tensor, num_clusters: int) -> Tensor:
+    """Choose distinct valid points of each entry, evenly spaced, shape ``[B, K]``."""
     order = (~valid).to(torch.uint8).sort(dim=1, stable=True).indices  # valid first
     count = valid.sum(1, keepdim=True)
     middle = 2 * torch.arange(num_clusters, device=valid.device) + 1
@@ -338,15 +319,11 @@ def _ancestors(assignments: Sequence[Tensor], sizes: Sequence[int]) -> list[Tens
 
 
 def lone_frames(mask: Tensor) -> Tensor:
-    """Tell which frames are the only one of their video, as an image is.
+    """Tell which real frames are the only one of their video, as an image is, ``[F]``.
 
-    The published code gives them Rods and Cones, in this order, and any other kept frame
-    Cones only.
+    The published code gives them Rods and then Cones, and other kept frames Cones only.
 
     Args:
         mask: True at real frames, shape ``[B, T]``.
-
-    Returns:
-        One truth value for each real frame, shape ``[F]``.
     """
     return (mask.sum(1, keepdim=True) == 1).expand_as(mask)[mask]

@@ -8,18 +8,11 @@ from __future__ import annotations
 import functools
 import math
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
-
-_busy = threading.Lock()
-os.register_at_fork(  # so that a forked process finds it free
-    before=_busy.acquire, after_in_parent=_busy.release, after_in_child=_busy.release
-)
 
 
 def map_parts(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -27,8 +20,7 @@ def map_parts(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
     Many small operations each of which is split among threads, as torch does, lose a
     third of what the threads could do. Nothing is split where gradients or autocast are
-    wanted, which workers would not know of, or away from the processor. Windows of
-    several requests are worked on one after the other.
+    wanted, which workers would not know of, or away from the processor.
 
     Args:
         work: What to do to a part; what it gives has as many entries.
@@ -49,18 +41,10 @@ def map_parts(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             return work(part)
 
     parts = torch.split(x, math.ceil(len(x) / num_threads))
-    # numpy's threads are limited here, for the whole process, and not by each worker
-    with _busy, _controller().limit(limits=1, user_api="blas"):
-        try:
-            done = list(_workers(num_threads, os.getpid()).map(alone, parts))
-        finally:
-            torch.set_num_threads(num_threads)  # workers change a part of it for all
-    return torch.cat(done)
-
-
-@functools.cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+    try:
+        return torch.cat(list(_workers(num_threads, os.getpid()).map(alone, parts)))
+    finally:
+        torch.set_num_threads(num_threads)  # new workers change a part of it for all
 
 
 @functools.cache
