@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynfocus.focus._points import expand_index
+from dynfocus.focus._points import expand_index, first_equals, refuse_points
 
 TILE = 1 << 24
 """Distances held at once: 64 MiB in single precision."""
@@ -45,15 +45,23 @@ class Distances:
     precision. Both halves are rounded alike. What is given is in double precision; of
     points in double precision near ties are made ties.
 
+    Of equal points only the first is counted, with the number of them as its weight; to
+    the others it is denser, and nearer than anything else.
+
     Args:
         x: Points, shape ``[B, N, C]``, as many entries as ``entries_at_once`` says.
         valid: True at valid points, shape ``[B, N]``.
     """
 
     def __init__(self, x: Tensor, valid: Tensor) -> None:
-        self._x = x
+        self._x, self._valid = x, valid
         self._dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-        self._masked = None if bool(valid.all()) else ~valid
+        self._first = first_equals(x, valid)  # [B, N]
+        none = torch.zeros_like(self._first)
+        self._weight = none.scatter_add_(1, self._first, valid.to(none.dtype))
+        self._counted = self._weight > 0
+        self._all_valid = bool(valid.all())
+        self._all_counted = bool(self._counted.all())
         self._shift = _shift(x, valid)
         self._lengths = x.new_zeros(valid.shape, dtype=self._dtype)  # squared
         self._largest = x.new_zeros(len(x), dtype=self._dtype)  # not over the width
@@ -62,28 +70,40 @@ class Distances:
         is_whole = num_entries * num_points**2 <= TILE
         self._few = is_whole and num_points <= _FEW
         self._edge = num_points if is_whole else max(1, math.isqrt(TILE))
+        self._near: tuple[Tensor, Tensor | None]
 
-    @property
-    def are_finite(self) -> bool:
-        """Whether no valid point holds NaN or infinity, known after ``nearest``."""
-        return bool(self._lengths.isfinite().all())
+    def mean_of_nearest(self, k: int) -> Tensor:
+        """Average the squared distances to the ``k`` nearest points (Eq. 1).
 
-    def nearest(
-        self, k: int, counted: Tensor, indexed: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Find the nearest points of each point, itself among them.
+        Itself is among them; where there are fewer points, these are all. It comes before
+        all other methods.
 
-        Args:
-            k: How many, at most ``N``.
-            counted: True at points that may be found, shape ``[B, N]``.
-            indexed: Whether it matters which points they are; if not, few are found
-                sooner.
+        Returns:
+            Means, shape ``[B, N]``, infinite at masked points.
+
+        Raises:
+            ValueError: If a valid point holds NaN or infinity.
+        """
+        squared, index = self._near = self._nearest(min(k, self._x.shape[1]))
+        if not bool(self._lengths.isfinite().all()):
+            refuse_points(self._x, self._valid)
+        weights = torch.ones_like(squared, dtype=torch.int64)
+        if index is not None:
+            weights = self._weight.gather(1, index.flatten(1)).view_as(squared)
+        count = self._weight.sum(1).clamp(min=1, max=k)[:, None]  # [B, 1]
+        before = weights.cumsum(2) - weights
+        weights = (count[..., None] - before).clamp(min=0).minimum(weights)
+        mean = (squared.where(weights > 0, 0) * weights).sum(2) / count
+        return mean.gather(1, self._first).masked_fill(~self._valid, torch.inf)
+
+    def _nearest(self, k: int) -> tuple[Tensor, Tensor | None]:
+        """Find the nearest points of each point that counts, itself among them.
 
         Returns:
             Squared distances, ``[B, N, k]``, rising, infinite where there are too few;
-            and their indices, or None where they are few and not wanted.
+            and their indices, or None where they are few, all different, and so found
+            sooner without.
         """
-        uncounted = None if bool(counted.all()) else ~counted
         found: dict[int, tuple[Tensor, Tensor]] = {}
         for rows, columns in self._tiles():
             own = rows == columns
@@ -92,15 +112,15 @@ class Distances:
             self._largest = self._largest.maximum(tile.amax((1, 2)))
             if self._edge == self._x.shape[1]:
                 self._kept = tile
-            if uncounted is not None:
-                tile.masked_fill_(uncounted[:, None, columns], torch.inf)
-            if self._few and not indexed:
+            if not self._all_counted:
+                tile.masked_fill_(~self._counted[:, None, columns], torch.inf)
+            if self._few and not bool((self._weight > 1).any()):
                 return self._over_width(_least_values(tile, k)), None
             before = found.get(rows.start)
             found[rows.start] = _nearer(tile, 2, columns.start, k, before)
             if not own:
-                if uncounted is not None:
-                    tile.masked_fill_(uncounted[:, rows, None], torch.inf)
+                if not self._all_counted:
+                    tile.masked_fill_(~self._counted[:, rows, None], torch.inf)
                 before = found.get(columns.start)
                 found[columns.start] = _nearer(tile, 1, rows.start, k, before)
         squared, index = (
@@ -108,27 +128,27 @@ class Distances:
         )
         return self._over_width(squared), index
 
-    def to_denser(
-        self, nearest: tuple[Tensor, Tensor | None], counted: Tensor, order: Tensor
-    ) -> Tensor:
-        """Give the squared distance of each point to the nearest denser one (Eq. 4).
+    def to_denser(self, log_density: Tensor) -> Tensor:
+        """Give the squared distance to the nearest denser point (Eq. 4).
+
+        Of equally dense points the first is denser.
 
         Args:
-            nearest: What ``nearest`` gave.
-            counted: True at points that count, shape ``[B, N]``; others come last.
-            order: The points by falling density, shape ``[B, N]``.
+            log_density: Logarithm of the density of each point, shape ``[B, N]``.
 
         Returns:
             Squared distances, shape ``[B, N]``; the largest of the entry for the densest
-            point, without meaning where points do not count.
+            point, 0 at masked points.
         """
+        log_density = log_density.masked_fill(~self._counted, -torch.inf)
+        order = log_density.sort(dim=1, descending=True, stable=True).indices
         rank = order.argsort(dim=1)  # 0 for the densest
-        squared, index = nearest
-        if self._few or index is None:
+        if self._few:
             squared = self._to_lower_rank(rank)
         else:
-            squared = self._to_denser_of_many(squared, index, counted, order, rank)
-        return squared.where(rank > 0, self._over_width(self._largest)[:, None])
+            squared = self._to_denser_of_many(order, rank)
+        squared = squared.where(rank > 0, self._over_width(self._largest)[:, None])
+        return squared.where(self._counted, 0)
 
     def _to_lower_rank(self, rank: Tensor) -> Tensor:
         """Give the least of the kept distances to points of lower rank, ``[B, N]``."""
@@ -140,47 +160,47 @@ class Distances:
         least = high[:, None] - (high - beyond)[..., None]
         return self._over_width(torch.maximum(least, self._kept, out=least).amin(2))
 
-    def _to_denser_of_many(
-        self, near: Tensor, index: Tensor, counted: Tensor, order: Tensor, rank: Tensor
-    ) -> Tensor:
+    def _to_denser_of_many(self, order: Tensor, rank: Tensor) -> Tensor:
         """Look among the nearest of many points, then, for a few, among all of them.
 
         Where one of the nearest points is denser, the nearest denser one is among them.
         The others are the peaks of the density.
         """
+        near, index = self._near
+        assert index is not None
         denser = rank.gather(1, index.flatten(1)).view_as(index) < rank[..., None]
         squared = near.where(denser & near.isfinite(), torch.inf).amin(2)
-        is_peak = counted & squared.isinf() & (rank > 0)
+        is_peak = self._counted & squared.isinf() & (rank > 0)
         all_peaks = is_peak[0].nonzero()[:, 0]
         for peaks in torch.split(all_peaks, self._edge) if len(all_peaks) else ():
             own = rank[0, peaks][:, None]
             for others in torch.split(order[0, : int(own.max())], self._edge):
                 far = self._between(peaks, others)
                 far = far.where(rank[0, others] < own, torch.inf).amin(2)
-                far = self._over_width(far).minimum(squared[:, peaks])
-                squared[:, peaks] = far
+                squared[:, peaks] = self._over_width(far).minimum(squared[:, peaks])
         return squared
 
-    def nearest_among(self, few: Tensor, refused: Tensor) -> Tensor:
+    def nearest_among(self, few: Tensor) -> Tensor:
         """Tell which of a few points is nearest to each point, of equals the first.
 
         Args:
-            few: Their indices, shape ``[B, K]``.
-            refused: True at those that may not be named, shape ``[B, K]``.
+            few: Their indices, shape ``[B, K]``, -1 for none.
 
         Returns:
             Places in ``few``, shape ``[B, N]``.
         """
+        points = few.clamp(min=0)
+        refused = (few < 0) | ~self._counted.gather(1, points)
         places = []
         for rows in self._ranges():
             if self._kept is not None:
-                index = few[:, None].expand(-1, self._kept.shape[1], -1)
+                index = points[:, None].expand(-1, self._kept.shape[1], -1)
                 squared = self._kept.gather(2, index)
             else:
-                squared = self._between(rows, few[0])
+                squared = self._between(rows, points[0])
             squared = self._over_width(squared).masked_fill(refused[:, None], torch.inf)
             places.append(squared.argmin(2))
-        return torch.cat(places, dim=1)
+        return torch.cat(places, dim=1).gather(1, self._first)
 
     def _over_width(self, squared: Tensor) -> Tensor:
         """Divide by the width, in double precision, near ties of doubles made ties."""
@@ -265,8 +285,8 @@ class Distances:
         values = self._x[entries, points, part].to(self._dtype)
         if self._shift is not None:
             values = values - self._shift[entries, :, part].to(self._dtype)
-        if self._masked is not None:
-            values = values.masked_fill(self._masked[entries, points, None], 0)
+        if not self._all_valid:
+            values = values.masked_fill(~self._valid[entries, points, None], 0)
         return values
 
 

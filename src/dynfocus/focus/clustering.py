@@ -15,7 +15,6 @@ from dynfocus.focus._points import (
     add_by_cluster,
     check_points,
     cluster_membership,
-    first_equals,
     refuse_points,
     with_own_centers,
 )
@@ -113,55 +112,18 @@ def dpc_knn(
 def _cluster(
     x: Tensor, valid: Tensor, num_clusters: int, num_neighbors: int
 ) -> tuple[Tensor, ...]:
-    """Cluster a few entries: centres, assignment, density, distance, score.
-
-    Of equal points only the first is counted, with the number of them as its weight;
-    to the others it is denser, and nearer than anything else.
-    """
-    first = first_equals(x, valid)  # [B, N]
-    weight = torch.zeros_like(first).scatter_add_(1, first, valid.to(first.dtype))
-    counted = weight > 0
+    """Cluster a few entries: centres, assignment, density, distance, score."""
     distances = Distances(x, valid)
-    nearest = distances.nearest(
-        min(num_neighbors, x.shape[1]), counted, indexed=bool((weight > 1).any())
-    )
-    if not distances.are_finite:
-        refuse_points(x, valid)
-    log_density = _log_density(*nearest, weight, num_neighbors)
-    log_density = log_density.masked_fill(~counted, -torch.inf)
-    order = log_density.sort(dim=1, descending=True, stable=True).indices
-    squared = distances.to_denser(nearest, counted, order)
-    distance = squared.where(counted, 0).sqrt()
-    log_density = log_density.gather(1, first).masked_fill(~valid, -torch.inf)
+    log_density = -distances.mean_of_nearest(num_neighbors)  # Eq. 1
+    distance = distances.to_denser(log_density).sqrt()  # Eq. 4
     log_score = (log_density + distance.log()).clamp(min=_LEAST_LOG)
     log_score = log_score.masked_fill(~valid, -torch.inf)
     best = log_score.sort(dim=1, descending=True, stable=True).indices
     centers = best[:, :num_clusters]
     centers = centers.where(valid.gather(1, centers), -1)
-    chosen = centers.clamp(min=0)
-    refused = (centers < 0) | ~counted.gather(1, chosen)
-    assignment = distances.nearest_among(chosen, refused).gather(1, first)
-    assignment = with_own_centers(assignment, valid, centers)
+    assignment = with_own_centers(distances.nearest_among(centers), valid, centers)
     density = log_density.exp()
     return centers, assignment, density, distance, density * distance
-
-
-def _log_density(
-    squared: Tensor, index: Tensor | None, weight: Tensor, num_neighbors: int
-) -> Tensor:
-    """Return minus the mean squared distance to the nearest points (Eq. 1), ``[B, N]``.
-
-    ``index`` names the points that ``squared`` leads to, each of which counts as often as
-    its ``weight`` says; without it each counts once.
-    """
-    count = weight.sum(1).clamp(min=1, max=num_neighbors)[:, None]  # [B, 1]
-    if index is None:
-        weights = torch.ones_like(squared, dtype=weight.dtype)
-    else:
-        weights = weight.gather(1, index.flatten(1)).view_as(squared)
-    before = weights.cumsum(2) - weights
-    weights = (count[..., None] - before).clamp(min=0).minimum(weights)
-    return -(squared.where(weights > 0, 0) * weights).sum(2) / count
 
 
 def merge_clusters(
