@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from dynfocus.conversion import Choices, assemble
 from dynfocus.focus import FocusSettings
 from dynfocus.models.dynfocus.backbone import NANO
 from dynfocus.training import run_recipe
+from dynfocus.training.nano import language, vision
 from dynfocus.training.nano.language import train_tokenizer
 from dynfocus.training.sources import VideoData, load_samples
 from dynfocus.validation import from_mapping
@@ -47,6 +49,13 @@ SMALLER = {
     "num_pictures": 2,
     "num_logs": 2,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported_once() -> None:
+    """Spare each run the search for garbage in all modules that are imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -167,12 +176,25 @@ def course(tmp_path_factory) -> dict[str, Path]:
     """Run every recipe of nano and of the hosts for two steps, in order."""
     root = tmp_path_factory.mktemp("runs")
     done: dict[str, Path] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        few_pictures(patch)
+        run_course(root, done)
+    return done
+
+
+def run_course(root: Path, done: dict[str, Path]) -> None:
     for path in sorted(RECIPES.glob("*/*.yaml")):
         if path.parent.name != "7b":  # those start from weights that are not here
             place = root / path.parent.name / path.stem.split("-", 1)[-1]
             overrides = tiny_overrides(path, root, place)
             done[f"{path.parent.name}/{path.stem}"] = run_recipe(path, overrides)
-    return done
+
+
+def few_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Let what nano starts from be measured on little."""
+    patch.setattr(vision, "NUM_START_PICTURES", 64)
+    patch.setattr(vision, "NUM_SCALE_PICTURES", 16)
+    patch.setattr(language, "NUM_SCENES", 30)
 
 
 def tiny_overrides(path: Path, root: Path, output: Path) -> list[str]:

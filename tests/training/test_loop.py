@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 
@@ -98,6 +100,30 @@ def log(output):
 SCHEDULE = {"num_steps": 7, "batch_size": 2, "save_every": 2, "learning_rate": 0.05}
 
 
+@pytest.mark.parametrize(
+    ("num_workers", "lengths"), [(0, None), (2, None), (1, [3, 9, 4, 1, 5, 9, 2, 6])]
+)
+def test_workers_change_nothing_of_a_run_that_is_continued(
+    write_recipe, tmp_path, monkeypatch, num_workers, lengths
+):
+    # all checkpoints of two passes and a half stay
+    monkeypatch.setattr("transformers.trainer.rotate_checkpoints", lambda **_: None)
+    schedule = {**SCHEDULE, "num_steps": 10, "num_workers": num_workers}
+    path = write_recipe(schedule=schedule)
+    whole = load_recipe(path, [f"output={tmp_path / 'whole'}"])
+    train(whole, make_job(lengths=lengths), resume=True)
+    expected = log(tmp_path / "whole")
+    for last in (2, 4, 6):
+        folder = tmp_path / f"stopped-{last}"
+        shutil.copytree(
+            tmp_path / "whole" / f"checkpoint-{last}", folder / f"checkpoint-{last}"
+        )
+        train(
+            replace(whole, output=str(folder)), make_job(lengths=lengths), resume=True
+        )
+        assert log(folder) == expected, last
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_a_killed_run_has_the_losses_of_an_undisturbed_one(
@@ -152,13 +178,12 @@ def test_groups_of_one_length_are_the_same_after_a_kill(write_recipe, tmp_path):
 def test_a_process_that_is_killed_at_once_loses_nothing(write_recipe, tmp_path):
     path = write_recipe(schedule=SCHEDULE)
     train(load_recipe(path, [f"output={tmp_path / 'whole'}"]), make_job(), resume=True)
-    for kill_at in (7, 11):  # of its own reading: the second run dies later on
-        process = get_context("spawn").Process(
-            target=train_and_die, args=(path, tmp_path / "killed", kill_at)
-        )
-        process.start()
-        process.join(120)
-        assert process.exitcode == -signal.SIGKILL
+    process = get_context("spawn").Process(
+        target=train_and_die, args=(path, tmp_path / "killed", 11)
+    )
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
     killed = load_recipe(path, [f"output={tmp_path / 'killed'}"])
     train(killed, make_job(), resume=True)
     assert log(tmp_path / "killed") == log(tmp_path / "whole")

@@ -48,9 +48,10 @@ def make_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         save_total_limit=2,
         logging_steps=plan.log_every,
         seed=recipe.seed,
+        # workers end with each pass: ones that stay draw no seed at the next, which the
+        # first pass of a continued run does, so its random numbers would be others
         dataloader_num_workers=plan.num_workers,
         dataloader_pin_memory=torch.cuda.is_available(),
-        dataloader_persistent_workers=plan.num_workers > 0,
         # parts of the Q-Former are never read, so their gradients never come
         ddp_find_unused_parameters=True if num_processes > 1 else None,
         remove_unused_columns=False,

@@ -12,6 +12,7 @@ from transformers import InstructBlipVisionConfig, InstructBlipVisionModel
 
 from dynfocus.conversion.preparing import read_colours
 from dynfocus.training import load_recipe
+from dynfocus.training.nano import vision
 from dynfocus.training.nano.vision import (
     PIXEL_MEAN,
     PIXEL_STD,
@@ -39,6 +40,12 @@ def build_config() -> InstructBlipVisionConfig:
         patch_size=14,
         initializer_range=0.2,
     )
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(vision, "NUM_START_PICTURES", 64)
+    monkeypatch.setattr(vision, "NUM_SCALE_PICTURES", 48)
 
 
 @pytest.fixture

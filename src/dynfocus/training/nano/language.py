@@ -36,6 +36,8 @@ from dynfocus.world.conversations import frame_log, log_conversation
 from dynfocus.world.questions import make_questions
 from dynfocus.world.scene import make_scene
 
+NUM_SCENES = 400
+"""Scenes whose texts the tokenizer learns from."""
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", VIDEO_TOKEN)
 
 
@@ -87,14 +89,14 @@ class LogDataset(Dataset[dict[str, Tensor]]):
 
 
 def train_tokenizer(
-    num_scenes: int = 400, vocab_size: int = 640
+    num_scenes: int | None = None, vocab_size: int = 640
 ) -> PreTrainedTokenizerFast:
     """Learn a byte-level BPE from FocusWorld's texts: any text can be read.
 
     Digits stay single tokens, so times and counts are read digit by digit.
     """
     texts = []
-    for seed in range(num_scenes):
+    for seed in range(num_scenes or NUM_SCENES):
         scene = make_scene(seed, 60.0 + seed % 60, "train")
         texts += [f"{q.question}\n{q.answer}" for q in make_questions(scene)]
         texts.append(frame_log(scene, np.arange(0.0, scene.duration, 2.0)))

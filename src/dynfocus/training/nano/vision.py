@@ -28,6 +28,10 @@ from dynfocus.world.vocabulary import BASE_PIXELS
 
 PIXEL_MEAN = (0.5, 0.5, 0.5)
 PIXEL_STD = (0.25, 0.25, 0.25)
+NUM_START_PICTURES = 512
+"""Pictures whose patches the embedding starts from."""
+NUM_SCALE_PICTURES = 256
+"""Pictures on which the scale of a trained tower is measured."""
 
 
 @checked
@@ -181,7 +185,7 @@ class DenseVisionModel(nn.Module):
 
 @torch.no_grad()
 def whiten_patch_embedding(
-    tower: InstructBlipVisionModel, seed: int, num_pictures: int = 512
+    tower: InstructBlipVisionModel, seed: int, num_pictures: int | None = None
 ) -> None:
     """Start the patch embedding as the whitened principal components of patches.
 
@@ -190,8 +194,8 @@ def whiten_patch_embedding(
     """
     embedding = tower.embeddings.patch_embedding
     width, _, side, _ = embedding.weight.shape
-    data = SnapshotDataset(seed + 1_000_003, num_pictures, side)
-    pictures = torch.stack([data[i]["pixel_values"] for i in range(num_pictures)])
+    data = SnapshotDataset(seed + 1_000_003, num_pictures or NUM_START_PICTURES, side)
+    pictures = torch.stack([data[i]["pixel_values"] for i in range(len(data))])
     pixels = normalise_pixels(pictures)
     patches = functional.unfold(pixels, side, stride=side)  # [B, 3 side^2, N]
     patches = patches.movedim(1, 2).flatten(0, 1).double()
@@ -240,7 +244,9 @@ def unit_scale(tower: InstructBlipVisionModel, seed: int = 0) -> float:
     Returns:
         The deviation before.
     """
-    data = SnapshotDataset(seed + 2_000_003, 256, tower.config.patch_size)
+    data = SnapshotDataset(
+        seed + 2_000_003, NUM_SCALE_PICTURES, tower.config.patch_size
+    )
     pictures = collate_snapshots([data[i] for i in range(len(data))])["pixel_values"]
     outputs = tower(normalise_pixels(pictures), output_hidden_states=True)
     deviation = float(outputs.hidden_states[-1][:, 1:].std())
