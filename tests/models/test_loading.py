@@ -108,6 +108,8 @@ def test_a_small_model_is_read_as_transformers_reads_it():
     source = loading._locate("nano")
     config = DynFocusConfig.from_pretrained(source)
     quick = loading._read_small(source, config)
+    # a model that is put around this one must not draw its weights anew
+    assert all(weight._is_hf_initialized for weight in quick.parameters())
     slow = DynFocusForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
     assert quick is not None
     assert quick.config.to_dict() == slow.config.to_dict()

@@ -300,7 +300,7 @@ def test_samples_that_are_malformed_are_counted_before_the_first_step(
     assert json.loads(line)["sample"] == f"{files}, line 2"
     assert "line 2 is skipped" in caplog.text
     with pytest.raises(TooManyFailuresError, match="1 samples failed, data.max_failu"):
-        run_recipe(recipe, ["data.max_failures=0", "output=other"], resume=False)
+        run_recipe(recipe, ["data.max_failures=0"], resume=False)
 
 
 def test_too_many_failures_stop_a_run(recipe):

@@ -151,6 +151,8 @@ def _read_small(
     ) or any(place.data_ptr() not in filled for place in places.values()):
         return None
     model.load_state_dict(given, strict=False)  # tied ones have one name in the file
+    for tensor in model.state_dict(keep_vars=True).values():
+        tensor._is_hf_initialized = True  # or a model around this one would draw anew
     if (Path(source) / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(source)
     return model
