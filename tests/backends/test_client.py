@@ -138,8 +138,43 @@ def test_a_server_that_does_not_stream_is_understood(stand_in):
 def test_tokens_without_words_are_told_apart_from_an_empty_answer(stand_in):
     stand_in.answer = lambda body: iter(())
     assert "used up all tokens" in failure(stand_in, finish_reason="length")
-    completion, pieces = ask(stand_in, finish_reason="stop")
-    assert (completion.text, pieces) == ("", [])
+    assert "ended the answer without a word" in failure(stand_in, finish_reason="stop")
+    assert "filtered the answer after 0" in failure(
+        stand_in, finish_reason="content_filter"
+    )
+
+
+def choice(finish_reason: str, **delta: object) -> bytes:
+    one = {"choices": [{"delta": delta, "finish_reason": finish_reason}]}
+    return f"data: {json.dumps(one)}\n\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"data: [DONE]\n\n", "ended the answer without a word"),
+        (b": ping\n\ndata: [DONE]\n\n", "ended the answer without a word"),
+        (choice("stop", content=" \n"), "ended the answer without a word"),
+        (choice("content_filter", content="half of"), "filtered the answer after 7"),
+        (choice("stop", refusal="I cannot."), "refused to answer: I cannot."),
+        (
+            choice("stop", refusal="I ") + choice("stop", refusal="will not"),
+            "refused to answer: I will not",
+        ),
+    ],
+)
+def test_what_is_no_answer_is_one_sentence(stand_in, raw, expected):
+    assert expected in failure(stand_in, content_type="text/event-stream", raw=raw)
+
+
+def test_halves_of_characters_are_joined_or_marked(stand_in):
+    halves = [
+        choice("stop", content=half) for half in ("so \ud83d", "\ude00 b", "\ude00")
+    ]
+    completion, pieces = ask(
+        stand_in, content_type="text/event-stream", raw=b"".join(halves)
+    )
+    assert completion.text == "".join(pieces) == "so \U0001f600 b\ufffd"
 
 
 def test_silence_is_given_up(stand_in):

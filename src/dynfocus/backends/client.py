@@ -7,24 +7,29 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import Field
 
-from dynfocus.backends.events import StreamError, read_events
+from dynfocus.backends.stream import (
+    AnswerText,
+    StreamError,
+    find_reason,
+    read_document,
+    read_events,
+    shorten,
+)
 from dynfocus.errors import BackendError
+from dynfocus.validation import Positive, checked
 
 API_KEY_VARIABLE = "OPENAI_API_KEY"
 """Environment variable of the key unless another is named."""
 
 _CONNECT_SECONDS = 10.0
-_SHOWN_CHARACTERS = 300
 _HINTS = {
-    301: "use the address that it redirects to",
-    302: "use the address that it redirects to",
-    307: "use the address that it redirects to",
-    308: "use the address that it redirects to",
+    **dict.fromkeys((301, 302, 307, 308), "use the address that it redirects to"),
     401: "set the key in the environment variable {variable}",
     403: "set a key that may do this in the environment variable {variable}",
     404: "check the URL and the name of the model",
@@ -33,24 +38,20 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Server:
     """Where a chat completion server is, and how to speak to it."""
 
     url: str
     """Its base address, such as ``http://localhost:8000/v1``."""
-    api_key: str | None = field(default=None, repr=False)
+    api_key: str | None = Field(default=None, repr=False)
     """The key that it wants, if any."""
     api_key_variable: str = API_KEY_VARIABLE
     """Environment variable that the key is from, for messages."""
-    timeout_seconds: float = 120.0
+    timeout_seconds: Positive = 120.0
     """How long it may be silent before it is given up."""
 
     def __post_init__(self) -> None:
-        if not self.timeout_seconds > 0:
-            raise ValueError(
-                f"timeout_seconds must be above 0, got {self.timeout_seconds}"
-            )
         object.__setattr__(self, "url", _base_url(self.url))
 
     @classmethod
@@ -133,18 +134,17 @@ class ChatClient:
         Raises:
             BackendError: The server is not there, refuses or answers nonsense.
         """
-        with self._failures(), self._connection() as http:
+        with self._failures(AnswerText()), self._connection() as http:
             response = http.get(f"{self.server.url}/models")
             self._check_status(response)
-            document = self._document(response)
-        entries = document.get("data")
-        names = [
-            str(entry["id"])
-            for entry in (entries if isinstance(entries, list) else [])
-            if isinstance(entry, dict) and "id" in entry
-        ]
-        if not names:
-            raise self._error("gave no list of models; check the URL")
+            entries = read_document(response.text).get("data")
+            names = [
+                str(entry["id"])
+                for entry in (entries if isinstance(entries, list) else [])
+                if isinstance(entry, dict) and "id" in entry
+            ]
+            if not names:
+                raise StreamError("gave no list of models; check the URL")
         return names
 
     def complete(
@@ -162,11 +162,11 @@ class ChatClient:
 
         Raises:
             BackendError: The server is not there, refuses, is silent for too long,
-                answers nonsense or breaks off.
+                answers nonsense or nothing, filters the answer or breaks off.
         """
         content = json.dumps({**body, "stream": True}).encode()
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        answer = _Answer(on_text)
+        answer = AnswerText(on_text)
         url = f"{self.server.url}/chat/completions"
         with (
             self._failures(answer),
@@ -176,185 +176,81 @@ class ChatClient:
             if response.status_code != httpx.codes.OK:
                 response.read()
                 self._check_status(response)
-            self._read(response, answer)
-        return self._finished(answer)
-
-    def _connection(self) -> httpx.Client:
-        key = self.server.api_key
-        return httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(
-                self.server.timeout_seconds, connect=_CONNECT_SECONDS
-            ),
-            trust_env=not self.server.is_local,  # proxies are for other machines
-            verify=self.server.url.startswith("https:"),  # http has no certificate
-        )
-
-    def _read(self, response: httpx.Response, answer: _Answer) -> None:
-        kind = response.headers.get("content-type", "").partition(";")[0].strip()
-        if kind == "application/json":  # a server that does not stream
-            response.read()
-            self._take(answer, self._document(response))
-            answer.is_whole = True
-            return
-        if kind != "text/event-stream":
-            raise self._error(
-                f"answered with {kind or 'something unnamed'}, not with a chat "
-                "completion; check the URL"
-            )
-        for event in read_events(response.iter_bytes()):
-            if event == "[DONE]":
-                answer.is_whole = True
-                return
-            self._take(answer, self._parse(event))
-
-    def _take(self, answer: _Answer, document: dict[str, Any]) -> None:
-        """Add a part of the answer, unless it is an error or nonsense."""
-        if document.get("error"):
-            raise self._error(f"stopped with an error: {self._reason(document)}")
-        try:
-            piece = answer.take(document)
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-            shown = self._clean(json.dumps(document))
-            raise self._error(f"answered with no chat completion: {shown}") from error
-        answer.add(piece)
-
-    def _finished(self, answer: _Answer) -> Completion:
-        if not answer.is_whole and answer.finish_reason is None:
-            raise self._broken_off(answer)
-        text = answer.text.strip()
-        if not text and answer.finish_reason == "length":
-            raise self._error(
-                "used up all tokens before it said anything; allow a longer answer"
-            )
+            _read(response, answer)
+            answer.check()
         return Completion(
-            text=text,
+            text=answer.text,
             finish_reason=answer.finish_reason,
             prompt_tokens=answer.prompt_tokens,
         )
 
+    def _connection(self) -> httpx.Client:
+        key, seconds = self.server.api_key, self.server.timeout_seconds
+        return httpx.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS),
+            trust_env=not self.server.is_local,  # proxies are for other machines
+            verify=self.server.url.startswith("https:"),  # http has no certificate
+        )
+
     @contextmanager
-    def _failures(self, answer: _Answer | None = None) -> Iterator[None]:
-        """Turn every failure of the connection into one sentence."""
+    def _failures(self, answer: AnswerText) -> Iterator[None]:
+        """Turn every failure into one sentence, without the key if a server repeats it."""
+        seconds = self.server.timeout_seconds
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise BackendError(
-                f"no server answers at {self.server.url} ({self._clean(error)}); start "
-                "it or correct the URL"
+                f"no server answers at {self.server.url} ({shorten(error)}); start it or "
+                "correct the URL"
             ) from error
-        except httpx.TimeoutException as error:
-            raise self._error(
-                f"was silent for {self.server.timeout_seconds:g} s; give it more time "
-                "or send less"
-            ) from error
-        except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-            raise self._broken_off(answer) from error
-        except httpx.WriteError as error:
-            raise self._error(
-                "stopped reading the request; send fewer or smaller frames"
-            ) from error
-        except StreamError as error:
-            raise self._error(str(error)) from error
-        except httpx.HTTPError as error:
-            raise self._error(f"could not be asked ({self._clean(error)})") from error
+        except (StreamError, httpx.HTTPError) as error:
+            what = shorten(error)
+            if isinstance(error, httpx.TimeoutException):
+                what = f"was silent for {seconds:g} s; give it more time or send less"
+            elif isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+                what = answer.broken_off
+            elif isinstance(error, httpx.WriteError):
+                what = "stopped reading the request; send fewer or smaller frames"
+            elif isinstance(error, httpx.HTTPError):
+                what = f"could not be asked ({what})"
+            if self.server.api_key:
+                what = what.replace(self.server.api_key, "[key]")
+            raise BackendError(f"the server at {self.server.url} {what}") from error
 
     def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code
         if status == httpx.codes.OK:
             return
         try:
-            reason = self._reason(json.loads(response.content))
+            reason = find_reason(json.loads(response.content))
         except ValueError:
             reason = ""
         reason = reason or response.reason_phrase or "no reason given"
         hint = _HINTS.get(status, "").format(variable=self.server.api_key_variable)
-        raise self._error(
+        raise StreamError(
             f"refused with HTTP {status}: {reason.rstrip('.')}"
             + (f"; {hint}" if hint else "")
         )
 
-    def _document(self, response: httpx.Response) -> dict[str, Any]:
-        return self._parse(response.text)
 
-    def _parse(self, text: str) -> dict[str, Any]:
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise self._error(f"answered with no JSON: {self._clean(text)}") from error
-        if not isinstance(document, dict):
-            raise self._error(f"answered with no JSON object: {self._clean(text)}")
-        return document
-
-    def _broken_off(self, answer: _Answer | None) -> BackendError:
-        if answer is None or not answer.text:
-            return self._error("closed the connection without an answer")
-        return self._error(
-            f"broke the answer off after {len(answer.text)} characters; ask again"
+def _read(response: httpx.Response, answer: AnswerText) -> None:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip()
+    if kind == "application/json":  # a server that does not stream
+        response.read()
+        answer.take(response.text)
+        answer.is_whole = True
+        return
+    if kind != "text/event-stream":
+        raise StreamError(
+            f"answered with {kind or 'something unnamed'}, not with a chat completion; "
+            "check the URL"
         )
-
-    def _error(self, what: str) -> BackendError:
-        return BackendError(f"the server at {self.server.url} {what}")
-
-    def _reason(self, document: Any) -> str:
-        """Find what a server says went wrong."""
-        for name in ("error", "message", "detail"):
-            found = document.get(name) if isinstance(document, dict) else None
-            if isinstance(found, dict):
-                return self._reason(found) or self._clean(json.dumps(found))
-            if found:
-                text = found if isinstance(found, str) else json.dumps(found)
-                return self._clean(text)
-        return ""
-
-    def _clean(self, what: object) -> str:
-        """Write words of others in a short line, without the key if they repeat it."""
-        text = " ".join(str(what).split())
-        if self.server.api_key:
-            text = text.replace(self.server.api_key, "[key]")
-        if len(text) <= _SHOWN_CHARACTERS:
-            return text
-        return f"{text[:_SHOWN_CHARACTERS]}..."
-
-
-class _Answer:
-    """Collect an answer from its parts."""
-
-    def __init__(self, on_text: Callable[[str], None] | None) -> None:
-        self.text = ""
-        self.finish_reason: str | None = None
-        self.prompt_tokens: int | None = None
-        self.is_whole = False
-        self._on_text = on_text
-        self._held = ""
-
-    def take(self, document: dict[str, Any]) -> str:
-        """Read one chunk of a stream, or a whole completion; give its text."""
-        usage = document.get("usage")
-        if usage:
-            self.prompt_tokens = int(usage["prompt_tokens"])
-        choices = document["choices"]
-        if not choices:
-            return ""  # the chunk of the usage has none
-        choice = choices[0]
-        part = choice["delta"] if "delta" in choice else choice["message"]
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
-        piece = part.get("content") or ""
-        if not isinstance(piece, str):
-            raise TypeError(piece)
-        return piece
-
-    def add(self, piece: str) -> None:
-        """Hand text on, but no white space at either end of the answer."""
-        self.text += piece
-        self._held += piece
-        if len(self.text) == len(self._held):
-            self._held = self._held.lstrip()
-            self.text = self._held
-        ready = self._held.rstrip()
-        if ready and self._on_text is not None:
-            self._on_text(ready)
-        self._held = self._held[len(ready) :]
+    for event in read_events(response.iter_bytes()):
+        if event == "[DONE]":
+            answer.is_whole = True
+            return
+        answer.take(event)
 
 
 def _base_url(url: str) -> str:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import base64
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
 
 from dynfocus.backends.client import Server
 from dynfocus.methods import FrameSelection
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
 from dynfocus.report.lettering import format_time
+from dynfocus.validation import checked
 
 Layout = Literal["images", "sheets", "video"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -24,25 +27,19 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 _TICKS_PER_SECOND = 1000
 """Rate at which a moment is told to vLLM as the number of a frame."""
 _OWN_HOSTS = ("openai.com", "openai.azure.com")
-_LEAST_PIXELS = 32
 
 
-@dataclass(frozen=True, kw_only=True)
+_Pixels = Annotated[int, Field(ge=32)]
+
+
+@checked
 class FrameSizes:
     """How large frames are sent."""
 
-    cone_pixels: int = 768
+    cone_pixels: _Pixels = 768
     """Longer side of a Cone, and of every frame of a video."""
-    rod_pixels: int = 192
+    rod_pixels: _Pixels = 192
     """Longer side of a Rod."""
-
-    def __post_init__(self) -> None:
-        for name in ("cone_pixels", "rod_pixels"):
-            value = getattr(self, name)
-            if value < _LEAST_PIXELS:
-                raise ValueError(
-                    f"{name} must be at least {_LEAST_PIXELS}, got {value}"
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
