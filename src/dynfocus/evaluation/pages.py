@@ -16,7 +16,9 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
+from dynfocus.evaluation.metrics import Estimate
 from dynfocus.provenance import describe_hardware
 
 Document = Mapping[str, Any]
@@ -116,17 +118,72 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [*("| " + " | ".join(cells) + " |" for cells in lines), ""]
 
 
-def panels(titles: Sequence[str], width: float = 4.2) -> tuple[Figure, list[Any]]:
-    """Make a picture with a panel for each title, side by side, room for a legend."""
-    figure = Figure(figsize=(width * len(titles) + 2.5, 4.2), layout="constrained")
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a panel: values over a number, each with its interval."""
+
+    label: str
+    points: Sequence[tuple[float, Estimate]]
+    is_dashed: bool = False
+
+
+def draw_lines(
+    panels: Mapping[str, Sequence[Line]],
+    horizontal: str,
+    vertical: str = "accuracy, %",
+    *,
+    is_log: bool = False,
+) -> Figure:
+    """Draw lines with error bars, a panel for each title, one legend beside all.
+
+    Args:
+        panels: The lines of each panel by its title.
+        horizontal: What the horizontal axes are.
+        vertical: What the vertical axis is.
+        is_log: Whether the horizontal axes are logarithmic.
+    """
+    figure = Figure(figsize=(4.2 * len(panels) + 2.5, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    row = figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
-    for axes, title in zip(row, titles, strict=True):
-        axes.set_title(title)
-    return figure, list(row)
+    row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (title, lines) in zip(row, panels.items(), strict=True):
+        for line in lines:
+            places = [x for x, _ in line.points]
+            found = [estimate for _, estimate in line.points]
+            axes.errorbar(
+                places,
+                [estimate.value for estimate in found],
+                yerr=_reach(found),
+                marker="o",
+                linestyle="--" if line.is_dashed else "-",
+                label=line.label,
+            )
+        if is_log:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
+        axes.set(title=title, xlabel=horizontal)
+    row[0].set_ylabel(vertical)
+    handles, labels = row[0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside right upper")
+    return figure
 
 
-def add_legend(figure: Figure, axes: Any) -> None:
-    """Explain the lines of one panel beside all."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+def draw_bars(bars: Mapping[str, Estimate], horizontal: str = "accuracy, %") -> Figure:
+    """Draw a bar with its interval for each label, the first above."""
+    figure = Figure(figsize=(8, 1.5 + 0.4 * len(bars)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    found = list(bars.values())
+    axes.barh(list(bars), [each.value for each in found], xerr=_reach(found))
+    axes.invert_yaxis()
+    axes.set_xlabel(horizontal)
+    return figure
+
+
+def _reach(found: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """Return how far intervals reach down and up; not at all where there is none."""
+    downs = [e.value - e.low if e.low is not None else 0.0 for e in found]
+    ups = [e.high - e.value if e.high is not None else 0.0 for e in found]
+    return [max(0.0, d) for d in downs], [max(0.0, u) for u in ups]

@@ -7,6 +7,7 @@ fewer, chosen in several ways. Every way has the same budget and the same encode
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -27,7 +28,7 @@ from dynfocus.evaluation.metrics import (
     is_right_answer,
     paired_difference,
 )
-from dynfocus.evaluation.pages import Document, Layout, add_legend, panels, table
+from dynfocus.evaluation.pages import Document, Layout, Line, draw_lines, table
 from dynfocus.models import LoadOptions, VideoModel
 from dynfocus.plugins import host_type, load_host, plug
 from dynfocus.validation import Count, checked
@@ -284,20 +285,15 @@ def _table(document: Document, test: Document) -> list[str]:
 
 def _draw(document: Document) -> Figure:
     """Draw accuracy over the share of tokens, one panel a length of video."""
-    figure, axes = panels([test["name"] for test in document["plan"]["sets"]])
-    for panel in axes:
-        own = [row for row in document["rows"] if row["set"] == panel.get_title()]
-        full = own[0]["accuracy"]["value"]
-        panel.axhline(full, color="black", linestyle=":", label=FULL)
-        for way in dict.fromkeys(row["way"] for row in own[1:]):
-            points = [row for row in own if row["way"] == way]
-            panel.plot(
-                [100 * row["share"] for row in points],
-                [row["accuracy"]["value"] for row in points],
-                marker="o",
-                label=way,
-            )
-        panel.set_xlabel("video tokens, % of all")
-    axes[0].set_ylabel("questions answered right, %")
-    add_legend(figure, axes[0])
-    return figure
+    drawn: dict[str, list[Line]] = {}
+    for test in document["plan"]["sets"]:
+        points: dict[str, list[tuple[float, Estimate]]] = defaultdict(list)
+        for row in document["rows"]:
+            if row["set"] == test["name"]:
+                found = (100 * row["share"], Estimate(**row["accuracy"]))
+                points[row["way"]].append(found)
+        drawn[test["name"]] = [
+            Line(label=way, points=found) for way, found in points.items()
+        ]
+    vertical = "questions answered right, %"
+    return draw_lines(drawn, "video tokens, % of all", vertical)

@@ -18,12 +18,11 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, evidence_seen
 from dynfocus.evaluation.metrics import Estimate, accuracy
-from dynfocus.evaluation.pages import Document, Layout, add_legend, panels, table
+from dynfocus.evaluation.pages import Document, Layout, Line, draw_lines, table
 from dynfocus.focus import (
     EventPrototypes,
     TimePrototypes,
@@ -262,28 +261,20 @@ def _is_possible(row: Document, num_cones: int) -> bool:
 
 def _draw(document: Document) -> Figure:
     """Draw recall over the share of frames, one panel a length of video."""
-    plan = document["plan"]
-    figure, axes = panels([test["name"] for test in plan["sets"]])
-    for panel in axes:
-        for row in document["rows"]:
-            if row["set"] == panel.get_title():
-                shown = sum(_is_possible(row, k) for k in plan["num_cones"])
-                count = row["num_prototypes"]
-                panel.plot(
-                    row["share"][:shown],
-                    [hit["value"] for hit in row["recall"][:shown]],
-                    marker="o",
-                    linestyle="-" if count else "--",
-                    label=row["selection"] + (f", L = {count}" if count else ""),
-                )
-        panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.xaxis.set_minor_locator(NullLocator())
-        panel.set_xlabel("frames that are Cones, %")
-    axes[0].set_ylabel("questions with a Cone in the evidence, %")
-    add_legend(figure, axes[0])
-    return figure
+    drawn: dict[str, list[Line]] = {t["name"]: [] for t in document["plan"]["sets"]}
+    for row in document["rows"]:
+        count = row["num_prototypes"]
+        found = [
+            (share, Estimate(**hit))
+            for share, hit, k in zip(
+                row["share"], row["recall"], document["plan"]["num_cones"], strict=True
+            )
+            if _is_possible(row, k)
+        ]
+        label = row["selection"] + (f", L = {count}" if count else "")
+        drawn[row["set"]].append(Line(label=label, points=found, is_dashed=not count))
+    vertical = "questions with a Cone in the evidence, %"
+    return draw_lines(drawn, "frames that are Cones, %", vertical, is_log=True)
 
 
 def check_sources(models: Mapping[str, str]) -> None:

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
+from operator import itemgetter
 from statistics import fmean, median, stdev
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from dynfocus.evaluation.experiments.plans import Experiment, Plan
 from dynfocus.evaluation.metrics import (
@@ -24,12 +24,18 @@ from dynfocus.evaluation.metrics import (
     answer_constantly,
     paired_difference,
 )
-from dynfocus.evaluation.pages import Document, Layout, add_legend, panels, table
+from dynfocus.evaluation.pages import (
+    Document,
+    Layout,
+    Line,
+    draw_bars,
+    draw_lines,
+    table,
+)
 
 Records = Mapping[str, Sequence[Record]]
 """The records of each variant by its name."""
 
-_TOKEN_TICKS = [150 * 2**power for power in range(10)]
 _BASE = "base"
 
 
@@ -299,67 +305,46 @@ def agreement(document: Document) -> str:
 
 
 def draw(document: Document) -> Figure:
-    """Draw mean accuracy of each length over the tokens, or over ``x``, or as bars."""
+    """Draw mean accuracy over the tokens, or over ``x``, or as bars."""
     tests = document["plan"]["sets"]
-    lengths = list(dict.fromkeys(test["name"] for test in tests))
-    figure, axes = panels([f"{length} videos" for length in lengths])
-    for panel, length in zip(axes, lengths, strict=True):
-        titles = [title_of(test) for test in tests if test["name"] == length]
-        if document["axis"]:
-            _draw_line(panel, document, titles[0])
-        elif len(tests) > len(lengths):
-            _draw_tokens(panel, document, titles)
-        else:
-            _draw_bars(panel, document, titles[0])
-    if not document["axis"] and len(tests) > len(lengths):
-        add_legend(figure, axes[0])
-    figure.suptitle(document["title"])
-    return figure
-
-
-def _point(result: Document) -> tuple[float, float, float]:
-    """Return a mean and how far its bar reaches down and up."""
-    mean = Estimate(**result["mean"])
-    if mean.low is None or mean.high is None:
-        spread = result["spread"] or 0.0
-        return mean.value, spread, spread
-    down, up = mean.value - mean.low, mean.high - mean.value
-    return mean.value, max(0.0, down), max(0.0, up)  # rounding may make them negative
-
-
-def _draw_line(axes: Any, document: Document, title: str) -> None:
-    variants = document["variants"].values()
-    points = [_point(variant["results"][title]) for variant in variants]
-    means, downs, ups = zip(*points, strict=True)
-    places = [variant["x"] for variant in variants]
-    axes.errorbar(places, means, yerr=(downs, ups), marker="o")
-    axes.set_xlabel(document["axis"])
-    axes.set_ylabel("accuracy, %")
-
-
-def _draw_tokens(axes: Any, document: Document, titles: Sequence[str]) -> None:
-    """Draw accuracy over tokens, a line for each system."""
-    for place, variant in enumerate(document["variants"].values()):
-        results = [variant["results"][title] for title in titles]
-        points = sorted((own["video_tokens"], *_point(own)) for own in results)
-        tokens, means, downs, ups = zip(*points, strict=True)
-        bars = {"yerr": (downs, ups), "marker": "o", "color": f"C{place}"}
-        axes.errorbar(tokens, means, label=variant["label"], **bars)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(_TOKEN_TICKS))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("video tokens read")
-    axes.set_ylabel("accuracy, %")
-
-
-def _draw_bars(axes: Any, document: Document, title: str) -> None:
     variants = list(document["variants"].values())
-    means, downs, ups = zip(
-        *(_point(v["results"][title]) for v in variants), strict=True
-    )
-    places = range(0, -len(variants), -1)
-    axes.barh(places, means, xerr=(downs, ups))
-    axes.set_yticks(places)
-    axes.set_yticklabels([variant["label"] for variant in variants])
-    axes.set_xlabel("accuracy, %")
+    lengths: dict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        lengths[f"{test['name']} videos"].append(title_of(test))
+    if not document["axis"] and len(tests) == 1:
+        (title,) = map(title_of, tests)
+        return draw_bars({v["label"]: _mean(v["results"][title]) for v in variants})
+    if document["axis"]:
+        drawn = {
+            length: [_line("", [(v["x"], v["results"][titles[0]]) for v in variants])]
+            for length, titles in lengths.items()
+        }
+        return draw_lines(drawn, document["axis"])
+    drawn = {
+        length: [
+            _line(
+                variant["label"],
+                [
+                    (own["video_tokens"], own)
+                    for own in (variant["results"][title] for title in titles)
+                ],
+            )
+            for variant in variants
+        ]
+        for length, titles in lengths.items()
+    }
+    return draw_lines(drawn, "video tokens read", is_log=True)
+
+
+def _line(label: str, results: Sequence[tuple[float, Document]]) -> Line:
+    points = [(x, _mean(result)) for x, result in sorted(results, key=itemgetter(0))]
+    return Line(label=label, points=points)
+
+
+def _mean(result: Document) -> Estimate:
+    """Give a mean with its interval, or with its spread over training seeds."""
+    mean = Estimate(**result["mean"])
+    if mean.low is not None or not result["spread"]:
+        return mean
+    spread = result["spread"]
+    return Estimate(mean.value, mean.value - spread, mean.value + spread)
