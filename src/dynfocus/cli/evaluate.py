@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +29,7 @@ from dynfocus.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dynfocus.evaluation.experiments.plans import Plan
+    from dynfocus.evaluation.benchmarks import WorldBenchmark
 
 HELP = "Measure a model, compare systems, repeat the paper's ablations."
 ABLATIONS = (
@@ -61,21 +62,76 @@ Runs = Annotated[
         "--runs", metavar="FOLDER", help="Where to keep weights and answers meanwhile."
     ),
 ]
-Start = Annotated[
-    str, typer.Option("--model", "-m", help="The model that every row starts from.")
-]
-Steps = Annotated[int, _count("--steps", "Training steps a row.")]
-NumSeeds = Annotated[int, _count("--num-seeds", "Training seeds a row.")]
-TrainingVideos = Annotated[int, _count("--training-videos", "Videos to train on.")]
-ShortVideos = Annotated[
-    int, _count("--short-videos", "Test videos of one to three minutes.")
-]
-MediumVideos = Annotated[
-    int, _count("--medium-videos", "Test videos of eight to ten minutes.", 0)
-]
-LongVideos = Annotated[
-    int, _count("--long-videos", "Test videos of 40 to 60 minutes.", 0)
-]
+_RESULTS = Path("docs/results")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How many test videos of each length are asked about."""
+
+    short_videos: Annotated[
+        int, _count("--short-videos", "Test videos of one to three minutes.")
+    ] = 12
+    medium_videos: Annotated[
+        int, _count("--medium-videos", "Test videos of eight to ten minutes.", 0)
+    ] = 10
+    long_videos: Annotated[
+        int, _count("--long-videos", "Test videos of 40 to 60 minutes.", 0)
+    ] = 0
+
+    def benchmarks(self, **options: Any) -> tuple[WorldBenchmark, ...]:
+        """Make the benchmarks, all with some options."""
+        from dynfocus.evaluation.benchmarks import usual_benchmarks
+
+        lengths = self.short_videos, self.medium_videos, self.long_videos
+        return usual_benchmarks(*lengths, **options)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the rows of an experiment are trained."""
+
+    runs: Runs = Path("runs/experiments")
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="The model that every row starts from.")
+    ] = "nano"
+    steps: Annotated[int, _count("--steps", "Training steps a row.")] = 150
+    num_seeds: Annotated[int, _count("--num-seeds", "Training seeds a row.")] = 3
+    training_videos: Annotated[
+        int, _count("--training-videos", "Videos to train on.")
+    ] = 1000
+
+    def run(
+        self,
+        names: Sequence[str],
+        lengths: Lengths,
+        budgets: Sequence[int],
+        out: Path,
+        json: bool,
+    ) -> None:
+        """Run experiments one after another; print their pages, or as JSON."""
+        from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
+        from dynfocus.evaluation.experiments.plans import KINDS, make_plan
+        from dynfocus.evaluation.experiments.running import run_variants
+        from dynfocus.evaluation.experiments.tables import make_document
+
+        quiet_libraries()
+        plan = make_plan(
+            self.model,
+            self.runs / "patches",
+            self.steps,
+            self.num_seeds,
+            self.training_videos,
+            lengths.benchmarks(kinds=KINDS),
+            sorted(set(budgets)),
+        )
+        found = []
+        for name in names:
+            experiment = EXPERIMENTS[name]
+            records = run_variants(experiment.variants, plan, self.runs, say)
+            stem = name if name == "methods" else f"ablation-{name}"
+            found.append(_write(out, stem, make_document(experiment, records, plan)))
+        _show(found, json)
 
 
 @command(
@@ -141,11 +197,7 @@ def focusworld(
         records = run_world_benchmark(
             focused, plan, out / f"{name}.jsonl", progress, rules=rules
         )
-    found = _finish(
-        out, name, summarise(plan, focused.name, records), is_shown=not json
-    )
-    if json:
-        print_json(found)
+    _show(_write(out, name, summarise(plan, focused.name, records)), json)
 
 
 @command(
@@ -154,15 +206,9 @@ def focusworld(
     "--medium-videos 0 --long-videos 0 --budget 160",
 )
 def methods(
-    out: Out = Path("docs/results"),
-    runs: Runs = Path("runs/experiments"),
-    model: Start = "nano",
-    steps: Steps = 150,
-    num_seeds: NumSeeds = 3,
-    training_videos: TrainingVideos = 1000,
-    short_videos: ShortVideos = 12,
-    medium_videos: MediumVideos = 10,
-    long_videos: LongVideos = 10,
+    training: Training,
+    lengths: Lengths,
+    out: Out = _RESULTS,
     budget: Annotated[
         list[int] | None,
         typer.Option(
@@ -183,9 +229,7 @@ def methods(
     tokens pays for (long videos with budgets alone). What is done is kept, so a run that
     was stopped continues.
     """
-    lengths = short_videos, medium_videos, long_videos
-    plan = _plan(model, runs, steps, num_seeds, training_videos, lengths, budget)
-    _run_experiments(("methods",), plan, out, runs, json)
+    training.run(("methods",), lengths, budget or (160, 320), out, json)
 
 
 @command(
@@ -199,14 +243,9 @@ def ablation(
             metavar="NAME", help=f"One of {', '.join(ABLATIONS)}, or all of them."
         ),
     ],
-    out: Out = Path("docs/results"),
-    runs: Runs = Path("runs/experiments"),
-    model: Start = "nano",
-    steps: Steps = 150,
-    num_seeds: NumSeeds = 1,
-    training_videos: TrainingVideos = 1000,
-    short_videos: ShortVideos = 12,
-    medium_videos: MediumVideos = 0,
+    training: Training,
+    lengths: Lengths,
+    out: Out = _RESULTS,
     json: Json = False,
 ) -> None:
     """Repeat an ablation of the paper at nano size, its figures beside ours.
@@ -218,10 +257,7 @@ def ablation(
         raise typer.BadParameter(
             f"NAME must be one of {', '.join(ABLATIONS)} or all, got {name!r}"
         )
-    lengths = short_videos, medium_videos, 0
-    plan = _plan(model, runs, steps, num_seeds, training_videos, lengths, ())
-    names = ABLATIONS if name == "all" else (name,)
-    _run_experiments(names, plan, out, runs, json)
+    training.run(ABLATIONS if name == "all" else (name,), lengths, (), out, json)
 
 
 @command(
@@ -230,7 +266,8 @@ def ablation(
     "--compare tuned=runs/nano/tune/model",
 )
 def recall(
-    out: Out = Path("docs/results"),
+    lengths: Lengths,
+    out: Out = _RESULTS,
     model: Model = "nano",
     compare: Annotated[
         list[str] | None,
@@ -240,9 +277,6 @@ def recall(
             help="Another model with the same vision tower; may be repeated.",
         ),
     ] = None,
-    short_videos: ShortVideos = 12,
-    medium_videos: MediumVideos = 4,
-    long_videos: LongVideos = 1,
     num_cones: Annotated[
         list[int] | None,
         typer.Option("-K", "--num-cones", help="Cones; may be repeated.", min=1),
@@ -260,7 +294,6 @@ def recall(
     Compares the model's selection with even frames and with clustering alone, on test
     videos whose evidence is known. Only frames are scored; nothing is asked.
     """
-    from dynfocus.evaluation.benchmarks import usual_benchmarks
     from dynfocus.evaluation.experiments import recall as experiment
 
     models = {model: model}
@@ -273,16 +306,12 @@ def recall(
     quiet_libraries()
     plan = experiment.RecallPlan(
         models=models,
-        sets=usual_benchmarks(short_videos, medium_videos, long_videos),
+        sets=lengths.benchmarks(),
         num_cones=tuple(sorted(set(num_cones or (1, 2, 4, 8, 16, 32)))),
         num_prototypes=tuple(sorted(set(num_prototypes or (32,)))),
     )
     records = experiment.measure_recall(plan, say)
-    found = _finish(
-        out, "recall", experiment.summarise(records, plan), is_shown=not json
-    )
-    if json:
-        print_json(found)
+    _show(_write(out, "recall", experiment.summarise(records, plan)), json)
 
 
 @command(
@@ -296,17 +325,15 @@ def plugged(
             metavar="MODEL", help="A vision language model: a folder or a hub name."
         ),
     ],
+    lengths: Lengths,
     scorer: Annotated[
         str | None,
         typer.Option(
             "--scorer", help="A dual encoder that compares frames with the question."
         ),
     ] = None,
-    out: Out = Path("docs/results"),
+    out: Out = _RESULTS,
     runs: Runs = Path("runs/plugged"),
-    short_videos: ShortVideos = 12,
-    medium_videos: MediumVideos = 4,
-    long_videos: LongVideos = 1,
     share: Annotated[
         list[float] | None,
         typer.Option(
@@ -339,16 +366,12 @@ def plugged(
     and AKS. Nothing is trained. Answers are kept as they come, so a run that was stopped
     continues.
     """
-    from dynfocus.evaluation.benchmarks import usual_benchmarks
     from dynfocus.evaluation.experiments import plugged as experiment
 
     plan = experiment.PluggedPlan(
         host=host,
         scorer=scorer,
-        sets=usual_benchmarks(
-            short_videos,
-            medium_videos,
-            long_videos,
+        sets=lengths.benchmarks(
             kinds=tuple(dict.fromkeys(kind or _PLUGGED_KINDS)),
             max_per_kind=max_per_kind,
             fps=fps,
@@ -360,11 +383,7 @@ def plugged(
     answers = runs / "plugged-accuracy.jsonl"
     with progress_bar("Asking") as progress:
         records = experiment.measure_plugged(plan, answers, progress)
-    found = _finish(
-        out, "plugged-accuracy", experiment.summarise(records, plan), is_shown=not json
-    )
-    if json:
-        print_json(found)
+    _show(_write(out, "plugged-accuracy", experiment.summarise(records, plan)), json)
 
 
 @command(
@@ -432,51 +451,20 @@ def _told(record: Mapping[str, Any]) -> str:
     )
 
 
-def _plan(
-    model: str,
-    runs: Path,
-    steps: int,
-    num_seeds: int,
-    training_videos: int,
-    lengths: tuple[int, int, int],
-    budgets: Sequence[int] | None,
-) -> Plan:
-    from dynfocus.evaluation.experiments.plans import make_plan
-
-    chosen = (160, 320) if budgets is None else sorted(set(budgets))
-    sizes = (steps, num_seeds, training_videos)
-    return make_plan(model, runs / "patches", *sizes, lengths, chosen)
-
-
-def _run_experiments(
-    names: Sequence[str], plan: Plan, out: Path, runs: Path, json: bool
-) -> None:
-    """Run experiments one after another; print their pages, or where they are."""
-    from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
-    from dynfocus.evaluation.experiments.running import run_variants
-    from dynfocus.evaluation.experiments.tables import make_document
-
-    quiet_libraries()
-    found = []
-    for name in names:
-        experiment = EXPERIMENTS[name]
-        records = run_variants(experiment.variants, plan, runs, say)
-        stem = name if name == "methods" else f"ablation-{name}"
-        document = make_document(experiment, records, plan)
-        found.append(_finish(out, stem, document, is_shown=not json))
-    if json:
-        print_json(found)
-
-
-def _finish(
-    out: Path, name: str, document: Mapping[str, Any], *, is_shown: bool
-) -> dict[str, Any]:
-    """Write a result and return it with the place of its page, which may be printed."""
+def _write(out: Path, name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a result, and return it with the place of its page."""
     from dynfocus.evaluation import write_page
     from dynfocus.provenance import source_commit
 
     command = shlex.join(["dynfocus", *sys.argv[1:]])
     page = write_page(out, name, document, command=command, commit=source_commit())
-    if is_shown:
-        print(page.read_text(encoding="utf-8"))
     return {"page": str(page), **document}
+
+
+def _show(found: dict[str, Any] | list[dict[str, Any]], json: bool) -> None:
+    """Print the pages of results, or the results as one JSON document."""
+    if json:
+        print_json(found)
+        return
+    for one in [found] if isinstance(found, dict) else found:
+        print(Path(one["page"]).read_text(encoding="utf-8"))

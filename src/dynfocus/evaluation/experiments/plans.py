@@ -13,7 +13,8 @@ from dynfocus.evaluation.benchmarks.focusworld import (
 )
 from dynfocus.validation import Count, Positive, checked
 
-_KINDS = ("needle", "presence", "count", "order")
+KINDS = ("needle", "presence", "count", "order")
+"""What all variants are taught and asked."""
 
 
 @checked
@@ -82,10 +83,10 @@ class Plan:
     training_seconds: tuple[float, float] = (20.0, 120.0)
     max_training_frames: Count = 32
     """Training videos are thinned to so many frames."""
-    kinds: tuple[str, ...] = _KINDS
+    kinds: tuple[str, ...] = KINDS
     seeds: tuple[int, ...] = (0,)
     """Training seeds."""
-    sets: tuple[WorldBenchmark, ...] = usual_benchmarks(12, kinds=_KINDS)
+    sets: tuple[WorldBenchmark, ...] = usual_benchmarks(12, kinds=KINDS)
     """What the variants are asked, about the ``kinds``."""
     fps: Positive = 1.0
 
@@ -100,7 +101,7 @@ def make_plan(
     num_steps: int,
     num_seeds: int,
     num_training_videos: int,
-    num_videos: Sequence[int],
+    lengths: Sequence[WorldBenchmark],
     budgets: Sequence[int] = (),
 ) -> Plan:
     """Write the plan of an experiment.
@@ -114,10 +115,9 @@ def make_plan(
         num_steps: Steps of stage 2; stage 1 has a quarter of it.
         num_seeds: Training seeds, from 0.
         num_training_videos: Videos to train on.
-        num_videos: Short, medium and long videos to ask about.
+        lengths: What `usual_benchmarks` gave for the ``KINDS``.
         budgets: Video tokens.
     """
-    lengths = usual_benchmarks(*num_videos, kinds=_KINDS)
     whole = [test for test in lengths if test.name != "long"]
     fitted = [
         replace(test, max_video_tokens=budget) for test in lengths for budget in budgets
