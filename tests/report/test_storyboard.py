@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynfocus.methods.selectors.events import stretches_of
+from dynfocus.methods.selectors.prototypes import stretches_of
 from dynfocus.report import make_storyboard
 from dynfocus.video import UnreadableVideoError, VideoWriter
 

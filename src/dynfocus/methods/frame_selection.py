@@ -11,8 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dynfocus.methods.image_features import LOOK_PIXELS, fit_size
-from dynfocus.methods.overview import Progress, as_selector_input, read_overview
+from dynfocus.methods.image_features import fit_size
+from dynfocus.methods.overview import (
+    LOOK_PIXELS,
+    Progress,
+    as_selector_input,
+    read_overview,
+)
 from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import (
     Selection,

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 Features = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 LOOK_PIXELS = 96
 """Longer side of the pictures that features are taken from."""
@@ -30,6 +31,16 @@ _EDGE_NOISE = 0.015
 """Difference of lightness that is noise or compression, not an edge."""
 _EDGE_FLOOR = 0.3
 """Added to the length of the edge vector, so that noise on a blank wall stays small."""
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+_BRIGHTEST = 0.95
+_DARK = (0.02, 0.08)
+"""Luma of the brightest twentieth of a black frame, and of one that can be seen."""
+_NEAR = 4
+_LIKE = 0.5
+"""Distance up to which a frame shows what another shows, blurred or not."""
+_BLURRED = (0.3, 0.8)
+"""Sharpness of a blurred frame beside the same frame without blur."""
 
 _CHUNK = 64
 
@@ -68,6 +79,42 @@ def image_features(frames: NDArray[np.uint8]) -> Features:
         for start in range(0, len(frames), _CHUNK)
     ]
     return np.concatenate(parts)
+
+
+def frame_quality(frames: NDArray[np.uint8], features: Features) -> Floats:
+    """Tell how fit each frame is to be shown.
+
+    A frame is black if nearly all of it is, and blurred if it is much less sharp than a
+    frame that looks like it, up to four before or after.
+
+    Args:
+        frames: Pictures of a video in order of time, uint8, ``[T, H, W, 3]``.
+        features: What `image_features` gives for them.
+
+    Returns:
+        1 for a frame that is neither, down to 0; ``[T]``.
+    """
+    bright, sharp = np.empty(len(frames)), np.empty(len(frames))
+    for number, frame in enumerate(frames):
+        luma = frame @ _LUMA / 255
+        bright[number] = np.quantile(luma, _BRIGHTEST)
+        down, right = np.diff(luma, axis=0), np.diff(luma, axis=1)
+        sharp[number] = np.abs(down).mean() + np.abs(right).mean()
+    sharpest = sharp.copy()
+    for step in range(1, min(_NEAR, len(frames) - 1) + 1):
+        unlike = np.linalg.norm(features[step:] - features[:-step], axis=1)
+        is_like = unlike < _LIKE * np.sqrt(features.shape[1])
+        pair = np.where(is_like, np.maximum(sharp[step:], sharp[:-step]), 0)
+        sharpest[step:] = np.maximum(sharpest[step:], pair)
+        sharpest[:-step] = np.maximum(sharpest[:-step], pair)
+    ratio = sharp / np.maximum(sharpest, np.finfo(float).tiny)
+    lit = _ramp(bright, *_DARK)
+    return lit * np.where(sharpest > 0, _ramp(ratio, *_BLURRED), 1)
+
+
+def _ramp(values: Floats, low: float, high: float) -> Floats:
+    """Rise from 0 at the lower bound to 1 at the higher."""
+    return np.clip((values - low) / (high - low), 0, 1)
 
 
 def _shrink(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dynfocus.methods.image_features import image_features
+from dynfocus.methods.image_features import frame_quality, image_features
 from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import SelectorInput
 from dynfocus.video import SampledFrames, VideoReader
 
 Progress = Callable[[int, int], None]
+
+LOOK_PIXELS = 192
+"""Longer side of the frames: enough to tell a blurred one."""
 
 _NUM_FRAMES = (90, 300)
 _FRAMES_PER_SECOND = 2.0
@@ -100,10 +103,12 @@ def as_selector_input(
         question: The question.
     """
     compare = None if scorer is None else _Scores(scorer, seen.frames, question)
+    features = image_features(seen.frames)
     return SelectorInput(
         times=seen.times,
-        features=torch.from_numpy(image_features(seen.frames)),
+        features=torch.from_numpy(features),
         compare=compare,
+        quality=frame_quality(seen.frames, features),
     )
 
 

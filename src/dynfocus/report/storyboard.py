@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dynfocus.methods.image_features import LOOK_PIXELS, fit_size, image_features
 from dynfocus.methods.overview import Progress, read_overview
-from dynfocus.methods.selectors.events import find_events, stretches_of
+from dynfocus.methods.selectors.prototypes import find_events, stretches_of
 from dynfocus.video import VideoReader
 
 
