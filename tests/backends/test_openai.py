@@ -77,7 +77,7 @@ def test_without_rods_there_is_no_sheet(chosen):
     alone = select_frames(chosen.video, QUESTION, 1)
     seen = read_request(frame_request(alone, "eyes").body)
     assert seen.order == ["text", "text", "image_url", "text"]
-    assert seen.texts[0].startswith("1 frame of a video of 00:03.3, chosen for")
+    assert seen.texts[0].startswith("1 frame of a video of 00:03.3, chosen to show")
 
 
 def test_a_video_tells_vllm_the_true_times(chosen):

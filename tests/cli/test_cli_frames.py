@@ -29,7 +29,8 @@ def test_a_line_a_frame(run, models, clip):
     assert times == sorted(set(times))
     assert [kind for _, kind in rows].count("cone") == 4
     assert {int(time // 2) for time in times} == {0, 1, 2}  # every colour
-    assert outcome.err == ""
+    (line,) = outcome.err_lines
+    assert "No scorer looked at the question" in line
     assert models == []
 
 
@@ -85,7 +86,9 @@ def test_an_encoder_or_a_model_may_score(run, clip, tmp_path):
     assert len(outcome.document["frames"]) == 3
     alone = run(*call)
     assert (alone.code, alone.out) == (2, "")
-    assert "--rule bolt needs --scorer" in alone.err
+    assert (
+        "--rule 'bolt' chooses frames by their similarity to the question" in alone.err
+    )
     outcome = run("frames", clip, "What?", "--budget", 3, "--model", "nano", "--json")
     assert outcome.document["scorer"] == "nano"
     assert "the shipped nano model only knows FocusWorld" in outcome.err
@@ -107,6 +110,8 @@ def test_an_encoder_or_a_model_may_score(run, clip, tmp_path):
         (("--request", "-", "--served-model", "m", "--json"), 2, "both want standard"),
         (("--request", "no/r.json", "--served-model", "m"), 1, "cannot be written to"),
         (("--layout", "tiles"), 2, "'tiles' is not one of"),
+        (("--rule", "magic"), 2, "--rule must be one of aks, bolt, events, ranked, un"),
+        (("--rule", "none"), 2, "uniform, got 'none'"),
     ],
 )
 def test_wrong_calls_are_one_line(run, clip, arguments, code, expected):

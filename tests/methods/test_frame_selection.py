@@ -72,9 +72,7 @@ def test_every_event_comes_before_a_second_frame_of_one(scenes):
 def test_a_still_video_is_covered_evenly(still):
     chosen = select_frames(still, "What?", 9)
     times = np.array([frame.time for frame in chosen.frames])
-    assert np.diff(times).max() <= 20 / 4
-    assert times[0] <= 1
-    assert times[-1] >= 19
+    assert np.abs(times - (np.arange(9) + 0.5) * 20 / 9).max() <= 0.5
 
 
 def test_the_scorer_decides_which_frames_come_first(scenes):

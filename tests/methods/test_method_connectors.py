@@ -13,6 +13,7 @@ from dynfocus.methods import (
     VideoPatches,
     build_connector,
 )
+from fake_package import install
 
 SIZES = ConnectorSizes(num_patches=16, dim=8, text_dim=6, hidden_size=10)
 FOCUS = {
@@ -318,3 +319,21 @@ def test_chat_univi_needs_sixteen_patches():
 
 def test_connectors_are_listed_by_name():
     assert list(CONNECTORS) == sorted(CONNECTORS)
+
+
+def test_another_package_adds_a_connector(tmp_path, monkeypatch):
+    install(
+        tmp_path,
+        monkeypatch,
+        module="adds_a_connector",
+        source=(
+            "from torch import nn\n"
+            "def build(sizes, options):\n"
+            "    return nn.Linear(sizes.dim, options['width'])\n"
+        ),
+        entry_points="[dynfocus.connectors]\nlinear = adds_a_connector:build\n",
+    )
+    built = build_connector("linear", SIZES, {"width": 3})
+    assert built.weight.shape == (3, SIZES.dim)
+    with pytest.raises(ValueError, match="one of chat_univi, .*linear.*, got 'none'"):
+        build_connector("none", SIZES)

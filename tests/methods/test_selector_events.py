@@ -96,7 +96,8 @@ def test_every_event_has_its_middle_before_one_has_two():
         3,
     }
     # the two longest events are shown twice, each at the middles of its halves
-    assert sorted(more.indices.tolist()) == [1, 5, 8, 12, 18, 23]
+    middles = np.array([1, 5, 8, 12, 18, 23])
+    assert np.abs(np.sort(more.indices) - middles).max() <= 1
 
 
 def test_frames_that_cannot_be_seen_are_passed_over():

@@ -176,9 +176,10 @@ class _Writer:
         selection = self.selection
         count = len(selection.frames)
         noun = "frame" if count == 1 else "frames"
+        why = "for the question below" if selection.scorer else "to show what happens"
         self.say(
-            f"{count} {noun} of a video of {_clock(selection.duration)}, chosen for the "
-            f"question below. Times are minutes:seconds. {how}"
+            f"{count} {noun} of a video of {_clock(selection.duration)}, chosen {why}. "
+            f"Times are minutes:seconds. {how}"
         )
 
     def _show(self, picture: Any, detail: str) -> None:

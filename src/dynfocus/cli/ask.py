@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,23 +10,17 @@ import typer
 
 from dynfocus.cli.commands import command
 from dynfocus.cli.console import (
+    check_video,
+    describe_cost,
     load_model,
     name_model,
-    plural,
     print_json,
     progress_bar,
+    read_question,
     say,
-    warn,
+    warn_if_meaningless,
 )
-from dynfocus.cli.frame_answers import ask_about_frames
-from dynfocus.cli.frame_choice import (
-    Budget,
-    Choice,
-    Cones,
-    Layout,
-    LayoutName,
-    Scorer,
-)
+from dynfocus.cli.frame_choice import Choosing, Looking, ask_about_frames
 from dynfocus.cli.options import (
     AnsweringModel,
     Json,
@@ -92,6 +85,7 @@ def ask(
     loading: Loading,
     reading: Reading,
     serving: Serving,
+    choosing: Choosing,
     model: AnsweringModel = None,
     method: Method = None,
     max_new_tokens: MaxNewTokens = 64,
@@ -106,10 +100,6 @@ def ask(
             "what their spatial prototypes merged.",
         ),
     ] = None,
-    budget: Budget = 16,
-    scorer: Scorer = None,
-    cones: Cones = None,
-    layout: Layout = LayoutName.sheets,
 ) -> None:
     """Answer a question about a video.
 
@@ -131,13 +121,8 @@ def ask(
         ask_about_frames(
             reader,
             question,
-            Choice(
-                budget=budget,
-                scorer=scorer,
-                cones=cones,
-                fps=reading.fps if "fps" in given else None,
-                layout=layout,
-            ),
+            choosing,
+            Looking(fps=reading.fps if "fps" in given else None),
             serving,
             model,
             max_new_tokens=max_new_tokens if "max_new_tokens" in given else 512,
@@ -151,7 +136,7 @@ def ask(
         source,
         **loading.fields(),
         index_folder=False if no_index else None,
-        scorer=scorer,
+        scorer=choosing.scorer,
     )
     warn_if_meaningless(focused, reader)
     if connection is not None:
@@ -240,14 +225,6 @@ def _write_report(
     )
 
 
-def read_question(question: str) -> str:
-    """Take the question from the call or from standard input; refuse an empty one."""
-    text = sys.stdin.read() if question == "-" else question
-    if not text.strip():
-        raise typer.BadParameter("the question is empty: say what to look for")
-    return text.strip()
-
-
 def check_files(video: Path, report: Path | None) -> VideoReader:
     """Fail on a report that cannot be written or a file that is no video."""
     if report is not None:
@@ -255,34 +232,3 @@ def check_files(video: Path, report: Path | None) -> VideoReader:
 
         check_writable(report)
     return check_video(video)
-
-
-def check_video(video: Path) -> VideoReader:
-    """Open a video; one that is none fails before a model is loaded."""
-    from dynfocus.video import VideoReader
-
-    return VideoReader(video)
-
-
-def warn_if_meaningless(
-    focused: VideoModel, video: VideoReader, what: str = "its answer means"
-) -> None:
-    """Say so when the shipped model is asked about a world that it does not know."""
-    from dynfocus.world import is_world_video
-
-    if focused.is_nano and not is_world_video(video):
-        warn(
-            f"the shipped nano model only knows FocusWorld videos, so {what} "
-            "nothing for this one; name a model that knows the real world with --model"
-        )
-
-
-def describe_cost(answer: Answer) -> str:
-    """Say in one line what an answer cost."""
-    num_cones = sum(frame.kind == "cone" for frame in answer.frames)
-    num_frames = len(answer.frames)
-    return (
-        f"{plural(answer.tokens, 'video token')}, {plural(num_frames, 'frame')} "
-        f"({plural(num_cones, 'Cone')}, {plural(num_frames - num_cones, 'Rod')}), "
-        f"{answer.seconds:.2f} s"
-    )

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dynfocus.cli.ask import check_video, describe_cost, warn_if_meaningless
 from dynfocus.cli.commands import command
-from dynfocus.cli.console import load_model, name_model, progress_bar, say
+from dynfocus.cli.console import (
+    check_video,
+    describe_cost,
+    load_model,
+    name_model,
+    progress_bar,
+    say,
+    warn_if_meaningless,
+)
 from dynfocus.cli.options import (
     AnsweringModel,
     Loading,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from dynfocus.cli.startup import import_lightly
 from dynfocus.text import decode_text, read_text, to_json
 
 if TYPE_CHECKING:
-    from dynfocus.models import VideoModel
+    from dynfocus.models import Answer, VideoModel
     from dynfocus.video import VideoReader
 
 Progress = Callable[[int, int], None]
@@ -155,3 +158,42 @@ def read_input(name: str) -> str:
 def plural(count: int, noun: str) -> str:
     """Write a count with its noun: ``1 frame``, ``2 frames``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def read_question(question: str) -> str:
+    """Take the question from the call or from standard input; refuse an empty one."""
+    text = sys.stdin.read() if question == "-" else question
+    if not text.strip():
+        raise typer.BadParameter("the question is empty: say what to look for")
+    return text.strip()
+
+
+def check_video(video: Path) -> VideoReader:
+    """Open a video; one that is none fails before a model is loaded."""
+    from dynfocus.video import VideoReader
+
+    return VideoReader(video)
+
+
+def warn_if_meaningless(
+    focused: VideoModel, video: VideoReader, what: str = "its answer means"
+) -> None:
+    """Say so when the shipped model is asked about a world that it does not know."""
+    from dynfocus.world import is_world_video
+
+    if focused.is_nano and not is_world_video(video):
+        warn(
+            f"the shipped nano model only knows FocusWorld videos, so {what} "
+            "nothing for this one; name a model that knows the real world with --model"
+        )
+
+
+def describe_cost(answer: Answer) -> str:
+    """Say in one line what an answer cost."""
+    num_cones = sum(frame.kind == "cone" for frame in answer.frames)
+    num_frames = len(answer.frames)
+    return (
+        f"{plural(answer.tokens, 'video token')}, {plural(num_frames, 'frame')} "
+        f"({plural(num_cones, 'Cone')}, {plural(num_frames - num_cones, 'Rod')}), "
+        f"{answer.seconds:.2f} s"
+    )

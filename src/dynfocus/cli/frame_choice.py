@@ -1,16 +1,26 @@
-"""How frames are chosen and put into requests: options and steps of several commands."""
+"""Frames chosen for a question: options, requests to a server, and its answers."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.console import load_model, plural, progress_bar, quiet_libraries
+from dynfocus.cli.console import (
+    load_model,
+    plural,
+    print_json,
+    progress_bar,
+    quiet_libraries,
+    say,
+    warn,
+    warn_if_meaningless,
+)
 from dynfocus.cli.options import at_least_one, not_negative, positive
+from dynfocus.cli.servers import Serving, printed_pieces
 
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest, Server
@@ -24,14 +34,6 @@ class LayoutName(StrEnum):
     sheets = "sheets"
     images = "images"
     video = "video"
-
-
-class RuleName(StrEnum):
-    """By which rule frames are chosen."""
-
-    events = "events"
-    aks = "aks"
-    bolt = "bolt"
 
 
 Budget = Annotated[
@@ -55,11 +57,13 @@ Scorer = Annotated[
     ),
 ]
 Rule = Annotated[
-    RuleName,
+    str,
     typer.Option(
         "--rule",
-        help="events: every event before a second frame of one. aks and bolt: two "
-        "published rules, by the similarity to the question alone; they need --scorer.",
+        metavar="NAME",
+        help="events: every event before a second frame of one. uniform: even frames. "
+        "aks, bolt and ranked: by the similarity to the question alone; they need "
+        "--scorer. Other packages may add rules.",
     ),
 ]
 Cones = Annotated[
@@ -108,78 +112,150 @@ RodPixels = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What to choose, and how large to show it."""
+class Choosing:
+    """What to choose, and how it is put into a request."""
 
-    budget: int
-    scorer: str | None
-    cones: int | None
-    fps: float | None
-    layout: LayoutName
-    rule: RuleName = RuleName.events
-    fast: bool = False
-    cone_pixels: int = 768
-    rod_pixels: int = 192
+    budget: Budget = 16
+    scorer: Scorer = None
+    cones: Cones = None
+    layout: Layout = LayoutName.sheets
 
 
-def choose(video: Path | VideoReader, question: str, choice: Choice) -> FrameSelection:
-    """Choose frames, with a progress bar."""
-    from dynfocus.methods import select_frames
-    from dynfocus.video import VideoReader
+@dataclass(frozen=True, kw_only=True)
+class Looking:
+    """By which rule among which frames, and how large the chosen ones are shown."""
 
-    reader = video if isinstance(video, VideoReader) else VideoReader(video)
-    if choice.rule != RuleName.events and choice.scorer is None:
-        raise typer.BadParameter(f"--rule {choice.rule.value} needs --scorer")
-    scorer = None if choice.scorer is None else _load_scorer(choice.scorer, reader)
+    rule: Rule = "events"
+    fps: Looks = None
+    fast: Fast = False
+    cone_pixels: ConePixels = 768
+    rod_pixels: RodPixels = 192
+
+
+def choose(
+    video: VideoReader, question: str, choosing: Choosing, looking: Looking
+) -> FrameSelection:
+    """Choose frames, with a progress bar; say so where nothing reads the question."""
+    from dynfocus.methods import find_rule, select_frames
+
+    try:
+        find_rule(looking.rule, has_scorer=choosing.scorer is not None)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{error}") from error
+    scorer = None if choosing.scorer is None else _load_scorer(choosing.scorer, video)
     with progress_bar("Reading the video") as progress:
-        return select_frames(
-            reader,
+        chosen = select_frames(
+            video,
             question,
-            choice.budget,
+            choosing.budget,
             scorer=scorer,
-            rule=choice.rule.value,
-            num_cones=choice.cones,
-            fps=choice.fps,
-            fast=choice.fast,
+            rule=looking.rule,
+            num_cones=choosing.cones,
+            fps=looking.fps,
+            fast=looking.fast,
             progress=progress,
         )
+    if scorer is None:
+        say(
+            "No scorer looked at the question: the frames show what happens, whatever is "
+            "asked. --scorer names one."
+        )
+    return chosen
 
 
 def make_request(
     chosen: FrameSelection,
-    choice: Choice,
+    choosing: Choosing,
+    looking: Looking,
     model: str,
     max_new_tokens: int,
     server: Server | None = None,
 ) -> FrameRequest:
-    """Write the request about chosen frames."""
+    """Write the request about chosen frames, and say in one line what it costs."""
     from dynfocus.backends import FrameSizes, frame_request
 
-    return frame_request(
+    sizes = FrameSizes(cone_pixels=looking.cone_pixels, rod_pixels=looking.rod_pixels)
+    made = frame_request(
         chosen,
         model,
-        layout=choice.layout.value,
-        sizes=FrameSizes(cone_pixels=choice.cone_pixels, rod_pixels=choice.rod_pixels),
+        layout=choosing.layout.value,
+        sizes=sizes,
         max_new_tokens=max_new_tokens,
         server=server,
     )
-
-
-def describe_request(made: FrameRequest) -> str:
-    """Say in one line what a request costs."""
-    return (
+    say(
         f"{plural(made.num_pictures, 'picture')} of "
         f"{made.num_pixels / 1e6:.1f} megapixels together"
     )
+    return made
 
 
-def frame_documents(chosen: FrameSelection) -> list[dict[str, Any]]:
-    """Give the chosen frames as plain values."""
-    return [asdict(frame) for frame in chosen.frames]
+def ask_about_frames(
+    video: VideoReader,
+    question: str,
+    choosing: Choosing,
+    looking: Looking,
+    serving: Serving,
+    model: str,
+    *,
+    max_new_tokens: int,
+    json: bool,
+) -> None:
+    """Choose frames, send them with the question, and show the answer as it comes.
+
+    Args:
+        video: The video.
+        question: The question.
+        choosing: What to choose.
+        looking: How it is chosen.
+        serving: The server.
+        model: Name of the model there.
+        max_new_tokens: Longest answer, in tokens.
+        json: Print one document in place of the answer.
+    """
+    started = time.perf_counter()
+    connection = serving.connect(model)
+    assert connection is not None  # there is a backend
+    server = connection.server
+    chosen = choose(video, question, choosing, looking)
+    made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
+    if json:
+        completion = connection.client.complete(made.body)
+    else:
+        with printed_pieces() as show:
+            completion = connection.client.complete(made.body, show)
+    seconds = time.perf_counter() - started
+    if json:
+        print_json(
+            {
+                "video": str(video.path),
+                "question": question,
+                "backend": "openai",
+                "url": server.url,
+                "model": model,
+                "layout": str(choosing.layout),
+                "scorer": chosen.scorer,
+                "text": completion.text,
+                "finish_reason": completion.finish_reason,
+                "prompt_tokens": completion.prompt_tokens,
+                "frames": [asdict(frame) for frame in chosen.frames],
+                "seconds": round(seconds, 3),
+            }
+        )
+    num_cones = sum(frame.kind == "cone" for frame in chosen.frames)
+    num_rods = len(chosen.frames) - num_cones
+    if completion.finish_reason == "length":
+        warn(
+            f"the answer was cut at {plural(max_new_tokens, 'token')}; allow more with "
+            "--max-new-tokens"
+        )
+    say(
+        f"{plural(len(chosen.frames), 'frame')} ({plural(num_cones, 'Cone')}, "
+        f"{plural(num_rods, 'Rod')}), {seconds:.2f} s"
+    )
 
 
 def _load_scorer(name: str, video: VideoReader) -> FrameScorer:
-    from dynfocus.cli.ask import warn_if_meaningless
     from dynfocus.methods import (
         DualEncoder,
         FocusedScorer,

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json as json_format
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.ask import read_question
 from dynfocus.cli.commands import command
-from dynfocus.cli.console import print_json, say
-from dynfocus.cli.frame_choice import (
-    Budget,
-    Choice,
-    ConePixels,
-    Cones,
-    Fast,
-    Layout,
-    LayoutName,
-    Looks,
-    RodPixels,
-    Rule,
-    RuleName,
-    Scorer,
-    choose,
-    describe_request,
-    make_request,
-)
+from dynfocus.cli.console import check_video, print_json, read_question
+from dynfocus.cli.frame_choice import Choosing, Looking, choose, make_request
 from dynfocus.cli.options import Json, MaxNewTokens, Video
 
 if TYPE_CHECKING:
@@ -52,8 +36,8 @@ Question = Annotated[
 def frames(
     video: Video,
     question: Question,
-    budget: Budget = 16,
-    scorer: Scorer = None,
+    choosing: Choosing,
+    looking: Looking,
     model: Annotated[
         str | None,
         typer.Option(
@@ -63,10 +47,6 @@ def frames(
             "on the hub.",
         ),
     ] = None,
-    rule: Rule = RuleName.events,
-    cones: Cones = None,
-    fps: Looks = None,
-    fast: Fast = False,
     json: Json = False,
     out: Annotated[
         Path | None,
@@ -85,7 +65,6 @@ def frames(
             help='Write the body of a request for /v1/chat/completions; "-" prints it.',
         ),
     ] = None,
-    layout: Layout = LayoutName.sheets,
     served_model: Annotated[
         str | None,
         typer.Option(
@@ -95,41 +74,30 @@ def frames(
         ),
     ] = None,
     max_new_tokens: MaxNewTokens = 512,
-    cone_pixels: ConePixels = 768,
-    rod_pixels: RodPixels = 192,
 ) -> None:
     """Choose the frames of a video that a question needs, within a budget.
 
-    Needs no model. Prints a line a frame: its time in seconds, and whether it is a Cone
+    Needs no model: without --scorer or --model the frames show what happens, whatever
+    the question is. Prints a line a frame: its time in seconds, and whether it is a Cone
     or a Rod.
     """
-    if scorer is not None and model is not None:
+    if choosing.scorer is not None and model is not None:
         raise typer.BadParameter("--scorer and --model say the same: leave one out")
     if (request is None) != (served_model is None):
         raise typer.BadParameter("--request and --served-model go together")
     if request == "-" and json:
         raise typer.BadParameter("--json and --request - both want standard output")
-    choice = Choice(
-        budget=budget,
-        scorer=scorer if model is None else model,
-        cones=cones,
-        fps=fps,
-        layout=layout,
-        rule=rule,
-        fast=fast,
-        cone_pixels=cone_pixels,
-        rod_pixels=rod_pixels,
-    )
+    if model is not None:
+        choosing = replace(choosing, scorer=model)
     question = read_question(question)
     _check_places(out, request)
-    chosen = choose(video, question, choice)
+    chosen = choose(check_video(video), question, choosing, looking)
     document = chosen.to_dict()
     if out is not None:
-        document["files"] = _write_files(out, chosen, choice)
+        document["files"] = _write_files(out, chosen, looking)
     if request is not None and served_model is not None:
-        made = make_request(chosen, choice, served_model, max_new_tokens)
+        made = make_request(chosen, choosing, looking, served_model, max_new_tokens)
         _write_body(request, made)
-        say(describe_request(made))
     if json:
         print_json(document)
     elif request != "-":
@@ -147,14 +115,14 @@ def _check_places(out: Path | None, request: str | None) -> None:
         check_writable(Path(str(request)), what="the request")
 
 
-def _write_files(out: Path, chosen: FrameSelection, choice: Choice) -> list[str]:
+def _write_files(out: Path, chosen: FrameSelection, looking: Looking) -> list[str]:
     """Write the frames as files whose names sort by time."""
     from dynfocus.report import encode_jpeg
 
     out.mkdir(parents=True, exist_ok=True)
     numbers = {frame.time: n for n, frame in enumerate(chosen.frames, 1)}
     names = []
-    for kind, pixels in (("cone", choice.cone_pixels), ("rod", choice.rod_pixels)):
+    for kind, pixels in (("cone", looking.cone_pixels), ("rod", looking.rod_pixels)):
         for picture, time in zip(*chosen.read(pixels, kind), strict=True):
             minutes, seconds = divmod(float(time), 60)
             number = numbers[float(time)]

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.ask import check_video, warn_if_meaningless
 from dynfocus.cli.commands import command
-from dynfocus.cli.console import load_model, print_json, progress_bar, say, warn
+from dynfocus.cli.console import (
+    check_video,
+    load_model,
+    print_json,
+    progress_bar,
+    say,
+    warn,
+    warn_if_meaningless,
+)
 from dynfocus.cli.options import (
     Fps,
     Json,

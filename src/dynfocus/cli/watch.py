@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.ask import describe_cost
 from dynfocus.cli.commands import command
-from dynfocus.cli.console import load_model, plural, say, status_line, warn
+from dynfocus.cli.console import (
+    describe_cost,
+    load_model,
+    plural,
+    say,
+    status_line,
+    warn,
+)
 from dynfocus.cli.options import (
     Fps,
     Loading,

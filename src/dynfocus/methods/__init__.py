@@ -7,7 +7,12 @@ from dynfocus.methods.connectors import (
     build_connector,
 )
 from dynfocus.methods.dual_encoder import DualEncoder
-from dynfocus.methods.frame_selection import ChosenFrame, FrameSelection, select_frames
+from dynfocus.methods.frame_selection import (
+    ChosenFrame,
+    FrameSelection,
+    find_rule,
+    select_frames,
+)
 from dynfocus.methods.image_features import fit_size, image_features
 from dynfocus.methods.language import ConnectedLanguageModel
 from dynfocus.methods.patches import VideoPatches
@@ -50,6 +55,7 @@ __all__ = [
     "by_scores",
     "choose_aks",
     "choose_bolt",
+    "find_rule",
     "find_selector",
     "find_selectors",
     "fit_size",

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from dynfocus import extensions
 from dynfocus.focus import FocusSettings
 from dynfocus.methods.connectors.chat_univi import ChatUniVi
 from dynfocus.methods.connectors.dynamic import DynFocusConnector
@@ -27,6 +28,7 @@ __all__ = [
     "ConnectedVideo",
     "ConnectorSizes",
     "build_connector",
+    "find_connectors",
 ]
 
 
@@ -64,7 +66,9 @@ def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
 SCORES = ("fresh", "start")
 """Whether DynFocus starts with a fresh score network or with that of the model around."""
 
-CONNECTORS: dict[str, Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]] = {
+BuildConnector = Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]
+
+CONNECTORS: dict[str, BuildConnector] = {
     "chat_univi": _chat_univi,
     "dynfocus": _dynfocus,
     "llama_vid": _llama_vid,
@@ -84,28 +88,34 @@ _OPTIONS: dict[str, frozenset[str]] = {
 }
 
 
+def find_connectors() -> Mapping[str, BuildConnector]:
+    """Collect the connectors by name; those of other packages come first."""
+    return {**CONNECTORS, **extensions.load_extensions(extensions.CONNECTORS)}
+
+
 def build_connector(
     name: str, sizes: ConnectorSizes, options: Mapping[str, Any] | None = None
 ) -> nn.Module:
     """Build a connector with fresh weights.
 
     Args:
-        name: One of ``CONNECTORS``.
+        name: One of ``CONNECTORS``, or one of another package.
         sizes: What it connects.
         options: Its own settings.
 
     Raises:
         ValueError: If the name or an option is not known.
     """
-    options = dict(options or {})
-    if name not in CONNECTORS:
+    options, known = dict(options or {}), find_connectors()
+    if name not in known:
         raise ValueError(
-            f"connector must be one of {', '.join(sorted(CONNECTORS))}, got {name!r}"
+            f"connector must be one of {', '.join(sorted(known))}, got {name!r}"
         )
-    unknown = sorted(set(options) - _OPTIONS[name])
+    accepted = _OPTIONS.get(name) if known[name] is CONNECTORS.get(name) else None
+    unknown = sorted(set(options) - accepted) if accepted is not None else []
     if unknown:
-        known = ", ".join(sorted(_OPTIONS[name])) or "none"
+        names = ", ".join(sorted(accepted or ())) or "none"
         raise ValueError(
-            f"connector {name!r} has no option {unknown[0]!r}; accepted are {known}"
+            f"connector {name!r} has no option {unknown[0]!r}; accepted are {names}"
         )
-    return CONNECTORS[name](sizes, options)
+    return known[name](sizes, options)
