@@ -1,6 +1,11 @@
 """The dynamic cooperative network: tensors in, tensors out (Eq. 1-13)."""
 
-from dynfocus.focus.clustering import ClusterResult, dpc_knn, merge_clusters
+from dynfocus.focus.clustering import (
+    ClusterResult,
+    dpc_knn,
+    merge_clusters,
+    merge_weights,
+)
 from dynfocus.focus.cooperative import (
     ClockEncoding,
     CooperativeEncoding,
@@ -46,6 +51,7 @@ __all__ = [
     "hard_topk",
     "kmeans",
     "merge_clusters",
+    "merge_weights",
     "perturbed_topk",
     "thin_frames",
     "uniform_indices",

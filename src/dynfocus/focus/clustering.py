@@ -155,9 +155,8 @@ def merge_clusters(
     """
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
     num_clusters = result.centers.shape[1]
-    merged = add_by_cluster(
-        x.to(dtype), result.assignment, merge_weights(result, weight), num_clusters
-    )
+    weights = merge_weights(result, weight).sum(1)  # [B, N]
+    merged = add_by_cluster(x.to(dtype), result.assignment, weights, num_clusters)
     if not bool(merged.isfinite().all()):
         refuse_points(x, result.assignment >= 0)
     return merged.to(x.dtype)
@@ -169,7 +168,7 @@ def merge_weights(result: ClusterResult, weight: MergeWeight) -> Tensor:
     The arguments are those of ``merge_clusters``.
 
     Returns:
-        Weights, shape ``[B, N]``, of sum 1 over each cluster; 0 at masked points.
+        Weights, shape ``[B, K, N]``: for each cluster of sum 1, and 0 at other points.
     """
     member = cluster_membership(result.assignment, result.centers.shape[1])  # [B, K, N]
     score = result.score.detach()[:, None]  # [B, 1, N]
@@ -188,4 +187,4 @@ def merge_weights(result: ClusterResult, weight: MergeWeight) -> Tensor:
             f"got {weight!r}; choose one of these"
         )
     tiny = torch.finfo(weights.dtype).tiny
-    return (weights / weights.sum(2, keepdim=True).clamp(min=tiny)).sum(1)
+    return weights / weights.sum(2, keepdim=True).clamp(min=tiny)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusSettings, merge_clusters
+from dynfocus.focus import FocusSettings, merge_clusters, merge_weights
 from dynfocus.focus.features import VideoFeatures
 from dynfocus.focus.official import cluster_points
 from dynfocus.index.feature_files import build_features, feature_tensors
@@ -143,8 +143,7 @@ def _describe_layers(first: Tensor, settings: FocusSettings) -> dict[str, Tensor
             clusters = cluster_points(
                 tokens, size, near, settings.spatial_clustering
             ).in_point_order()
-            one_each = torch.eye(tokens.shape[1]).expand(len(tokens), -1, -1)
-            shares = merge_clusters(one_each, clusters, settings.spatial_merge)
+            shares = merge_weights(clusters, settings.spatial_merge)
             assignment = clusters.assignment.to(torch.int16)
             parts.setdefault(f"layer_{layer}_clusters", []).append(assignment)
             parts.setdefault(f"layer_{layer}_weights", []).append(shares.sum(1))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynfocus.focus import HostBudget, dpc_knn, merge_clusters, uniform_indices
+from dynfocus.focus import HostBudget, dpc_knn, merge_weights, uniform_indices
 from dynfocus.focus.tokens import NUM_ROD_TOKENS
 from dynfocus.methods.regions import QuestionSimilarity
 from dynfocus.methods.selectors import Selection, Selector, SelectorInput
@@ -232,10 +232,7 @@ def cluster_tokens(tokens: Tensor, num_kept: int) -> tuple[Tensor, Tensor]:
         The centre of each cluster, ``[B, n]``, and weights by importance, ``[B, n, N]``.
     """
     clusters = dpc_knn(standardized(tokens), num_kept, NUM_NEIGHBORS).in_point_order()
-    num_steps, num_tokens = tokens.shape[:2]
-    one_each = torch.eye(num_tokens, device=tokens.device)
-    weights = merge_clusters(one_each.expand(num_steps, -1, -1), clusters, "importance")
-    return clusters.centers.cpu(), weights
+    return clusters.centers.cpu(), merge_weights(clusters, "importance")
 
 
 def sketch_tokens(
