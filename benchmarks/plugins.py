@@ -34,7 +34,8 @@ from transformers.initialization import no_init_weights
 
 from dynfocus.models import AskOptions, VideoModel
 from dynfocus.models.dynfocus.outputs import CACHE_NAME
-from dynfocus.plugins import HostProcessor, HostVideo, plug
+from dynfocus.plugins import HostFeatures, HostProcessor, plug
+from dynfocus.plugins.host_prompts import fill
 from dynfocus.provenance import describe_hardware, source_commit
 
 SHARES = (0.10, 0.25, 0.50, 1.0)
@@ -216,7 +217,7 @@ class Bench:
             self.side,
         )
 
-    def encode(self, method: str, budget: int) -> tuple[HostVideo, float]:
+    def encode(self, method: str, budget: int) -> tuple[HostFeatures, float]:
         """Encode what a method reads; give the CPU seconds at full depth."""
         start = time.process_time()
         options = AskOptions(max_video_tokens=budget, method=method)
@@ -226,7 +227,7 @@ class Bench:
 
 
 def measure(
-    bench: Bench, method: str, share: float, whole: tuple[HostVideo, float]
+    bench: Bench, method: str, share: float, whole: tuple[HostFeatures, float]
 ) -> dict[str, Any]:
     """Measure one answer, stage by stage; seconds are multiplied to full depth.
 
@@ -247,7 +248,7 @@ def measure(
     chosen = time.process_time()
     first = FirstToken()
     with torch.inference_mode():
-        inputs = host.write(kept_video, kept, QUESTION)
+        inputs = fill(host.family, kept_video, kept, QUESTION)
         output = host.run(
             inputs,
             max_new_tokens=sizes.num_new_tokens,

@@ -22,10 +22,10 @@ from dynfocus.methods.regions import (
     encode_regions,
 )
 from dynfocus.methods.selectors.cones_and_rods import _ranks_within, relevance
-from dynfocus.plugins import HostVideo
+from dynfocus.plugins import HostFeatures
 
 
-def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostVideo:
+def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostFeatures:
     torch.manual_seed(seed)
     scenes = torch.randn(-(-num_steps // 4), 17, 8).repeat_interleave(4, 0)[:num_steps]
     fields = {
@@ -38,7 +38,7 @@ def make_video(num_steps: int = 12, seed: int = 0, **changes) -> HostVideo:
         "frame_seconds": torch.arange(float(num_steps))[:, None].double(),
         "duration": float(num_steps),
     }
-    return HostVideo(**(fields | changes))
+    return HostFeatures(**(fields | changes))
 
 
 def budget_of(total: int, **changes) -> HostBudget:
@@ -46,14 +46,16 @@ def budget_of(total: int, **changes) -> HostBudget:
 
 
 def keep(
-    video: HostVideo, budget: HostBudget, similarity: QuestionSimilarity | None = None
+    video: HostFeatures,
+    budget: HostBudget,
+    similarity: QuestionSimilarity | None = None,
 ) -> list[KeptStep]:
     seen, kept = spend(SELECTORS["dynfocus"], budget, video, similarity)
     assert seen is video  # no step is left out
     return kept
 
 
-def compare(scorer, video: HostVideo, question: str) -> QuestionSimilarity:
+def compare(scorer, video: HostFeatures, question: str) -> QuestionSimilarity:
     return compare_regions(
         scorer, video.regions, question, grid=video.grid, num_front=video.num_front
     )

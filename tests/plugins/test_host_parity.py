@@ -12,9 +12,8 @@ import transformers
 from tiny_hosts import BUILDERS
 
 from dynfocus.plugins import plug
-from dynfocus.plugins.pixels import to_pixels
-from dynfocus.plugins.prompts import lay_out
-from dynfocus.plugins.temporal_patches import cut_patches
+from dynfocus.plugins.host_prompts import lay_out
+from dynfocus.plugins.pixels import cut_patches, to_pixels
 
 pytest.importorskip("torchvision", reason="transformers' video processors need it")
 

@@ -14,8 +14,8 @@ from transformers import AutoModelForImageTextToText, LlavaConfig
 
 from dynfocus import extensions
 from dynfocus.plugins import HostProcessor, families, plug
+from dynfocus.plugins.host_prompts import fill, lay_out
 from dynfocus.plugins.pixels import to_pixels
-from dynfocus.plugins.prompts import lay_out
 
 PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
 QUESTION = "what is red ?"
@@ -55,7 +55,7 @@ def test_the_family_that_is_shown_can_be_installed(monkeypatch, make_frames):
         pixel_values=to_pixels(frames, plan.pixels),
         **options,
     )
-    turn = host.write(*host.select(video, QUESTION), QUESTION)
+    turn = fill(host.family, *host.select(video, QUESTION), QUESTION)
     assert torch.equal(host.run(turn, **options), wanted)
     assert (
         plug(model, processor, max_video_tokens=20).ask(frames, QUESTION).tokens == 20

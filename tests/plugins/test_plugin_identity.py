@@ -10,7 +10,7 @@ from tiny_hosts import BUILDERS
 
 from dynfocus.methods import SELECTORS
 from dynfocus.models.conversation import Turn
-from dynfocus.plugins.prompts import lay_out
+from dynfocus.plugins.host_prompts import fill, lay_out
 
 QUESTION = "what is on the red square ?"
 HISTORY = [Turn("where is the circle ?", "on the green square .")]
@@ -36,7 +36,7 @@ def test_without_compression_it_is_the_host_bit_for_bit(
     wanted = focused.model.generate(
         **host_arguments(focused, frames, ids, fps=1.0), **OPTIONS
     )
-    turn = host.write(*host.select(video, QUESTION), QUESTION, history)
+    turn = fill(host.family, *host.select(video, QUESTION), QUESTION, history)
     got = host.run(turn, **OPTIONS)
     assert torch.equal(got.sequences, wanted.sequences)
     assert len(got.logits) == 4
@@ -57,7 +57,7 @@ def test_with_compression_only_the_visual_tokens_change(
     embeds, positions, layers, is_visual = expected_prompt(
         focused, thinned, ids, kept, fps=_rate(thinned)
     )
-    inputs = host.write(thinned, kept, QUESTION, history)
+    inputs = fill(host.family, thinned, kept, QUESTION, history)
     assert int(inputs.is_visual.sum()) == budget
     assert torch.equal(inputs.is_visual[0], is_visual)
     text = inputs.input_ids[0, ~inputs.is_visual[0]]

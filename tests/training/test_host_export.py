@@ -13,7 +13,7 @@ from dynfocus.evaluation.experiments.running import answer_question
 from dynfocus.models.conversation import Turn
 from dynfocus.models.loading import load_parts
 from dynfocus.plugins import HostProcessor, plug
-from dynfocus.plugins.prompts import lay_out
+from dynfocus.plugins.host_prompts import lay_out
 from dynfocus.training import run_recipe
 from dynfocus.training.connectors import HOST, load_connected
 from dynfocus.training.patches import PatchCache

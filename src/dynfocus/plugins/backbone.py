@@ -1,15 +1,15 @@
 """A plugged vision language model as the backbone of a `VideoModel`.
 
-Letters: S steps.
+Letters: T frames, S steps, F frames of a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,15 +25,16 @@ from dynfocus.methods import (
     num_steps_read,
     spend,
 )
-from dynfocus.methods.regions import compare_regions
+from dynfocus.methods.regions import compare_regions, encode_regions
 from dynfocus.models.conversation import Answer, PreparedTurn, Turn, check_count
-from dynfocus.models.encoding import Progress
+from dynfocus.models.encoding import Progress, VideoSource, make_thumbnails
 from dynfocus.models.options import AskOptions
-from dynfocus.plugins.encoding import HostEncoder
-from dynfocus.plugins.family import Family, FramePlan
-from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.prompts import fill, lay_out
-from dynfocus.plugins.reports import report_steps
+from dynfocus.plugins.family import Family, FramePlan, HostFeatures, StepTokens
+from dynfocus.plugins.host_prompts import fill
+from dynfocus.plugins.pixels import to_pixels
+from dynfocus.video import SampledFrames
+
+_WINDOW_FRAMES = 32
 
 
 class HostBackbone:
@@ -71,7 +72,6 @@ class HostBackbone:
         self._selector = self._find(method)
         self._max_video_tokens = max_video_tokens
         self._cone_tokens = cone_tokens
-        self._encoder = HostEncoder(family, scorer)
         check_count("max_video_tokens", max_video_tokens)
 
     @property
@@ -97,46 +97,34 @@ class HostBackbone:
         """
         if isinstance(video, VideoIndex):
             return video
-        return self._encoder.encode(
-            video,
-            fps=options.fps,
-            max_frames=options.max_frames,
-            is_windowed=self._selector.rest != "whole",
-            progress=progress,
-        )
+        source = VideoSource.open(video, options.fps, options.max_frames)
+        return self._encode(source, options, self._selector, progress)
 
     def encode(
         self, video: Any, options: AskOptions, progress: Progress | None
     ) -> VideoIndex:
         """Encode a video unless it is encoded, no more frames than will be kept."""
-        selector, max_frames = self._find(options.method), options.max_frames
+        selector, per_step = self._find(options.method), self.family.frames_per_step
         if isinstance(video, VideoIndex):
-            if max_frames is None:
+            if options.max_frames is None:
                 return video
-            most = -(-max_frames // self.family.frames_per_step)
-            rows = uniform_indices(video.num_frames, min(video.num_frames, most))
+            most = min(video.num_frames, -(-options.max_frames // per_step))
+            rows = uniform_indices(video.num_frames, most)
             return replace(video, features=video.features.take(rows), thumbnails=None)
-
-        def budget(plan: FramePlan) -> HostBudget:
-            return self._budget(plan.num_tokens, options.max_video_tokens)
-
-        return self._encoder.encode(
-            video,
-            fps=options.fps,
-            max_frames=max_frames,
-            budget=budget,
-            thin=partial(num_steps_read, selector),
-            is_windowed=selector.rest != "whole",
-            progress=progress,
-        )
+        source = VideoSource.open(video, options.fps, options.max_frames)
+        plan = self.family.plan_frames(source.size, source.num_frames)
+        budget = self._budget(plan.num_tokens, options.max_video_tokens)
+        num_steps = num_steps_read(selector, budget, -(-source.num_frames // per_step))
+        source = source.thin(num_steps * per_step)
+        return self._encode(source, options, selector, progress)
 
     def select(
         self,
-        video: HostVideo,
+        video: HostFeatures,
         question: str,
         max_video_tokens: int | None = None,
         method: str | None = None,
-    ) -> tuple[HostVideo, list[KeptStep]]:
+    ) -> tuple[HostFeatures, list[KeptStep]]:
         """Spend a budget on a video.
 
         Args:
@@ -161,34 +149,6 @@ class HostBackbone:
         with torch.inference_mode():
             return spend(self._find(method), budget, video, similarity)
 
-    def write(
-        self,
-        video: HostVideo,
-        kept: Sequence[KeptStep],
-        question: str,
-        history: Sequence[Turn] = (),
-    ) -> PreparedTurn:
-        """Write the host's prompt with what is kept of a video.
-
-        Args:
-            video: The steps that `select` gave.
-            kept: What it kept of each.
-            question: The question.
-            history: Earlier turns.
-        """
-        ids = lay_out(self.family, video, question, history)
-        inputs = fill(self.family, video, ids, kept)
-        return PreparedTurn(
-            question=question,
-            history=tuple(history),
-            frames=report_steps(video, kept),
-            input_ids=inputs.input_ids,
-            embeds=inputs.inputs_embeds,
-            placeholder=self.family.placeholder,
-            position_ids=inputs.position_ids,
-            layers=inputs.layers,
-        )
-
     def prepare(
         self,
         video: VideoIndex,
@@ -199,7 +159,7 @@ class HostBackbone:
         """Spend the budget on a video and write the prompt of a question about it."""
         method, budget = options.method, options.max_video_tokens
         thinned, kept = self.select(video.features, question, budget, method)
-        return self.write(thinned, kept, question, history)
+        return fill(self.family, thinned, kept, question, history)
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
         """Continue a prompt; gives the new tokens, ``[1, L]``."""
@@ -215,7 +175,7 @@ class HostBackbone:
         """Let the host's own ``generate`` continue a prompt.
 
         Args:
-            turn: What `write` gave.
+            turn: What `prepare` gave.
             **options: What ``generate`` accepts.
 
         Returns:
@@ -239,6 +199,65 @@ class HostBackbone:
         """Have none; `VideoModel.require` says so."""
         raise NotImplementedError
 
+    def _encode(
+        self,
+        source: VideoSource,
+        options: AskOptions,
+        selector: Selector,
+        progress: Progress | None,
+    ) -> VideoIndex:
+        """Read and encode a video, 32 frames at a time, so that memory stays bounded.
+
+        Where every frame is to stay whole, all are encoded in one go: the numbers are
+        then the host's own to the last bit.
+        """
+        is_whole = selector.rest == "whole"
+        window = source.num_frames if is_whole else _WINDOW_FRAMES
+        plan = self.family.plan_frames(source.size, source.num_frames)
+        per_step = self.family.frames_per_step
+        encoded, times, regions, thumbnails = [], [], [], []
+        for part in _regroup(source.stream(_WINDOW_FRAMES), window, per_step):
+            encoded.append(self._encode_window(part, plan))
+            times.append(part.times)
+            thumbnails.append(make_thumbnails(part.frames, source.size))
+            if self._scorer is not None:
+                regions.append(encode_regions(self._scorer, part.frames, per_step))
+            if progress is not None:
+                progress(sum(map(len, times)), source.num_frames)
+        frame_seconds = _by_step(np.concatenate(times), per_step)
+        layers = [part.layers for part in encoded if part.layers is not None]
+        features = HostFeatures(
+            tokens=torch.cat([part.tokens for part in encoded]),
+            layers=torch.cat(layers) if layers else None,
+            tail=self.family.tail().detach(),
+            grid=plan.grid,
+            num_front=plan.num_front,
+            steps=torch.arange(len(frame_seconds)),
+            frame_seconds=frame_seconds,
+            duration=source.duration,
+            regions=torch.cat(regions) if regions else None,
+        )
+        return VideoIndex(
+            features=features,
+            source=source.path,
+            duration=source.duration,
+            fps=options.fps,
+            max_frames=options.max_frames,
+            thumbnails=np.concatenate(thumbnails)[::per_step],
+        )
+
+    @torch.inference_mode()
+    def _encode_window(self, part: SampledFrames, plan: FramePlan) -> StepTokens:
+        weight = self.model.get_input_embeddings().weight
+        pixels = to_pixels(part.frames, plan.pixels).to(weight.device, weight.dtype)
+        steps = self.family.encode(pixels)
+        if steps.tokens.shape[1] != plan.num_tokens:
+            raise ValueError(
+                f"the model makes {steps.tokens.shape[1]} tokens of a frame, the "
+                f"processor expects {plan.num_tokens}; load both from one folder"
+            )
+        return steps
+
     def _find(self, method: str | None) -> Selector:
         if method is None:
             return self._selector
@@ -253,3 +272,27 @@ class HostBackbone:
             num_tail=len(self.family.tail()),
             cone_tokens=self._cone_tokens,
         )
+
+
+def _regroup(
+    parts: Iterator[SampledFrames], window: int, frames_per_step: int
+) -> Iterator[SampledFrames]:
+    """Give frames in windows of whole steps, the last as long as it is."""
+    window = -(-window // frames_per_step) * frames_per_step
+    frames: list[Any] = []
+    times: list[float] = []
+    for part in parts:
+        frames.extend(part.frames)
+        times.extend(part.times.tolist())
+        while len(frames) >= window:
+            yield SampledFrames(np.stack(frames[:window]), np.array(times[:window]))
+            frames, times = frames[window:], times[window:]
+    if frames:
+        yield SampledFrames(np.stack(frames), np.array(times))
+
+
+def _by_step(times: Any, frames_per_step: int) -> Tensor:
+    """Group times by step, the last doubled where a step is not full, ``[S, F]``."""
+    missing = -len(times) % frames_per_step
+    padded = np.concatenate([times, np.repeat(times[-1:], missing)])
+    return torch.from_numpy(padded.astype(np.float64)).view(-1, frames_per_step)

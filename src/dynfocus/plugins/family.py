@@ -1,7 +1,8 @@
-"""What a family of vision language models has to say about itself.
+"""What differs between families of vision language models, and what all of them read.
 
-Letters: T frames, S steps, N tokens a step, H width of the language model, E layers that
-add visual features, L prompt tokens. A step is what has a run of placeholders of its
+Letters: T frames, S steps, F frames of a step, N tokens a step, H width of the language
+model, E layers that add visual features, L prompt tokens, R regions, C width of the
+scorer. A step is what has a run of placeholders of its
 own: a frame, or for some hosts a pair of frames.
 """
 
@@ -10,15 +11,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.pixels import PixelPlan
+from dynfocus.plugins.pixels import PixelPlan, check_side
+
+_ANY_SIDE = 224
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,69 @@ class StepTokens:
     """Features in the language model's space, ``[S, N, H]``."""
     layers: Tensor | None = None
     """What is added at visual tokens after the first layers, ``[S, N, E, H]``."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HostFeatures:
+    """Hold the host's tokens of an encoded video: the features of its `VideoIndex`."""
+
+    tokens: Tensor
+    """The host's own tokens, ``[S, N, H]``."""
+    layers: Tensor | None
+    """What the host adds after its first layers, ``[S, N, E, H]``."""
+    tail: Tensor
+    """Tokens after the last step, ``[0 or more, H]``."""
+    grid: tuple[int, int]
+    """Rows and columns of the tokens of a step."""
+    num_front: int
+    """Tokens of a step before its grid."""
+    steps: Tensor
+    """Position of each step among those that were sampled, ``[S]``, increasing."""
+    frame_seconds: Tensor
+    """Times of the frames of each step, ``[S, F]``, float64."""
+    duration: float
+    """Length of the video in seconds, which some prompts tell."""
+    regions: Tensor | None = None
+    """What the scorer sees of each step and its regions, ``[S, 1 + R, C]``."""
+
+    @property
+    def pts_seconds(self) -> Tensor:
+        """Time of the first frame of each step, ``[S]``."""
+        return self.frame_seconds[:, 0]
+
+    @property
+    def num_steps(self) -> int:
+        """Count the steps, ``S``."""
+        return int(self.tokens.shape[0])
+
+    @property
+    def num_frames(self) -> int:
+        """Count the steps, under the name that all features have."""
+        return self.num_steps
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Count the tokens of a step, ``N``."""
+        return int(self.tokens.shape[1])
+
+    @property
+    def num_tokens(self) -> int:
+        """Count all visual tokens."""
+        return self.num_steps * self.tokens_per_step + len(self.tail)
+
+    def take(self, rows: Tensor) -> HostFeatures:
+        """Keep some steps, given by increasing rows ``[S']``."""
+        if len(rows) == self.num_steps:
+            return self
+        picked = rows.to(self.tokens.device)
+        return replace(
+            self,
+            tokens=self.tokens[picked],
+            layers=None if self.layers is None else self.layers[picked],
+            steps=self.steps[rows],
+            frame_seconds=self.frame_seconds[rows],
+            regions=None if self.regions is None else self.regions[rows],
+        )
 
 
 class Family(ABC):
@@ -87,16 +152,17 @@ class Family(ABC):
     def encode(self, pixels: Tensor) -> StepTokens:
         """Encode frames of pixel values ``[T, 3, h, w]``, in their order."""
 
-    @abstractmethod
-    def write(self, video: HostVideo) -> str:
-        """Write what stands in the prompt for a video, with every placeholder."""
+    def write(self, video: HostFeatures) -> str:
+        """Write what stands in the prompt for a video: by default, placeholders alone."""
+        word: str = self.processor.tokenizer.convert_ids_to_tokens(self.placeholder)
+        return word * video.num_tokens
 
     def tail(self) -> Tensor:
         """Give the tokens after the last step, ``[0 or more, H]``."""
         width = self.model.get_input_embeddings().weight.shape[1]
         return self.model.get_input_embeddings().weight.new_zeros(0, width)
 
-    def positions(self, ids: Tensor, video: HostVideo) -> Tensor | None:
+    def positions(self, ids: Tensor, video: HostFeatures) -> Tensor | None:
         """Give the host's positions of a whole prompt ``[1, L]``.
 
         Returns:
@@ -119,9 +185,10 @@ class Family(ABC):
         """
         return nullcontext({})
 
-    @abstractmethod
     def check(self) -> None:
-        """Refuse a processor whose numbers do not fit the model."""
+        """Refuse a processor whose frames are not of the size that the tower reads."""
+        plan = self.plan_frames((_ANY_SIDE, _ANY_SIDE), 1)
+        check_side(plan.pixels.size, self.model.config.vision_config)
 
 
 def pooled(output: Any) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Any
 _SAVED = ("processor_config.json", "video_processor")
 _VIDEO_NUMBERS = "video_preprocessor_config.json"
 _IMAGE_NUMBERS = "preprocessor_config.json"
-_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_TEMPLATE = "chat_template.jinja"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +126,8 @@ def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_json(folder: str, name: str) -> dict[str, Any]:
-    """Read a file of a folder or repository; nothing if there is none."""
+def _find(folder: str, name: str) -> Path | None:
+    """Find a file of a folder or repository; None if there is none."""
     from transformers.utils.hub import cached_file
 
     path = cached_file(
@@ -137,10 +137,15 @@ def _read_json(folder: str, name: str) -> dict[str, Any]:
         _raise_exceptions_for_gated_repo=False,
         _raise_exceptions_for_connection_errors=False,
     )
+    return None if path is None else Path(path)
+
+
+def _read_json(folder: str, name: str) -> dict[str, Any]:
+    path = _find(folder, name)
     if path is None:
         return {}
     try:
-        tree = json.loads(Path(path).read_text(encoding="utf-8"))
+        tree = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(
             f"{name} of {folder} is not valid JSON ({error}); save the processor anew"
@@ -165,22 +170,11 @@ def _read_numbers(folder: str) -> dict[str, Any]:
 
 
 def _read_template(folder: str) -> str | None:
-    from transformers.utils.hub import cached_file
-
-    for name in _TEMPLATES:
-        if name.endswith(".json"):
-            template = _read_json(folder, name).get("chat_template")
-            if template:
-                return str(template)
-            continue
-        path = cached_file(
-            folder,
-            name,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_gated_repo=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-        if path is not None:
-            return Path(path).read_text(encoding="utf-8")
-    template = _read_json(folder, _SAVED[0]).get("chat_template")
-    return None if template is None else str(template)
+    path = _find(folder, _TEMPLATE)
+    if path is not None:
+        return path.read_text(encoding="utf-8")
+    for name in (f"{Path(_TEMPLATE).stem}.json", _SAVED[0]):
+        template = _read_json(folder, name).get("chat_template")
+        if template:
+            return str(template)
+    return None

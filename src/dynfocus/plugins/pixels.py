@@ -1,10 +1,13 @@
-"""Frames become the pixel values that a host reads, by the numbers of its processor.
+"""Frames become the pixels or patches that a host reads, by its processor's numbers.
 
-Letters: T frames, H and W of a frame as it was read, h and w as the host reads it.
+The Qwen families read pairs of frames as one patch in time.
+
+Letters: T frames, S pairs, H and W of a frame as it was read, h and w as the host reads it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 _LANCZOS, _BILINEAR, _BICUBIC = 1, 2, 3
+_MOST_ASPECT = 200
 _MODES = {_LANCZOS: "lanczos", _BILINEAR: "bilinear", _BICUBIC: "bicubic"}
 
 
@@ -115,6 +119,103 @@ def check_side(size: tuple[int, int], vision: Any) -> None:
             f"the processor makes frames of {size[0]} x {size[1]} pixels, the model reads "
             f"{wanted[0]} x {wanted[1]}; load both from one folder"
         )
+
+
+def temporal_size(numbers: Mapping[str, Any]) -> int:
+    """Read how many frames make one patch in time."""
+    return int(numbers["temporal_patch_size"])
+
+
+def pixel_bounds(numbers: Mapping[str, Any]) -> tuple[int, int]:
+    """Read the least and the most pixels, whichever way they are written."""
+    size = numbers.get("size") or {}
+    least = numbers.get("min_pixels") or size.get("shortest_edge")
+    most = numbers.get("max_pixels") or size.get("longest_edge")
+    return int(least or 0), int(most or 0)
+
+
+def fit_pixels(
+    own: tuple[int, int], factor: int, least: float, most: float, depth: int = 1
+) -> tuple[int, int]:
+    """Round both sides to a factor and keep the pixels in bounds.
+
+    Args:
+        own: Height and width of a frame.
+        factor: What both sides become multiples of.
+        least: Fewest pixels, in all ``depth`` frames.
+        most: Most pixels, in all ``depth`` frames.
+        depth: Frames that share the bounds.
+
+    Returns:
+        Height and width.
+    """
+    height, width = own
+    if max(own) > _MOST_ASPECT * min(own):
+        raise ValueError(
+            f"frames of {height} x {width} pixels are too long and narrow for the host, "
+            f"which takes shapes up to {_MOST_ASPECT} to 1; crop the video"
+        )
+    rounded = round(height / factor) * factor, round(width / factor) * factor
+    pixels = depth * rounded[0] * rounded[1]
+    if pixels > most:
+        scale = math.sqrt(depth * height * width / most)
+        return (
+            max(factor, math.floor(height / scale / factor) * factor),
+            max(factor, math.floor(width / scale / factor) * factor),
+        )
+    if pixels < least:
+        scale = math.sqrt(least / (depth * height * width))
+        return (
+            math.ceil(height * scale / factor) * factor,
+            math.ceil(width * scale / factor) * factor,
+        )
+    return rounded
+
+
+def enlarge_to(own: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Enlarge a frame whose shorter side is below a factor, in its shape."""
+    scale = max(1.0, factor / min(own))
+    return int(own[0] * scale), int(own[1] * scale)
+
+
+def cut_patches(pixels: Tensor, numbers: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Cut frames into the flat patches that the tower reads.
+
+    Args:
+        pixels: Frames, shape ``[T, 3, h, w]``; an odd last frame is doubled.
+        numbers: Those of the processor.
+
+    Returns:
+        Patches in a row, and how many there are in time, height and width, ``[1, 3]``.
+    """
+    size, merge = int(numbers["patch_size"]), int(numbers["merge_size"])
+    depth = temporal_size(numbers)
+    missing = -len(pixels) % depth
+    if missing:
+        pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
+    steps = len(pixels) // depth
+    rows, columns = pixels.shape[2] // size, pixels.shape[3] // size
+    grid = pixels.reshape(
+        steps, depth, 3, rows // merge, merge, size, columns // merge, merge, size
+    )
+    patches = grid.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    flat = patches.reshape(steps * rows * columns, 3 * depth * size * size)
+    return flat, torch.tensor([[steps, rows, columns]])
+
+
+def check_patches(numbers: Mapping[str, Any], vision: Any) -> None:
+    """Refuse a processor whose patches are not those of the tower."""
+    wanted = {
+        "patch_size": vision.patch_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+        "merge_size": vision.spatial_merge_size,
+    }
+    for name, value in wanted.items():
+        if numbers[name] != value:
+            raise ValueError(
+                f"the processor has {name} {numbers[name]}, the model {value}; load both "
+                "from one folder"
+            )
 
 
 def _resize(pixels: Tensor, size: tuple[int, int], resample: int) -> Tensor:

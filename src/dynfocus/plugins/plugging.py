@@ -1,15 +1,32 @@
-"""The way in: a model and its processor become one that answers within a budget."""
+"""Vision language models plugged: loaded, matched with a family, within a budget."""
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
+
+from dynfocus.defaults import locate
 from dynfocus.focus.tokens import ConeTokens
 from dynfocus.methods import FrameScorer, load_scorer
+from dynfocus.models.dynfocus import DynFocusConfig
+from dynfocus.models.dynfocus.backbone import NANO
+from dynfocus.models.loading import (
+    LOADING_ERRORS,
+    choose_place,
+    placement,
+    unloadable,
+)
+from dynfocus.models.options import LoadOptions
 from dynfocus.models.video_model import VideoModel
 from dynfocus.plugins.backbone import HostBackbone
-from dynfocus.plugins.registry import find_family
+from dynfocus.plugins.families import family_of
+from dynfocus.plugins.family import Family
+from dynfocus.plugins.host_processor import HostProcessor
 
 DEFAULT_BUDGET = 2048
 
@@ -57,3 +74,108 @@ def plug(
         name=name or getattr(model, "name_or_path", "") or family.model_types[0],
     )
     return VideoModel(backbone)
+
+
+def host_type(name: str | Path) -> str | None:
+    """Read the ``model_type`` of a model that is not one of the project's own.
+
+    Args:
+        name: ``"nano"``, a folder, or a hub id.
+
+    Returns:
+        The type, or None for the project's own and for what is no model at all.
+    """
+    if str(name) == NANO:
+        return None
+    try:
+        fields, _ = PreTrainedConfig.get_config_dict(locate(name))
+    except LOADING_ERRORS:
+        return None  # whoever loads it says what is wrong
+    model_type = fields.get("model_type")
+    if not isinstance(model_type, str) or model_type == DynFocusConfig.model_type:
+        return None
+    return model_type
+
+
+def load_host(name: str | Path, options: LoadOptions | None = None) -> VideoModel:
+    """Load a vision language model and plug it.
+
+    Args:
+        name: A folder or a hub id.
+        options: Where it goes, in which precision, and the scorer.
+
+    Raises:
+        ValueError: The family is not supported, or the model is not there or not whole.
+    """
+    options = options or LoadOptions()
+    if options.storage is not None or options.index_folder:
+        raise ValueError(
+            f"{name} is not a model of the project's own, so its videos are not kept on "
+            "disk; leave index_folder and storage out"
+        )
+    source = locate(name)
+    family_of(host_type(source))
+    place, dtype = choose_place(options)
+    precision = dtype or torch.bfloat16
+    placed = placement(place, precision, options.quantize, options.device_map)
+    try:
+        processor = load_processor(source)
+        model = AutoModelForImageTextToText.from_pretrained(
+            source, dtype=dtype or "auto", **placed
+        )
+    except LOADING_ERRORS as error:
+        raise unloadable(str(name), error) from error
+    model = model if placed else model.to(place)
+    return plug(model, processor, scorer=options.scorer, name=str(name))
+
+
+def load_processor(name: str | Path) -> HostProcessor:
+    """Load the processor of a host; where torchvision is missing, from its files."""
+    if find_spec("torchvision") is None:
+        return HostProcessor.from_pretrained(name)
+    return HostProcessor.of(AutoProcessor.from_pretrained(name))
+
+
+def find_family(model: Any, processor: Any) -> Family:
+    """Make the family of a model and its processor.
+
+    Args:
+        model: The host.
+        processor: Its processor.
+
+    Raises:
+        ValueError: The family is not known, or the processor belongs to another model.
+    """
+    model = _without_peft(model)
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    kind = family_of(model_type)
+    host = HostProcessor.of(processor)
+    size = model.get_input_embeddings().weight.shape[0]
+    if len(host.tokenizer) > size:
+        raise ValueError(
+            f"the processor has {len(host.tokenizer)} tokens, the model only {size}; load "
+            "both from one folder"
+        )
+    family = kind(model, host)
+    if family.placeholder >= len(host.tokenizer):
+        raise ValueError(
+            f"the model's token {family.placeholder} for a video is not one of the "
+            f"{len(host.tokenizer)} of the processor; load both from one folder"
+        )
+    family.check()
+    return family
+
+
+def _without_peft(model: Any) -> Any:
+    """Take a host out of the wrapper of peft; its adapters stay on in its layers."""
+    peft = sys.modules.get("peft")  # whoever has wrapped a model has imported it
+    if peft is None or not isinstance(model, peft.PeftModel):
+        return model
+    active = model.peft_config[model.active_adapter]
+    if active.is_prompt_learning:
+        raise ValueError(
+            f"the adapter {model.active_adapter!r} is of type {active.peft_type.value}, "
+            "which changes the prompt and not the layers; plug a model with LoRA or "
+            "another adapter of layers, or the base model"
+        )
+    return model.get_base_model()

@@ -6,9 +6,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
-from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.pixels import PixelPlan, check_side, square_or_given
+from dynfocus.plugins.family import (
+    Family,
+    FramePlan,
+    HostFeatures,
+    StepTokens,
+    pooled,
+)
+from dynfocus.plugins.pixels import PixelPlan, square_or_given
 
 
 class InternVL(Family):
@@ -48,17 +53,11 @@ class InternVL(Family):
         """Encode frames."""
         return StepTokens(tokens=pooled(self.model.get_image_features(pixels)))
 
-    def write(self, video: HostVideo) -> str:
+    def write(self, video: HostFeatures) -> str:
         """Write the placeholders of each frame behind its number."""
         words = self.processor.tokenizer
         inside = words.context_image_token * video.tokens_per_step
         frame = f"{words.start_image_token}{inside}{words.end_image_token}"
         return "\n".join(
             f"Frame{number}: {frame}" for number in range(1, video.num_steps + 1)
-        )
-
-    def check(self) -> None:
-        """Refuse frames of another size than the tower's."""
-        check_side(
-            square_or_given(self.processor.numbers), self.model.config.vision_config
         )

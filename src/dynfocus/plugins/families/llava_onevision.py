@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
-from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.pixels import PixelPlan, check_side, square_or_given
+from dynfocus.plugins.pixels import PixelPlan, square_or_given
 
 
 class LlavaOnevision(Family):
@@ -40,13 +39,3 @@ class LlavaOnevision(Family):
         """Give the newline."""
         newline: Tensor = self.model.model.image_newline
         return newline[None]
-
-    def write(self, video: HostVideo) -> str:
-        """Write the placeholders of all frames and the newline."""
-        return self.video_mark * video.num_tokens
-
-    def check(self) -> None:
-        """Refuse frames of another size than the tower's."""
-        check_side(
-            square_or_given(self.processor.numbers), self.model.config.vision_config
-        )

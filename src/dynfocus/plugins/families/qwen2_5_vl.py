@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
+from dynfocus.plugins.family import (
+    Family,
+    FramePlan,
+    HostFeatures,
+    StepTokens,
+    pooled,
+)
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.pixels import PixelPlan
-from dynfocus.plugins.temporal_patches import (
+from dynfocus.plugins.pixels import (
+    PixelPlan,
     check_patches,
     cut_patches,
     fit_pixels,
     pixel_bounds,
-    rope_positions,
-    step_seconds,
     temporal_size,
 )
 
@@ -65,24 +70,50 @@ class Qwen25VL(Family):
         )
         return StepTokens(tokens=features.view(int(grid[0, 0]), -1, features.shape[-1]))
 
-    def write(self, video: HostVideo) -> str:
-        """Write the placeholders of all pairs."""
-        return self.video_mark * video.num_tokens
-
-    def positions(self, ids: Tensor, video: HostVideo) -> Tensor:
+    def positions(self, ids: Tensor, video: HostFeatures) -> Tensor:
         """Give the host's own positions, by the mean time between pairs."""
-        merge = self.processor.numbers["merge_size"]
-        grid = [video.num_steps, video.grid[0] * merge, video.grid[1] * merge]
-        return rope_positions(
-            self.model.model,
-            ids,
-            self.placeholder,
-            video_grid_thw=torch.tensor([grid], device=ids.device),
-            second_per_grid_ts=[
-                step_seconds(video.frame_seconds, self.frames_per_step)
-            ],
-        )
+        seconds = step_seconds(video.frame_seconds, self.frames_per_step)
+        return rope_positions(self, ids, video, second_per_grid_ts=[seconds])
 
     def check(self) -> None:
         """Refuse patches of another size than the tower's."""
         check_patches(self.processor.numbers, self.model.config.vision_config)
+
+
+def step_seconds(frame_seconds: Tensor, depth: int) -> float:
+    """Give the mean time from one pair to the next.
+
+    Args:
+        frame_seconds: Times of the frames of each pair, shape ``[S, depth]``.
+        depth: Frames of a pair.
+    """
+    times = frame_seconds.numpy()
+    if len(times) > 1:
+        return float((times[-1, 0] - times[0, 0]) / (len(times) - 1))
+    gaps = np.diff(times[0])
+    return float(depth * gaps[0]) if len(gaps) and gaps[0] > 0 else float(depth)
+
+
+def rope_positions(
+    family: Family, ids: Tensor, video: HostFeatures, **more: Any
+) -> Tensor:
+    """Ask a host for the time, row and column of every token.
+
+    Args:
+        family: The host.
+        ids: The prompt with every placeholder, shape ``[1, L]``.
+        video: The video.
+        **more: What else the host's function takes.
+
+    Returns:
+        Positions, shape ``[4, 1, L]``: that of the text first, as ``generate`` has it.
+    """
+    merge = family.processor.numbers["merge_size"]
+    grid = [video.num_steps, video.grid[0] * merge, video.grid[1] * merge]
+    find = family.model.model.get_rope_index
+    if "mm_token_type_ids" in inspect.signature(find).parameters:
+        more["mm_token_type_ids"] = (ids == family.placeholder).int() * 2
+    grids = torch.tensor([grid], device=ids.device)
+    vision, _ = find(ids, video_grid_thw=grids, **more)
+    text = torch.arange(ids.shape[1], device=ids.device).view(1, 1, -1)
+    return torch.cat([text, vision.to(text)])

@@ -12,17 +12,22 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from dynfocus.models.dynfocus.outputs import CACHE_NAME
-from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
+from dynfocus.plugins.families.qwen2_5_vl import rope_positions
+from dynfocus.plugins.family import (
+    Family,
+    FramePlan,
+    HostFeatures,
+    StepTokens,
+    pooled,
+)
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.pixels import PixelPlan
-from dynfocus.plugins.temporal_patches import (
+from dynfocus.plugins.pixels import (
+    PixelPlan,
     check_patches,
     cut_patches,
     enlarge_to,
     fit_pixels,
     pixel_bounds,
-    rope_positions,
     temporal_size,
 )
 
@@ -71,21 +76,16 @@ class Qwen3VL(Family):
         rows = [x.view(steps, -1, x.shape[-1]) for x in (pooled(output), *layers)]
         return StepTokens(tokens=rows[0], layers=torch.stack(rows[1:], dim=2))
 
-    def write(self, video: HostVideo) -> str:
+    def write(self, video: HostFeatures) -> str:
         """Write the placeholders of each pair behind the mean of its times."""
         inside = self.video_mark * video.tokens_per_step
         pair = f"{self._word('vision_start')}{inside}{self._word('vision_end')}"
         times = (video.frame_seconds[:, 0] + video.frame_seconds[:, -1]) / 2
         return "".join(f"<{time:.1f} seconds>{pair}" for time in times.tolist())
 
-    def positions(self, ids: Tensor, video: HostVideo) -> Tensor:
+    def positions(self, ids: Tensor, video: HostFeatures) -> Tensor:
         """Give the host's own positions in time, height and width."""
-        merge = self.processor.numbers["merge_size"]
-        grid = [video.num_steps, video.grid[0] * merge, video.grid[1] * merge]
-        grids = torch.tensor([grid], device=ids.device)
-        return rope_positions(
-            self.model.model, ids, self.placeholder, video_grid_thw=grids
-        )
+        return rope_positions(self, ids, video)
 
     @contextmanager
     def prefill(

@@ -8,10 +8,15 @@ from typing import Any, ClassVar
 from torch import Tensor
 from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 
-from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
+from dynfocus.plugins.family import (
+    Family,
+    FramePlan,
+    HostFeatures,
+    StepTokens,
+    pooled,
+)
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.pixels import PixelPlan, check_side
+from dynfocus.plugins.pixels import PixelPlan
 
 _INTRO = (
     "You are provided the following series of {frames} frames from a {duration} "
@@ -63,7 +68,7 @@ class SmolVLM(Family):
         width = features.shape[-1]
         return StepTokens(tokens=features.reshape(len(pixels), -1, width))
 
-    def write(self, video: HostVideo) -> str:
+    def write(self, video: HostFeatures) -> str:
         """Write the placeholders of each frame behind its time."""
         words = self.processor.tokenizer
         around = getattr(words, "fake_image_token", "<fake_token_around_image>")
@@ -79,10 +84,6 @@ class SmolVLM(Family):
             f"\nFrame from {time // 60:02d}:{time % 60:02d}:{frame}" for time in seconds
         ]
         return f"{intro}{''.join(frames)}\n\n"
-
-    def check(self) -> None:
-        """Refuse frames of another size than the tower's."""
-        check_side((self._side, self._side), self.model.config.vision_config)
 
     @property
     def _side(self) -> int:

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
-from dynfocus.plugins.host_video import HostVideo
-from dynfocus.plugins.pixels import PixelPlan, check_side, shortest_and_crop
+from dynfocus.plugins.pixels import PixelPlan, shortest_and_crop
 
 
 class VideoLlava(Family):
@@ -35,12 +34,3 @@ class VideoLlava(Family):
         return StepTokens(
             tokens=pooled(self.model.base_model.get_video_features(pixels[None]))
         )
-
-    def write(self, video: HostVideo) -> str:
-        """Write the placeholders of all frames."""
-        return self.video_mark * video.num_tokens
-
-    def check(self) -> None:
-        """Refuse frames of another size than the tower's."""
-        crop = self.processor.numbers["crop_size"]
-        check_side((crop["height"], crop["width"]), self.model.config.vision_config)

@@ -7,42 +7,23 @@ that are kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from dynfocus.methods import KeptStep
-from dynfocus.models.conversation import Turn, build_conversation
-from dynfocus.plugins.family import Family
-from dynfocus.plugins.host_video import HostVideo
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HostInputs:
-    """What the host reads to answer."""
-
-    input_ids: Tensor
-    """The prompt, a placeholder for every visual token, ``[1, L]``."""
-    inputs_embeds: Tensor
-    """The prompt with its visual tokens, ``[1, L, H]``."""
-    position_ids: Tensor | None
-    """The host's positions of what was kept, ``[R, 1, L]``; None for a plain row."""
-    is_visual: Tensor
-    """True at visual tokens, ``[1, L]``."""
-    layers: Tensor | None
-    """What the host adds at visual tokens after its first layers, ``[V, E, H]``."""
-    sources: Tensor
-    """Where each token stood in the whole prompt, ``[L]``, never falling."""
-
-    @property
-    def attention_mask(self) -> Tensor:
-        """All tokens are read, ``[1, L]``."""
-        return torch.ones_like(self.input_ids)
+from dynfocus.models.conversation import (
+    FrameReport,
+    PreparedTurn,
+    Turn,
+    build_conversation,
+)
+from dynfocus.plugins.family import Family, HostFeatures
 
 
 def lay_out(
-    family: Family, video: HostVideo, question: str, history: Sequence[Turn] = ()
+    family: Family, video: HostFeatures, question: str, history: Sequence[Turn] = ()
 ) -> Tensor:
     """Write the host's own prompt, with a placeholder for every token of the video.
 
@@ -77,22 +58,28 @@ def lay_out(
 
 
 def fill(
-    family: Family, video: HostVideo, ids: Tensor, kept: Sequence[KeptStep]
-) -> HostInputs:
-    """Put what is kept of a video into a prompt; nothing else of it changes.
+    family: Family,
+    video: HostFeatures,
+    kept: Sequence[KeptStep],
+    question: str,
+    history: Sequence[Turn] = (),
+) -> PreparedTurn:
+    """Write the host's prompt with what is kept of a video; nothing else of it changes.
 
     Runs of placeholders shrink to what is kept of their step. What was kept has the
     position of the token it stands for, where the host has positions of its own.
 
     Args:
         family: The host.
-        video: The video that the prompt was laid out for.
-        ids: The whole prompt, shape ``[1, L]``.
+        video: The video.
         kept: What is kept of each step.
+        question: The question to answer.
+        history: Earlier turns.
 
     Returns:
-        The shorter prompt.
+        The prompt as the host reads it.
     """
+    ids = lay_out(family, video, question, history)
     size, num_tail = video.tokens_per_step, len(video.tail)
     places = (ids[0] == family.placeholder).nonzero()[:, 0].cpu()
     runs = places[: len(places) - num_tail].view(-1, size)  # [S, N]
@@ -112,13 +99,15 @@ def fill(
     is_visual = is_visual.to(embeds.device)
     embeds = embeds.masked_scatter(is_visual[None, :, None], rows)
     positions = family.positions(ids, video)
-    return HostInputs(
+    return PreparedTurn(
+        question=question,
+        history=tuple(history),
+        frames=_report(video, kept),
         input_ids=input_ids,
-        inputs_embeds=embeds,
+        embeds=embeds,
+        placeholder=family.placeholder,
         position_ids=None if positions is None else _at(positions, sources),
-        is_visual=is_visual[None],
         layers=_mix_layers(video, kept),
-        sources=sources,
     )
 
 
@@ -129,10 +118,28 @@ def _at(positions: Tensor, sources: Tensor) -> Tensor:
     return taken
 
 
-def _mix_layers(video: HostVideo, kept: Sequence[KeptStep]) -> Tensor | None:
+def _mix_layers(video: HostFeatures, kept: Sequence[KeptStep]) -> Tensor | None:
     if video.layers is None:
         return None
     mixed = [step.mix(layer) for step, layer in zip(kept, video.layers, strict=True)]
     rows = torch.cat(mixed)
     tail = rows.new_zeros(len(video.tail), *rows.shape[1:])
     return torch.cat([rows, tail])
+
+
+def _report(video: HostFeatures, kept: Sequence[KeptStep]) -> list[FrameReport]:
+    """Tell what became of each step; tokens after the last count to it."""
+    rows = zip(video.steps.tolist(), video.pts_seconds.tolist(), kept, strict=True)
+    reports = [
+        FrameReport(
+            index=index,
+            time=seconds,
+            score=step.score,
+            kind=step.kind,
+            tokens=len(step.places),
+        )
+        for index, seconds, step in rows
+    ]
+    last = reports[-1]
+    reports[-1] = replace(last, tokens=last.tokens + len(video.tail))
+    return reports
