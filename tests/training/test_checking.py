@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dynfocus.training import checking
 from dynfocus.training.checking import check_data, try_media
-from dynfocus.video import VideoWriter
+from dynfocus.video import MediumTrial, VideoWriter
 
 TURNS = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "This"}]
 WORDS = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "This"}]
@@ -109,6 +111,13 @@ def test_several_processes_find_the_same(folder):
     )
     assert found == try_media(media, 1)
     assert counts == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_file_that_crashes_the_decoder_takes_nothing_along():
+    paths = [b"a", 0, b"b", b"c"]  # reading the address 0 crashes any process
+    found = dict(checking._in_processes(ctypes.string_at, paths, 2))
+    assert found.pop(0) == MediumTrial(problem="0: the decoder crashes on it")
+    assert found == {path: path for path in (b"a", b"b", b"c")}
 
 
 def test_the_data_itself_is_never_overwritten(folder):

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import (
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    as_completed,
-)
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from pebble import ProcessExpired, ProcessPool
 from PIL import Image
 
 from dynfocus.training.sources import (
@@ -30,6 +27,8 @@ from dynfocus.training.sources import (
 from dynfocus.video import MediumTrial, try_video
 
 Progress = Callable[[int, int], None]
+Medium = tuple[str, str]
+"""The name of a file, or an address, and ``video`` or ``image``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,16 +114,16 @@ def _check(entry: Any, root: Path) -> Sample | str:
 
 
 def try_media(
-    media: Sequence[tuple[str, str]],
+    media: Sequence[Medium],
     num_workers: int | None = None,
     *,
     is_full: bool = False,
     progress: Progress | None = None,
-) -> Mapping[tuple[str, str], MediumTrial]:
+) -> Mapping[Medium, MediumTrial]:
     """Open every video and image, and decode some of it, several at a time.
 
     Videos are opened in processes of their own, so that a file that makes the decoder
-    crash is found, too: what it took along is opened again, one at a time.
+    crash is found, too, and takes nothing along.
 
     Args:
         media: Each with its kind, ``video`` or ``image``.
@@ -132,7 +131,7 @@ def try_media(
         is_full: Decode a frame of every second.
         progress: Called with the media done and in all.
     """
-    found: dict[tuple[str, str], MediumTrial] = {}
+    found: dict[Medium, MediumTrial] = {}
 
     def note(medium: str, kind: str, trial: MediumTrial) -> None:
         found[medium, kind] = trial
@@ -147,18 +146,18 @@ def try_media(
         else:
             files[kind].append(medium)
     num_workers = num_workers or os.cpu_count() or 1
-    for medium, trial in _try_images(files["image"], num_workers):
-        note(medium, "image", trial)
-    for medium, trial in _try_videos(files["video"], num_workers, is_full):
-        note(medium, "video", trial)
-    return found
-
-
-def _try_images(
-    paths: Sequence[str], num_workers: int
-) -> Iterator[tuple[str, MediumTrial]]:
     with ThreadPoolExecutor(num_workers) as pool:
-        yield from zip(paths, pool.map(try_image, paths), strict=True)
+        trials = pool.map(try_image, files["image"])
+        for path, trial in zip(files["image"], trials, strict=True):
+            note(path, "image", trial)
+    attempt = partial(try_video, is_full=is_full)
+    if min(num_workers, len(files["video"])) <= 1:
+        for path in files["video"]:
+            note(path, "video", attempt(path))
+    else:
+        for path, trial in _in_processes(attempt, files["video"], num_workers):
+            note(path, "video", trial)
+    return found
 
 
 def try_image(path: str) -> MediumTrial:
@@ -171,32 +170,20 @@ def try_image(path: str) -> MediumTrial:
     return MediumTrial()
 
 
-def _try_videos(
-    paths: Sequence[str], num_workers: int, is_full: bool
-) -> Iterator[tuple[str, MediumTrial]]:
-    if min(num_workers, len(paths)) <= 1:
-        for path in paths:
-            yield path, try_video(path, is_full=is_full)
-        return
-    found = set()
-    for path, trial in _in_processes(paths, num_workers, is_full):
-        found.add(path)
-        yield path, trial
-    for path in paths:
-        if path not in found:
-            alone = dict(_in_processes([path], 1, is_full))
-            crashed = MediumTrial(problem=f"{path}: the decoder crashes on it")
-            yield path, alone.get(path, crashed)
-
-
 def _in_processes(
-    paths: Sequence[str], num_workers: int, is_full: bool
+    attempt: Callable[[str], MediumTrial], paths: Sequence[str], num_workers: int
 ) -> Iterator[tuple[str, MediumTrial]]:
-    """Give the trials as they come; those that a crash took along are missing."""
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
-        asked = {pool.submit(try_video, p, is_full=is_full): p for p in paths}
+    """Give the trials as they come; a crash is one, too."""
+    num_workers = min(num_workers, len(paths))
+    with ProcessPool(num_workers, context=get_context("spawn")) as pool:
+        asked: dict[Future[MediumTrial], str] = {
+            pool.schedule(attempt, args=[path]): path for path in paths
+        }
         for future in as_completed(asked):
             try:
-                yield asked[future], future.result()
-            except BrokenProcessPool:
-                continue
+                trial = future.result()
+            except ProcessExpired:
+                trial = MediumTrial(
+                    problem=f"{asked[future]}: the decoder crashes on it"
+                )
+            yield asked[future], trial
