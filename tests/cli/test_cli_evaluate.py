@@ -10,6 +10,8 @@ RESULTS = Path(__file__).parents[2] / "docs/results"
 _WITHOUT_TRAINING = """
 import sys
 sys.modules["accelerate"] = sys.modules["peft"] = None
+import dynfocus.evaluation.experiments.plugged
+import dynfocus.evaluation.experiments.running  # trains when it runs, not before
 from dynfocus.cli import main
 for words in sys.argv[1:]:
     code = main(["eval", *words.split()])

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import dynfocus
+from dynfocus.bulk import Row
 from dynfocus.evaluation.experiments.redundancy import (
-    FrameQuestion,
     VideoRedundancy,
     draw_histograms,
     load_questions,
@@ -98,7 +98,7 @@ def test_repetition_is_seen_in_any_video(two_scenes):
     assert found.num_frames == 10
     assert found.repeated(0.8) == pytest.approx(8 / 9)
     assert found.repetition.argmin() == 5
-    asked = FrameQuestion(video=two_scenes, question="What is this?")
+    asked = Row(video=str(two_scenes), question="What is this?")
     with pytest.raises(ValueError, match="name one with --encoder"):
         measure_redundancy(two_scenes, None, [asked])
 
@@ -110,7 +110,7 @@ def clip_folder(tmp_path) -> Path:
 
 def test_an_image_text_encoder_sees_repetition_and_relevance(clip_folder, two_scenes):
     encoder = DualEncoder(str(clip_folder))
-    asked = FrameQuestion(video=two_scenes, question="what?", answer="noise")
+    asked = Row(video=str(two_scenes), question="what?", answer="noise")
     found = measure_redundancy(two_scenes, encoder, [asked], fps=2)
     assert found.num_frames == 20
     assert found.repetition.argmin() == 11
@@ -139,7 +139,7 @@ def test_an_encoder_without_words_is_refused(clip_folder):
 def test_nano_knows_which_frames_matter(tmp_path):
     video = make_video(tmp_path / "video.mp4", 100, 7)
     asked = [
-        FrameQuestion(video=video.path, question=q.question, evidence=q.evidence)
+        Row(video=str(video.path), question=q.question, evidence=q.evidence)
         for q in video.questions
         if q.kind == "needle"
     ]
@@ -160,10 +160,13 @@ def test_questions_are_read_from_json_lines(tmp_path):
     row = {"video": "a/b.mp4", "question": "Why?", "evidence": [[1, 2.5]]}
     path.write_text(json.dumps(row) + "\n\n", encoding="utf-8")
     (asked,) = load_questions(path)
-    assert asked.video == (tmp_path / "a/b.mp4").resolve()
+    assert asked.video == str((tmp_path / "a/b.mp4").resolve())
     assert asked.evidence == ((1.0, 2.5),)
-    path.write_text(json.dumps(row) + '\n{"video": "a"}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2: needs 'video' and 'question'"):
+    path.write_text(json.dumps(row) + '\n{"question": "a"}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2: the field 'video' is missing"):
+        load_questions(path)
+    path.write_text('{"video": "a"}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="a row about a has no 'question'"):
         load_questions(path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_questions(tmp_path / "none.jsonl")

@@ -12,10 +12,8 @@ from dynfocus.cli.console import load_model, print_json, progress_bar, say, warn
 from dynfocus.cli.options import Fps, Json, MaxFrames
 
 if TYPE_CHECKING:
-    from dynfocus.evaluation.experiments.redundancy import (
-        FrameQuestion,
-        VideoRedundancy,
-    )
+    from dynfocus.bulk import Row
+    from dynfocus.evaluation.experiments.redundancy import VideoRedundancy
     from dynfocus.methods import FrameScorer
 
 _PICTURES = (".png", ".svg", ".pdf")
@@ -138,8 +136,8 @@ def _load_scorer(name: str | None) -> FrameScorer | None:
     return DualEncoder(name)
 
 
-def _questions_about(file: Path, asked: list[FrameQuestion]) -> list[FrameQuestion]:
-    return [question for question in asked if question.video == file.resolve()]
+def _questions_about(file: Path, asked: list[Row]) -> list[Row]:
+    return [row for row in asked if row.video == str(file.resolve())]
 
 
 def _row(video: VideoRedundancy, repeat: float, relevance: float) -> dict[str, Any]:

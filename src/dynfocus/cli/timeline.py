@@ -127,12 +127,11 @@ def known_evidence(video: VideoReader, file: Path | None) -> dict[str, Intervals
     if file is not None:
         from dynfocus.evaluation.experiments.redundancy import load_questions
 
-        asked = [
-            one for one in load_questions(file) if one.video == video.path.resolve()
-        ]
+        name = str(video.path.resolve())
+        asked = [row for row in load_questions(file) if row.video == name]
         if not asked:
             warn(f"{file} has no question about {video.path}")
-        return {one.question: one.evidence for one in asked}
+        return {row.question: row.evidence for row in asked if row.question}
     from dynfocus.world import find_questions, is_world_video
 
     found = find_questions(video.path) if is_world_video(video) else ()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.bulk.rows import Row, read_rows
 from dynfocus.methods import FrameScorer, fit_size, image_features
 from dynfocus.methods.image_features import LOOK_PIXELS
 from dynfocus.methods.selectors.interface import min_max
@@ -25,6 +26,7 @@ Progress = Callable[[int, int], None]
 _FLAT = 1e-9
 """Spread below which similarities count as all equal."""
 NUM_BINS = 20
+_FIELDS = ("video", "question", "answer", "evidence")
 
 
 def repetition(features: NDArray[np.floating[Any]]) -> Floats:
@@ -82,17 +84,6 @@ def _min_max(scores: Floats) -> Floats:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameQuestion:
-    """A question about one of the videos."""
-
-    video: Path
-    question: str
-    answer: str = ""
-    evidence: tuple[tuple[float, float], ...] = ()
-    """Half-open intervals in seconds that show the answer, where they are known."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class VideoRedundancy:
     """What was found in one video."""
 
@@ -141,7 +132,7 @@ class VideoRedundancy:
 def measure_redundancy(
     video: str | Path,
     scorer: FrameScorer | None = None,
-    questions: Sequence[FrameQuestion] = (),
+    questions: Sequence[Row] = (),
     *,
     with_answers: bool = True,
     fps: float = 1.0,
@@ -184,7 +175,9 @@ def measure_redundancy(
         encoded = scorer.encode_frames(frames.frames)
         features = scorer.describe(encoded)
         for asked in questions:
-            words = f"{asked.question} {asked.answer if with_answers else ''}".strip()
+            words = (
+                f"{asked.question} {asked.answer or '' if with_answers else ''}".strip()
+            )
             scores = scorer.compare(encoded, scorer.encode_text(words))
             relevances.append(relevance(scores))
     return VideoRedundancy(
@@ -196,7 +189,7 @@ def measure_redundancy(
     )
 
 
-def _in_evidence(times: Floats, asked: FrameQuestion) -> NDArray[np.bool_] | None:
+def _in_evidence(times: Floats, asked: Row) -> NDArray[np.bool_] | None:
     if not asked.evidence:
         return None
     inside = np.zeros(len(times), dtype=bool)
@@ -205,37 +198,36 @@ def _in_evidence(times: Floats, asked: FrameQuestion) -> NDArray[np.bool_] | Non
     return inside
 
 
-def load_questions(path: str | Path) -> list[FrameQuestion]:
+def load_questions(path: str | Path) -> list[Row]:
     """Read questions from JSON lines such as the ``benchmark.jsonl`` of FocusWorld.
 
     Each line has ``video`` (a path beside the file) and ``question``, and may have
-    ``answer`` and ``evidence``.
+    ``answer``, ``evidence`` and whatever else.
+
+    Returns:
+        The rows, each with the whole path of its video.
+
+    Raises:
+        ValueError: Some lines are wrong; the first few are named.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"questions file {path} does not exist")
-    questions = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            questions.append(
-                FrameQuestion(
-                    video=(path.parent / row["video"]).resolve(),
-                    question=str(row["question"]),
-                    answer=str(row.get("answer", "")),
-                    evidence=tuple(
-                        (float(a), float(b)) for a, b in row.get("evidence", ())
-                    ),
-                )
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path}, line {number}: needs 'video' and 'question', and 'evidence' as "
-                "pairs of seconds"
-            ) from error
-    return questions
+    lines = map(_known_fields, path.read_text(encoding="utf-8").splitlines())
+    rows = read_rows("\n".join(lines))
+    for row in rows:
+        if row.question is None:
+            raise ValueError(f"{path}: a row about {row.video} has no 'question'")
+    return [replace(r, video=str((path.parent / r.video).resolve())) for r in rows]
+
+
+def _known_fields(line: str) -> str:
+    """Leave the fields of a line that matter here; what is wrong stays as it is."""
+    try:
+        found = json.loads(line)
+        return json.dumps({name: found[name] for name in _FIELDS if name in found})
+    except (ValueError, TypeError):
+        return line
 
 
 def draw_histograms(
