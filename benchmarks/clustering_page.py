@@ -9,6 +9,21 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+_SPEED = (
+    "dense CPU s | ours CPU s | times faster | dense s | ours s | dense MiB | ours MiB"
+)
+
+
+def _speed(row: dict[str, dict[str, float]], memory: dict[str, float]) -> str:
+    """Give the columns that `_SPEED` names."""
+    dense, ours = row["dense"], row["ours"]
+    return (
+        f"{dense['cpu_seconds']:.3f} | {ours['cpu_seconds']:.3f} "
+        f"| {dense['cpu_seconds'] / ours['cpu_seconds']:.2f} "
+        f"| {dense['seconds']:.3f} | {ours['seconds']:.3f} "
+        f"| {memory['dense']:.0f} | {memory['ours']:.0f}"
+    )
+
 
 def growth(counts: list[int], values: list[float]) -> float:
     """Fit the exponent of a power of the count to values above 0."""
@@ -53,8 +68,8 @@ def _preface(result: dict[str, Any]) -> list[str]:
         f"`{result['command']}`, commit {result['commit'][:12]}, {result['hardware']}. "
         f"{result['note']}".strip(),
         "",
-        f"Medians of {result['repeats']} turns that take each other's place; CPU seconds "
-        "are those of all threads, and say more than seconds where other work runs. Memory "
+        f"Medians of {result['repeats']} turns that take each other's place; CPU seconds, "
+        "those of all threads, say more than seconds where other work runs. Memory "
         "is what the process grew by, result included. The dense form is one "
         "`torch.cdist`, its nearest neighbours and a masked minimum, in float32, as "
         "published.",
@@ -65,18 +80,11 @@ def _temporal(result: dict[str, Any]) -> list[str]:
     lines = [
         f"## T-DPC, width {result['sizes']['width']}, one thread",
         "",
-        "| points | dense s | ours s | times faster | by CPU | dense MiB | ours MiB |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| points | {_SPEED} |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for length, row in result["temporal"].items():
-        dense, ours = row["dense"], row["ours"]
-        memory = result["memory"][length]
-        lines.append(
-            f"| {length} | {dense['seconds']:.3f} | {ours['seconds']:.3f} "
-            f"| {dense['seconds'] / ours['seconds']:.2f} "
-            f"| {dense['cpu_seconds'] / ours['cpu_seconds']:.2f} "
-            f"| {memory['dense']:.0f} | {memory['ours']:.0f} |"
-        )
+        lines.append(f"| {length} | {_speed(row, result['memory'][length])} |")
     exponents = result["growth"]
     return [
         *lines,
@@ -94,17 +102,12 @@ def _spatial(result: dict[str, Any]) -> list[str]:
         f"## S-DPC, {sizes['frames']} frames of {sizes['patches']} patches, "
         f"width {sizes['dim']}",
         "",
-        "| threads | dense s | ours s | times faster | by CPU | dense MiB | ours MiB |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| threads | {_SPEED} |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for threads, rows in result["spatial"].items():
-        dense, ours = rows["dense"], rows["ours"]
-        lines.append(
-            f"| {threads} | {dense['seconds']:.3f} | {ours['seconds']:.3f} "
-            f"| {dense['seconds'] / ours['seconds']:.2f} "
-            f"| {dense['cpu_seconds'] / ours['cpu_seconds']:.2f} "
-            f"| {dense['mebibytes']:.0f} | {ours['mebibytes']:.0f} |"
-        )
+    for threads, row in result["spatial"].items():
+        memory = {way: row[way]["mebibytes"] for way in row}
+        lines.append(f"| {threads} | {_speed(row, memory)} |")
     return [
         *lines,
         "",
