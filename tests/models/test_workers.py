@@ -4,7 +4,7 @@ import multiprocessing
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -45,6 +45,18 @@ def test_spatial_prototypes_are_those_of_one_thread() -> None:
     for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
         with mode():
             torch.testing.assert_close(map_parts(module, patches), wanted)
+
+
+class Pair(NamedTuple):
+    twice: Tensor
+    absent: None
+
+
+def test_fields_of_named_tuples_are_joined() -> None:
+    with torch.no_grad():
+        found = map_parts(lambda part: Pair(2 * part, None), torch.arange(5))
+    assert found.twice.tolist() == [0, 2, 4, 6, 8]
+    assert found.absent is None
 
 
 def test_nothing_is_split_where_it_cannot_be() -> None:
