@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,8 @@ def ask_here(case: Case, folder: Path, index: Path, storage: str) -> dict[str, A
 
 def keep_full_width_here(num_frames: int, index: Path) -> dict[str, Any]:
     """Keep random features of the full width, and open them."""
-    layout = IndexLayout(settings=FocusSettings.paper(), dim=FULL_WIDTH)
-    settings, storage = layout.settings, layout.storage
+    settings = FocusSettings.paper()
+    layout = IndexLayout(settings=settings, dim=FULL_WIDTH).offered()[0]
     tokens, events = settings.num_spatial_tokens, settings.num_event_tokens
     count = settings.num_prototypes_for(num_frames)
     features = VideoFeatures(
@@ -138,7 +138,10 @@ def keep_full_width_here(num_frames: int, index: Path) -> dict[str, Any]:
         ),
     )
     key = EntryKey(
-        content="random", model="random", sampling=Sampling(fps=1.0), storage=storage
+        content="random",
+        model="random",
+        sampling=Sampling(fps=1.0),
+        layout=layout.name,
     )
     facts = EntryFacts(
         num_frames=num_frames,
@@ -149,19 +152,19 @@ def keep_full_width_here(num_frames: int, index: Path) -> dict[str, Any]:
     )
     store = IndexStore(index)
     start = time.perf_counter()
-    slots = torch.zeros(layout.tensors(num_frames, storage)["pictures"][1])
-    tensors = pack_features(features, layout, storage)
+    slots = torch.zeros(layout.tensors(num_frames)["pictures"][1])
+    tensors = pack_features(features, layout)
     path = store.write(key, facts, tensors | {"pictures": slots.to(torch.uint8)})
     written = time.perf_counter()
     opened = store.open(key, layout)
     assert opened is not None
     assert path is not None
     opened[1].pop("pictures")
-    again = unpack_features(opened[1], layout, storage)
+    again = unpack_features(opened[1], layout)
     end = time.perf_counter()
     return {
         "frames": again.num_frames,
-        "storage": storage,
+        "storage": layout.storage,
         "index_bytes": path.stat().st_size,
         "predicted_bytes": layout.num_bytes(num_frames),
         "write_seconds": written - start,
@@ -198,7 +201,8 @@ def measure_case(
                 outcomes.append(outcome | {"load": os.getloadavg()[0]})
                 text = f"{number + 1} {case.name} {turn}: {outcome['seconds']:.2f} s\n"
                 sys.stderr.write(text)
-    layout = index_layout(load_config("nano"), torch.float32)
+    nano = index_layout(load_config("nano"), torch.float32)
+    (layout,) = nano.offered(storage)
     frames = rounds["first"][0]["frames"]
     return {
         "case": asdict(case),
@@ -208,7 +212,7 @@ def measure_case(
         "ratio": _ratio(rounds, "seconds"),
         "cpu_ratio": _ratio(rounds, "cpu_seconds"),
         "index_bytes": rounds["second"][0]["index_bytes"],
-        "predicted_bytes": layout.num_bytes(frames, storage),
+        "predicted_bytes": layout.num_bytes(frames),
         "same_answer": len({o["answer"] for turn in rounds.values() for o in turn})
         == 1,
     }
@@ -248,9 +252,9 @@ def predict_sizes() -> list[dict[str, Any]]:
     return [
         {
             "model": name,
-            "default": layout.storage,
-            "exact": layout.num_bytes(HOUR, "exact"),
-            "compact": layout.num_bytes(HOUR, "compact"),
+            "default": layout.offered()[0].storage,
+            "exact": replace(layout, storage="exact").num_bytes(HOUR),
+            "compact": replace(layout, storage="compact").num_bytes(HOUR),
         }
         for name, layout in layouts.items()
     ]

@@ -21,7 +21,13 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "errors.md"
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 ROOTS = (errors.DynFocusError, errors.DynFocusWarning)
-SIGNALS = {"AbandonedError", "MistrustedIndexError", "StreamError"}
+SIGNALS = {
+    "AbandonedError",
+    "MistrustedIndexError",
+    "StreamError",
+    "_LoadError",
+    "_TerminationError",
+}
 """Raised and caught inside one room; no caller ever sees them."""
 
 

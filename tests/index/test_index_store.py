@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import os
 import shutil
+import tempfile
 import time
+import zlib
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from dynfocus.errors import UnusableEntryWarning
 from dynfocus.focus import FocusSettings, TimePrototypes, VideoFeatures
 from dynfocus.index import (
+    UNBOUNDED,
     EntryFacts,
     EntryKey,
     IndexLayout,
     IndexStore,
     Sampling,
-    UnusableEntryWarning,
     default_folder,
     pack_features,
 )
@@ -41,7 +45,7 @@ def key_of(content: str = "c", **changes: object) -> EntryKey:
         "content": content,
         "model": "m",
         "sampling": Sampling(fps=1.0),
-        "storage": "exact",
+        "layout": LAYOUT.name,
     }
     return EntryKey(**(parts | changes))
 
@@ -67,7 +71,7 @@ def make_entry(seed: int = 0) -> tuple[EntryFacts, dict[str, torch.Tensor]]:
         model_name="tiny",
     )
     slots = torch.zeros(NUM_FRAMES, 3072, dtype=torch.uint8)
-    tensors = pack_features(features, LAYOUT, "exact")
+    tensors = pack_features(features, LAYOUT)
     return facts, tensors | {"pictures": slots}
 
 
@@ -96,7 +100,7 @@ def test_an_entry_is_given_back_and_listed(store):
         key_of(model="another"),
         key_of(sampling=Sampling(fps=2.0)),
         key_of(sampling=Sampling(fps=1.0, max_frames=9)),
-        key_of(storage="compact"),
+        key_of(layout="compact-00000000"),
     ],
 )
 def test_every_part_of_the_key_counts(store, other):
@@ -128,7 +132,7 @@ def spoil_foreign(path: Path) -> None:
 
 
 def spoil_version(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"version":"1"', b'"version":"9"'))
+    path.write_bytes(path.read_bytes().replace(b'"version":"2"', b'"version":"1"'))
 
 
 def spoil_facts(path: Path) -> None:
@@ -161,7 +165,7 @@ def spoil_shape(path: Path) -> None:
         (spoil_foreign, "its header names format None"),
         (
             spoil_version,
-            "its header names .* version .9., expected 'dynfocus-video-index', version '1'",
+            "it is of version '1' of the index, and this program reads '2'",
         ),
         (spoil_facts, "its header is not whole"),
         (spoil_key, "it belongs to another video or model"),
@@ -275,11 +279,9 @@ def test_the_default_folder_is_asked_for_at_each_use(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert store.folder == tmp_path / ".cache" / "dynfocus" / "index"
 
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "home", homeless)
-    assert store.folder.parts[-2:] == ("dynfocus", "index")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without a home
+    assert store.folder == Path(tempfile.gettempdir()) / "dynfocus" / "index"
 
 
 def test_the_default_size_is_asked_for_at_each_use(monkeypatch):
@@ -347,3 +349,52 @@ def test_digests_survive_bad_notes_and_folders(tmp_path, monkeypatch):
     file.unlink()
     digests.forget_missing()
     assert not note.exists()
+
+
+def test_what_an_earlier_version_left_is_explained_and_cleaned(store, tmp_path):
+    """An entry of version 1, as that wrote it, is listed and never opened."""
+    tensors = make_entry()[1]
+    facts = {
+        "num_frames": NUM_FRAMES,
+        "source": "/videos/clip.mp4",
+        "duration": 5.0,
+        "picture_size": [9, 16],
+        "model_name": "nano",
+        "damage": None,
+    }
+    key = {
+        "content": "c",
+        "model": "m",
+        "sampling": {"fps": 1.0, "max_frames": None},
+        "storage": "exact",
+    }
+    sums = {name: zlib.crc32(t.numpy().tobytes()) for name, t in tensors.items()}
+    old = store.folder / "entries" / "ab" / f"{'ab' * 16}.safetensors"
+    old.parent.mkdir(parents=True)
+    save_file(
+        tensors,
+        old,
+        metadata={
+            "format": "dynfocus-video-index",
+            "version": "1",
+            "key": json.dumps(key, sort_keys=True),
+            "facts": json.dumps(facts),
+            "checksums": json.dumps(sums),
+        },
+    )
+    assert store.open(key_of(), LAYOUT) is None
+    (entry,) = store.entries()
+    assert (entry.facts, entry.storage) == (None, None)
+    assert "version '1' of the index" in entry.problem
+    assert "'dynfocus index --clean' removes it" in entry.problem
+    store.path(key_of()).parent.mkdir()
+    shutil.copy(old, store.path(key_of()))
+    with pytest.warns(UnusableEntryWarning, match="of version '1' of the index"):
+        assert store.open(key_of(), LAYOUT) is None
+    assert len(store.clean()) == 2
+
+
+def test_a_store_without_bounds_removes_nothing(tmp_path, monkeypatch):
+    store = IndexStore(tmp_path, max_bytes=UNBOUNDED)
+    monkeypatch.setattr(store, "make_room", None)  # nor is it looked through
+    assert store.write(key_of(), *make_entry()) is not None

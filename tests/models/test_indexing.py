@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import dynfocus
+from dynfocus.errors import UnusableEntryWarning
 from dynfocus.focus import FocusSettings
-from dynfocus.index import IndexLayout, IndexStore, UnusableEntryWarning
+from dynfocus.index import IndexLayout, IndexStore
 from dynfocus.models import VideoModel
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout
@@ -248,7 +249,7 @@ def test_a_model_that_reads_patches_keeps_them(make_model, make_processor, clip)
 
 def test_a_fingerprint_names_what_the_features_depend_on(make_model, make_processor):
     def name(model, processor=None):
-        return str(ModelFingerprint(model, processor or make_processor()))
+        return ModelFingerprint(model, processor or make_processor())()
 
     first = name(make_model())
     assert name(make_model()) == first
@@ -272,7 +273,7 @@ def test_the_shipped_model_answers_the_same_from_both_storages(tmp_path):
     plain = dynfocus.load("nano", index_folder=False)
     assert plain.store is None
     layout = index_layout(plain.model.config, torch.float32)
-    assert layout.storage == "exact"
+    assert layout.offered()[0].storage == "exact"
     assert layout == IndexLayout(settings=plain.model.settings, dim=160)
     compact = VideoModel(
         DynFocusBackbone(plain.model, plain.processor, "nano", IndexStore(), "compact")

@@ -19,7 +19,7 @@ from dynfocus.training.connectors import (
     part_of,
     set_trained_parts,
 )
-from dynfocus.training.patches import PatchCache
+from dynfocus.training.encoded_videos import EncodedVideos
 
 FOCUS = {
     "num_event_tokens": 4,
@@ -137,19 +137,24 @@ def test_dynfocus_as_a_connector_gives_the_tokens_of_the_model(make_tiny):
 
 def test_patches_are_encoded_once_and_kept_in_half(make_tiny, tmp_path):
     model, processor = make_tiny()
-    cache = PatchCache(tmp_path / "patches", model, processor, max_frames=5)
+    cache = EncodedVideos(
+        tmp_path / "patches", model, processor, max_frames=5, storage="patches"
+    )
     medium = "focusworld:train/3?seconds=9"
-    cache.fill([medium, medium])
-    stamp = cache.path(medium).stat().st_mtime_ns
-    cache.fill([medium])
-    assert cache.path(medium).stat().st_mtime_ns == stamp
-    video = cache.load(medium)
+    cache.fill([{"video": medium}, {"video": medium}])
+    (entry,) = cache.store.entries()
+    assert entry.storage == "patches"
+    cache.fill([{"video": medium}])
+    assert cache.store.entries() == [entry]
+    video = cache.load_patches(medium)
     assert video.patches.shape == (5, 16, 24)
     assert video.num_frames == cache.num_frames(medium) == 5
     with torch.no_grad():
         model.vision_tower.post_layernorm.bias.add_(1)
-    other = PatchCache(tmp_path / "patches", model, processor, max_frames=5)
-    assert other.path(medium) != cache.path(medium)
+    other = EncodedVideos(
+        tmp_path / "patches", model, processor, max_frames=5, storage="patches"
+    )
+    assert other.key(medium) != cache.key(medium)
 
 
 @pytest.mark.parametrize(

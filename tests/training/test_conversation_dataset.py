@@ -17,8 +17,8 @@ from dynfocus.training import run_recipe
 from dynfocus.training.batches import Collator
 from dynfocus.training.conversation import IGNORED, marked_turns
 from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.failures import BatchFacts
-from dynfocus.training.features import FeatureCache
 from dynfocus.training.pixels import FrameReader
 from dynfocus.video import VideoWriter
 
@@ -145,7 +145,7 @@ def test_several_blocks_and_frames_from_files_go_through_the_model(make_data):
 def test_frames_from_files_give_what_the_cache_gives(make_data, tmp_path):
     samples = [talk("<image>\nOne?", video=VIDEO)]
     model, data = make_data(samples)
-    cache = FeatureCache(tmp_path, model, data.processor)
+    cache = EncodedVideos(tmp_path, model, data.processor)
     cache.fill(samples)
     cached = ConversationDataset(
         samples, cache, data.processor, counter(model), Layout()

@@ -13,13 +13,13 @@ from dynfocus.models.loading import load_parts
 from dynfocus.training import load_recipe, run_recipe
 from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.evidence import (
     EvidenceModel,
     EvidenceWeights,
     asked_of,
     shows_answer,
 )
-from dynfocus.training.features import FeatureCache
 from dynfocus.training.parts import group_of
 from dynfocus.training.stages import make_stage_job
 
@@ -44,7 +44,7 @@ def build(make_tiny, samples, tmp_path):
 
     def make(weights=ALL):
         model, processor = make_tiny(question=RATED)
-        cache = FeatureCache(tmp_path / "cache", model, processor)
+        cache = EncodedVideos(tmp_path / "cache", model, processor)
         cache.fill(samples)
         data = ConversationDataset(
             samples,

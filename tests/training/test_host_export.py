@@ -16,7 +16,7 @@ from dynfocus.plugins import HostProcessor, plug
 from dynfocus.plugins.host_prompts import lay_out
 from dynfocus.training import run_recipe
 from dynfocus.training.connectors import HOST, load_connected
-from dynfocus.training.patches import PatchCache
+from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.world.conversations import WorldAddress, render_address
 
 ADDRESS = WorldAddress(split="validation", seed=3, seconds=6.0)
@@ -68,9 +68,9 @@ def test_it_reads_the_tokens_and_writes_the_answers_of_training(
 ):
     model, processor = load_parts(start, device="cpu", dtype=torch.float32)
     connected = load_connected(model, "llava_onevision", {}, output).eval()
-    cache = PatchCache(tmp_path / "more", model, processor)
-    cache.fill([str(ADDRESS)])
-    patches = cache.load(str(ADDRESS))
+    cache = EncodedVideos(tmp_path / "more", model, processor, storage="patches")
+    cache.fill([{"video": str(ADDRESS)}])
+    patches = cache.load_patches(str(ADDRESS))
     text, video = answer_question(connected, processor, patches, QUESTION)
     index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0)
     encoded = index.features

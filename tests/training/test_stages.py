@@ -19,7 +19,7 @@ from dynfocus.training import load_recipe, run_recipe
 from dynfocus.training.batches import collate
 from dynfocus.training.conversation import encode_caption, encode_conversation
 from dynfocus.training.dataset import ConversationDataset, Layout
-from dynfocus.training.features import FeatureCache
+from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.loop import train
 from dynfocus.training.parts import GROUPS, group_of, set_trainable
 from dynfocus.training.stages import TRAINS, make_stage_job
@@ -67,7 +67,7 @@ def mixed(make_tiny, load, tmp_path):
     samples = load(SOURCES)
     videos = {sample["video"]: sample for sample in samples if "video" in sample}
     chosen = [*videos.values(), samples[-3], samples[-1]]
-    cache = FeatureCache(tmp_path / "cache", model, processor)
+    cache = EncodedVideos(tmp_path / "cache", model, processor)
     cache.fill(chosen)
     data = ConversationDataset(chosen, cache, processor, counter(model), Layout())
     encoded = [data[i] for i in (3, 0, 2, 1)]  # the text first
@@ -165,7 +165,7 @@ def test_samples_become_what_their_stage_needs(make_tiny, load, tmp_path):
     model, processor = make_tiny()
     tokenizer = processor.tokenizer
     samples = [s for s in load(SOURCES) if len(s["conversations"]) > 2]
-    cache = FeatureCache(tmp_path, model, processor)
+    cache = EncodedVideos(tmp_path, model, processor)
     cache.fill(samples)
     for stage in (1, 2):
         data = ConversationDataset(
@@ -226,7 +226,7 @@ def test_training_reads_the_prompt_that_asking_writes(
     model, processor = make_tiny()
     processor.question_first = question_first
     samples = load(SOURCES[:1])
-    cache = FeatureCache(tmp_path, model, processor)
+    cache = EncodedVideos(tmp_path, model, processor)
     cache.fill(samples)
     data = ConversationDataset(samples, cache, processor, counter(model), Layout())
     for number, sample in enumerate(samples):

@@ -179,16 +179,16 @@ class _Plan:
     ) -> None:
         import torch
 
-        from dynfocus.index import check_storage
+        from dynfocus.index.layout import check_storage
         from dynfocus.models.fingerprint import index_layout
         from dynfocus.models.loading import load_config, working_dtype
 
         self.model, self.dtype = model, dtype
         self.fps, self.max_frames = fps, max_frames
         precision = None if dtype is None else getattr(torch, dtype)
-        self.layout = index_layout(load_config(model), working_dtype(model, precision))
-        self.asked_storage = check_storage(storage and str(storage))
-        self.storage = self.asked_storage or self.layout.storage
+        layout = index_layout(load_config(model), working_dtype(model, precision))
+        self.asked_storage = None if storage is None else check_storage(storage)
+        self.layout = layout.offered(storage)[0]
 
 
 def _index_all(
@@ -248,7 +248,7 @@ def _predict(
     from dynfocus.video import VideoReader
 
     rows = [{"file": one["file"], "reason": one["reason"]} for one in problems]
-    storage = plan.storage
+    storage = plan.layout.storage
     for file in files:
         row: dict[str, Any] = {"file": str(file)}
         try:
@@ -258,7 +258,7 @@ def _predict(
         except (OSError, ValueError) as error:
             rows.append(row | {"reason": " ".join(str(error).split())})
             continue
-        num_bytes = plan.layout.num_bytes(len(times), storage)
+        num_bytes = plan.layout.num_bytes(len(times))
         rows.append(row | {"num_frames": len(times), "num_bytes": num_bytes})
     total = sum(row.get("num_bytes", 0) for row in rows)
     if json:

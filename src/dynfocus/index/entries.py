@@ -16,10 +16,10 @@ from torch import Tensor
 
 from dynfocus.atomic import atomic_file
 from dynfocus.errors import UnusableEntryError
-from dynfocus.index.layout import STORAGES, IndexLayout, Storage
+from dynfocus.index.layout import IndexLayout
 
 FORMAT = "dynfocus-video-index"
-VERSION = "1"
+VERSION = "2"
 """Raised whenever the same file, model and sampling would give another entry."""
 
 
@@ -35,14 +35,15 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class EntryKey:
-    """What makes two entries one: content, model, sampling and storage."""
+    """What makes two entries one."""
 
     content: str
-    """Digest of the video file."""
+    """Digest of the video file, or what else names a medium and never changes."""
     model: str
-    """Fingerprint of the model's question-independent half."""
+    """Fingerprint of all of a model that decides what is kept."""
     sampling: Sampling
-    storage: Storage
+    layout: str
+    """Name of the layout."""
 
     def to_json(self) -> str:
         """Write the key down, always in the same way."""
@@ -51,15 +52,15 @@ class EntryKey:
 
 @dataclass(frozen=True, kw_only=True)
 class EntryFacts:
-    """What is known about an indexed video besides its features."""
+    """What is known about an indexed video besides what is kept of it."""
 
     num_frames: int
     source: str
     """The file as it was called when it was encoded."""
     duration: float
     """Seconds."""
-    picture_size: tuple[int, int]
-    """Height and width of the small pictures."""
+    picture_size: tuple[int, int] | None = None
+    """Height and width of the small pictures, if there are any."""
     model_name: str
     """What the model was loaded as."""
     damage: str | None = None
@@ -75,17 +76,21 @@ def write_entry(
         path: Its file.
         key: Its key.
         facts: What is known about the video.
-        tensors: Those that the layout lists.
+        tensors: Those that the layout lists, on any device.
     """
-    sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
+    whole = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in tensors.items()
+    }
     header = {
         "format": FORMAT,
         "version": VERSION,
         "key": key.to_json(),
         "facts": json.dumps(asdict(facts)),
-        "checksums": json.dumps(sums),
+        "checksums": json.dumps({n: _checksum(t) for n, t in whole.items()}),
     }
-    write_tensors(path, tensors, header)
+    with atomic_file(path) as part:
+        save_file(whole, part, metadata=header)
 
 
 def read_entry(
@@ -116,7 +121,7 @@ def read_entry(
         raise UnusableEntryError(
             f"it is damaged, cut short or of another kind ({error})"
         ) from error
-    specs = layout.tensors(facts.num_frames, key.storage)
+    specs = layout.tensors(facts.num_frames)
     found = {name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}
     for name in sorted(specs.keys() | found.keys()):
         if found.get(name) != specs.get(name):
@@ -136,41 +141,26 @@ def read_header(header: Mapping[str, str]) -> tuple[dict[str, Any], EntryFacts]:
     Raises:
         UnusableEntryError: It is not one.
     """
-    kind = header.get("format"), header.get("version")
-    if kind != (FORMAT, VERSION):
+    if header.get("format") != FORMAT:
         raise UnusableEntryError(
-            f"its header names format {kind[0]!r}, version {kind[1]!r}, expected "
-            f"{FORMAT!r}, version {VERSION!r}"
+            f"its header names format {header.get('format')!r}, expected {FORMAT!r}"
+        )
+    if header.get("version") != VERSION:
+        raise UnusableEntryError(
+            f"it is of version {header.get('version')!r} of the index, and this program "
+            f"reads {VERSION!r}; 'dynfocus index --clean' removes it"
         )
     try:
         key, facts = json.loads(header["key"]), json.loads(header["facts"])
         json.loads(header["checksums"])
-        size = tuple(facts.pop("picture_size"))
-        known = EntryFacts(**facts, picture_size=size)
-        is_sound = key["storage"] in STORAGES and known.num_frames >= 1
+        size = facts.pop("picture_size")
+        known = EntryFacts(**facts, picture_size=size and tuple(size))
+        is_sound = bool(key["layout"]) and known.num_frames >= 1
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnusableEntryError(f"its header is not whole ({error!r})") from error
     if not is_sound:
-        raise UnusableEntryError("its header names no storage or no frames")
+        raise UnusableEntryError("its header names no layout or no frames")
     return key, known
-
-
-def write_tensors(
-    path: str | Path, tensors: Mapping[str, Tensor], header: dict[str, str]
-) -> None:
-    """Write a safetensors file, whole or not at all.
-
-    Args:
-        path: The file; replaced if it exists.
-        tensors: What to write, on any device.
-        header: What stands in front of them.
-    """
-    whole = {
-        name: tensor.detach().cpu().contiguous().clone()
-        for name, tensor in tensors.items()
-    }
-    with atomic_file(path) as part:
-        save_file(whole, part, metadata=header)
 
 
 def _checksum(tensor: Tensor) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import os
+import sys
 import tempfile
 import time
 import warnings
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -22,16 +24,17 @@ from dynfocus.index.digests import ContentDigests
 from dynfocus.index.entries import (
     EntryFacts,
     EntryKey,
-    Sampling,
     read_entry,
     read_header,
     write_entry,
 )
-from dynfocus.index.layout import IndexLayout, Storage
+from dynfocus.index.layout import IndexLayout
 
 FOLDER_VARIABLE = "DYNFOCUS_INDEX"
 SIZE_VARIABLE = "DYNFOCUS_INDEX_GB"
 MAX_BYTES = 20_000_000_000
+UNBOUNDED = sys.maxsize
+"""As ``max_bytes`` of a store that never removes an entry."""
 
 _SUFFIX = ".safetensors"
 _ENTRIES = "entries"
@@ -59,7 +62,7 @@ class IndexStore:
     """Keep the question-independent half of videos in a folder.
 
     Entries are found by the content of a video, so renamed and copied files are known,
-    and by the fingerprint of the model, the sampling and the storage, so nothing is
+    and by the fingerprint of the model, the sampling and the layout, so nothing is
     ever stale. What is not whole or not ours is not used, with a warning.
 
     Args:
@@ -91,23 +94,10 @@ class IndexStore:
         """Bytes of all entries together."""
         return default_max_bytes() if self._max_bytes is None else self._max_bytes
 
-    def key(
-        self, video: str | Path, model: str, sampling: Sampling, storage: Storage
-    ) -> EntryKey:
-        """Tell what the entry of a video goes by; the file is read if it is new.
-
-        Args:
-            video: The file.
-            model: Fingerprint of the model's question-independent half.
-            sampling: Which frames are encoded.
-            storage: How they are kept.
-        """
+    def digest(self, video: str | Path) -> str:
+        """Tell what the content of a file goes by; the file is read if it is new."""
         folder = self.folder / _DIGESTS
-        digests = self._digests.setdefault(folder, ContentDigests(folder))
-        content = digests.of(video)
-        return EntryKey(
-            content=content, model=model, sampling=sampling, storage=storage
-        )
+        return self._digests.setdefault(folder, ContentDigests(folder)).of(video)
 
     def path(self, key: EntryKey) -> Path:
         """Return the file of an entry, whether or not it is there."""
@@ -141,6 +131,11 @@ class IndexStore:
             _logger.info("the use of %s is not noted: %s", path, error)
         return found
 
+    def facts(self, key: EntryKey) -> EntryFacts | None:
+        """Tell what is known about a video; None where there is no such entry."""
+        entry = _describe(0.0, 0, self.path(key))
+        return entry.facts
+
     def write(
         self, key: EntryKey, facts: EntryFacts, tensors: Mapping[str, Tensor]
     ) -> Path | None:
@@ -165,7 +160,8 @@ class IndexStore:
         except (OSError, SafetensorError) as error:
             self._complain(getattr(error, "strerror", None) or str(error))
             return None
-        self.make_room(keep=path)
+        if self.max_bytes < UNBOUNDED:
+            self.make_room(keep=path)
         return path
 
     def make_room(self, keep: Path | None = None) -> list[Path]:
@@ -243,8 +239,13 @@ def default_folder() -> Path:
     own = os.environ.get(FOLDER_VARIABLE)
     if own:
         return Path(own).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else _home_cache()) / "dynfocus" / "index"
+    try:
+        cache = user_cache_path("dynfocus", appauthor=False)
+    except RuntimeError:
+        cache = Path()
+    if not cache.is_absolute():  # a user without a home, as some containers have
+        cache = Path(tempfile.gettempdir()) / "dynfocus"
+    return cache / "index"
 
 
 def default_max_bytes() -> int:
@@ -264,19 +265,12 @@ def default_max_bytes() -> int:
     return round(gigabytes * 1e9)
 
 
-def _home_cache() -> Path:
-    try:
-        return Path.home() / ".cache"
-    except RuntimeError:  # a user without a home, as some containers have
-        return Path(tempfile.gettempdir())
-
-
 def _describe(used_seconds: float, num_bytes: int, path: Path) -> StoredEntry:
     facts, storage, problem = None, None, None
     try:
         with safe_open(path, framework="pt") as file:
             key, facts = read_header(file.metadata() or {})
-        storage = str(key["storage"])
+        storage = str(key["layout"]).partition("-")[0]
     except (SafetensorError, UnusableEntryError, OSError) as error:
         problem = str(error)
     return StoredEntry(

@@ -1,18 +1,24 @@
 """A video encoded once: its features, where they came from, small pictures.
 
-Letters: T frames, H and W of a thumbnail.
+Letters: T frames, H and W of a picture, S bytes of a slot.
 """
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from dynfocus.index.pictures import Pictures
+PICTURE_BYTES = 3072
+"""Bytes of every picture; what JPEG leaves free is zero."""
+
+_QUALITIES = (85, 70, 50, 30, 15)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,3 +56,58 @@ class VideoIndex:
     def num_frames(self) -> int:
         """Count the sampled frames."""
         return int(self.features.num_frames)
+
+
+class Pictures:
+    """Look at stored pictures as at an array ``[T, H, W, 3]`` of uint8.
+
+    Args:
+        slots: A JPEG picture in each row, followed by zeros, ``[T, S]`` of uint8.
+        size: Height and width of the pictures.
+    """
+
+    def __init__(self, slots: NDArray[np.uint8], size: tuple[int, int]) -> None:
+        self.slots = slots
+        self.shape = (len(slots), *size, 3)
+
+    @classmethod
+    def of(cls, frames: NDArray[np.uint8]) -> Pictures:
+        """Store frames, ``[T, H, W, 3]``, at the best quality that fits a slot."""
+        slots = np.zeros((len(frames), PICTURE_BYTES), np.uint8)
+        for slot, frame in zip(slots, frames, strict=True):
+            data = _compress(frame)
+            slot[: len(data)] = np.frombuffer(data, np.uint8)
+        height, width = frames.shape[1:3]
+        return cls(slots, (height, width))
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def __getitem__(
+        self, index: int | np.integer | Sequence[int] | NDArray[np.int64]
+    ) -> NDArray[np.uint8]:
+        """Decode one picture, ``[H, W, 3]``, or several, ``[n, H, W, 3]``."""
+        if isinstance(index, int | np.integer):
+            return self._decode(self.slots[index])
+        chosen = [self._decode(self.slots[i]) for i in np.asarray(index)]
+        return np.stack(chosen) if chosen else np.empty((0, *self.shape[1:]), np.uint8)
+
+    def _decode(self, slot: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = self.shape[1:3]
+        with Image.open(io.BytesIO(slot.tobytes())) as picture:
+            whole = picture.convert("RGB")
+        if whole.size != (width, height):
+            whole = whole.resize((width, height))
+        return np.asarray(whole)
+
+
+def _compress(frame: NDArray[np.uint8]) -> bytes:
+    """Write a JPEG picture that fits a slot: of lower quality, then of fewer pixels."""
+    picture = Image.fromarray(frame)
+    while True:
+        for quality in _QUALITIES:
+            file = io.BytesIO()
+            picture.save(file, format="JPEG", quality=quality)
+            if file.tell() <= PICTURE_BYTES:
+                return file.getvalue()
+        picture = picture.reduce(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -10,16 +11,27 @@ from typing import Any
 import torch
 from torch import nn
 
-from dynfocus.focus import FocusSettings
 from dynfocus.index import IndexLayout
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
+from dynfocus.models.dynfocus.vision import (
+    PatchFeatures,
+    build_vision_tower,
+    count_patches,
+    encode_pixels,
+)
 
 _NUM_SAMPLED = 4096
+_READ_LATER = frozenset(
+    {"focus", "initializer_range", "num_query_tokens", "qformer_config", "text_config"}
+    | {"chat_template", "fps", "max_frames", "question_first", "tokenizer"}
+    | {"use_question_vocabulary", "video_token_id"}
+)
+"""Arguments of configuration and processor that encoding does not read; all others, new
+ones too, decide the fingerprint, and of the focus settings those that say so."""
 _WITHOUT_INFLUENCE = ("transformers_version", "_name_or_path", "architectures", "dtype")
 
 
@@ -31,13 +43,20 @@ class ModelFingerprint:
     Args:
         model: The model.
         processor: Its processor.
+        of_patches: Whether only what the vision tower gives is wanted, on which the
+            focus settings have no influence.
     """
 
     def __init__(
-        self, model: DynFocusForConditionalGeneration, processor: DynFocusProcessor
+        self,
+        model: DynFocusForConditionalGeneration,
+        processor: DynFocusProcessor,
+        *,
+        of_patches: bool = False,
     ) -> None:
         self._model = model
         self._processor = processor
+        self._of_patches = of_patches
         self._state: list[tuple[int, int]] = []
         self._name = ""
 
@@ -46,35 +65,42 @@ class ModelFingerprint:
         """Tell whether the weights are here to be read, and not spread to a disk."""
         return not any(weight.is_meta for weight in self._weights())
 
-    def __str__(self) -> str:
+    def __call__(self) -> str:
+        """Give the name."""
         state = [_state_of(weight) for weight in self._weights()]
         if not self._name or state != self._state:
             self._name, self._state = self._read(), state
         return self._name
 
+    def _modules(self) -> list[nn.Module]:
+        tower, spatial = self._model.vision_tower, self._model.spatial_prototypes
+        return [tower] if self._of_patches else [tower, spatial]
+
     def _weights(self) -> list[torch.Tensor]:
-        return [
-            *self._model.vision_tower.state_dict().values(),
-            *self._model.spatial_prototypes.state_dict().values(),
-        ]
+        return [w for module in self._modules() for w in module.state_dict().values()]
 
     def _read(self) -> str:
-        model, processor = self._model, self._processor
+        model = self._model
+        facts = _arguments(model.config) | _arguments(self._processor)
         vision = model.config.vision_config.to_dict()
-        facts = {
-            "vision": {k: v for k, v in vision.items() if k not in _WITHOUT_INFLUENCE},
-            "focus": model.settings.encoding_fields(),
-            "text_side": model.config.text_side,
-            "dtype": str(model.vision_tower.dtype),
-            "frame_size": processor.frame_size,
-            "mean": [float(value) for value in processor.image_mean],
-            "std": [float(value) for value in processor.image_std],
+        facts["vision_config"] = {
+            k: v for k, v in vision.items() if k not in _WITHOUT_INFLUENCE
         }
+        facts["dtype"] = str(model.vision_tower.dtype)
+        if not self._of_patches:
+            facts["focus"] = model.settings.encoding_fields()
         text = json.dumps(facts, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode())
-        digest_weights(digest, model.vision_tower)
-        digest_weights(digest, model.spatial_prototypes)
+        for module in self._modules():
+            digest_weights(digest, module)
         return digest.hexdigest()[:32]
+
+
+def _arguments(one: DynFocusConfig | DynFocusProcessor) -> dict[str, Any]:
+    """Give what an object was made with, as far as encoding may read it."""
+    names = inspect.signature(type(one).__init__).parameters
+    own = names.keys() - _READ_LATER - {"self", "kwargs"}
+    return {name: getattr(one, name) for name in own}
 
 
 def fingerprint_parameters(named: Iterable[tuple[str, torch.Tensor]]) -> str:
@@ -113,19 +139,30 @@ def index_layout(config: DynFocusConfig, dtype: torch.dtype) -> IndexLayout:
         config: The configuration.
         dtype: Precision of the vision tower.
     """
-    settings: FocusSettings = config.focus_settings
-    keeps_patches = config.text_side == "frame_queries"
+    num_patch_tokens = 0
+    if config.text_side == "frame_queries":
+        num_patch_tokens = _encode_nothing(config).normalised.shape[1]
     return IndexLayout(
-        settings=settings,
+        settings=config.focus_settings,
         dim=config.vision_config.hidden_size,
-        num_patch_tokens=_count_patch_tokens(config) if keeps_patches else 0,
+        num_patch_tokens=num_patch_tokens,
         dtype=dtype,
     )
 
 
-def _count_patch_tokens(config: DynFocusConfig) -> int:
-    """Count the patches and class tokens of a frame on a tower without weights."""
+def patch_layout(config: DynFocusConfig, dtype: torch.dtype) -> IndexLayout:
+    """Tell what is kept of a video where only its patches are; see `index_layout`."""
+    return IndexLayout(
+        storage="patches",
+        dim=config.vision_config.hidden_size,
+        num_patch_tokens=count_patches(config.vision_config),
+        dtype=dtype,
+    )
+
+
+def _encode_nothing(config: DynFocusConfig) -> PatchFeatures:
+    """Encode a frame with a tower without weights, to learn of its shapes."""
     with torch.device("meta"), torch.no_grad():
         tower = build_vision_tower(config.vision_config)
         pixels = torch.zeros(1, 3, config.frame_size, config.frame_size)
-        return int(encode_pixels(tower, pixels).normalised.shape[1])
+        return encode_pixels(tower, pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,6 @@ from dynfocus.index import (
     pack_features,
     unpack_features,
 )
-from dynfocus.index.layout import Storage
-from dynfocus.models.fingerprint import ModelFingerprint
 from dynfocus.video import DamagedVideoWarning
 
 _logger = logging.getLogger(__name__)
@@ -34,32 +33,33 @@ class StoredVideos:
 
     Args:
         store: Where entries stand.
-        layout: What the model's entries hold.
-        storages: How they hold it: the first is written, all are opened.
-        fingerprint: Names the model's question-independent half.
+        layouts: What they hold: the first is written, all are opened.
+        fingerprint: Gives the name of the model's question-independent half.
         model_name: What the model was loaded as.
     """
 
     def __init__(
         self,
         store: IndexStore,
-        layout: IndexLayout,
-        storages: tuple[Storage, ...],
-        fingerprint: ModelFingerprint,
+        layouts: tuple[IndexLayout, ...],
+        fingerprint: Callable[[], str],
         model_name: str,
     ) -> None:
         self.store = store
-        self.layout = layout
-        self.storages = storages
+        self.layouts = layouts
         self._fingerprint = fingerprint
         self._model_name = model_name
 
     def key(
-        self, path: str | Path, sampling: Sampling, storage: Storage | None = None
+        self, path: str | Path, sampling: Sampling, layout: IndexLayout | None = None
     ) -> EntryKey:
-        """Tell what a file's entry goes by, in the storage that is written or another."""
-        own = self.storages[0] if storage is None else storage
-        return self.store.key(path, str(self._fingerprint), sampling, own)
+        """Tell what a file's entry goes by, in the layout that is written or another."""
+        return EntryKey(
+            content=self.store.digest(path),
+            model=self._fingerprint(),
+            sampling=sampling,
+            layout=(layout or self.layouts[0]).name,
+        )
 
     def open(self, path: str | Path, sampling: Sampling) -> VideoIndex | None:
         """Open the entry of a file; None where there is none that can be used.
@@ -68,26 +68,28 @@ class StoredVideos:
             path: The video.
             sampling: Which of its frames were encoded.
         """
-        for storage in self.storages:
-            key = self.key(path, sampling, storage)
-            found = self.store.open(key, self.layout)
+        for layout in self.layouts:
+            key = self.key(path, sampling, layout)
+            found = self.store.open(key, layout)
             if found is not None:
-                return self._index(path, key, *found)
+                return self._index(path, key, layout, *found)
         return None
 
     def _index(
         self,
         path: str | Path,
         key: EntryKey,
+        layout: IndexLayout,
         facts: EntryFacts,
         tensors: dict[str, Tensor],
     ) -> VideoIndex:
         if facts.damage is not None:
             warnings.warn(facts.damage, DamagedVideoWarning, stacklevel=5)
         _logger.info("%s was opened from %s", path, self.store.path(key))
+        assert facts.picture_size is not None  # layouts of models have pictures
         pictures = Pictures(tensors.pop("pictures").numpy(), facts.picture_size)
         return VideoIndex(
-            features=unpack_features(tensors, self.layout, key.storage),
+            features=unpack_features(tensors, layout),
             source=str(path),
             duration=facts.duration,
             fps=key.sampling.fps,
@@ -112,7 +114,7 @@ class StoredVideos:
         """
         assert isinstance(index.thumbnails, np.ndarray)  # made beside the features
         assert index.source is not None  # it is of a file
-        tensors = pack_features(index.features, self.layout, key.storage)
+        tensors = pack_features(index.features, self.layouts[0])
         pictures = Pictures.of(index.thumbnails)
         facts = EntryFacts(
             num_frames=index.num_frames,
@@ -128,5 +130,5 @@ class StoredVideos:
             entry = self.store.write(key, facts, tensors | {"pictures": slots})
         else:
             _logger.info("%s changed while it was read; it is not kept", index.source)
-        features = unpack_features(tensors, self.layout, key.storage)
+        features = unpack_features(tensors, self.layouts[0])
         return replace(index, features=features, thumbnails=pictures, entry=entry)

@@ -32,10 +32,10 @@ from dynfocus.models.dynfocus.vision import count_patches
 from dynfocus.models.loading import load_parts
 from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.loop import Job
-from dynfocus.training.patches import PatchCache
 from dynfocus.training.recipe import Recipe
-from dynfocus.training.sources import VideoData, load_samples, medium_of
+from dynfocus.training.sources import VideoData, load_samples
 from dynfocus.training.stages import TEMPLATES
 from dynfocus.validation import checked
 
@@ -106,7 +106,7 @@ class PreparedVideos:
         model: What prepares them.
     """
 
-    def __init__(self, patches: PatchCache, model: ConnectedLanguageModel) -> None:
+    def __init__(self, patches: EncodedVideos, model: ConnectedLanguageModel) -> None:
         self.patches = patches
         self.model = model
         self._kept: dict[str, Any] = {}
@@ -115,7 +115,7 @@ class PreparedVideos:
         """Return what the connector prepared of a video."""
         if medium in self._kept:
             return self._kept[medium]
-        prepared = self.model.prepare(self.patches.load(medium))
+        prepared = self.model.prepare(self.patches.load_patches(medium))
         if not isinstance(prepared, VideoPatches):  # those are large, and on disk
             self._kept[medium] = prepared
         return prepared
@@ -238,14 +238,15 @@ def make_connector_job(recipe: ConnectorRecipe) -> Job:
     set_trained_parts(model, own.trains)
     model.language_model.set_attn_implementation(recipe.schedule.attention)
     samples, failures = load_samples(recipe.data.sources)
-    cache = PatchCache(
+    cache = EncodedVideos(
         recipe.data.cache or Path(recipe.output) / "patches",
         start,
         processor,
         recipe.data.fps,
         recipe.data.max_frames,
+        storage="patches",
     )
-    cache.fill([medium_of(sample)[1] for sample in samples])
+    cache.fill(samples)
     videos = PreparedVideos(cache, model)
     layout = Layout(template=TEMPLATES[f"stage{own.stage}"])
     dataset = ConversationDataset(samples, videos, processor, model.num_tokens, layout)

@@ -28,8 +28,8 @@ from dynfocus.models.loading import load_parts
 from dynfocus.training.arguments import count_processes
 from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.evidence import EvidenceModel, EvidenceWeights
-from dynfocus.training.features import FeatureCache
 from dynfocus.training.loop import Job
 from dynfocus.training.lora import (
     LoraSettings,
@@ -157,7 +157,7 @@ def make_stage_job(recipe: StageRecipe) -> Job:
     set_trainable(model, recipe.trains or TRAINS[recipe.task])
     samples, failures = load_samples(recipe.data.sources)
     media = _media(recipe, model, processor)
-    if isinstance(media, FeatureCache):
+    if isinstance(media, EncodedVideos):
         media.fill(samples)
     _store_frozen(model, recipe.schedule.frozen_precision)
     dataset = ConversationDataset(
@@ -206,11 +206,11 @@ def _media(
     recipe: StageRecipe,
     model: DynFocusForConditionalGeneration,
     processor: DynFocusProcessor,
-) -> FeatureCache | FrameReader:
+) -> EncodedVideos | FrameReader:
     """Choose where videos come from: the cache if one is named, else their files."""
     data = recipe.data
     if data.cache is not None:
-        return FeatureCache(
+        return EncodedVideos(
             data.cache, model.eval(), processor, data.fps, data.max_frames
         )
     return FrameReader(

@@ -219,18 +219,18 @@ def _make_ready(
 ) -> AnswerJob:
     """Train a variant unless it is trained, and give what answers the rows of a video."""
     from dynfocus.training.connectors import load_connected
-    from dynfocus.training.patches import PatchCache
+    from dynfocus.training.encoded_videos import EncodedVideos
 
     weights = train()
     progress(f"asking ({test.title})")
     start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
-    cache = PatchCache(plan.patches, start, processor, plan.fps)
+    cache = EncodedVideos(plan.patches, start, processor, plan.fps, storage="patches")
     options = dict(variant.options)
     model = load_connected(start, variant.connector, options, weights).eval()
 
     def answer_job(job: VideoJob, on_step: OnStep | None) -> Iterator[Record]:
-        cache.fill([job.video])
-        patches = cache.load(job.video)
+        cache.fill([{"video": job.video}])
+        patches = cache.load_patches(job.video)
         began = time.perf_counter()
         prepared = model.prepare(patches, test.max_video_tokens)
         prepare_seconds = time.perf_counter() - began

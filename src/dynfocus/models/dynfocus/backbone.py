@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.focus import FocusBudget, VideoFeatures
-from dynfocus.index import IndexStore, Sampling, VideoIndex, check_storage
+from dynfocus.index import IndexStore, Sampling, VideoIndex
 from dynfocus.models.conversation import (
     Answer,
     FrameReport,
@@ -207,16 +207,15 @@ class DynFocusBackbone:
 
     def _open_store(self, storage: str | None) -> StoredVideos | None:
         """Find the model's part of the index on disk."""
-        wanted = check_storage(storage)
+        layout = index_layout(self.model.config, self.model.vision_tower.dtype)
+        layouts = layout.offered(storage)
         if self.store is None:
             return None
         fingerprint = ModelFingerprint(self.model, self.processor)
         if not fingerprint.is_known:
             _logger.warning("the vision tower of %s is on a disk: no index", self.name)
             return None
-        layout = index_layout(self.model.config, self.model.vision_tower.dtype)
-        storages = (wanted,) if wanted else layout.storages
-        return StoredVideos(self.store, layout, storages, fingerprint, self.name)
+        return StoredVideos(self.store, layouts, fingerprint, self.name)
 
     def _encode(
         self, video: Video, options: AskOptions, progress: Progress | None

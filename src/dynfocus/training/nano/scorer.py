@@ -35,10 +35,10 @@ from transformers import SiglipModel
 
 from dynfocus.conversion.siglip import siglip_dual_encoder, siglip_processor
 from dynfocus.models.loading import load_parts
+from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.loop import Job
-from dynfocus.training.patches import PatchCache
 from dynfocus.training.recipe import ModelStart, Recipe
 from dynfocus.training.sources import (
     Sample,
@@ -101,7 +101,7 @@ class EvidenceFrames(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, samples: Sequence[Sample], cache: PatchCache, tokenizer: Any
+        self, samples: Sequence[Sample], cache: EncodedVideos, tokenizer: Any
     ) -> None:
         self._cache = cache
         self._tokenizer = tokenizer
@@ -122,7 +122,7 @@ class EvidenceFrames(Dataset[dict[str, Any]]):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         medium = self._media[number]
-        video = self._cache.load(medium)
+        video = self._cache.load_patches(medium)
         asked = self.videos[medium]
         return {
             "patches": video.patches,
@@ -266,16 +266,17 @@ def make_scorer_job(recipe: ScorerRecipe) -> Job:
         num_text_layers=recipe.model.num_text_layers,
         max_question_tokens=recipe.model.max_question_tokens,
     )
-    cache = PatchCache(
+    cache = EncodedVideos(
         recipe.data.cache or Path(recipe.output) / "patches",
         start,
         own,
         recipe.data.fps,
         recipe.data.max_frames,
+        storage="patches",
     )
     sets = [EvidenceFrames(s, cache, processor.tokenizer) for s in (learned, unseen)]
     for data in sets:
-        cache.fill(list(data.videos))
+        cache.fill([{"video": medium} for medium in data.videos])
     return Job(
         model=ScorerModule(model),
         dataset=sets[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,9 +15,7 @@ from dynfocus.index import (
     EntryKey,
     IndexLayout,
     IndexStore,
-    Pictures,
     Sampling,
-    check_storage,
     pack_features,
     unpack_features,
 )
@@ -48,10 +47,12 @@ def encode(layout: IndexLayout, num_frames: int, num_patches: int = 49, seed: in
     )
 
 
-def written_bytes(folder, layout, storage, features) -> int:
+def written_bytes(folder, layout, features) -> int:
     """Write an entry and give the size of its file."""
     store = IndexStore(folder)
-    key = EntryKey(content="c", model="m", sampling=Sampling(fps=1.0), storage=storage)
+    key = EntryKey(
+        content="c", model="m", sampling=Sampling(fps=1.0), layout=layout.name
+    )
     num_frames = features.num_frames
     facts = EntryFacts(
         num_frames=num_frames,
@@ -60,7 +61,7 @@ def written_bytes(folder, layout, storage, features) -> int:
         picture_size=(8, 8),
         model_name="m",
     )
-    tensors = pack_features(features, layout, storage)
+    tensors = pack_features(features, layout)
     slots = torch.zeros(num_frames, 3072, dtype=torch.uint8)
     path = store.write(key, facts, tensors | {"pictures": slots})
     assert store.open(key, layout) is not None
@@ -88,48 +89,44 @@ LAYOUTS = {
 @pytest.mark.parametrize("storage", ["exact", "compact"])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_size_is_the_one_that_was_told(tmp_path, name, storage):
-    layout = LAYOUTS[name]
-    features = encode(layout, 40)
-    size = written_bytes(tmp_path, layout, storage, features)
-    assert 0 < size - layout.num_bytes(40, storage) <= 8192
+    (layout,) = LAYOUTS[name].offered(storage)
+    size = written_bytes(tmp_path, layout, encode(layout, 40))
+    assert 0 < size - layout.num_bytes(40) <= 8192
 
 
 def test_sizes_grow_by_the_same_for_every_frame():
-    for layout in LAYOUTS.values():
-        for storage in ("exact", "compact"):
-            sizes = [layout.num_bytes(t, storage) for t in (100, 101, 3600, 3601)]
+    for model in LAYOUTS.values():
+        for layout in (*model.offered(), replace(model, storage="patches")):
+            sizes = [layout.num_bytes(t) for t in (100, 101, 3600, 3601)]
             assert sizes[1] - sizes[0] == sizes[3] - sizes[2]
 
 
 def test_an_hour_takes_at_most_100_megabytes_by_default():
     for dtype in (torch.float32, torch.bfloat16):
         full = IndexLayout(settings=FocusSettings.paper(), dim=FULL_WIDTH, dtype=dtype)
-        assert full.storage == "compact"
-        assert full.num_bytes(HOUR) <= 100e6
-    nano = LAYOUTS["nano"]
-    assert nano.storage == "exact"
-    assert (nano.storages, full.storages) == (
-        ("exact", "compact"),
-        ("compact", "exact"),
-    )
-    assert nano.num_bytes(HOUR) <= 100e6
+        best, other = full.offered()
+        assert (best.storage, other.storage) == ("compact", "exact")
+        assert best.num_bytes(HOUR) <= 100e6
+    best, other = LAYOUTS["nano"].offered()
+    assert (best.storage, other.storage) == ("exact", "compact")
+    assert best.num_bytes(HOUR) <= 100e6
 
 
 def test_the_choice_of_storage_depends_on_no_precision():
     single = IndexLayout(settings=NANO, dim=400)
     half = IndexLayout(settings=NANO, dim=400, dtype=torch.float16)
-    assert half.num_bytes(HOUR, "exact") <= 100e6
-    assert single.num_bytes(HOUR, "exact") <= 100e6
+    assert half.num_bytes(HOUR) <= 100e6
+    assert single.num_bytes(HOUR) <= 100e6
     wider = IndexLayout(settings=NANO, dim=700, dtype=torch.float16)
-    assert wider.num_bytes(HOUR, "exact") <= 100e6
-    assert wider.storage == "compact"
+    assert wider.num_bytes(HOUR) <= 100e6
+    assert wider.offered()[0].storage == "compact"
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_exact_storage_keeps_every_bit(name):
     layout = LAYOUTS[name]
     features = encode(layout, 30)
-    again = unpack_features(pack_features(features, layout, "exact"), layout, "exact")
+    again = unpack_features(pack_features(features, layout), layout)
     for part in ("pooled", "spatial", "pts_seconds", "patches"):
         before, after = getattr(features, part), getattr(again, part)
         assert (before is None and after is None) or torch.equal(before, after)
@@ -137,10 +134,10 @@ def test_exact_storage_keeps_every_bit(name):
 
 
 def test_compact_storage_loses_no_more_than_it_says():
-    layout = IndexLayout(settings=FocusSettings.paper(), dim=64)
+    layout = IndexLayout(storage="compact", settings=FocusSettings.paper(), dim=64)
     features = encode(layout, 70)
-    tensors = pack_features(features, layout, "compact")
-    again = unpack_features(tensors, layout, "compact")
+    tensors = pack_features(features, layout)
+    again = unpack_features(tensors, layout)
     assert again.pooled is None
     assert torch.equal(again.pts_seconds, features.pts_seconds)
     assert torch.equal(again.prototypes.features, features.prototypes.features)
@@ -163,51 +160,47 @@ def test_further_layers_are_rebuilt_for_every_clustering(clustering, merge):
         spatial_clustering=clustering,
         spatial_merge=merge,
     )
-    layout = IndexLayout(settings=settings, dim=16)
+    layout = IndexLayout(storage="compact", settings=settings, dim=16)
     features = encode(layout, 9)
-    tensors = pack_features(features, layout, "compact")
-    again = unpack_features(tensors, layout, "compact")
+    tensors = pack_features(features, layout)
+    again = unpack_features(tensors, layout)
     assert again.spatial.shape == (9, 14, 16)
     scale = tensors["spatial_scales"].max() * tensors["spatial_channels"]
     assert ((again.spatial - features.spatial).abs() <= 0.51 * scale + 1e-5).all()
 
 
 def test_frames_of_a_compact_index_cannot_be_thinned():
-    layout = LAYOUTS["nano"]
-    tensors = pack_features(encode(layout, 9), layout, "compact")
-    again = unpack_features(tensors, layout, "compact")
+    (layout,) = LAYOUTS["nano"].offered("compact")
+    again = unpack_features(pack_features(encode(layout, 9), layout), layout)
     with pytest.raises(ValueError, match="2 of 9 frames cannot be taken: .* compact"):
         again.take(torch.tensor([0, 4]))
 
 
 def test_numbers_that_are_not_finite_are_not_hidden():
-    layout = LAYOUTS["nano"]
+    (layout,) = LAYOUTS["nano"].offered("compact")
     features = encode(layout, 9)
     features.spatial[3, 0, 5] = math.nan
     with pytest.raises(ValueError, match="not finite.*dtype bfloat16"):
-        pack_features(features, layout, "compact")
+        pack_features(features, layout)
 
 
 def test_an_unknown_storage_is_refused():
-    assert check_storage(None) is None
     with pytest.raises(ValueError, match="must be 'exact' or 'compact', got 'small'"):
-        check_storage("small")
+        LAYOUTS["nano"].offered("small")
 
 
-def test_pictures_look_like_their_frames():
-    flat = torch.arange(5, dtype=torch.uint8)[:, None, None, None] * 40
-    frames = flat.expand(5, 30, 20, 3).numpy()
-    pictures = Pictures.of(frames)
-    assert pictures.shape == (5, 30, 20, 3)
-    assert len(pictures) == 5
-    assert pictures[2].shape == (30, 20, 3)
-    few = pictures[torch.tensor([4, 0]).numpy()]
-    assert abs(few.astype(int) - frames[[4, 0]]).max() <= 3
-    assert pictures[[]].shape == (0, 30, 20, 3)
+def test_patches_alone_need_no_settings():
+    layout = IndexLayout(
+        storage="patches", dim=8, num_patch_tokens=16, dtype=torch.float16
+    )
+    assert set(layout.tensors(5)) == {"pts_seconds", "pictures", "patches"}
+    assert layout.tensors(5)["patches"] == (torch.float16, (5, 16, 8))
+    bare = replace(layout, has_pictures=False)
+    assert set(bare.tensors(5)) == {"pts_seconds", "patches"}
 
 
-def test_pictures_of_noise_fit_as_well():
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (2, 200, 112, 3), generator=generator)
-    pictures = Pictures.of(noise.to(torch.uint8).numpy())
-    assert pictures[0].shape == (200, 112, 3)
+def test_layouts_have_names_of_their_own():
+    every = [each for model in LAYOUTS.values() for each in model.offered()]
+    every += [replace(layout, has_pictures=False) for layout in every]
+    assert len({layout.name for layout in every}) == len(every)
+    assert LAYOUTS["nano"].name.startswith("exact-")

@@ -10,48 +10,57 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusSettings, merge_clusters, merge_weights
+from dynfocus.focus import (
+    FocusSettings,
+    TimePrototypes,
+    merge_clusters,
+    merge_weights,
+)
 from dynfocus.focus.features import VideoFeatures
 from dynfocus.focus.official import cluster_points
-from dynfocus.index.feature_files import build_features, feature_tensors
-from dynfocus.index.layout import IndexLayout, Storage
+from dynfocus.index.layout import IndexLayout
 
 _WINDOW = 64
 _LEVELS = 127
-_OWN = ("layer_", "spatial_", "patches_")
+_OF_FRAMES = ("pts_seconds", "spatial", "pooled", "patches")
+_PROTOTYPES = {
+    "prototype_features": "features",
+    "prototype_frames": "frames",
+    "prototype_mask": "mask",
+    "prototype_assignment": "assignment",
+}
+"""The fields of `TimePrototypes` by the names of their tensors."""
 
 
-def pack_features(
-    features: VideoFeatures, layout: IndexLayout, storage: Storage
-) -> dict[str, Tensor]:
+def pack_features(features: VideoFeatures, layout: IndexLayout) -> dict[str, Tensor]:
     """Turn features into the tensors that an index keeps.
 
     Args:
         features: The features with their event prototypes, on any device.
         layout: The layout of their model.
-        storage: ``"exact"`` or ``"compact"``.
 
     Returns:
         The tensors by the names of `IndexLayout.tensors`, but for the pictures, on the
         CPU.
     """
-    assert features.prototypes is not None  # the encoder always adds them
-    tensors = {name: t.detach().cpu() for name, t in feature_tensors(features).items()}
-    if storage == "exact":
+    tensors = {name: getattr(features, name) for name in _OF_FRAMES}
+    for name, field in _PROTOTYPES.items():
+        tensors[name] = getattr(features.prototypes, field)
+    tensors = {name: t.detach().cpu() for name, t in tensors.items() if t is not None}
+    if layout.storage == "exact":
         return tensors
     tensors.pop("pooled", None)
-    spatial = tensors.pop("spatial")
-    kept = spatial[:, : layout.num_coded_tokens]
+    kept = tensors.pop("spatial")[:, : layout.num_coded_tokens]
     tensors |= _code("spatial", kept)
-    if not layout.settings.spatial_gate:
-        tensors |= _describe_layers(kept, layout.settings)
+    if not layout.focus.spatial_gate:
+        tensors |= _describe_layers(kept, layout.focus)
     if "patches" in tensors:
         tensors |= _code("patches", tensors.pop("patches"))
     return tensors
 
 
 def unpack_features(
-    tensors: Mapping[str, Tensor], layout: IndexLayout, storage: Storage
+    tensors: Mapping[str, Tensor], layout: IndexLayout
 ) -> VideoFeatures:
     """Give the features back that `pack_features` packed.
 
@@ -63,27 +72,34 @@ def unpack_features(
     Args:
         tensors: What `pack_features` gave.
         layout: The layout of their model.
-        storage: ``"exact"`` or ``"compact"``.
 
     Returns:
         The features, on the CPU.
     """
-    if storage == "exact":
-        return build_features(dict(tensors))
-    whole = {n: t for n, t in tensors.items() if not n.startswith(_OWN)}
-    num_frames = len(whole["pts_seconds"])
-    num_tokens = layout.settings.num_spatial_tokens
-    sizes = {"spatial": num_tokens, "patches": layout.num_patch_tokens}
-    for name, size in sizes.items():
-        if f"{name}_levels" in tensors:
-            shape = (num_frames, size, layout.dim)
-            whole[name] = torch.empty(shape, dtype=layout.dtype)
+    whole = {name: tensors[name] for name in _OF_FRAMES if name in tensors}
+    if layout.storage == "compact":
+        whole |= _decode_all(tensors, layout)
+    parts = {field: tensors[name] for name, field in _PROTOTYPES.items()}
+    return VideoFeatures(**whole, prototypes=TimePrototypes(**parts))
+
+
+def _decode_all(
+    tensors: Mapping[str, Tensor], layout: IndexLayout
+) -> dict[str, Tensor]:
+    num_frames = len(tensors["pts_seconds"])
+    sizes = {"spatial": layout.focus.num_spatial_tokens}
+    if layout.num_patch_tokens:
+        sizes["patches"] = layout.num_patch_tokens
+    whole = {
+        name: torch.empty((num_frames, size, layout.dim), dtype=layout.dtype)
+        for name, size in sizes.items()
+    }
     for start in range(0, num_frames, _WINDOW):
         window = slice(start, start + _WINDOW)
-        whole["spatial"][window] = _decode_spatial(tensors, window, layout.settings)
-        if "patches_levels" in tensors:
+        whole["spatial"][window] = _decode_spatial(tensors, window, layout.focus)
+        if "patches" in whole:
             whole["patches"][window] = _decode("patches", tensors, window)
-    return build_features(whole)
+    return whole
 
 
 def _code(name: str, tokens: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dynfocus.training.features import FeatureCache
+from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.sources import load_frames, medium_of
 from dynfocus.video import VideoReader
 from dynfocus.world import make_video
@@ -36,18 +36,20 @@ def encoded(monkeypatch):
 
 
 def test_each_medium_is_encoded_once(make_tiny, tmp_path, encoded):
-    cache = FeatureCache(tmp_path / "new" / "c", *make_tiny())
+    cache = EncodedVideos(tmp_path / "new" / "c", *make_tiny())
     cache.fill(SAMPLES)
     assert sorted(encoded) == [1, 9]
     cache.fill(SAMPLES)
-    FeatureCache(tmp_path / "new" / "c", *make_tiny()).fill(SAMPLES)
+    EncodedVideos(tmp_path / "new" / "c", *make_tiny()).fill(SAMPLES)
     assert sorted(encoded) == [1, 9]
-    files = [p for p in tmp_path.rglob("*") if p.is_file()]
-    assert sorted(files) == sorted([cache.path(VIDEO), cache.path(PICTURE)])
+    entries = {entry.path for entry in cache.store.entries()}
+    assert entries == {cache.store.path(cache.key(m)) for m in (VIDEO, PICTURE)}
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == entries
+    assert [cache.num_frames(medium) for medium in (VIDEO, PICTURE)] == [9, 1]
 
 
 def test_what_was_stopped_is_done_later(make_tiny, tmp_path, monkeypatch, encoded):
-    cache = FeatureCache(tmp_path, *make_tiny())
+    cache = EncodedVideos(tmp_path, *make_tiny())
     cache.fill(SAMPLES[:1])
     assert encoded == [9]
     cache.fill(SAMPLES)
@@ -57,7 +59,7 @@ def test_what_was_stopped_is_done_later(make_tiny, tmp_path, monkeypatch, encode
 @pytest.mark.parametrize("medium", [VIDEO, PICTURE])
 def test_what_is_kept_is_what_the_model_gives(make_tiny, tmp_path, medium):
     model, processor = make_tiny()
-    cache = FeatureCache(tmp_path, model, processor)
+    cache = EncodedVideos(tmp_path, model, processor)
     cache.fill(SAMPLES)
     frames = load_frames(medium, "video", fps=1.0, max_frames=None, frame_size=112)
     expected = model.encode_video(
@@ -84,7 +86,7 @@ def test_the_key_changes_with_whatever_changes_the_features(make_tiny, tmp_path)
     model, processor = make_tiny()
 
     def key(model=model, processor=processor, **settings):
-        return FeatureCache(tmp_path, model, processor, **settings).path(VIDEO).name
+        return EncodedVideos(tmp_path, model, processor, **settings).key(VIDEO)
 
     keys = [key(), key(fps=2.0), key(max_frames=4)]
     for changes in (
@@ -103,36 +105,65 @@ def test_the_key_changes_with_whatever_changes_the_features(make_tiny, tmp_path)
         other.vision_tower.embeddings.class_embedding[0, 0, 0] += 1e-3
     changed.image_mean = [0.4, 0.5, 0.5]
     keys += [key(other), key(processor=changed)]
-    cache = FeatureCache(tmp_path, model, processor)
-    keys.append(cache.path(VIDEO.replace("3", "4")).name)
+    cache = EncodedVideos(tmp_path, model, processor)
+    keys.append(cache.key(VIDEO.replace("3", "4")))
     assert len(set(keys)) == len(keys)
 
 
 def test_the_key_stays_when_only_what_learns_changes(make_tiny, tmp_path):
     model, processor = make_tiny(0)
-    one = FeatureCache(tmp_path, model, processor).path(VIDEO)
+    one = EncodedVideos(tmp_path, model, processor).key(VIDEO)
     other, _ = make_tiny(7, selection_ratio=1.0)
-    assert FeatureCache(tmp_path, other, processor).path(VIDEO) == one
+    assert EncodedVideos(tmp_path, other, processor).key(VIDEO) == one
 
 
 def test_a_file_that_changed_is_encoded_anew(make_tiny, tmp_path, encoded):
     picture = tmp_path / "a.png"
     Image.fromarray(np.full((50, 70, 3), 90, np.uint8)).save(picture)
-    cache = FeatureCache(tmp_path / "c", *make_tiny())
+    cache = EncodedVideos(tmp_path / "c", *make_tiny())
     sample = {"image": str(picture)}
     cache.fill([sample])
     cache.fill([sample])
     assert encoded == [1]
-    stamp = picture.stat().st_mtime_ns + 10**9
-    os.utime(picture, ns=(stamp, stamp))
+    os.utime(picture)  # touched alone
+    cache.fill([sample])
+    assert encoded == [1]
+    Image.fromarray(np.full((50, 70, 3), 91, np.uint8)).save(picture)
     cache.fill([sample])
     assert encoded == [1, 1]
     assert cache.load(str(picture)).num_frames == 1
 
 
+def test_what_could_not_be_encoded_fails_when_it_is_asked_for(make_tiny, tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    medium = str(tmp_path / "a.png")
+    cache = EncodedVideos(tmp_path / "c", *make_tiny())
+    cache.fill([{"image": medium}, {"image": str(tmp_path / "missing.png")}])
+    for ask in (cache.load, cache.num_frames):
+        with pytest.raises(
+            FileNotFoundError, match="could not be encoded; 'dynfocus d"
+        ):
+            ask(medium)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="data.cache: .* is a file; name a folder"):
+        EncodedVideos(tmp_path / "file", *make_tiny())
+
+
+def test_patches_go_by_the_tower_alone(make_tiny, tmp_path):
+    def key(*parts):
+        return EncodedVideos(tmp_path, *parts, storage="patches").key(VIDEO)
+
+    model, processor = make_tiny()
+    first = key(model, processor)
+    assert key(*make_tiny(num_prototypes=5)) == first
+    assert EncodedVideos(tmp_path, model, processor).key(VIDEO) != first
+    processor.image_std = [0.3, 0.5, 0.5]
+    assert key(model, processor) != first
+
+
 def test_videos_are_read_from_files(make_tiny, tmp_path):
     video = make_video(tmp_path / "a.mp4", 6.0, 1, size=112, fps=4)
-    cache = FeatureCache(tmp_path / "c", *make_tiny(), fps=2.0, max_frames=7)
+    cache = EncodedVideos(tmp_path / "c", *make_tiny(), fps=2.0, max_frames=7)
     cache.fill([{"video": str(video.path)}])
     kept = cache.load(str(video.path))
     expected = VideoReader(video.path).sample(fps=2.0, max_frames=7).times
@@ -157,9 +188,9 @@ def test_the_medium_of_a_sample():
 def test_an_encoder_that_learns_is_refused(make_tiny, tmp_path):
     model, processor = make_tiny(spatial_gate=True)
     with pytest.raises(ValueError, match="needs a frozen encoder: .*spatial_gate"):
-        FeatureCache(tmp_path / "c", model, processor)
+        EncodedVideos(tmp_path / "c", model, processor)
     model, processor = make_tiny()
     model.config.text_side = "frame_queries"
     with pytest.raises(ValueError, match=r"text_side 'frame_queries' train it"):
-        FeatureCache(tmp_path / "c", model, processor)
+        EncodedVideos(tmp_path / "c", model, processor)
     assert not (tmp_path / "c").exists()

@@ -1,0 +1,208 @@
+"""The frozen half of training videos: encoded once, kept in a store of their own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from dynfocus.focus import VideoFeatures
+from dynfocus.index import (
+    UNBOUNDED,
+    EntryFacts,
+    EntryKey,
+    IndexStore,
+    Sampling,
+    pack_features,
+    unpack_features,
+)
+from dynfocus.methods import VideoPatches
+from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
+from dynfocus.models.dynfocus.vision import encode_pixels
+from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
+from dynfocus.training.failures import SAMPLE_ERRORS
+from dynfocus.training.sources import Sample, is_drawn, load_frames, medium_of
+
+try:
+    from accelerate import PartialState
+except ImportError as error:
+    raise ImportError(
+        "training and experiments need accelerate, which is not installed; install it "
+        "with pip install 'dynfocus[train]'"
+    ) from error
+
+_WINDOW = 64
+
+logger = logging.getLogger(__name__)
+
+
+class EncodedVideos:
+    """Encode videos and images with a frozen vision tower, each at most once.
+
+    Entries go by the content of a medium, the sampling, and the weights and settings
+    that made them, so a folder may be shared by runs and nothing in it is ever stale.
+    All is kept in half precision.
+
+    Args:
+        folder: Where the entries stand.
+        model: The model whose frozen half encodes.
+        processor: Its processor.
+        fps: Frames a second of videos.
+        max_frames: At most so many frames a video.
+        storage: ``"exact"`` for the features that DynFocus starts from, ``"patches"``
+            for those that every connector can start from.
+
+    Raises:
+        ValueError: If the settings make the spatial prototypes trainable.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        model: DynFocusForConditionalGeneration,
+        processor: DynFocusProcessor,
+        fps: float = 1.0,
+        max_frames: int | None = None,
+        *,
+        storage: Literal["exact", "patches"] = "exact",
+    ) -> None:
+        has_patches = storage == "patches"
+        learns = model.settings.spatial_gate or model.config.text_side != "text"
+        if learns and not has_patches:
+            raise ValueError(
+                "data.cache needs a frozen encoder: settings with spatial_gate or "
+                "text_side 'frame_queries' train it, so leave data.cache out"
+            )
+        if Path(folder).is_file():
+            raise ValueError(f"data.cache: {folder} is a file; name a folder")
+        self.store = IndexStore(folder, max_bytes=UNBOUNDED)
+        self._model = model
+        self._processor = processor
+        self._sampling = Sampling(fps=fps, max_frames=max_frames)
+        layout = patch_layout if has_patches else index_layout
+        self._layout = replace(layout(model.config, torch.float16), has_pictures=False)
+        self._fingerprint = ModelFingerprint(model, processor, of_patches=has_patches)()
+
+    def key(self, medium: str) -> EntryKey:
+        """Tell what the entry of a medium goes by.
+
+        Raises:
+            OSError: It is a file that is not there.
+        """
+        return EntryKey(
+            content=medium if is_drawn(medium) else self.store.digest(medium),
+            model=self._fingerprint,
+            sampling=self._sampling,
+            layout=self._layout.name,
+        )
+
+    def fill(self, samples: Sequence[Sample]) -> None:
+        """Encode what is missing, with a progress bar; what is there is kept.
+
+        What cannot be read is left out with a warning, and fails again when it is asked
+        for. Several processes share the work.
+        """
+        media = {m: kind for s in samples for kind, m in [medium_of(s)] if m}
+        missing = [(m, kind) for m, kind in media.items() if not self._has(m)]
+        state = PartialState()
+        mine = missing[state.process_index :: state.num_processes]
+        if mine:
+            logger.info("encoding %d of %d videos and images", len(mine), len(media))
+            self._keep_all(mine, shows_bar=state.is_main_process)
+        state.wait_for_everyone()
+
+    def load(self, medium: str) -> VideoFeatures:
+        """Return the features of a medium, in float32."""
+        features = unpack_features(self._open(medium), self._layout)
+        return features.to(dtype=torch.float32)
+
+    def load_patches(self, medium: str) -> VideoPatches:
+        """Return the patches of a medium, in float32."""
+        tensors = self._open(medium)
+        return VideoPatches(
+            patches=tensors["patches"].float(), pts_seconds=tensors["pts_seconds"]
+        )
+
+    def num_frames(self, medium: str) -> int:
+        """Return the number of frames of an encoded medium without reading them."""
+        facts = self.store.facts(self.key(medium))
+        if facts is None:
+            raise _missing(medium)
+        return facts.num_frames
+
+    def blank(self) -> VideoFeatures:
+        """Return the features of a grey image, in float32."""
+        side = self._processor.frame_size
+        with torch.no_grad():
+            features = self._model.encode_video(torch.zeros(1, 3, side, side), [0.0])
+        return features.to(dtype=torch.float32)
+
+    def _open(self, medium: str) -> dict[str, Tensor]:
+        found = self.store.open(self.key(medium), self._layout)
+        if found is None:
+            raise _missing(medium)
+        return found[1]
+
+    def _has(self, medium: str) -> bool:
+        try:
+            return self.store.path(self.key(medium)).is_file()
+        except OSError:  # there is no such medium, so its entry has no name
+            return False
+
+    def _keep_all(self, media: Sequence[tuple[str, str]], *, shows_bar: bool) -> None:
+        console = Console(stderr=True)
+        shows_bar = shows_bar and console.is_terminal
+        home = self._model.device
+        if torch.cuda.is_available():
+            self._model.vision_tower.to(PartialState().device)
+        for medium, kind in track(
+            media, "Encoding", console=console, disable=not shows_bar
+        ):
+            try:
+                self._keep(medium, kind)
+            except SAMPLE_ERRORS as error:
+                logger.warning("%s cannot be encoded: %s", medium, error)
+        self._model.vision_tower.to(home)
+
+    @torch.inference_mode()
+    def _keep(self, medium: str, kind: str) -> None:
+        key = self.key(medium)  # of the file before it is read
+        frames = load_frames(
+            medium,
+            kind,
+            fps=self._sampling.fps,
+            max_frames=self._sampling.max_frames,
+            frame_size=self._processor.frame_size,
+        )
+        times = torch.from_numpy(frames.times).double()
+        pixels = self._processor.pixel_values(frames.frames)
+        facts = EntryFacts(
+            num_frames=len(times),
+            source=medium,
+            duration=float(times[-1]),
+            model_name="training",
+        )
+        self.store.write(key, facts, self._encode(pixels, times))
+
+    def _encode(self, pixel_values: Tensor, pts_seconds: Tensor) -> dict[str, Tensor]:
+        """Make the tensors of an entry of pixels, ``[T, 3, H, W]``, and their times."""
+        if self._layout.storage == "exact":
+            features = self._model.encode_video(pixel_values, pts_seconds)
+            return pack_features(features.to(dtype=torch.float16), self._layout)
+        tower = self._model.vision_tower.eval()
+        windows = torch.split(pixel_values, _WINDOW)
+        patches = [encode_pixels(tower, window).content.half() for window in windows]
+        return {"patches": torch.cat(patches), "pts_seconds": pts_seconds}
+
+
+def _missing(medium: str) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{medium} could not be encoded; 'dynfocus data check' says why"
+    )
