@@ -65,6 +65,7 @@ def _write_clip(
     pix_fmt: str = "yuv420p",
     first_number: int = 0,
     ticks: int = TICKS,
+    sound_until: float | None = None,
 ) -> Any:
     """Encode frames numbered from ``first_number`` at the given times.
 
@@ -104,7 +105,7 @@ def _write_clip(
             end = seconds
         out.mux(stream.encode(None))
         if sound is not None:
-            _write_silence(out, sound, end + 3.0)
+            _write_silence(out, sound, sound_until or end + 3.0)
     return path
 
 

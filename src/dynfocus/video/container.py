@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 
 from dynfocus.errors import UnreadableVideoError
-from dynfocus.video.boxes import follow_boxes
 
 # Demuxers that take a text for a film.
 _TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
@@ -135,39 +134,6 @@ def decode(context: Any, packet: Any | None) -> tuple[list[Any], bool]:
         return context.decode(packet), True
     except av.error.FFmpegError:
         return [], False
-
-
-class FileStructure(NamedTuple):
-    """What the outer structure of a file tells about its length."""
-
-    is_broken_off: bool = False
-    """Whether the end of the file is missing or unreadable."""
-    is_streamed: bool = False
-    """Whether the file was written piece by piece, so nothing declares its length."""
-
-
-def read_structure(path: Path, format_name: str) -> FileStructure:
-    """Read the structure of a transport stream or an MP4 file."""
-    size = path.stat().st_size
-    if format_name == "mpegts":
-        return FileStructure(not _ends_on_packet(path, size), is_streamed=True)
-    if "mp4" in format_name.split(","):
-        chain = follow_boxes(path)
-        return FileStructure(chain.is_broken_off, chain.is_fragmented)
-    return FileStructure()
-
-
-def _ends_on_packet(path: Path, size: int) -> bool:
-    """Tell whether the last two packets of a transport stream are whole."""
-    with path.open("rb") as file:
-        file.seek(max(0, size - 2 * 204))
-        tail = file.read()
-    # Packets have 188 bytes; disks put 4 before them, broadcasters 16 behind.
-    for length, start in ((188, 0), (192, 4), (204, 0)):
-        marks = tail[-2 * length :][start::length]
-        if len(tail) >= 2 * length and marks == b"GG":
-            return True
-    return False
 
 
 def _reason(error: Exception) -> str:

@@ -44,21 +44,23 @@ class MissingFrames:
                 of the end of a cut file unless they reach it.
         """
         lost = self.wanted[~self.is_kept]
-        end, duration = timeline.decoded_seconds, timeline.duration
-        is_cut = timeline.is_cut and (not is_given or bool((lost >= end).any()))
+        end, declared = timeline.duration, timeline.declared_duration
+        is_past = bool((lost >= end).any())
+        is_cut = timeline.is_cut and (not is_given or is_past)
         is_uncertain = timeline.is_counted and self.has_errors
         if not (len(lost) or is_cut or is_uncertain or self.num_damaged):
             return None
         parts = self._missing_parts(end)
-        if is_cut and duration > end:
+        if is_past:
             parts.append(f"after {end:.1f} s")
         num_wanted = len(self.wanted)
         text = f"{num_wanted - len(lost)} of {num_wanted} wanted frames were kept"
         if parts:
-            places = f"{_listed(parts)} of {duration:.1f} s"
+            places = f"{_listed(parts)} of {declared:.1f} s"
             text = f"frames {places} could not be decoded; {text}"
-        if is_cut and duration == end:
-            text = f"the file breaks off after {duration:.1f} s; {text}"
+        if is_cut:
+            of = f" of the {declared:.1f} s that it declares" if declared > end else ""
+            text = f"the file breaks off after {end:.1f} s{of}; {text}"
         if self.num_damaged:
             text += f", {self.num_damaged} of them may show damage"
         if is_uncertain:

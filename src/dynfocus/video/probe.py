@@ -40,7 +40,7 @@ class VideoProbe:
     is_mirrored: bool
     """Whether it is mirrored too."""
     duration: float
-    """Seconds, counted; what a cut file declares."""
+    """Seconds, counted."""
     frame_count: int
     """Frames shown, counted."""
     hidden_frame_count: int
@@ -170,12 +170,12 @@ def _longest_key_gap(timeline: Timeline) -> float:
     """Measure the longest time from a key frame to the next, or to the end."""
     is_key = np.isin(timeline.packets, timeline.key_packets)
     seconds = timeline.pts_seconds[is_key]
-    return float(np.diff(seconds, append=timeline.decoded_seconds, prepend=0.0).max())
+    return float(np.diff(seconds, append=timeline.duration, prepend=0.0).max())
 
 
 def _packets_for(timeline: Timeline, num_frames: int) -> int:
     """Count the packets on the way to uniform frames."""
-    wanted = wanted_times(timeline.decoded_seconds, num_frames=num_frames)
+    wanted = wanted_times(timeline.duration, num_frames=num_frames)
     frames = np.searchsorted(timeline.pts_seconds, wanted, "right") - 1
     stretches = plan_stretches(timeline, [int(n) for n in np.unique(frames)], 0)
     return sum(stretch.stop - stretch.first for stretch in stretches)
@@ -185,8 +185,11 @@ def _hard_to_read(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
     """Say what costs time or frames."""
     megabytes = probe.file_bytes / 1e6
     if timeline.is_cut:
+        declared = timeline.declared_duration
+        is_longer = declared > timeline.duration
+        of = f" of the {declared:.1f} s that it declares" if is_longer else ""
         yield (
-            f"The file breaks off after {timeline.decoded_seconds:.1f} s; frames after "
+            f"The file breaks off after {timeline.duration:.1f} s{of}; frames after "
             "that are missing."
         )
     num_broken = int((~timeline.is_intact).sum())

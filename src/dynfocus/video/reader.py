@@ -81,7 +81,7 @@ class VideoReader:
 
     @property
     def duration(self) -> float:
-        """Seconds from the first frame to the end of the last; the video's alone."""
+        """Seconds from the first frame to the end of the last one that the file holds."""
         return self._timeline.duration
 
     @property
@@ -92,7 +92,7 @@ class VideoReader:
     @property
     def fps(self) -> float:
         """Average number of frames a second."""
-        return self._timeline.num_frames / self._timeline.decoded_seconds
+        return self._timeline.num_frames / self._timeline.duration
 
     @property
     def size(self) -> tuple[int, int]:
@@ -121,8 +121,9 @@ class VideoReader:
         Raises:
             ValueError: The plan is none, or wants moments outside the video.
         """
+        limit = self.duration if times is None else self._timeline.declared_duration
         return wanted_times(
-            self.duration,
+            limit,
             fps=fps,
             num_frames=num_frames,
             times=times,
@@ -148,7 +149,8 @@ class VideoReader:
         Args:
             fps: Moments a second, from 0 on and below the duration.
             num_frames: This many moments, the centres of equal stretches.
-            times: The moments in seconds since the first frame, in any order.
+            times: The moments in seconds since the first frame, in any order, up to the
+                end; of a file that is cut off, up to the end that it declares.
             size: Height and width to resize to; by default the displayed size.
             max_frames: At most this many; a rate that gives more is replaced by
                 this many uniform moments.

@@ -7,6 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
+
 from dynfocus.errors import UnreadableVideoError
 from dynfocus.video.bitstream import marks_unreferenced_frames
 from dynfocus.video.container import (
@@ -16,9 +18,9 @@ from dynfocus.video.container import (
     open_container,
     prepare,
     read_packets,
-    read_structure,
 )
 from dynfocus.video.packets import PacketRecorder, PacketTable, read_index
+from dynfocus.video.structure import FileStructure, read_structure
 from dynfocus.video.watchdog import Pulse
 
 # Formats whose index of key frames FFmpeg follows exactly.
@@ -124,9 +126,7 @@ def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
             first_frame=first.frame,
             has_errors=first.has_errors,
             is_broken_off=structure.is_broken_off,
-            declared_seconds=(
-                0.0 if structure.is_streamed else _declared_seconds(stream)
-            ),
+            declared_seconds=_declared_seconds(container, stream, structure),
             stream_index=stream.index,
             time_base=stream.time_base,
             rate=nominal_rate(stream),
@@ -179,10 +179,31 @@ class _FirstFrame:
         self.frame = frames[0] if frames else None
 
 
-def _declared_seconds(stream: Any) -> float:
-    """Read the length that the stream, not the file, declares; 0 if it does not."""
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
+def _declared_seconds(container: Any, stream: Any, structure: FileStructure) -> float:
+    """Read the length that a stream, not the file, declares; 0 if it does not.
+
+    Matroska notes the end on the clock of the file, from which a late picture starts,
+    and copies the note into each part when a file is split: only a file whose end is
+    missing is measured by it.
+    """
+    formats = container.format.name.split(",")
+    if structure.is_streamed or not stream.time_base:
+        return 0.0
+    if "mp4" in formats:
+        return float((stream.duration or 0) * stream.time_base)
+    origin = (container.start_time or 0) / av.time_base
+    start = float((stream.start_time or 0) * stream.time_base)
+    if "matroska" not in formats:
+        end = float((stream.duration or 0) * stream.time_base)
+        return max(0.0, end - max(0.0, start - origin))
+    if not structure.is_broken_off:
+        return 0.0
+    end = _tagged_seconds(stream) or (container.duration or 0) / av.time_base
+    return max(0.0, end - start)
+
+
+def _tagged_seconds(stream: Any) -> float:
+    """Read the tag of Matroska that says where a stream ends, 0 if there is none."""
     hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
     minutes, _, seconds = rest.partition(":")
     try:

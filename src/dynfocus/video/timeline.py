@@ -70,10 +70,10 @@ class Timeline:
     """Whether the file can be entered at a key packet."""
     marks_unreferenced: bool
     """Whether the decoder can tell frames that no other frame needs."""
-    decoded_seconds: float
-    """Where the last frame that the file holds ends."""
     duration: float
-    """Length of the video: ``decoded_seconds``, or what a cut file declares."""
+    """Where the last frame that the file holds ends, in seconds."""
+    declared_duration: float
+    """Length that a cut file declares, if more; else ``duration``."""
     is_cut: bool
     """Whether the file ends early."""
     num_frames: int
@@ -324,8 +324,8 @@ def _build(
         stream_index=scan.stream_index,
         pts_seconds=pts_seconds,
         shown_until=shown_until,
-        decoded_seconds=end,
-        duration=max(end, scan.declared_seconds) if is_cut else end,
+        duration=end,
+        declared_duration=max(end, scan.declared_seconds) if is_cut else end,
         is_cut=is_cut,
         num_frames=len(pts_seconds),
         is_from_index=scan.table.is_from_index,
