@@ -1,9 +1,11 @@
 """Clocks of sources that come: from 0 on, growing, whatever the source declares."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from dynfocus.video.live_clock import ArrivalClock, MomentSampler
+from dynfocus.video.live_clock import ArrivalClock, MomentSampler, trusted_times
 
 
 def times_of(declared, step=0.04):
@@ -32,6 +34,24 @@ def test_a_long_pause_is_a_pause():
 
 def test_frames_that_fall_back_a_little_are_left_out():
     assert times_of([1.0, 1.5, 1.25, 1.5, 2.0]) == [0, 0.5, None, None, 1.0]
+
+
+@pytest.mark.parametrize("shift", [11.7, -11.7, 5965.0, -3.0, 0.3])
+def test_a_time_that_leaves_the_others_and_comes_back_is_not_believed(shift):
+    times = [number * 0.04 for number in range(20)]
+    times[7] += shift
+    clock = ArrivalClock(0.04)
+    frames = [SimpleNamespace(time=seconds) for seconds in times]
+    taken = [clock.take(seconds) for _, seconds in trusted_times(frames, clock)]
+    np.testing.assert_allclose(taken, np.arange(20) * 0.04)
+
+
+def test_a_frame_after_a_pause_is_believed_when_the_next_follows_it():
+    clock = ArrivalClock(0.5)
+    times = [0.0, 0.5, 1.0, 9.0, 9.5, 0.0, 0.5, 600.0]
+    frames = [SimpleNamespace(time=seconds) for seconds in times]
+    taken = [clock.take(seconds) for _, seconds in trusted_times(frames, clock)]
+    assert taken == [0.0, 0.5, 1.0, 9.0, 9.5, 10.0, 10.5, 610.0]
 
 
 @pytest.mark.parametrize("fps", [1.0, 2.5, 30.0, 29.97])

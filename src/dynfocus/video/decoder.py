@@ -391,11 +391,4 @@ def _touched(timeline: Timeline, stretch: Stretch, errors: list[int]) -> list[in
 
 def _locate(timeline: Timeline, frame: Any, count: int) -> int:
     """Find a decoded frame in the timeline, -1 if it is not there."""
-    if timeline.is_counted:
-        return count
-    if frame.pts is None:
-        return -1
-    index = int(np.searchsorted(timeline.pts, frame.pts))
-    if index < len(timeline.pts) and timeline.pts[index] == frame.pts:
-        return index
-    return -1
+    return count if timeline.is_counted else timeline.index_of(frame.pts)

@@ -24,7 +24,7 @@ from dynfocus.errors import (
 )
 from dynfocus.video.container import best_stream, decode, prepare
 from dynfocus.video.decoder import SampledFrames
-from dynfocus.video.live_clock import ArrivalClock, MomentSampler
+from dynfocus.video.live_clock import ArrivalClock, MomentSampler, trusted_times
 from dynfocus.video.reader import checked_size
 from dynfocus.video.scaler import FrameScaler, read_orientation
 from dynfocus.video.scan import nominal_rate
@@ -202,10 +202,11 @@ class LiveReader:
             clock = ArrivalClock(float(1 / nominal_rate(stream)))
             scaler: FrameScaler | None = None
             before: Any = None
-            for frame in self._frames(container, stream):
+            frames = self._frames(container, stream)
+            for frame, declared_seconds in trusted_times(frames, clock):
                 if scaler is None:
                     scaler = self._scaler_for(frame)
-                seconds = clock.take(frame.time)
+                seconds = clock.take(declared_seconds)
                 if seconds is None:
                     continue
                 if before is not None:

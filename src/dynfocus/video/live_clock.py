@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 # Times of frames are ticks made seconds; a frame counts as shown this much early.
 _SLACK_SECONDS = 1e-6
@@ -12,6 +14,8 @@ _SLACK_SECONDS = 1e-6
 _RESET_SECONDS = 1.0
 _JUMP_SECONDS = 3600.0
 _NUM_STEPS = 101
+# A frame so many steps ahead may have a damaged time.
+_ODD_STEPS = 3
 
 
 class ArrivalClock:
@@ -35,6 +39,13 @@ class ArrivalClock:
     def step_seconds(self) -> float:
         """The typical time between frames."""
         return statistics.median(self._steps) if self._steps else self._nominal
+
+    def is_odd(self, declared_seconds: float | None) -> bool:
+        """Tell whether a time is far from where the clock stands: damaged, or set anew."""
+        if declared_seconds is None or self._last is None or self._shift is None:
+            return False
+        ahead = declared_seconds + self._shift - self._last
+        return not -_RESET_SECONDS < ahead <= _ODD_STEPS * self.step_seconds
 
     def take(self, declared_seconds: float | None) -> float | None:
         """Tell when a frame is shown.
@@ -62,6 +73,32 @@ class ArrivalClock:
             self._steps.append(seconds - self._last)
         self._last = seconds
         return seconds
+
+
+def trusted_times(
+    frames: Iterable[Any], clock: ArrivalClock
+) -> Iterator[tuple[Any, float | None]]:
+    """Take away the time of a frame that leaves the others if the next comes back.
+
+    Args:
+        frames: Decoded frames; an odd one waits for the next.
+        clock: What the times that are given are told before the next frame is asked for.
+
+    Yields:
+        Each frame with the time that it declares, or nothing.
+    """
+    odd: Any = None
+    for frame in frames:
+        is_odd = clock.is_odd(frame.time)
+        if odd is not None:
+            yield odd, odd.time if is_odd else None
+            odd, is_odd = None, clock.is_odd(frame.time)
+        if is_odd:
+            odd = frame
+        else:
+            yield frame, frame.time
+    if odd is not None:
+        yield odd, odd.time
 
 
 class MomentSampler:

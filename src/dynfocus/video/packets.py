@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.video.boxes import follow_boxes, read_sample_times
-
-NO_TIME = int(np.iinfo(np.int64).min)
-"""Stands for a time that the file does not give."""
+from dynfocus.video.time_stamps import NO_TIME, mend_times
 
 _KEY, _SHOWN, _CORRUPT = 1, 2, 4
 # FFmpeg's flags of an index entry.
@@ -26,6 +25,8 @@ class PacketTable:
 
     pts: NDArray[np.int64]
     """When each packet's picture is shown, or ``NO_TIME``, shape ``[P]``."""
+    file_pts: NDArray[np.int64]
+    """The same as the file has it, by which packets and frames are known, ``[P]``."""
     dts: NDArray[np.int64]
     """When each packet is decoded, or ``NO_TIME``, shape ``[P]``."""
     durations: NDArray[np.int64]
@@ -43,7 +44,7 @@ class PacketTable:
         """Tell whether a packet that was read is the one expected."""
         return (
             number < len(self.pts)
-            and packet.pts == self.pts[number]
+            and packet.pts == self.file_pts[number]
             and packet.dts == self.dts[number]
             and packet.is_keyframe == self.is_key[number]
         )
@@ -71,16 +72,19 @@ class PacketRecorder:
             | (packet.is_corrupt and _CORRUPT)
         )
 
-    def table(self) -> PacketTable:
-        """Return what was noted."""
+    def table(self, time_base: Fraction) -> PacketTable:
+        """Return what was noted, damaged times mended."""
         times = np.array(self._times, dtype=np.int64).reshape(-1, 3)
         flags = np.frombuffer(bytes(self._flags), dtype=np.uint8)
+        file_pts = times[:, 0].copy()
+        mended = mend_times(file_pts, times[:, 1].copy(), float(1 / time_base))
         return PacketTable(
-            pts=times[:, 0].copy(),
-            dts=times[:, 1].copy(),
+            pts=mended.pts,
+            file_pts=file_pts,
+            dts=mended.dts,
             durations=times[:, 2].copy(),
             is_key=(flags & _KEY) > 0,
-            is_shown=(flags & _SHOWN) > 0,
+            is_shown=(flags & _SHOWN > 0) & mended.is_placed,
             is_corrupt=(flags & _CORRUPT) > 0,
             is_from_index=False,
         )
@@ -109,9 +113,10 @@ def read_index(path: Path, container: Any, stream: Any) -> PacketTable | None:
     dts, flags = index >> 2, index & 3
     if (np.diff(dts) < 0).any():
         return None
-    shift = max(0, -int(samples.offsets.min()))
+    pts = dts + samples.offsets + max(0, -int(samples.offsets.min()))
     return PacketTable(
-        pts=dts + samples.offsets + shift,
+        pts=pts,
+        file_pts=pts,
         dts=dts,
         durations=np.append(np.diff(dts), samples.last_duration),
         is_key=(flags & _INDEX_KEY) > 0,

@@ -122,7 +122,7 @@ def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
         structure = read_structure(path, container.format.name)
         return Scan(
             facts=_read_facts(container, stream, first.frame),
-            table=recorder.table() if table is None else table,
+            table=recorder.table(stream.time_base) if table is None else table,
             first_frame=first.frame,
             has_errors=first.has_errors,
             is_broken_off=structure.is_broken_off,

@@ -25,9 +25,9 @@ from dynfocus.video.container import (
     prepare,
     read_packets,
 )
-from dynfocus.video.packets import NO_TIME
 from dynfocus.video.scaler import Orientation, read_orientation
 from dynfocus.video.scan import FileFacts, Scan, scan_file
+from dynfocus.video.time_stamps import NO_TIME
 from dynfocus.video.watchdog import Pulse, available_cores, run_watched
 
 # Times of frames are ticks made seconds; a frame counts as shown this much early.
@@ -48,14 +48,17 @@ class Timeline:
     """Which stream of the file."""
     pts_seconds: NDArray[np.float64]
     """When each frame is first shown, increasing from 0, shape ``[F]``."""
-    pts: NDArray[np.int64]
-    """The same in ticks of the stream; counting from 0 if ``is_counted``. ``[F]``."""
+    file_pts: NDArray[np.int64]
+    """When the file says so, in ticks, by which a decoded frame is known; counting from
+    0 if ``is_counted``. ``[F]``."""
+    pts_order: NDArray[np.int64]
+    """Frames in the order of ``file_pts``, which damaged times disturb, ``[F]``."""
     packets: NDArray[np.int64]
     """Number of the packet that completes each frame, shape ``[F]``."""
     key_packets: NDArray[np.int64]
     """Numbers of the packets where decoding can begin, increasing."""
     packet_pts: NDArray[np.int64]
-    """When each packet's picture is shown, in ticks or ``NO_TIME``, ``[P]``."""
+    """When the file says that each packet's picture is shown, in ticks, ``[P]``."""
     starts: NDArray[np.int64]
     """Number of the last packet from which each frame can be decoded, ``[F]``."""
     is_intact: NDArray[np.bool_]
@@ -98,6 +101,16 @@ class Timeline:
         indices[~(is_held & self.is_intact[indices])] = -1
         return indices
 
+    def index_of(self, file_pts: int | None) -> int:
+        """Find the frame that the file says is shown at a tick, -1 if there is none."""
+        if file_pts is None:
+            return -1
+        place = int(np.searchsorted(self.file_pts, file_pts, sorter=self.pts_order))
+        if place == len(self.file_pts):
+            return -1
+        index = int(self.pts_order[place])
+        return index if self.file_pts[index] == file_pts else -1
+
 
 def open_timeline(
     path: Path, *, timeout_seconds: float | None, trusts_index: bool = True
@@ -137,7 +150,7 @@ def _has_usable_times(scan: Scan) -> bool:
 
 def _timeline_of_packets(scan: Scan) -> Timeline:
     """Build the timeline from the times of the packets."""
-    pts, is_key = scan.table.pts, scan.table.is_key
+    pts, is_key, file_pts = scan.table.pts, scan.table.is_key, scan.table.file_pts
     key_packets = np.flatnonzero(is_key)
     origin = _first_shown(scan, key_packets)
     shown = np.flatnonzero(scan.table.is_shown & (pts >= origin))
@@ -157,10 +170,10 @@ def _timeline_of_packets(scan: Scan) -> Timeline:
     return _build(
         scan,
         pts_seconds=seconds,
-        pts=pts[frames],
+        file_pts=file_pts[frames],
         packets=frames,
         key_packets=key_packets,
-        packet_pts=pts,
+        packet_pts=file_pts,
         starts=starts,
         is_intact=num_broken[frames + 1] == num_broken[starts],
         is_before_hole=is_before_hole,
@@ -217,10 +230,11 @@ def _first_shown(scan: Scan, key_packets: NDArray[np.int64]) -> int:
     pictures that lean on them, cannot be shown. If decoding failed on the way,
     it is the first one that should have been shown.
     """
-    first_decoded: int = scan.first_frame.pts
+    pts = scan.table.pts
+    made_it = np.flatnonzero(scan.table.file_pts == scan.first_frame.pts)
+    first_decoded = int(pts[made_it[0]] if len(made_it) else scan.first_frame.pts)
     if not scan.has_errors or not len(key_packets):
         return first_decoded
-    pts = scan.table.pts
     first_key = int(key_packets[0])
     after_key = np.arange(len(pts)) >= first_key
     expected = pts[scan.table.is_shown & after_key & (pts >= pts[first_key])]
@@ -247,10 +261,10 @@ def _timeline_of_frames(path: Path, scan: Scan, pulse: Pulse) -> Timeline:
     return _build(
         scan,
         pts_seconds=seconds,
-        pts=np.arange(len(times), dtype=np.int64),
+        file_pts=np.arange(len(times), dtype=np.int64),
         packets=np.array(last_packets, dtype=np.int64),
         key_packets=np.zeros(1, dtype=np.int64),
-        packet_pts=scan.table.pts,
+        packet_pts=scan.table.file_pts,
         starts=np.zeros(len(times), dtype=np.int64),
         is_intact=np.ones(len(times), dtype=bool),
         is_before_hole=np.zeros(len(times), dtype=bool),
@@ -306,6 +320,7 @@ def _build(
     scan: Scan,
     *,
     pts_seconds: NDArray[np.float64],
+    file_pts: NDArray[np.int64],
     is_before_hole: NDArray[np.bool_],
     last_duration: float,
     **fields: Any,
@@ -323,6 +338,8 @@ def _build(
         facts=scan.facts,
         stream_index=scan.stream_index,
         pts_seconds=pts_seconds,
+        file_pts=file_pts,
+        pts_order=np.argsort(file_pts, kind="stable"),
         shown_until=shown_until,
         duration=end,
         declared_duration=max(end, scan.declared_seconds) if is_cut else end,
