@@ -201,7 +201,7 @@ def measure_case(
                 outcomes.append(outcome | {"load": os.getloadavg()[0]})
                 text = f"{number + 1} {case.name} {turn}: {outcome['seconds']:.2f} s\n"
                 sys.stderr.write(text)
-    nano = index_layout(load_config("nano"), torch.float32)
+    nano = index_layout(*load_config("nano", "float32"))
     (layout,) = nano.offered(storage)
     frames = rounds["first"][0]["frames"]
     return {
@@ -233,7 +233,7 @@ def _medians(outcomes: list[dict[str, Any]]) -> dict[str, float]:
 
 def predict_sizes() -> list[dict[str, Any]]:
     """Tell the size of an hour's index for models of several kinds."""
-    nano = index_layout(load_config("nano"), torch.float32)
+    nano = index_layout(*load_config("nano", "float32"))
     paper, official = FocusSettings.paper(), FocusSettings.official()
     half = torch.bfloat16
     layouts = {

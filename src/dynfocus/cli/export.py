@@ -34,12 +34,13 @@ def export_language_model(
     Prints the folder.
     """
     from dynfocus.conversion import export_language_model as export
-    from dynfocus.models.loading import stored_dtype
+    from dynfocus.models.loading import load_config
 
     if dtype is not None:
         precision = dtype.value
     else:
-        precision = str(stored_dtype(model)).removeprefix("torch.")
+        own = load_config(model)[0].dtype
+        precision = "float32" if own is None else str(own).removeprefix("torch.")
     focused = load_model(
         model, dtype=precision, index_folder=False, needs="prompt_embeds"
     )

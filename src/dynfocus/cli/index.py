@@ -177,16 +177,13 @@ class _Plan:
         max_frames: int | None,
         storage: str | None,
     ) -> None:
-        import torch
-
         from dynfocus.index.layout import check_storage
         from dynfocus.models.fingerprint import index_layout
-        from dynfocus.models.loading import load_config, working_dtype
+        from dynfocus.models.loading import load_config
 
         self.model, self.dtype = model, dtype
         self.fps, self.max_frames = fps, max_frames
-        precision = None if dtype is None else getattr(torch, dtype)
-        layout = index_layout(load_config(model), working_dtype(model, precision))
+        layout = index_layout(*load_config(model, dtype))
         self.asked_storage = None if storage is None else check_storage(storage)
         self.layout = layout.offered(storage)[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,36 +92,30 @@ def load_parts(
 def _load_parts(
     name: str | Path, options: LoadOptions
 ) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
-    source = _locate(name)
-    place, dtype = choose_place(options)
-    quantize, device_map = options.quantize, options.device_map
+    source, config = _read_config(name)
+    place = place_model(options, config.dtype or torch.float32)
+    if options.device_map is None and str(name) != NANO:
+        quantize = options.quantize
+        check_memory(
+            config, source, device=place.device, dtype=place.dtype, quantize=quantize
+        )
     try:
-        config = DynFocusConfig.from_pretrained(source)
-    except LOADING_ERRORS as error:
-        raise unloadable(source, error) from error
-    work_dtype = dtype or config.dtype or torch.float32
-    placed = placement(place, work_dtype, quantize, device_map)
-    if device_map is None and str(name) != NANO:
-        check_memory(config, source, device=place, dtype=work_dtype, quantize=quantize)
-    try:
-        is_plain = not placed and work_dtype == torch.float32
+        is_plain = not place.options and place.dtype == torch.float32
         model = _read_small(source, config) if is_plain else None
         if model is None:
             model, info = DynFocusForConditionalGeneration.from_pretrained(
                 source,
-                dtype=dtype or "auto",
+                dtype=place.wanted or "auto",
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported by _check_keys, all of them
-                **placed,
+                **place.options,
             )
             _check_keys(source, info)
         processor = DynFocusProcessor.from_pretrained(source)
     except LOADING_ERRORS as error:
         raise unloadable(source, error) from error
     _check_vocabulary(source, model, processor)
-    if not placed:
-        model = model.to(place)
-    return model.eval(), processor
+    return place.settle(model), processor
 
 
 def _read_small(
@@ -158,79 +153,85 @@ def _read_small(
     return model
 
 
-def load_config(name: str | Path) -> DynFocusConfig:
+def load_config(
+    name: str | Path, dtype: torch.dtype | str | None = None
+) -> tuple[DynFocusConfig, torch.dtype]:
     """Read the configuration of a model, without its weights.
 
     Args:
         name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
+        dtype: A precision that was asked for.
+
+    Returns:
+        The configuration, and the precision in which the model works on the default
+        device.
     """
+    _, config = _read_config(name)
+    stored = config.dtype or torch.float32
+    return config, place_model(LoadOptions(dtype=dtype), stored).dtype
+
+
+def _read_config(name: str | Path) -> tuple[str, DynFocusConfig]:
     source = _locate(name)
     try:
-        return DynFocusConfig.from_pretrained(source)
+        return source, DynFocusConfig.from_pretrained(source)
     except LOADING_ERRORS as error:
         raise unloadable(source, error) from error
 
 
-def stored_dtype(name: str | Path) -> torch.dtype:
-    """Tell the precision that a model's weights are stored in.
-
-    Args:
-        name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
-
-    Returns:
-        The precision; float32 where the configuration names none.
-    """
-    return load_config(name).dtype or torch.float32
-
-
-def working_dtype(name: str | Path, dtype: torch.dtype | None = None) -> torch.dtype:
-    """Tell the precision in which a model works on the default device.
-
-    Args:
-        name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
-        dtype: A precision that was asked for.
-    """
-    if dtype is not None:
-        return dtype
-    return stored_dtype(name) if torch.cuda.is_available() else torch.float32
-
-
 def unloadable(source: str, error: Exception) -> ValueError:
     """Say in a sentence that a model cannot be loaded."""
+    text = str(error).strip()
+    reason = text.splitlines()[0].rstrip(" .:") if text else type(error).__name__
     return ValueError(
-        f"{source} cannot be loaded ({_first_line(error)}); give a folder that "
-        "save_pretrained wrote, whole"
+        f"{source} cannot be loaded ({reason}); give a folder that save_pretrained "
+        "wrote, whole"
     )
 
 
-def choose_place(options: LoadOptions) -> tuple[str, torch.dtype | None]:
-    """Choose the device, and the precision unless the checkpoint's own is to be kept."""
-    place = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype: torch.dtype | None = options.torch_dtype
-    if dtype is None and place == "cpu":
-        dtype = torch.float32
-    return place, dtype
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a model goes and in which precision it works."""
+
+    device: str
+    """The device, where it is not spread."""
+    dtype: torch.dtype
+    """The precision."""
+    wanted: torch.dtype | None
+    """The precision, or None for that of the weights, whatever their file says."""
+    options: dict[str, Any]
+    """What transformers needs to quantise and to spread; nothing for neither."""
+
+    def settle(self, model: Any) -> Any:
+        """Move a model that was loaded with the options, and make it ready to answer."""
+        return (model if self.options else model.to(self.device)).eval()
 
 
-def placement(
-    place: str,
-    dtype: torch.dtype,
-    quantize: str | None,
-    device_map: str | dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Give what transformers needs to quantise and to spread; nothing for neither."""
-    options: dict[str, Any] = {}
-    quantization = quantization_config(quantize, dtype)
+def place_model(options: LoadOptions, stored: torch.dtype) -> Placement:
+    """Choose a device and a precision: float32 on a CPU, unless another is wanted.
+
+    Args:
+        options: What is wanted.
+        stored: Precision of the checkpoint.
+
+    Raises:
+        ImportError: Something that quantises or spreads is not installed.
+    """
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    wanted = options.torch_dtype or (torch.float32 if device == "cpu" else None)
+    dtype = wanted or stored
+    given: dict[str, Any] = {}
+    quantization = quantization_config(options.quantize, dtype)
     if quantization is not None:
-        options["quantization_config"] = quantization
-    if options or device_map is not None:
+        given["quantization_config"] = quantization
+    if given or options.device_map is not None:
         if find_spec("accelerate") is None:
             raise ImportError(
                 "quantize and device_map need accelerate, which is not installed; "
                 "install it with pip install 'dynfocus[quantization]'"
             )
-        options["device_map"] = {"": place} if device_map is None else device_map
-    return options
+        given["device_map"] = options.device_map or {"": device}
+    return Placement(device=device, dtype=dtype, wanted=wanted, options=given)
 
 
 def _locate(name: str | Path) -> str:
@@ -332,8 +333,3 @@ def _check_vocabulary(
             f"config.json and processor_config.json in {source} differ in their focus "
             "settings; save both from one model"
         )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(" .:") if text else type(error).__name__

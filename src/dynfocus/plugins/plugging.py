@@ -17,8 +17,7 @@ from dynfocus.models.dynfocus import DynFocusConfig
 from dynfocus.models.dynfocus.backbone import NANO
 from dynfocus.models.loading import (
     LOADING_ERRORS,
-    choose_place,
-    placement,
+    place_model,
     unloadable,
 )
 from dynfocus.models.options import LoadOptions
@@ -115,17 +114,15 @@ def load_host(name: str | Path, options: LoadOptions | None = None) -> VideoMode
         )
     source = locate(name)
     family_of(host_type(source))
-    place, dtype = choose_place(options)
-    precision = dtype or torch.bfloat16
-    placed = placement(place, precision, options.quantize, options.device_map)
+    place = place_model(options, torch.bfloat16)
     try:
         processor = load_processor(source)
         model = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=dtype or "auto", **placed
+            source, dtype=place.wanted or "auto", **place.options
         )
     except LOADING_ERRORS as error:
         raise unloadable(str(name), error) from error
-    model = model if placed else model.to(place)
+    model = place.settle(model)
     return plug(model, processor, scorer=options.scorer, name=str(name))
 
 
