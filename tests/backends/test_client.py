@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 
 import pytest
 
@@ -17,7 +18,7 @@ def ask(stand_in, **changes):
     for name, value in changes.items():
         setattr(stand_in, name, value)
     pieces = []
-    client = ChatClient(Server.from_environment(stand_in.url, timeout_seconds=5))
+    client = ChatClient(Server(url=stand_in.url, timeout_seconds=5))
     return client.complete(BODY, pieces.append), pieces
 
 
@@ -45,11 +46,25 @@ def test_the_answer_comes_piece_by_piece_in_order(stand_in):
     assert "authorization" not in stand_in.headers[0]
 
 
+def test_a_piece_is_told_before_the_next_one_is_written(stand_in):
+    told = threading.Event()
+
+    def answer(body):
+        yield "first"
+        assert told.wait(5)
+        yield " second"
+
+    stand_in.answer = answer
+    client = ChatClient(Server(url=stand_in.url, timeout_seconds=10))
+    completion = client.complete(BODY, lambda piece: told.set())
+    assert completion.text == "first second"
+
+
 def test_the_key_goes_into_the_header_and_nowhere_else(stand_in, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
     completion, _ = ask(stand_in, key=KEY)
     assert completion.text == "an answer"
-    server = Server.from_environment(stand_in.url)
+    server = Server(url=stand_in.url)
     assert KEY not in repr(server) + json.dumps(stand_in.bodies)
     stand_in.key = "another"
     text = failure(stand_in)
@@ -60,15 +75,15 @@ def test_the_key_goes_into_the_header_and_nowhere_else(stand_in, monkeypatch):
 
 def test_a_key_may_come_from_another_variable_which_must_be_set(stand_in, monkeypatch):
     monkeypatch.setenv("MY_KEY", KEY)
-    server = Server.from_environment(stand_in.url, api_key_variable="MY_KEY")
+    server = Server(url=stand_in.url, api_key_variable="MY_KEY")
     stand_in.key = KEY
     assert ChatClient(server).list_models() == ["served"]
     with pytest.raises(ValueError, match="the environment variable OTHER is not set"):
-        Server.from_environment(stand_in.url, api_key_variable="OTHER")
+        Server(url=stand_in.url, api_key_variable="OTHER")
     for wrong in ("sk-ü", "sk\nx"):
         monkeypatch.setenv("MY_KEY", wrong)
         with pytest.raises(ValueError, match="the value of MY_KEY cannot") as caught:
-            Server.from_environment(stand_in.url, api_key_variable="MY_KEY")
+            Server(url=stand_in.url, api_key_variable="MY_KEY")
         assert wrong not in str(caught.value)
 
 

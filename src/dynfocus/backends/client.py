@@ -43,40 +43,19 @@ class Server:
     """Where a chat completion server is, and how to speak to it."""
 
     url: str
-    """Its base address, such as ``http://localhost:8000/v1``."""
+    """Its address, with or without ``/v1``; it is brought to the form that has it."""
     api_key: str | None = Field(default=None, repr=False)
-    """The key that it wants, if any."""
-    api_key_variable: str = API_KEY_VARIABLE
-    """Environment variable that the key is from, for messages."""
+    """The key that it wants; by default what the environment variable holds, if set."""
+    api_key_variable: str | None = None
+    """Environment variable of the key, which must be set if it is named here; by default
+    ``OPENAI_API_KEY``."""
     timeout_seconds: Positive = 120.0
     """How long it may be silent before it is given up."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "url", _base_url(self.url))
-
-    @classmethod
-    def from_environment(
-        cls,
-        url: str,
-        *,
-        api_key_variable: str | None = None,
-        timeout_seconds: float = 120.0,
-    ) -> Server:
-        """Take the key from the environment.
-
-        Args:
-            url: Address of the server, with or without ``/v1``.
-            api_key_variable: Environment variable that holds the key; ``OPENAI_API_KEY``
-                by default, which need not be set.
-            timeout_seconds: How long the server may be silent.
-
-        Raises:
-            ValueError: The address is none, a variable named is not set, or its value
-                cannot be sent.
-        """
-        variable = api_key_variable or API_KEY_VARIABLE
-        key = os.environ.get(variable, "").strip()
-        if api_key_variable is not None and not key:
+        variable = self.api_key_variable or API_KEY_VARIABLE
+        key = (self.api_key or os.environ.get(variable, "")).strip()
+        if self.api_key_variable is not None and not key:
             raise ValueError(
                 f"the environment variable {variable} is not set; put the key into it"
             )
@@ -85,12 +64,9 @@ class Server:
                 f"the value of {variable} cannot be sent in a header; put the bare key "
                 "into it"
             )
-        return cls(
-            url=url,
-            api_key=key or None,
-            api_key_variable=variable,
-            timeout_seconds=timeout_seconds,
-        )
+        object.__setattr__(self, "url", _base_url(self.url))
+        object.__setattr__(self, "api_key", key or None)
+        object.__setattr__(self, "api_key_variable", variable)
 
     @property
     def host(self) -> str:

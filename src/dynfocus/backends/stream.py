@@ -5,6 +5,7 @@ Packages that read such events split lines at characters that an answer may hold
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -32,20 +33,8 @@ def read_events(chunks: Iterable[bytes]) -> Iterator[str]:
         The lines of data of an event, joined by line feeds.
     """
     data: list[str] = []
-    for line in _lines(chunks):
-        if not line and data:
-            yield "\n".join(data)
-            data.clear()
-        name, _, value = line.partition(":")
-        if name == "data":
-            data.append(value.removeprefix(" "))
-    if data:
-        yield "\n".join(data)
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
     rest = b""
-    for chunk in (*chunks, b"\n"):
+    for chunk in itertools.chain(chunks, (b"\n\n",)):
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > _LONGEST_LINE:
             raise StreamError(
@@ -53,9 +42,15 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
             )
         for line in lines:
             try:
-                yield line.removesuffix(b"\r").decode()
+                text = line.removesuffix(b"\r").decode()
             except UnicodeDecodeError as error:
                 raise StreamError("sent text that is not UTF-8") from error
+            name, _, value = text.partition(":")
+            if name == "data":
+                data.append(value.removeprefix(" "))
+            if not text and data:
+                yield "\n".join(data)
+                data.clear()
 
 
 class AnswerText:

@@ -107,8 +107,8 @@ class Serving:
         if self.backend is None:
             return None
         try:
-            server = Server.from_environment(
-                self.url or "",
+            server = Server(
+                url=self.url or "",
                 api_key_variable=self.api_key_env,
                 timeout_seconds=self.timeout,
             )
