@@ -33,7 +33,7 @@ def host(tmp_path_factory):
 def make_plan(host, fps=1.0, **changes):
     asked = WorldBenchmark(
         name="short",
-        num_videos=2,
+        num_videos=1,
         seconds=(20.0, 24.0),
         max_per_kind=1,
         kinds=("needle", "presence", "topic"),

@@ -48,19 +48,19 @@ ABLATIONS = (
 _PLUGGED_KINDS = ("needle", "attribute", "presence", "count", "order", "topic")
 
 
-def _count(name: str, text: str, least: int = 1) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(name, min=least, help=text)
+def _count(text: str, least: int = 1) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(min=least, help=text)
     return option
 
 
-Out = Annotated[
-    Path, typer.Option("--out", metavar="FOLDER", help="Where to leave the results.")
-]
+def _option(text: str, **more: Any) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(help=text, **more)
+    return option
+
+
+Out = Annotated[Path, _option("Where to leave the results.", metavar="FOLDER")]
 Runs = Annotated[
-    Path,
-    typer.Option(
-        "--runs", metavar="FOLDER", help="Where to keep weights and answers meanwhile."
-    ),
+    Path, _option("Where to keep weights and answers meanwhile.", metavar="FOLDER")
 ]
 _RESULTS = Path("docs/results")
 
@@ -69,15 +69,11 @@ _RESULTS = Path("docs/results")
 class Lengths:
     """How many test videos of each length are asked about."""
 
-    short_videos: Annotated[
-        int, _count("--short-videos", "Test videos of one to three minutes.")
-    ] = 12
-    medium_videos: Annotated[
-        int, _count("--medium-videos", "Test videos of eight to ten minutes.", 0)
-    ] = 10
-    long_videos: Annotated[
-        int, _count("--long-videos", "Test videos of 40 to 60 minutes.", 0)
-    ] = 0
+    short_videos: Annotated[int, _count("Test videos of one to three minutes.")] = 12
+    medium_videos: Annotated[int, _count("Test videos of eight to ten minutes.", 0)] = (
+        10
+    )
+    long_videos: Annotated[int, _count("Test videos of 40 to 60 minutes.", 0)] = 0
 
     def benchmarks(self, **options: Any) -> tuple[WorldBenchmark, ...]:
         """Make the benchmarks, all with some options."""
@@ -95,11 +91,9 @@ class Training:
     model: Annotated[
         str, typer.Option("--model", "-m", help="The model that every row starts from.")
     ] = "nano"
-    steps: Annotated[int, _count("--steps", "Training steps a row.")] = 150
-    num_seeds: Annotated[int, _count("--num-seeds", "Training seeds a row.")] = 3
-    training_videos: Annotated[
-        int, _count("--training-videos", "Videos to train on.")
-    ] = 1000
+    steps: Annotated[int, _count("Training steps a row.")] = 150
+    num_seeds: Annotated[int, _count("Training seeds a row.")] = 3
+    training_videos: Annotated[int, _count("Videos to train on.")] = 1000
 
     def run(
         self,
@@ -140,19 +134,13 @@ class Training:
 )
 def focusworld(
     out: Out = Path("runs/eval"),
-    num_videos: Annotated[int, _count("--num-videos", "Videos.")] = 40,
-    min_seconds: Annotated[
-        float, typer.Option("--min-seconds", callback=positive, help="Shortest video.")
-    ] = 60.0,
-    max_seconds: Annotated[
-        float, typer.Option("--max-seconds", callback=positive, help="Longest video.")
-    ] = 180.0,
+    num_videos: Annotated[int, _count("Videos.")] = 40,
+    min_seconds: Annotated[float, _option("Shortest video.", callback=positive)] = 60.0,
+    max_seconds: Annotated[float, _option("Longest video.", callback=positive)] = 180.0,
     seed: Seed = 0,
     split: Annotated[
         str,
-        typer.Option(
-            "--split", help='"test", or "validation" for what is still developed.'
-        ),
+        _option('"test", or "validation" for what is still developed.'),
     ] = "test",
     rules: Annotated[
         bool,
@@ -211,13 +199,11 @@ def methods(
     out: Out = _RESULTS,
     budget: Annotated[
         list[int] | None,
-        typer.Option(
-            "--budget",
+        _option(
+            "Ask also with at most so many video tokens; may be repeated. "
+            "[default: 160, 320]",
             metavar="TOKENS",
             min=1,
-            help="Ask also with at most so many video tokens; may be repeated. "
-            "[default: 160, 320]",
-            show_default=False,
         ),
     ] = None,
     json: Json = False,
@@ -271,10 +257,9 @@ def recall(
     model: Model = "nano",
     compare: Annotated[
         list[str] | None,
-        typer.Option(
-            "--compare",
+        _option(
+            "Another model with the same vision tower; may be repeated.",
             metavar="NAME=FOLDER",
-            help="Another model with the same vision tower; may be repeated.",
         ),
     ] = None,
     num_cones: Annotated[
@@ -328,35 +313,26 @@ def plugged(
     lengths: Lengths,
     scorer: Annotated[
         str | None,
-        typer.Option(
-            "--scorer", help="A dual encoder that compares frames with the question."
-        ),
+        _option("A dual encoder that compares frames with the question."),
     ] = None,
     out: Out = _RESULTS,
     runs: Runs = Path("runs/plugged"),
     share: Annotated[
         list[float] | None,
-        typer.Option(
-            "--share", help="Budget as a share of all tokens; may be repeated."
-        ),
+        _option("Budget as a share of all tokens; may be repeated."),
     ] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option(
-            "--kind", help="Kind of question; may be repeated. [default: six kinds]"
-        ),
+        _option("Kind of question; may be repeated. [default: six kinds]"),
     ] = None,
     max_per_kind: Annotated[
         int,
         _count(
-            "--max-per-kind",
             "Questions of a kind about a video; presence: so many pairs.",
         ),
     ] = 2,
     fps: Fps = 1.0,
-    max_frames: Annotated[
-        int, _count("--max-frames", "Frames of a video at most.")
-    ] = 900,
+    max_frames: Annotated[int, _count("Frames of a video at most.")] = 900,
     json: Json = False,
 ) -> None:
     """Measure what a model keeps of its accuracy with fewer video tokens.
@@ -434,21 +410,9 @@ def compare(
     if json:
         print_json(found.to_dict())
     else:
-        for before, after in found.changed:
-            print(f"{before['question']} | {_told(before)} | {_told(after)}")
-        print(
-            f"{found.num_same} the same, {len(found.changed)} changed, "
-            f"{len(found.only_first)} only before, {len(found.only_second)} only after"
-            + (f"; points gained: {found.gain}" if found.gain else "")
-        )
+        print(found)
     if not found.is_same:
         raise typer.Exit(1)
-
-
-def _told(record: Mapping[str, Any]) -> str:
-    return (
-        f"{record.get('answer', record.get('error'))} ({record.get('tokens')} tokens)"
-    )
 
 
 def _write(out: Path, name: str, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,18 @@ class Comparison:
         """Tell whether both runs hold the same answers to the same questions."""
         return not (self.changed or self.only_first or self.only_second)
 
+    def __str__(self) -> str:
+        lines = [
+            " | ".join([str(a["question"]), *map(_told, (a, b))])
+            for a, b in self.changed
+        ]
+        counts = (
+            f"{self.num_same} the same, {len(self.changed)} changed, "
+            f"{len(self.only_first)} only before, {len(self.only_second)} only after"
+        )
+        gain = f"; points gained: {self.gain.as_difference()}" if self.gain else ""
+        return "\n".join([*lines, counts + gain])
+
     def to_dict(self) -> dict[str, Any]:
         """Give the comparison as plain values that JSON can hold."""
         return {
@@ -54,6 +66,11 @@ class Comparison:
             "only_second": [dict(record) for record in self.only_second],
             "gain": None if self.gain is None else vars(self.gain),
         }
+
+
+def _told(record: Record) -> str:
+    text = record.get("answer", record.get("error"))
+    return f"{text} ({record.get('tokens')} tokens)"
 
 
 def compare_answers(first: str | Path, second: str | Path) -> Comparison:
