@@ -49,11 +49,11 @@ def _unwrap(value: Any) -> Any:
     return value.item() if type(value).__module__ == "numpy" else value
 
 
-Count = Annotated[int, BeforeValidator(_unwrap), Field(ge=1)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_unwrap)]
 """A whole number from 1."""
-Natural = Annotated[int, BeforeValidator(_unwrap), Field(ge=0)]
+Natural = Annotated[int, Field(ge=0), BeforeValidator(_unwrap)]
 """A whole number from 0."""
-Positive = Annotated[float, BeforeValidator(_unwrap), Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_unwrap)]
 """A finite number above 0."""
 
 

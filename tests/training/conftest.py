@@ -212,9 +212,15 @@ def tiny_overrides(path: Path, root: Path, output: Path) -> list[str]:
             overrides.append(f"start.{key}={root / Path(folder).relative_to('runs')}")
     if "cache" in tree.get("data", {}):
         overrides.append(f"data.cache={root / tree['data']['cache']}")
-    for name in ("sources", "eval_sources"):
-        groups = [tree, *tree.get("phases", ())]
-        sources = [s for g in groups for s in g.get("data", {}).get(name, ())]
+    groups = [
+        tree.get("data", {}),
+        *(p.get("data", {}) for p in tree.get("phases", ())),
+    ]
+    learned = [source for group in groups for source in group.get("sources", ())]
+    for name, sources in (
+        ("data.sources", learned),
+        ("eval_sources", tree.get("eval_sources", ())),
+    ):
         smaller = [
             {
                 kind: {k: SMALLER.get(k, v) for k, v in settings.items()}
@@ -223,7 +229,7 @@ def tiny_overrides(path: Path, root: Path, output: Path) -> list[str]:
             for source in sources
         ]
         if smaller:
-            overrides.append(f"data.{name}={json.dumps(smaller)}")
+            overrides.append(f"{name}={json.dumps(smaller)}")
     if tree["task"] == "vision":
         overrides.append("data.num_eval_pictures=8")
     return overrides

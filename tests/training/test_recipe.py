@@ -139,7 +139,10 @@ def test_a_folder_of_recipes_is_read_in_the_order_of_names(write_stage, tmp_path
         ("schedule.save_every=0", "schedule.save_every must be at least 1, got 0"),
         ("schedule.log_every=0", "schedule.log_every must be at least 1, got 0"),
         ("schedule.learning_rate=0", "schedule.learning_rate must be above 0, got 0"),
-        ("schedule.learning_rate=.nan", "learning_rate must be above 0, got nan"),
+        (
+            "schedule.learning_rate=.nan",
+            "learning_rate must be a finite number, got nan",
+        ),
         (
             "schedule.learning_rate=1e-3",
             r"schedule.learning_rate must be a number, got '1e-3'",

@@ -30,13 +30,13 @@ def recipe(start, write_recipe, tmp_path):
         sources = {
             "cache": str(tmp_path / "patches"),
             "sources": [{"world_videos": SOURCE}],
-            "eval_sources": [{"world_videos": {**SOURCE, "split": "validation"}}],
         }
         return write_recipe(
             **{
                 "task": "scorer",
                 "start": {"model": str(start)},
                 "data": sources | (data or {}),
+                "eval_sources": [{"world_videos": {**SOURCE, "split": "validation"}}],
             }
             | changes
         )
@@ -173,8 +173,8 @@ def test_ranking_counts_questions_that_some_frame_answers():
     [
         ({"start": {}}, "start.model is missing; accepted are model"),
         (
-            {"data": {"eval_sources": []}},
-            "data.eval_sources: no sample found; name at least one source",
+            {"eval_sources": []},
+            "eval_sources: no sample found; name at least one source",
         ),
         (
             {"data": {"sources": []}},

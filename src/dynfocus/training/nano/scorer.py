@@ -69,14 +69,6 @@ class ScorerModel:
 
 
 @checked
-class ScorerData(VideoData):
-    """Videos to learn from, and unseen ones."""
-
-    eval_sources: tuple[Source, ...] = ()
-    """Videos that the result is measured on."""
-
-
-@checked
 class ScorerRecipe(Recipe):
     """A run of task ``scorer``."""
 
@@ -86,8 +78,10 @@ class ScorerRecipe(Recipe):
     """The model whose vision tower looks at the frames."""
     model: ScorerModel = ScorerModel()
     """Sizes of the text model."""
-    data: ScorerData
+    data: VideoData
     """What it learns from."""
+    eval_sources: tuple[Source, ...]
+    """Unseen videos that the result is measured on."""
 
 
 class EvidenceFrames(Dataset[dict[str, Any]]):
@@ -257,7 +251,7 @@ def make_scorer_job(recipe: ScorerRecipe) -> Job:
         ValueError: If the recipe holds something wrong.
     """
     learned, failures = load_samples(recipe.data.sources)
-    unseen, _ = load_samples(recipe.data.eval_sources, "data.eval_sources")
+    unseen, _ = load_samples(recipe.eval_sources, "eval_sources")
     start, own = load_parts(recipe.start.model, device="cpu", dtype=torch.float32)
     processor = siglip_processor(own, recipe.model.max_question_tokens)
     model = siglip_dual_encoder(
