@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,22 @@ def check_text(text: object, what: str) -> str:
             "character or leave it out"
         ) from error
     return text
+
+
+def check_name(name: object, what: str) -> str:
+    """Refuse what cannot name a file; see `check_text`.
+
+    Names need not be UTF-8: Python holds their other bytes as halves of characters.
+
+    Args:
+        name: What should be the name of a file.
+        what: How to call it in the message.
+    """
+    try:
+        os.fsencode(name if isinstance(name, str) and name.strip() else "\ud800")
+    except UnicodeEncodeError:
+        return check_text(name, what)  # says what is wrong
+    return str(name)
 
 
 def _name_half(character: str) -> str:

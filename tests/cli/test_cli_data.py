@@ -45,6 +45,27 @@ def test_a_check_of_clean_data_succeeds(run, data):
     }
 
 
+def test_a_bad_record_leaves_the_others_in_the_list(run, data):
+    """Nulls of exported tables, half an emoji and a byte order mark."""
+    asked = {"from": "human", "value": "Half \ud83d"}
+    samples = [
+        {"id": "a", "video": "clip.mp4", "image": None, "conversations": TURNS},
+        {"id": "b", "video": "clip.mp4", "conversations": [asked, TURNS[1]]},
+        {"id": "c", "video": "", "conversations": TURNS},
+    ]
+    lines = "\n".join(map(json.dumps, samples))
+    data.with_suffix(".jsonl").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    outcome = run("data", "check", "data.jsonl", "--workers", 1)
+    assert outcome.code == 1
+    assert outcome.out.splitlines() == [
+        "b: 'value' of turn 1 holds half a character, '\\ud83d', at place 6; write the "
+        "whole character or leave it out",
+        "c: 'video' must be a text that is not empty, got ''",
+    ]
+    (line,) = (data.parent / "data.clean.jsonl").read_text().splitlines()
+    assert json.loads(line)["id"] == "a"
+
+
 def test_wrong_calls_are_told_apart(run, data):
     assert run("data", "check", data, "--out", "a.txt").code == 2
     assert run("data", "check", data, "--workers", 0).code == 2

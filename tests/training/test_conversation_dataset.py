@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from dynfocus.cli import main
 from dynfocus.errors import TooManyFailuresError
 from dynfocus.focus import FocusBudget
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM
@@ -301,6 +303,17 @@ def test_samples_that_are_malformed_are_counted_before_the_first_step(
     assert "line 2 is skipped" in caplog.text
     with pytest.raises(TooManyFailuresError, match="1 samples failed, data.max_failu"):
         run_recipe(recipe, ["data.max_failures=0"], resume=False)
+
+
+def test_the_command_skips_half_a_character(recipe, files, capsys):
+    lines = files.read_text().splitlines()
+    files.write_text("\n".join([lines[0], lines[2].replace("Only", "\\ud83d")]))
+    code = main(["train", str(recipe), "--set", "schedule.num_steps=1"])
+    out = Path(capsys.readouterr().out.splitlines()[-1])
+    assert code == 0
+    (line,) = (out / "failures.jsonl").read_text().splitlines()
+    assert json.loads(line)["sample"] == "words"
+    assert "holds half a character" in json.loads(line)["reason"]
 
 
 def test_too_many_failures_stop_a_run(recipe):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynfocus.training.sources import Source, load_samples, world_addresses
+from dynfocus.training.sources import Source, load_samples, medium_of, world_addresses
 from dynfocus.world import make_questions
 from dynfocus.world.conversations import log_conversation, parse_address
 
@@ -89,8 +89,18 @@ BAD = [
         {"conversations": TURNS, "video": "a.mp4", "image": "a.png"},
         "has both a video and an image; give one",
     ),
-    ({"conversations": TURNS, "video": 3}, "'video' must be a file name"),
-    ({"conversations": TURNS, "image": None}, "'image' must be a file name"),
+    (
+        {"conversations": TURNS, "video": 3},
+        "'video' must be a text that is not empty, got 3",
+    ),
+    (
+        {"conversations": TURNS, "image": ""},
+        "'image' must be a text that is not empty, got ''",
+    ),
+    (
+        {"conversations": TURNS, "video": "half \ud83d.mp4"},
+        "'video' holds half a character",
+    ),
     (
         {"conversations": TURNS, "video": "focusworld:train"},
         "is not a FocusWorld address",
@@ -117,7 +127,21 @@ def test_lines_that_are_no_json_are_left_out_and_named(write, tmp_path):
     (kept,), failures = load_samples((Source(json=str(path)),))
     assert kept["id"] == "good"
     assert [f.sample for f in failures] == [f"{path}, line 3", f"{path}, line 4"]
-    assert all(f.reason.startswith("not valid JSON: ") for f in failures)
+    assert failures[0].reason.startswith("not valid JSON: ")
+    assert failures[1].reason == "not UTF-8 (byte 0xe9); save the file as UTF-8"
+
+
+def test_null_stands_for_no_medium(write, tmp_path):
+    """Tables that are exported write a column of every kind."""
+    (tmp_path / "a.png").touch()
+    raw = [
+        {"image": "a.png", "video": None, "conversations": TURNS},
+        {"image": None, "video": None, "conversations": TURNS},
+    ]
+    (shown, words), failures = load_samples((Source(json=write(raw)),))
+    assert failures == []
+    assert medium_of(shown) == ("image", str(tmp_path / "a.png"))
+    assert medium_of(words) == ("", "")
 
 
 def test_media_that_are_missing_are_named(write):
@@ -139,6 +163,13 @@ def test_media_that_are_missing_are_named(write):
 def test_files_that_hold_no_samples_are_refused(write, text, name, message):
     with pytest.raises(ValueError, match=message):
         load_samples((Source(json=write(text, name)),))
+
+
+def test_another_encoding_is_named_with_its_line(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes('[\n"ü"]'.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.json: line 2 is not UTF-8 .byte 0xfc.;"):
+        load_samples((Source(json=str(path)),))
 
 
 def test_a_missing_file_is_named(tmp_path):

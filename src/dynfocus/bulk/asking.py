@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import Row, VideoJob
 from dynfocus.models.options import LoadOptions
+from dynfocus.text import check_name
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
@@ -70,14 +70,7 @@ class ModelLoader:
 
 def open_file(name: str) -> AbstractContextManager[str]:
     """Take the name of a video for that of its file, which it must be able to be."""
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"video holds half a character at place {error.start + 1}, so it names no "
-            "file"
-        ) from error
-    return nullcontext(name)
+    return nullcontext(check_name(name, "video"))
 
 
 @dataclass(frozen=True)

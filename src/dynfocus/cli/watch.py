@@ -19,6 +19,7 @@ from dynfocus.cli.console import (
     describe_cost,
     load_model,
     plural,
+    read_input,
     say,
     status_line,
     warn,
@@ -184,7 +185,7 @@ def _follow(
 def _fixed_questions(given: Sequence[str], file: str | None) -> list[str]:
     lines = list(given)
     if file is not None and file != _STDIN:
-        lines += Path(file).read_text(encoding="utf-8").splitlines()
+        lines += read_input(file).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dynfocus.text import read_text
 from dynfocus.training.sources import PLACEHOLDER, Sample, write_samples
 
 CAPTION_PROMPTS = (
@@ -101,8 +102,8 @@ def read_webvid(path: Path) -> Iterator[Sample]:
 
     A video lies in the folder of its page, as WebVid's downloader puts it.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
+    with path.open("rb") as file:
+        rows = csv.DictReader(_decoded(file, path))
         lacking = {"videoid", "name"} - set(rows.fieldnames or ())
         if lacking:
             raise ValueError(
@@ -195,10 +196,22 @@ def _sample(name: str, video: str, turns: Iterable[tuple[str, str]]) -> Sample:
     return {"id": name, "video": video, "conversations": conversations}
 
 
+def _decoded(file: Iterable[bytes], path: Path) -> Iterator[str]:
+    """Yield the lines of a large file as text."""
+    for number, line in enumerate(file, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path}: line {number} is not UTF-8; save the file as UTF-8"
+            ) from error
+
+
 def _read_list(path: Path) -> list[Any]:
+    text = read_text(path)
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        entries = json.loads(text)
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(entries, list):
         raise ValueError(f"{path} must be a list of entries, as it is published")

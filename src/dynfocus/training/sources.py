@@ -15,7 +15,7 @@ import numpy as np
 
 from dynfocus.atomic import atomic_file
 from dynfocus.models.dynfocus.frames import read_image, read_video
-from dynfocus.text import check_text, to_json
+from dynfocus.text import check_name, check_text, read_text, to_json
 from dynfocus.training.failures import Failure
 from dynfocus.validation import Count, Natural, Positive, checked
 from dynfocus.video import SampledFrames
@@ -222,13 +222,14 @@ def read_entries(path: Path) -> list[tuple[str, Any]]:
             f"training data {path} does not exist: make some with 'dynfocus world make', "
             "or import some with 'dynfocus data import'"
         )
-    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     if path.suffix == ".jsonl":
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         lines = enumerate(data.split(b"\n"), 1)
         entries = [(n, _read_line(line)) for n, line in lines if line.strip()]
         return [(_name(entry, f"{path}, line {n}"), entry) for n, entry in entries]
+    text = read_text(path)
     try:
-        raw = json.loads(data.decode("utf-8"))
+        raw = json.loads(text)
     except ValueError as error:
         raise ValueError(f"training data {path} is not valid JSON: {error}") from error
     if not isinstance(raw, list):
@@ -238,7 +239,10 @@ def read_entries(path: Path) -> list[tuple[str, Any]]:
 
 def _read_line(line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8"))
+        return json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        return ValueError(f"not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8")
     except ValueError as error:
         return ValueError(f"not valid JSON: {error}")
 
@@ -281,12 +285,11 @@ def check_sample(sample: Any, root: Path) -> Sample:
         raise ValueError(f"turns must alternate human, gpt, human, gpt, got {roles}")
     for number, turn in enumerate(turns, 1):
         check_text(turn.get("value"), f"'value' of turn {number}")
-    media = [m for m in _MEDIA if m in sample]
+    media = [m for m in _MEDIA if sample.get(m) is not None]
     if len(media) > 1:
         raise ValueError("has both a video and an image; give one")
-    if any(not isinstance(sample[m], str) for m in media):
-        raise ValueError(f"{media[0]!r} must be a file name")
-    return {**sample, **{m: _locate(sample[m], root) for m in media}}
+    kept = {k: v for k, v in sample.items() if k not in _MEDIA}
+    return kept | {m: _locate(check_name(sample[m], repr(m)), root) for m in media}
 
 
 def _locate(name: str, root: Path) -> str:
@@ -317,7 +320,7 @@ def world_addresses(
 def medium_of(sample: Sample) -> tuple[str, str]:
     """Return the kind and the name of a sample's medium, both empty for text alone."""
     for kind in _MEDIA:
-        if kind in sample:
+        if sample.get(kind) is not None:
             return kind, str(sample[kind])
     return "", ""
 

@@ -18,6 +18,7 @@ from dynfocus.bulk.rows import Row, read_rows
 from dynfocus.methods import FrameScorer, fit_size, image_features
 from dynfocus.methods.image_features import LOOK_PIXELS
 from dynfocus.methods.selectors.interface import min_max
+from dynfocus.text import read_text
 from dynfocus.video import VideoReader
 
 Floats = NDArray[np.float64]
@@ -213,7 +214,7 @@ def load_questions(path: str | Path) -> list[Row]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"questions file {path} does not exist")
-    lines = map(_known_fields, path.read_text(encoding="utf-8").splitlines())
+    lines = map(_known_fields, read_text(path).split("\n"))
     rows = read_rows("\n".join(lines))
     for row in rows:
         if row.question is None:
