@@ -30,7 +30,7 @@ from asking_page import write_page
 from reading_clips import make_clip, repeat_clip
 
 import dynfocus
-from dynfocus.focus import FocusSettings, TimePrototypes, VideoFeatures
+from dynfocus.focus import EventBatch, FocusSettings, VideoFeatures
 from dynfocus.index import (
     EntryFacts,
     EntryKey,
@@ -130,7 +130,7 @@ def keep_full_width_here(num_frames: int, index: Path) -> dict[str, Any]:
     features = VideoFeatures(
         spatial=torch.randn(num_frames, tokens, FULL_WIDTH),
         pts_seconds=torch.arange(float(num_frames), dtype=torch.float64),
-        prototypes=TimePrototypes(
+        prototypes=EventBatch(
             features=torch.randn(1, count, events, FULL_WIDTH),
             frames=torch.arange(count)[None],
             mask=torch.ones(1, count, dtype=torch.bool),

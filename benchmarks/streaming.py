@@ -62,7 +62,7 @@ def measure(model: VideoModel, num_videos: int, seconds: float, seed: int) -> Re
         questions = [q for q in make_questions(scene, 3) if q.kind in KINDS]
         for share in SHARES:
             for way, held in ways(features, share).items():
-                video = model.model.add_prototypes(held)
+                video = model.model.focus_network.add_events(held)
                 for question in questions:
                     answer = model.ask(video, question.question)
                     right = is_right(question, answer.text)

@@ -33,11 +33,9 @@ from transformers import (
 )
 
 from dynfocus.focus import (
-    CooperativeEncoding,
-    EventPrototypes,
     FocusBudget,
+    FocusNetwork,
     FocusSettings,
-    SpatialPrototypes,
 )
 from dynfocus.methods.connectors import ConnectorSizes, build_connector
 from dynfocus.methods.patches import VideoPatches
@@ -130,14 +128,14 @@ class Network:
     def __init__(self, sizes: Sizes, machine: Machine, num_frames: int) -> None:
         settings = FocusSettings.paper()
         self.sizes, self.machine = sizes, machine
-        self.events = machine.place(
-            EventPrototypes(settings, sizes.dim, sizes.text_dim)
+        network = machine.place(
+            FocusNetwork(settings, sizes.dim, sizes.text_dim, sizes.hidden_size)
         )
-        self.spatial = machine.place(SpatialPrototypes(**settings.spatial_arguments))
-        self.encoding = machine.place(
-            CooperativeEncoding(settings, sizes.dim, sizes.text_dim, sizes.hidden_size)
-        )
-        self.frames = torch.tensor([num_frames])
+        self.events = network.event_prototypes
+        self.spatial = network.spatial_prototypes
+        self.encoding = network.cooperative_encoding
+        self.num_frames = num_frames
+        self.num_cones = settings.num_cones_for(num_frames)
         self.mask = torch.ones(1, num_frames, dtype=torch.bool, device=machine.device)
         window = min(num_frames, sizes.window)
         self.patches = machine.draw(window, sizes.num_patches, sizes.dim)
@@ -151,14 +149,15 @@ class Network:
 
     def cluster_patches(self) -> None:
         """Run S-DPC window by window, as the model does."""
-        left = int(self.frames)
+        left = self.num_frames
         while left > 0:
             self.spatial(self.patches[:left])
             left -= len(self.patches)
 
     def select(self) -> Any:
         """Score the prototypes and keep the best."""
-        return self.events(self.prototypes, num_frames=self.frames)
+        scores = self.events.score(self.prototypes)
+        return self.events.select(self.prototypes, scores, [self.num_cones])
 
     def work(self) -> dict[str, tuple[Callable[[], Any], Any]]:
         """Name each module of Table 9: what to run, and whose parameters count."""

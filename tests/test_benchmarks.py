@@ -14,9 +14,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2Config, Qwen2Model
 
-from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
-from dynfocus.models.loading import load_parts
-
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 TINY = {
     "dim": 16,
@@ -248,41 +245,3 @@ def test_flops_of_a_prompt_are_those_of_its_products(monkeypatch):
         model(inputs_embeds=torch.zeros(1, 30, 64))
     wanted = counter.get_total_flops()
     assert page.prompt_flops(sizes, 30) == pytest.approx(wanted, rel=0.01)
-
-
-@pytest.fixture
-def earlier(tmp_path) -> Path:
-    """Write a model like nano that rates no frames and speaks otherwise."""
-    model, processor = load_parts("nano", device="cpu")
-    plain = ("use_ratings", "use_visit_counts", "use_best_frames")
-    focus = model.settings.changed({"question": dict.fromkeys(plain, False)}).to_dict()
-    config = DynFocusConfig.from_dict(model.config.to_dict() | {"focus": focus})
-    other = DynFocusForConditionalGeneration(config)
-    other.load_state_dict(model.state_dict(), strict=False)
-    other.language_model.model.norm.weight.data += 1
-    processor.focus = focus
-    other.save_pretrained(tmp_path / "earlier")
-    processor.save_pretrained(tmp_path / "earlier")
-    return tmp_path / "earlier"
-
-
-def test_the_start_of_the_comparison_rates_as_nano_and_speaks_as_before(
-    earlier, tmp_path, monkeypatch
-):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    make_start = importlib.import_module("comparison_start").make_start
-    make_start(earlier, "nano", tmp_path / "start")
-    start, processor = load_parts(tmp_path / "start", device="cpu")
-    nano, before = load_parts("nano")[0], load_parts(earlier)[0]
-    assert processor.settings == start.settings
-    assert start.settings.extensions.use_ratings
-    place = "cooperative_encoding.relevance_encoding."
-    marks = (f"{place}marks.weight", f"{place}visits.weight")
-    for name, tensor in start.state_dict().items():
-        source = nano if name.startswith(place) else before
-        is_same = torch.equal(tensor, source.state_dict()[name])
-        assert is_same != (name in marks), name
-    before.vision_tower.post_layernorm.weight.data += 1
-    before.save_pretrained(earlier)
-    with pytest.raises(ValueError, match="differ in vision_tower.post_layernorm"):
-        make_start(earlier, "nano", tmp_path / "start")

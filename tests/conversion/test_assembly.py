@@ -21,16 +21,17 @@ from transformers import (
 import dynfocus
 from dynfocus.cli import main
 from dynfocus.conversion import assemble
+from dynfocus.conversion.key_maps import module_of
 from dynfocus.conversion.tensor_files import read_tensors
 from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import encode_pixels
 
 FRESH = {
-    "cooperative_encoding.context_projector",
-    "cooperative_encoding.key_projector",
-    "cooperative_encoding.multi_modal_projector",
-    "cooperative_encoding.query_projector",
-    "event_prototypes.score_network",
+    "focus_network.cooperative_encoding.context_projector",
+    "focus_network.cooperative_encoding.key_projector",
+    "focus_network.cooperative_encoding.multi_modal_projector",
+    "focus_network.cooperative_encoding.query_projector",
+    "focus_network.event_prototypes.score_network",
 }
 
 
@@ -38,7 +39,7 @@ SMALL_QFORMER = {k: v for k, v in QFORMER.items() if "vocab" not in k}
 
 
 def modules(names):
-    return {".".join(name.split(".")[:2]) for name in names}
+    return {module_of(name) for name in names}
 
 
 def check_accounts(assembly, *sources):
@@ -158,17 +159,20 @@ def test_a_llama_vid_is_taken_whole(
     check_accounts(made, llama_vid)
     state = made.model.state_dict()
     for name, own in {
-        "model.mm_projector.2.bias": "cooperative_encoding.multi_modal_projector.2.bias",
-        "model.vlm_att_projector.weight": "cooperative_encoding.query_projector.weight",
-        "model.vlm_att_key_projector.weight": "cooperative_encoding.key_projector.weight",
-        "model.vlm_att_val_projector.bias": "cooperative_encoding.context_projector.bias",
+        "model.mm_projector.2.bias": "focus_network.cooperative_encoding.multi_modal_projector.2.bias",
+        "model.vlm_att_projector.weight": "focus_network.cooperative_encoding.query_projector.weight",
+        "model.vlm_att_key_projector.weight": "focus_network.cooperative_encoding.key_projector.weight",
+        "model.vlm_att_val_projector.bias": "focus_network.cooperative_encoding.context_projector.bias",
         "model.vlm_att_query": "query_tokens",
         "model.vlm_att_ln.weight": "vision_tower.post_layernorm.weight",
         "model.layers.1.mlp.up_proj.weight": "language_model.model.layers.1.mlp.up_proj.weight",
     }.items():
         torch.testing.assert_close(state[own], llama_vid_state[name], rtol=0, atol=0)
-    extra = {"spatial_prototypes.gate"} if preset == "official" else set()
-    assert modules(made.report.fresh) == {"event_prototypes.score_network"} | extra
+    extra = {"focus_network.spatial_prototypes.gate"} if preset == "official" else set()
+    assert (
+        modules(made.report.fresh)
+        == {"focus_network.event_prototypes.score_network"} | extra
+    )
     assert sorted(made.report.unused[str(llama_vid)]) == [
         "model.layers.0.self_attn.rotary_emb.inv_freq",
         "model.vlm_att_encoder.bert.embeddings.position_ids",
@@ -184,9 +188,11 @@ def test_score_network_and_merger_of_the_published_code_are_taken(
         k: v for k, v in llama_vid_state.items() if "mm_proj" in k or "vlm_att" in k
     }
     projectors |= {
-        name.replace("event_prototypes", "selective_net"): torch.full_like(t, 0.5)
+        name.replace(
+            "focus_network.event_prototypes", "selective_net"
+        ): torch.full_like(t, 0.5)
         for name, t in empty.items()
-        if name.startswith("event_prototypes")
+        if name.startswith("focus_network.event_prototypes")
     }
     projectors |= {
         "merge.score.weight": torch.eye(2),
@@ -202,8 +208,12 @@ def test_score_network_and_merger_of_the_published_code_are_taken(
     check_accounts(made, instructblip, vicuna, tmp_path / "mm_projector.bin")
     assert made.report.fresh == ()
     state = made.model.state_dict()
-    torch.testing.assert_close(state["spatial_prototypes.gate.weight"], torch.eye(2))
-    assert (state["event_prototypes.score_network.out_conv.4.weight"] == 0.5).all()
+    torch.testing.assert_close(
+        state["focus_network.spatial_prototypes.gate.weight"], torch.eye(2)
+    )
+    assert (
+        state["focus_network.event_prototypes.score_network.out_conv.4.weight"] == 0.5
+    ).all()
 
 
 def test_a_shard_of_projectors_serves_an_eva_tower(
@@ -274,7 +284,7 @@ def test_a_q_former_of_another_width_keeps_all_but_its_eyes(
 def test_full_size_has_the_papers_parameters():
     with torch.device("meta"):
         model = DynFocusForConditionalGeneration(DynFocusConfig())
-    encoding = model.cooperative_encoding
+    encoding = model.focus_network.cooperative_encoding
     counts = {
         name: sum(p.numel() for p in part.parameters())
         for name, part in {
@@ -344,7 +354,7 @@ def test_what_is_saved_answers_and_is_the_same_for_the_same_seed(
         )
         for seed in (1, 1, 2)
     )
-    name = "cooperative_encoding.key_projector.weight"
+    name = "focus_network.cooperative_encoding.key_projector.weight"
     assert torch.equal(first.model.state_dict()[name], again.model.state_dict()[name])
     assert not torch.equal(
         first.model.state_dict()[name], other.model.state_dict()[name]
@@ -501,8 +511,8 @@ def test_the_command_reports_and_prints_the_folder(
     assert lines[1].startswith(f"loaded from {instructblip}: vision_tower (")
     assert lines[2].startswith(f"loaded from {qwen}: language_model (")
     assert lines[3].startswith(
-        "initialised fresh: event_prototypes.score_network (6), "
-        "cooperative_encoding.multi_modal_projector (4), "
+        "initialised fresh: focus_network.event_prototypes.score_network (6), "
+        "focus_network.cooperative_encoding.multi_modal_projector (4), "
     )
     assert lines[4].startswith(f"left unused in {instructblip}: language_model.")
     assert lines[5] == f"left unused in {qwen}: none"

@@ -107,7 +107,7 @@ def test_the_q_former_reads_question_and_frame(model, published_state):
 def test_the_merger_weighs_and_groups_its_clusters(model, published_state):
     patches = torch.randn(3, 16, WIDTH, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        got = model.spatial_prototypes(patches)
+        got = model.focus_network.spatial_prototypes(patches)
     for number in range(3):
         wanted = published_code.merge(
             published_state,
@@ -120,10 +120,10 @@ def test_the_merger_weighs_and_groups_its_clusters(model, published_state):
 
 def test_scores_come_from_the_half_global_network(model, published_state):
     pooled = torch.randn(1, 7, 4, WIDTH, generator=torch.Generator().manual_seed(4))
-    events = model.event_prototypes
+    events = model.focus_network.event_prototypes
     with torch.no_grad():
         prototypes = events.estimate(pooled, torch.ones(1, 7, dtype=torch.bool))
-        got = events.score(prototypes)[0]
+        got = events.select(prototypes, events.score(prototypes), [1]).scores[0]
     close(got, published_code.scores(published_state, list(pooled[0])))
 
 

@@ -8,7 +8,7 @@ from dynfocus.evaluation.benchmarks.rules import (
     answer_by_rule,
     find_stretches,
 )
-from dynfocus.focus.relevance import number_visits
+from dynfocus.focus.question import number_visits
 
 TIMES = torch.arange(8.0)
 RATINGS = {

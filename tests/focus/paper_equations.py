@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dynfocus.focus import CooperativeEncoding, EventPrototypes
+from dynfocus.focus import EventPrototypes, FocusNetwork
 
 
 def dense_peaks(x: Tensor, num_neighbors: int) -> tuple[list[float], list[list[float]]]:
@@ -90,10 +90,10 @@ def spatial_prototypes(patches: Tensor, sizes: Any, neighbors: Any) -> Tensor:
 
 
 def video_tokens(
-    events: EventPrototypes, encoding: CooperativeEncoding, video: Tensor, text: Tensor
+    network: FocusNetwork, video: Tensor, text: Tensor
 ) -> tuple[Tensor, list[int]]:
     """Follow Eq. 1-13 for one video ``[T, N, D]`` and its question ``[n, D_q]``."""
-    s = events.settings
+    s, encoding = network.settings, network.cooperative_encoding
     frames = torch.stack([pooled(v, math.isqrt(s.num_event_tokens)) for v in video])
     spatial = [
         spatial_prototypes(v, s.num_spatial_prototypes, s.num_spatial_neighbors)
@@ -103,7 +103,7 @@ def video_tokens(
         frames.flatten(1), min(len(video), s.num_prototypes), s.num_temporal_neighbors
     )
     m = m.unflatten(1, frames.shape[1:])  # [L, P, D]
-    raw = [float(score(events, prototype)) for prototype in m]
+    raw = [float(score(network.event_prototypes, prototype)) for prototype in m]
     low, high = min(raw), max(raw)
     spread = (high - low) or 1.0  # one score alone has none
     scaled = [(value - low) / spread for value in raw]

@@ -7,13 +7,11 @@ from torch import Tensor
 
 from dynfocus.focus import (
     CooperativeEncoding,
-    EventPrototypes,
     FocusBudget,
+    FocusNetwork,
     FocusSettings,
-    QuestionSettings,
     SpatialPrototypes,
     VideoTokens,
-    cooperative,
 )
 
 DIM, TEXT_DIM, HIDDEN, NUM_PATCHES = 6, 5, 7, 16
@@ -25,34 +23,28 @@ SMALL: dict[str, Any] = {
 
 
 class Network:
-    """The whole network at a small size."""
+    """The modules of the network one after the other, at a small size."""
 
     def __init__(self, preset: str = "paper", **changes: Any) -> None:
         torch.manual_seed(0)
         self.settings = getattr(FocusSettings, preset)(**{**SMALL, **changes})
-        self.events = EventPrototypes(self.settings, DIM, TEXT_DIM).eval()
-        self.spatial = SpatialPrototypes(**self.settings.spatial_arguments)
-        self.encoding = CooperativeEncoding(self.settings, DIM, TEXT_DIM, HIDDEN)
-        for module in (self.events, self.spatial, self.encoding):
-            for parameter in module.parameters():
-                torch.nn.init.normal_(parameter, std=0.5)
+        network = FocusNetwork(self.settings, DIM, TEXT_DIM, HIDDEN).eval()
+        self.events = network.event_prototypes
+        self.spatial = network.spatial_prototypes
+        self.encoding = network.cooperative_encoding
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
 
     def __call__(
         self, patches: Tensor, lengths: list[int], text: Tensor, **extra: Any
     ) -> list[VideoTokens]:
-        self.num_frames = torch.tensor(lengths)
-        mask = torch.arange(max(lengths)) < self.num_frames[:, None]
+        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
         self.pooled = self.padded(self.events.pool(patches), mask)
         self.grid = self.padded(self.spatial(patches), mask)
-        prototypes = self.events.estimate(self.pooled, mask)
-        self.selection = self.events(
-            prototypes,
-            num_frames=self.num_frames,
-            spatial=prototypes.at_centers(self.grid),
-            text=text if text.ndim == 3 else None,
-            text_mask=extra.get("text_mask"),
-            max_cones=extra.pop("max_cones", None),
-        )
+        found = self.events.estimate(self.pooled, mask)
+        counts = [self.settings.num_cones_for(length) for length in lengths]
+        counts = extra.pop("num_cones", counts)
+        self.selection = self.events.select(found, self.events.score(found), counts)
         return self.encoding(self.grid, mask, self.selection, text, **extra)
 
     @staticmethod
@@ -121,8 +113,9 @@ def test_tokens_are_counted_for_every_length(preset: str) -> None:
     spatial = network.spatial(draw(200, 25, DIM)).detach()
     pooled = network.events.pool(draw(200, 16, DIM))
     for part in torch.split(torch.arange(200), 50):
-        prototypes = network.events.estimate(pooled.expand(50, -1, -1, -1), mask[part])
-        selection = network.events(prototypes, num_frames=num_frames[part])
+        found = network.events.estimate(pooled.expand(50, -1, -1, -1), mask[part])
+        counts = [settings.num_cones_for(int(n)) for n in num_frames[part]]
+        selection = network.events.select(found, network.events.score(found), counts)
         videos = network.encoding(
             spatial.expand(50, -1, -1, -1), mask[part], selection, draw(50, 2, TEXT_DIM)
         )
@@ -197,9 +190,7 @@ def test_cones_of_every_frame_leave_no_rods() -> None:
 @pytest.mark.parametrize("preset", ["paper", "official"])
 def test_a_batch_equals_its_videos(preset: str) -> None:
     lengths = [11, 1, 6]
-    network = Network(
-        preset, num_prototypes=5, question=QuestionSettings(use_question_scores=True)
-    )
+    network = Network(preset, num_prototypes=5)
     patches, text = draw(18, NUM_PATCHES, DIM), draw(3, 4, TEXT_DIM)
     text_mask = torch.arange(4) < torch.tensor([[4], [1], [3]])
     videos = network(patches, lengths, text, text_mask=text_mask)
@@ -211,7 +202,7 @@ def test_a_batch_equals_its_videos(preset: str) -> None:
 
 
 def test_padded_text_has_no_influence() -> None:
-    network = Network(question=QuestionSettings(use_question_scores=True))
+    network = Network()
     patches, text = draw(6, NUM_PATCHES, DIM), draw(1, 2, TEXT_DIM)
     padded = torch.cat([text, torch.full((1, 3, TEXT_DIM), torch.nan)], dim=1)
     text_mask = torch.tensor([[1, 1, 0, 0, 0]])
@@ -228,13 +219,12 @@ def test_text_of_each_frame_equals_shared_text_when_it_repeats() -> None:
     torch.testing.assert_close(shared.embeds, framed.embeds)
 
 
-def test_limits_on_cones_match_the_count() -> None:
+def test_other_numbers_of_cones_match_the_count() -> None:
     network = Network()
     text = draw(2, 2, TEXT_DIM)
-    limits = torch.tensor([2, 1])
-    videos = network(draw(14, NUM_PATCHES, DIM), [9, 5], text, max_cones=limits)
+    videos = network(draw(14, NUM_PATCHES, DIM), [9, 5], text, num_cones=[2, 1])
     sizes = [video.embeds.shape[0] for video in videos]
-    counts = zip([9, 5], limits.tolist(), strict=True)
+    counts = zip([9, 5], [2, 1], strict=True)
     assert sizes == [
         FocusBudget(settings=network.settings).num_tokens(t, k) for t, k in counts
     ]
@@ -250,9 +240,7 @@ def test_inference_is_deterministic() -> None:
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
 def test_gradients_reach_every_parameter(preset: str) -> None:
-    changes: dict[str, Any] = {"num_prototypes": 5}
-    question = QuestionSettings(use_question_scores=True, use_clock=True)
-    network = Network(preset, question=question, **changes)
+    network = Network(preset, num_prototypes=5)
     network.events.train()
     times = torch.arange(9)[None] * 700.0
     text = draw(1, 3, TEXT_DIM)
@@ -268,7 +256,7 @@ def test_gradients_reach_every_parameter(preset: str) -> None:
 
 def test_parameters_are_those_of_the_paper() -> None:
     with torch.device("meta"):
-        module = CooperativeEncoding(FocusSettings(), 1408, 768, 4096)
+        module = CooperativeEncoding(1408, 768, 4096)
     parts = (
         module.multi_modal_projector,
         module.key_projector,
@@ -297,52 +285,6 @@ def test_attention_equals_the_literal_loop(per_frame: bool) -> None:
             wanted += logits.softmax(0) / len(words)
         torch.testing.assert_close(attention[0, frame], wanted)
     torch.testing.assert_close(attention.sum(2), torch.ones(1, 2))
-
-
-def test_clock_adds_the_digits_of_the_time() -> None:
-    clock = cooperative.ClockEncoding(3)
-    time = 123 * 60 + 45.4
-    rows = clock.tables.weight[[1, 10 + 2, 20 + 3, 30 + 4, 36 + 5]]
-    torch.testing.assert_close(clock(torch.tensor([time])), rows.sum(0, keepdim=True))
-    zero = clock.tables.weight[[0, 10, 20, 30, 36]].sum(0, keepdim=True)
-    torch.testing.assert_close(clock(torch.tensor([-0.2])), zero)
-    with pytest.raises(ValueError, match=r"0 to 999:59 minutes .* got 60000\.0"):
-        clock(torch.tensor([1.0, 60000.0]))
-    with pytest.raises(ValueError, match="got nan"):
-        clock(torch.tensor([torch.nan]))
-
-
-def test_the_tables_of_a_clock_start_smooth() -> None:
-    torch.manual_seed(0)
-    clock = cooperative.ClockEncoding(256)
-    clock.requires_grad_(False)
-    tables = clock.draw_tables(0.3)
-    assert tables.shape == clock.tables.weight.shape
-    assert clock.tables.weight.square().mean().sqrt() == pytest.approx(0.02, rel=0.01)
-    for table in tables.split([10, 10, 10, 6, 10]):
-        assert table.square().mean().sqrt() == pytest.approx(0.3, rel=0.01)
-        apart = torch.cdist(table, table)  # the farther two digits, the farther apart
-        steps = [float(apart.diagonal(gap).mean()) for gap in range(len(table))]
-        assert steps == sorted(steps)
-        assert float(apart.diagonal(1).min()) > 0
-        ends = table[-1] - table[0]
-        along = table @ ends  # a line on which the digits stand in order
-        assert torch.equal(along.argsort(), torch.arange(len(table)))
-
-
-def test_clock_is_added_to_every_token_of_a_frame() -> None:
-    plain, timed = Network(), Network(question=QuestionSettings(use_clock=True))
-    patches, text = draw(3, NUM_PATCHES, DIM), draw(1, 2, TEXT_DIM)
-    timed.encoding.load_state_dict(plain.encoding.state_dict(), strict=False)
-    times = torch.tensor([[0.0, 61.0, 3000.0]])
-    (before,) = plain(patches, [3], text, pts_seconds=times)
-    (after,) = timed(patches, [3], text, pts_seconds=times)
-    assert timed.encoding.time_encoding is not None
-    clock = timed.encoding.time_encoding(times[0])
-    wanted = before.embeds + clock.repeat_interleave(before.lengths, dim=0)
-    torch.testing.assert_close(after.embeds, wanted)
-    with pytest.raises(ValueError, match="pts_seconds must be given .* got None"):
-        timed(patches, [3], text)
 
 
 def test_unknown_times_are_not_a_number() -> None:

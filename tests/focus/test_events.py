@@ -1,50 +1,60 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dynfocus.focus import (
+    EventBatch,
     EventPrototypes,
     EventSelection,
     FocusSettings,
-    QuestionSettings,
-    TimePrototypes,
     dpc_knn,
-    events,
     hard_topk,
     merge_clusters,
 )
+from dynfocus.focus.events import ScoreNetwork
 
-DIM, TEXT_DIM, NUM_EVENT_TOKENS = 6, 5, 4
-
-
-ASKED = QuestionSettings(use_question_scores=True)
+DIM, NUM_EVENT_TOKENS = 6, 4
 
 
 def build(preset: str = "paper", **changes: Any) -> EventPrototypes:
     torch.manual_seed(0)
-    make = getattr(FocusSettings, preset)
-    settings = make(**{"num_event_tokens": NUM_EVENT_TOKENS, **changes})
-    module = EventPrototypes(settings, DIM, TEXT_DIM)
+    arguments = getattr(FocusSettings, preset)().event_arguments
+    arguments |= {"num_event_tokens": NUM_EVENT_TOKENS, **changes}
+    module = EventPrototypes(DIM, **arguments)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return module.eval()
 
 
-def batch(lengths: list[int], seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+def batch(lengths: list[int], seed: int = 1) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shape = (len(lengths), max(lengths), NUM_EVENT_TOKENS, DIM)
-    num_frames = torch.tensor(lengths)
-    mask = torch.arange(max(lengths)) < num_frames[:, None]
-    return torch.randn(shape, generator=generator), mask, num_frames
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    return torch.randn(shape, generator=generator), mask
+
+
+def keep(
+    module: EventPrototypes, found: EventBatch, ratio: float = 0.8, **extra: Any
+) -> EventSelection:
+    settings = FocusSettings(selection_ratio=ratio)
+    counts = [settings.num_cones_for(count) for count in found.mask.sum(1).tolist()]
+    context = extra.pop("context", None)
+    return module.select(found, module.score(found, context), counts, **extra)
 
 
 def select(module: EventPrototypes, lengths: list[int], **extra: Any) -> EventSelection:
-    pooled, mask, num_frames = batch(lengths)
-    return module(module.estimate(pooled, mask), num_frames=num_frames, **extra)
+    return keep(module, module.estimate(*batch(lengths)), **extra)
+
+
+def test_the_score_network_has_three_layers() -> None:
+    network = ScoreNetwork(2 * 8, 8)
+    sizes = [
+        layer.weight.shape for layer in network.layers if isinstance(layer, nn.Linear)
+    ]
+    assert sizes == [(8, 16), (4, 8), (1, 4)]
 
 
 @pytest.mark.parametrize(("side", "target"), [(8, 4), (6, 2), (4, 4), (7, 3), (2, 3)])
@@ -68,7 +78,7 @@ def test_patches_off_a_square_are_refused() -> None:
 
 def test_prototypes_are_merged_clusters_in_time_order() -> None:
     module = build(num_prototypes=5)
-    pooled, mask, _ = batch([40])
+    pooled, mask = batch([40])
     prototypes = module.estimate(pooled, mask)
     clusters = dpc_knn(pooled.flatten(2), 5, 5)
     merged = merge_clusters(pooled.flatten(2), clusters)
@@ -81,8 +91,8 @@ def test_prototypes_are_merged_clusters_in_time_order() -> None:
 
 @pytest.mark.parametrize("clustering", ["dpc", "kmeans"])
 def test_few_frames_are_their_own_prototypes(clustering: str) -> None:
-    module = build(num_prototypes=9, temporal_clustering=clustering)
-    pooled, mask, _ = batch([9, 4])
+    module = build(num_prototypes=9, clustering=clustering)
+    pooled, mask = batch([9, 4])
     pooled[0, 3] = pooled[0, 1]
     prototypes = module.estimate(pooled, mask)
     assert prototypes.frames.tolist() == [list(range(9)), [0, 1, 2, 3] + [-1] * 5]
@@ -92,33 +102,21 @@ def test_few_frames_are_their_own_prototypes(clustering: str) -> None:
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
-@pytest.mark.parametrize("question", [None, ASKED])
-def test_a_batch_equals_its_videos(
-    preset: str, question: QuestionSettings | None
-) -> None:
+@pytest.mark.parametrize("num_context", [0, 3])
+def test_a_batch_equals_its_videos(preset: str, num_context: int) -> None:
     lengths = [30, 1, 12, 7]
-    module = build(preset, num_prototypes=10, question=question)
-    pooled, mask, num_frames = batch(lengths)
+    module = build(preset, num_prototypes=10, num_context=num_context)
+    pooled, mask = batch(lengths)
     pooled[~mask] = 99
-    text = torch.randn(4, 6, TEXT_DIM)
-    text_mask = torch.arange(6) < torch.tensor([[6], [2], [3], [6]])
-    spatial = torch.randn(4, 30, 3, DIM)
-    prototypes = module.estimate(pooled, mask)
-    selection = module(
-        prototypes,
-        num_frames=num_frames,
-        spatial=prototypes.at_centers(spatial),
-        text=text,
-        text_mask=text_mask,
-    )
+    found = module.estimate(pooled, mask)
+    context = torch.randn(4, 10, num_context) if num_context else None
+    selection = keep(module, found, context=context)
     for entry, length in enumerate(lengths):
         own = slice(entry, entry + 1)
         alone = module.estimate(pooled[own, :length], mask[own, :length])
-        single = module(
-            alone,
-            num_frames=num_frames[own],
-            spatial=alone.at_centers(spatial[own, :length]),
-            text=text[own, : int(text_mask[entry].sum())],
+        count = alone.frames.shape[1]
+        single = keep(
+            module, alone, context=None if context is None else context[own, :count]
         )
         num_prototypes, num_cones = alone.frames.shape[1], single.frames.shape[1]
         for name, size in (
@@ -137,40 +135,45 @@ def test_a_batch_equals_its_videos(
 
 def test_scores_equal_the_literal_equation() -> None:
     module = build(num_prototypes=6).double()
-    pooled, mask, _ = batch([20])
-    prototypes = module.estimate(pooled.double(), mask)
+    pooled, mask = batch([20])
+    found = module.estimate(pooled.double(), mask)
     raw = []
-    for tokens in prototypes.features[0]:
+    for tokens in found.features[0]:
         norms = [float(token.norm()) for token in tokens]
         largest = tokens[norms.index(max(norms))]
         summary = torch.cat([largest, tokens.mean(0)])
         raw.append(module.score_network.layers(summary).item())  # type: ignore[operator]
+    scores = module.score(found)
+    torch.testing.assert_close(scores, torch.tensor([raw], dtype=torch.float64))
     wanted = [(value - min(raw)) / (max(raw) - min(raw)) for value in raw]
-    scores = module.score(prototypes)
-    torch.testing.assert_close(scores, torch.tensor([wanted], dtype=torch.float64))
+    scaled = module.select(found, scores, [3]).scores
+    torch.testing.assert_close(scaled, torch.tensor([wanted], dtype=torch.float64))
 
 
 def test_channel_maximum_is_average_then_maximum() -> None:
-    tokens = torch.randn(1, 2, 3, DIM)
-    pooled = events._pool_tokens(tokens, "channel_max")
+    module = build("official", num_prototypes=4)
+    found = module.estimate(*batch([9]))
+    seen: list[Tensor] = []
+    module.score_network.register_forward_pre_hook(lambda _, a: seen.append(a[0]))
+    module.score(found)
+    tokens = found.features
     wanted = torch.cat([tokens.mean(2), tokens.max(2).values], dim=2)
-    torch.testing.assert_close(pooled, wanted)
+    torch.testing.assert_close(seen[0], wanted)
 
 
 def test_constant_scores_are_zero_and_keep_the_first() -> None:
-    module = build(num_prototypes=5, selection_ratio=0.4)
+    module = build(num_prototypes=5)
     torch.nn.init.zeros_(module.get_parameter("score_network.layers.4.weight"))
-    selection = select(module, [20])
+    selection = select(module, [20], ratio=0.4)
     assert not selection.scores.any()
-    pooled, mask, _ = batch([20])
-    assert torch.equal(selection.frames, module.estimate(pooled, mask).frames[:, :2])
+    assert torch.equal(selection.frames, module.estimate(*batch([20])).frames[:, :2])
 
 
 def test_kept_frames_are_the_best_in_time_order() -> None:
     module = build(num_prototypes=10)
-    pooled, mask, num_frames = batch([30, 25])
+    pooled, mask = batch([30, 25])
     prototypes = module.estimate(pooled, mask)
-    selection = module(prototypes, num_frames=num_frames)
+    selection = keep(module, prototypes)
     slots = hard_topk(selection.scores, 8)
     assert torch.equal(selection.frames, prototypes.frames.gather(1, slots))
     assert (selection.frames.diff(dim=1) > 0).all()
@@ -185,7 +188,7 @@ def test_kept_frames_are_the_best_in_time_order() -> None:
 
 @pytest.mark.parametrize("gradient", ["exact", "diagonal"])
 def test_slot_k_carries_the_kth_frame_in_training_too(gradient: str) -> None:
-    module = build(num_prototypes=10, noise_sigma=1.0, topk_gradient=gradient)
+    module = build(num_prototypes=10, sigma=1.0, gradient=gradient)
     lengths = [30, 12, 3, 12, 1]
     hard = select(module, lengths)
     module.train()
@@ -197,7 +200,7 @@ def test_slot_k_carries_the_kth_frame_in_training_too(gradient: str) -> None:
 
 
 def test_training_events_tend_to_the_hard_ones_with_little_noise() -> None:
-    module = build(num_prototypes=10, noise_sigma=1e-7)
+    module = build(num_prototypes=10, sigma=1e-7)
     hard = select(module, [30, 12, 3])
     soft = select(module.train(), [30, 12, 3])
     torch.testing.assert_close(hard.events, soft.events)
@@ -215,18 +218,14 @@ def test_training_noise_follows_the_generator() -> None:
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
 def test_gradients_reach_the_score_network_through_the_events(preset: str) -> None:
-    module = build(preset, num_prototypes=10, question=ASKED).train()
-    text = torch.randn(2, 3, TEXT_DIM)
-    pooled, mask, num_frames = batch([30, 12])
+    module = build(preset, num_prototypes=10).train()
+    pooled, mask = batch([30, 12])
     pooled.requires_grad_()
-    prototypes = module.estimate(pooled, mask)
-    selection = module(prototypes, num_frames=num_frames, text=text)
-    (selection.events * torch.randn_like(selection.events)).sum().backward()
+    selection = keep(module, module.estimate(pooled, mask))
+    (selection.events * torch.randn_like(selection.events)).sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
-        if not name.endswith(
-            ("key_projector.bias", "out_conv.4.bias", "layers.4.bias")
-        ):
+        if not name.endswith(("out_conv.4.bias", "layers.4.bias")):
             assert parameter.grad.any(), name
     assert pooled.grad is not None
     assert not pooled.grad[~mask].any()
@@ -239,31 +238,40 @@ def test_inference_is_deterministic() -> None:
     assert torch.equal(first.frames, second.frames)
 
 
-def test_questions_change_scores_only_when_asked_to() -> None:
-    questions = [torch.randn(1, 3, TEXT_DIM) for _ in range(2)]
-    for question, equal in ((None, True), (ASKED, False)):
-        module = build(num_prototypes=10, question=question)
-        first, second = (select(module, [30], text=text).scores for text in questions)
-        assert torch.equal(first, second) is equal
-
-
-def test_padded_text_has_no_influence_on_scores() -> None:
-    module = build(num_prototypes=10, question=ASKED)
-    text = torch.randn(1, 3, TEXT_DIM)
-    padded = torch.cat([text, torch.full((1, 2, TEXT_DIM), torch.inf)], dim=1)
-    text_mask = torch.tensor([[1, 1, 1, 0, 0]])
-    plain = select(module, [30], text=text)
-    masked = select(module, [30], text=padded, text_mask=text_mask)
-    torch.testing.assert_close(plain.scores, masked.scores)
+@pytest.mark.parametrize("training", [False, True])
+def test_each_video_keeps_as_many_as_it_is_told(training: bool) -> None:
+    module = build(num_prototypes=10).train(training)
+    found = module.estimate(*batch([30, 12, 3]))
+    selection = module.select(found, module.score(found), [2, 8, 1])
+    assert selection.cone_mask.sum(1).tolist() == [2, 8, 1]
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_limits_on_cones_hold(training: bool) -> None:
-    module = build(num_prototypes=10).train(training)
-    selection = select(module, [30, 12, 3], max_cones=torch.tensor([2, 100, 1]))
-    assert selection.cone_mask.sum(1).tolist() == [2, 8, 1]
-    with pytest.raises(ValueError, match="max_cones must be at least 1, got 0"):
-        select(module, [30], max_cones=torch.tensor([0]))
+def test_other_frames_can_stand_for_their_events(training: bool) -> None:
+    module = build(num_prototypes=6, sigma=1e-4).train(training)
+    found = module.estimate(*batch([14, 9, 4]))
+    last = torch.stack(
+        [(found.assignment == slot).long().cumsum(1).argmax(1) for slot in range(6)], 1
+    ).where(found.mask, -1)
+    assert not torch.equal(last, found.frames)
+    plain = keep(module, found, ratio=0.5)
+    moved = keep(module, found, ratio=0.5, frames=last)
+    assert torch.equal(plain.scores, moved.scores)
+    assert torch.equal(plain.frame_scores, moved.frame_scores)
+    for video in range(3):
+        pairs = zip(plain.frames[video], plain.events[video], strict=True)
+        centers = {int(frame): event for frame, event in pairs if frame >= 0}
+        wanted = {}
+        for slot, center in enumerate(found.frames[video].tolist()):
+            if center in centers:
+                wanted[int(last[video, slot])] = centers[center]
+        frames = moved.frames[video][moved.mask[video]].tolist()
+        assert frames == sorted(wanted)
+        assert moved.cone_mask[video].nonzero()[:, 0].tolist() == frames
+        events = torch.stack([wanted[frame] for frame in frames])
+        torch.testing.assert_close(
+            moved.events[video][moved.mask[video]], events, atol=1e-3, rtol=1e-3
+        )
 
 
 def test_autocast_leaves_the_selection_in_place() -> None:
@@ -277,70 +285,10 @@ def test_autocast_leaves_the_selection_in_place() -> None:
 
 def test_values_are_gathered_at_the_centers() -> None:
     frames = torch.tensor([[1, 3], [0, -1]])
-    prototypes = TimePrototypes(
+    prototypes = EventBatch(
         torch.zeros(2, 2, 1, 1), frames, frames >= 0, torch.zeros(2, 4)
     )
     values = torch.arange(8).view(2, 4)
     assert prototypes.at_centers(values).tolist() == [[1, 3], [4, 4]]
     one_hot = F.one_hot(values, 8)
     assert prototypes.at_centers(one_hot).shape == (2, 2, 8)
-
-
-RELEVANT = {
-    "question": QuestionSettings(use_ratings=True, use_best_frames=True),
-    "num_prototypes": 6,
-    "selection_ratio": 0.5,
-}
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_the_frame_that_fits_the_question_best_stands_for_its_event(
-    training: bool,
-) -> None:
-    module = build(**RELEVANT).train(training)
-    module.settings = replace(module.settings, noise_sigma=1e-4)
-    pooled, mask, num_frames = batch([14, 9, 4])
-    prototypes = module.estimate(pooled, mask)
-    ratings = 3 * torch.randn(mask.shape, generator=torch.Generator().manual_seed(3))
-    ratings = ratings.masked_fill(~mask, 50.0)  # padding must not be chosen
-    kept = module(prototypes, num_frames=num_frames, ratings=ratings)
-    raw = module.rate(prototypes).detach()
-    moved = 0
-    for video, length in enumerate(num_frames.tolist()):
-        events = []
-        for slot in range(int(prototypes.mask[video].sum())):
-            own = (prototypes.assignment[video] == slot).nonzero()[:, 0].tolist()
-            assert max(own) < length
-            frame = max(own, key=lambda t: float(ratings[video, t]))
-            moved += frame != int(prototypes.frames[video, slot])
-            score = float(raw[video, slot] + ratings[video, frame])
-            events.append((score, frame, prototypes.features[video, slot]))
-        best = sorted(events, key=lambda event: -event[0])
-        best = best[: module.settings.num_cones_for(length)]
-        best.sort(key=lambda event: event[1])
-        frames = [frame for _, frame, _ in best]
-        assert kept.frames[video][kept.mask[video]].tolist() == frames
-        assert kept.cone_mask[video].nonzero()[:, 0].tolist() == frames
-        torch.testing.assert_close(
-            kept.events[video][kept.mask[video]],
-            torch.stack([features for _, _, features in best]),
-            atol=1e-3,
-            rtol=1e-3,
-        )
-    assert moved
-
-
-def test_frames_that_nobody_rated_cannot_stand_for_their_events() -> None:
-    module = build(**RELEVANT)
-    with pytest.raises(ValueError, match="ratings must be given"):
-        select(module, [8])
-
-
-def test_ratings_change_nothing_where_centres_stand_for_events() -> None:
-    module = build(num_prototypes=6, selection_ratio=0.5)
-    pooled, mask, num_frames = batch([14, 9])
-    prototypes = module.estimate(pooled, mask)
-    plain = module(prototypes, num_frames=num_frames)
-    rated = module(prototypes, num_frames=num_frames, ratings=torch.randn(mask.shape))
-    assert torch.equal(plain.frames, rated.frames)
-    assert torch.equal(plain.scores, rated.scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dynfocus.focus import TimePrototypes, VideoFeatures
+from dynfocus.focus import EventBatch, VideoFeatures
 
 
 def build_features(num_frames: int = 4, patches: bool = False) -> VideoFeatures:
@@ -47,7 +47,7 @@ def test_frames_can_be_taken_and_moved():
     some = features.take(torch.tensor([1, 3]))
     assert some.num_frames == 2
     torch.testing.assert_close(some.patches, features.patches[[1, 3]])
-    prototypes = TimePrototypes(
+    prototypes = EventBatch(
         torch.zeros(1, 2, 4, 8),
         torch.tensor([[0, 3]]),
         torch.ones(1, 2, dtype=torch.bool),

@@ -114,7 +114,6 @@ def make(**changes: Any) -> VideoTokens:
         "frame_indices": torch.tensor([0, 1]),
         "pts_seconds": torch.tensor([0.0, 1.5]),
         "is_cone": torch.tensor([False, True]),
-        "starts": torch.tensor([0, 2]),
         "lengths": torch.tensor([2, 3]),
         "scores": torch.zeros(2),
     }
@@ -128,9 +127,12 @@ def test_spans_tell_frame_time_and_kind() -> None:
     assert second.time == 1.5
 
 
-def test_spans_with_a_gap_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"without gap or overlap, got \[0, 3\]"):
-        make(starts=torch.tensor([0, 3]))
+def test_tokens_know_the_frame_that_they_are_of() -> None:
+    assert make().starts.tolist() == [0, 2]
+    assert make().frame_of_token.tolist() == [0, 0, 1, 1, 1]
+
+
+def test_tokens_that_belong_to_no_frame_are_refused() -> None:
     with pytest.raises(ValueError, match="hold the 5 tokens of all frames, got 6"):
         make(embeds=torch.zeros(6, 3))
     with pytest.raises(ValueError, match=r"scores must have shape \(2,\).* got \(3,\)"):

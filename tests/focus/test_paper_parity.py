@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from dynfocus.focus import (
-    CooperativeEncoding,
     EventPrototypes,
+    FocusNetwork,
     FocusSettings,
-    SpatialPrototypes,
+    VideoFeatures,
 )
 
 DIM, TEXT_DIM, HIDDEN = 12, 10, 9
@@ -33,19 +33,15 @@ def close(got: Any, wanted: Any) -> None:
 def test_video_tokens_equal_equations_1_to_13(num_frames: int) -> None:
     torch.manual_seed(num_frames)
     settings = FocusSettings.paper(**SMALL)
-    events = EventPrototypes(settings, DIM, TEXT_DIM).eval()
-    encoding = CooperativeEncoding(settings, DIM, TEXT_DIM, HIDDEN)
-    for parameter in [*events.parameters(), *encoding.parameters()]:
+    network = FocusNetwork(settings, DIM, TEXT_DIM, HIDDEN).eval()
+    for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     video = torch.randn(num_frames, 16, DIM)
     text = torch.randn(3, TEXT_DIM)
     with torch.no_grad():
-        mask = torch.ones(1, num_frames, dtype=torch.bool)
-        found = events.estimate(events.pool(video)[None], mask)
-        selection = events(found, num_frames=torch.tensor([num_frames]))
-        grid = SpatialPrototypes(**settings.spatial_arguments)(video)[None]
-        (got,) = encoding(grid, mask, selection, text[None])
-        wanted, cones = paper_equations.video_tokens(events, encoding, video, text)
+        encoded = VideoFeatures.join([network.encode(video)], torch.arange(num_frames))
+        (got,) = network([encoded], text[None])
+        wanted, cones = paper_equations.video_tokens(network, video, text)
     assert got.is_cone.nonzero().flatten().tolist() == cones
     close(got.embeds, wanted)
 
@@ -53,7 +49,7 @@ def test_video_tokens_equal_equations_1_to_13(num_frames: int) -> None:
 @pytest.mark.parametrize("num_points", [3, 9, 30])
 def test_prototypes_equal_equations_1_4_and_5(num_points: int) -> None:
     settings = FocusSettings.paper(**SMALL)
-    events = EventPrototypes(settings, DIM, TEXT_DIM)
+    events = EventPrototypes(DIM, **settings.event_arguments)
     draw = torch.Generator().manual_seed(num_points)
     pooled = torch.randn(1, num_points, 4, DIM, generator=draw)
     found = events.estimate(pooled, torch.ones(1, num_points, dtype=torch.bool))

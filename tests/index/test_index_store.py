@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from dynfocus.errors import UnusableEntryWarning
-from dynfocus.focus import FocusSettings, TimePrototypes, VideoFeatures
+from dynfocus.focus import EventBatch, FocusSettings, VideoFeatures
 from dynfocus.index import (
     UNBOUNDED,
     EntryFacts,
@@ -56,7 +56,7 @@ def make_entry(seed: int = 0) -> tuple[EntryFacts, dict[str, torch.Tensor]]:
         pooled=torch.randn(NUM_FRAMES, 4, 8, generator=generator),
         spatial=torch.randn(NUM_FRAMES, 6, 8, generator=generator),
         pts_seconds=torch.arange(NUM_FRAMES, dtype=torch.float64),
-        prototypes=TimePrototypes(
+        prototypes=EventBatch(
             features=torch.randn(1, 3, 4, 8, generator=generator),
             frames=torch.tensor([[0, 2, 4]]),
             mask=torch.ones(1, 3, dtype=torch.bool),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dynfocus.focus import FocusSettings, TimePrototypes, VideoFeatures
+from dynfocus.focus import EventBatch, FocusSettings, VideoFeatures
 from dynfocus.focus.spatial import SpatialPrototypes
 from dynfocus.index import (
     EntryFacts,
@@ -38,7 +38,7 @@ def encode(layout: IndexLayout, num_frames: int, num_patches: int = 49, seed: in
         ).detach(),
         pts_seconds=torch.arange(num_frames, dtype=torch.float64),
         patches=patches[:, :N].to(layout.dtype) if N else None,
-        prototypes=TimePrototypes(
+        prototypes=EventBatch(
             features=patches[None, :L, :P].to(layout.dtype),
             frames=torch.arange(L)[None],
             mask=torch.ones(1, L, dtype=torch.bool),

@@ -142,7 +142,9 @@ def test_cones_of_patches_of_a_thinned_video_are_those_of_their_frames():
         (connected,) = connector([prepared], text, torch.ones(1, 5, dtype=torch.bool))
         for frame in connected.fine_frames.tolist():
             own = connected.embeds[connected.pts_seconds == 2.0 * frame]
-            projected = connector.encoding.multi_modal_projector(video.patches[frame])
+            projected = connector.network.cooperative_encoding.multi_modal_projector(
+                video.patches[frame]
+            )
             assert torch.allclose(own[:16], projected, atol=1e-6)
 
 
@@ -257,7 +259,7 @@ def test_kept_frames_hold_their_cone_and_stand_in_time_order():
 
 def test_rated_frames_stand_for_their_events_and_their_tokens_are_marked():
     connector = build("rated").eval()
-    network = connector.encoding.relevance_encoding
+    network = connector.network.question_head.rating
     ratings = torch.linspace(-3, 3, 11)[torch.randperm(11)]
     network.rate = lambda *_: ratings[None]
     video = [connector.prepare(make_video(11))]
@@ -286,7 +288,9 @@ def test_cones_of_patches_hold_the_projected_patches():
     frame = int(connected.fine_frames[1])
     own = connected.embeds[connected.pts_seconds == 2.0 * frame]
     with torch.no_grad():
-        projected = connector.encoding.multi_modal_projector(video.patches[frame])
+        projected = connector.network.cooperative_encoding.multi_modal_projector(
+            video.patches[frame]
+        )
     assert torch.allclose(own[:16], projected, atol=1e-6)
 
 

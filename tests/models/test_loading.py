@@ -73,9 +73,9 @@ def test_truncated_weights_are_refused(folder):
 def test_weights_that_do_not_fit_are_refused(folder):
     path = folder / "model.safetensors"
     tensors = load_file(path)
-    name = "cooperative_encoding.key_projector.weight"
+    name = "focus_network.cooperative_encoding.key_projector.weight"
     for changed, message in (
-        ({k: v for k, v in tensors.items() if k != name}, "1 missing .cooperative"),
+        ({k: v for k, v in tensors.items() if k != name}, "1 missing .focus_network"),
         (tensors | {"stray": tensors[name].clone()}, "1 unexpected .stray"),
         (tensors | {name: tensors[name][:3].clone()}, "1 of another shape"),
     ):

@@ -126,7 +126,7 @@ def test_the_shipped_model_answers_in_few_bits(tmp_path, quantize):
     focused = dynfocus.load("nano", device="cpu", quantize=quantize)
     layer = focused.model.language_model.model.layers[0]
     assert type(layer.mlp.up_proj).__module__.startswith("bitsandbytes")
-    encoding = focused.model.cooperative_encoding
+    encoding = focused.model.focus_network.cooperative_encoding
     assert type(encoding.key_projector) is torch.nn.Linear
     assert focused.ask(made.path, question.question).text == question.answer
 

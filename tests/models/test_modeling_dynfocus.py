@@ -342,9 +342,9 @@ def test_training_reaches_every_part_that_it_should(
     loss = model(**inputs, labels=inputs["input_ids"]).loss
     loss.backward()
     for part in (
-        model.event_prototypes.score_network,
-        model.cooperative_encoding.multi_modal_projector,
-        model.cooperative_encoding.key_projector,
+        model.focus_network.event_prototypes.score_network,
+        model.focus_network.cooperative_encoding.multi_modal_projector,
+        model.focus_network.cooperative_encoding.key_projector,
         model.language_model,
         model.text_encoder.embeddings,
     ):
@@ -359,7 +359,7 @@ def test_fresh_weights_have_the_usual_spread(make_model):
     model = make_model(vision_config=vision, text_side="frame_queries")
     for weight in (
         model.vision_tower.encoder.layers[0].mlp.fc1.weight,
-        model.cooperative_encoding.multi_modal_projector[0].weight,
+        model.focus_network.cooperative_encoding.multi_modal_projector[0].weight,
         model.query_tokens,
     ):
         assert (
@@ -403,7 +403,9 @@ def test_content_features_come_from_before_the_final_norm(make_model):
     pooled, _, patches = model.encode_frames(pixels)
     outputs = model.vision_tower(pixels, output_hidden_states=True)
     content = outputs.hidden_states[-1][:, 1:]
-    torch.testing.assert_close(pooled, model.event_prototypes.pool(content))
+    torch.testing.assert_close(
+        pooled, model.focus_network.event_prototypes.pool(content)
+    )
     torch.testing.assert_close(patches, outputs.last_hidden_state)
 
 
@@ -479,7 +481,7 @@ def test_each_question_reads_the_frames_that_fit_it(
 ):
     focus = PRESETS["question"].changed({"question": {"max_read_frames": 8}})
     model, processor = make_model(focus), make_processor(focus)
-    network = model.cooperative_encoding.relevance_encoding
+    network = model.focus_network.question_head.rating
     changes = {0: (10, 15), 1: (30, 33)}
     asked = []
 
@@ -520,7 +522,7 @@ def test_a_budget_is_spent_on_the_frames_that_fit_the_question(
             fits[:, 21:24] = 9.0
         return fits
 
-    model.cooperative_encoding.relevance_encoding.rate = rate
+    model.focus_network.question_head.rating.rate = rate
     budget = 60
     tight = processor(text=prompt, videos=[features], max_video_tokens=budget)
     (tokens,) = model(**tight).video_tokens

@@ -188,7 +188,7 @@ def test_a_budget_is_never_exceeded(make_processor, make_frames, prompt, preset)
         assert num_marks <= budget
         num_frames = int(inputs["video_max_frames"][0])
         assert num_frames <= int(inputs["video_num_frames"][0]) == 30
-        cap = int(inputs["block_max_cones"][0])
+        cap = int(inputs["video_max_cones"][0])
         assert num_marks == FocusBudget(settings=preset).num_tokens(num_frames, cap)
 
 

@@ -38,13 +38,15 @@ def test_the_frames_read_again_are_those_that_were_encoded(focused, clip, monkey
     index = focused.index(clip)
     answer = ask(focused, index)
     seen = []
-    attention = focused.model.cooperative_encoding.attention
+    attention = focused.model.focus_network.cooperative_encoding.attention
 
     def spy(spatial, *arguments):
         seen.append(spatial)
         return attention(spatial, *arguments)
 
-    monkeypatch.setattr(focused.model.cooperative_encoding, "attention", spy)
+    monkeypatch.setattr(
+        focused.model.focus_network.cooperative_encoding, "attention", spy
+    )
     for video in (index, clip, str(clip)):
         maps = focused.map_prototypes(video, answer)
         assert len(maps) == 3
@@ -62,7 +64,7 @@ def test_attention_is_what_the_rods_are_made_of(focused, clip):
     ids = focused.processor.tokenizer(QUESTION, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         text = focused.model.encode_question(ids, torch.ones_like(ids))
-        wanted = focused.model.cooperative_encoding.attend(
+        wanted = focused.model.focus_network.cooperative_encoding.attend(
             spatial[None, None], text, None
         )
     weights = torch.from_numpy(found.attention).float()

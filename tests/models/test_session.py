@@ -145,13 +145,14 @@ def test_prototypes_are_kept_up_to_date_at_a_bounded_cost(
     session = focused.session(max_frames=32)
     assert session.prototypes is None
     estimates = []
-    estimate = focused.model.add_prototypes
+    events = focused.model.focus_network.event_prototypes
+    estimate = events.estimate
 
-    def count(features):
-        estimates.append(features.num_frames)
-        return estimate(features)
+    def count(pooled, mask):
+        estimates.append(pooled.shape[1])
+        return estimate(pooled, mask)
 
-    monkeypatch.setattr(focused.model, "add_prototypes", count)
+    monkeypatch.setattr(events, "estimate", count)
     for frame in make_frames(200):
         session.push(frame)
     assert session.prototypes.mask.sum() == 5

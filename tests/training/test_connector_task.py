@@ -82,7 +82,7 @@ def test_what_is_frozen_stays(recipe, start):
     moved = {
         part_of(name)
         for name, tensor in after.items()
-        if "events" not in name and not before[name].equal(tensor)
+        if "event" not in name and not before[name].equal(tensor)
     }
     assert moved == {"projector"}
 
@@ -98,14 +98,19 @@ def test_every_parameter_belongs_to_one_part(recipe):
 
 def test_projectors_that_a_connector_shares_start_trained(recipe, start):
     model, _ = load_parts(start, device="cpu")
-    own = model.cooperative_encoding
+    own = model.focus_network.cooperative_encoding
     one = load_connected(model, "llama_vid", {}).connector
     other = load_connected(model, "dynfocus", CONNECTORS["dynfocus"]).connector
     for name in ("context_projector", "query_projector", "key_projector"):
         weight = getattr(own, name).weight
         assert torch.equal(getattr(one, name).weight, weight)
-        assert torch.equal(getattr(other.encoding, name).weight, weight)
-    for projector in (one.projector, other.encoding.multi_modal_projector):
+        assert torch.equal(
+            getattr(other.network.cooperative_encoding, name).weight, weight
+        )
+    for projector in (
+        one.projector,
+        other.network.cooperative_encoding.multi_modal_projector,
+    ):
         assert torch.equal(projector[2].weight, own.multi_modal_projector[2].weight)
 
 
@@ -113,7 +118,10 @@ def test_dynfocus_as_a_connector_gives_the_tokens_of_the_model(make_tiny):
     model, processor = make_tiny()
     focus = model.settings.changed({"question": {"use_clock": False}}).to_dict()
     connected = load_connected(model, "dynfocus", {"focus": focus}).eval()
-    connected.connector.events.load_state_dict(model.event_prototypes.state_dict())
+    state = model.focus_network.state_dict()
+    connected.connector.network.load_state_dict(
+        {name: t for name, t in state.items() if ".clock." not in name}
+    )
     pixels = torch.randn(9, 3, 112, 112, generator=torch.Generator().manual_seed(3))
     times = torch.arange(9, dtype=torch.float64)
     inputs = processor(
@@ -197,12 +205,15 @@ def test_scores_may_start_from_the_model_around(start):
     options = {"focus": FOCUS | {"question": {"use_question_scores": True}}}
     fresh = load_connected(model, "dynfocus", options)
     taught = load_connected(model, "dynfocus", options | {"scores": "start"})
-    own = model.event_prototypes.state_dict()
+    parts = ("event_prototypes.", "question_head.event_context.")
+    own = model.focus_network.state_dict()
+    own = {name: tensor for name, tensor in own.items() if name.startswith(parts)}
     assert len(own) > 6
+    adopted = taught.connector.network.state_dict()
     for name, tensor in own.items():
-        assert torch.equal(taught.connector.events.state_dict()[name], tensor), name
-    weight = "score_network.layers.0.weight"
-    assert not torch.equal(fresh.connector.events.state_dict()[weight], own[weight])
+        assert torch.equal(adopted[name], tensor), name
+    weight = "event_prototypes.score_network.layers.0.weight"
+    assert not torch.equal(fresh.connector.network.state_dict()[weight], own[weight])
     with pytest.raises(ValueError, match="scores must be one of fresh, start, got 'x'"):
         load_connected(model, "dynfocus", options | {"scores": "x"})
     with pytest.raises(
@@ -220,8 +231,8 @@ def test_ratings_of_frames_start_from_the_model_around(make_tiny):
         load_connected(without, "dynfocus", options)
     rating, _ = make_tiny(question={"use_clock": True, "use_ratings": True})
     connected = load_connected(rating, "dynfocus", options)
-    own = rating.cooperative_encoding.relevance_encoding.state_dict()
-    adopted = connected.connector.encoding.relevance_encoding.state_dict()
+    own = rating.focus_network.question_head.rating.state_dict()
+    adopted = connected.connector.network.question_head.rating.state_dict()
     assert len(own) > 6
     for name, tensor in own.items():
         assert torch.equal(adopted[name], tensor), name

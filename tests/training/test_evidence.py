@@ -101,7 +101,7 @@ def test_each_question_needs_an_entry_of_evidence():
 def test_relevance_is_the_cross_entropy_of_every_frame(build):
     learner, encoded, collator = build()
     rated, truth = [], []
-    network = learner.model.cooperative_encoding.relevance_encoding
+    network = learner.model.focus_network.question_head.rating
     for _, video, text, shows in questions(encoded, learner.model):
         rated.append(network.rate(video.spatial[None], text, None)[0].sigmoid())
         truth.append(shows.float())
@@ -114,12 +114,14 @@ def test_relevance_is_the_cross_entropy_of_every_frame(build):
 @torch.no_grad()
 def test_selection_is_the_mean_log_share_of_the_right_prototypes(build):
     learner, encoded, collator = build()
-    events = learner.model.event_prototypes
+    network = learner.model.focus_network
     expected = []
     for _, video, text, shows in questions(encoded, learner.model):
-        frames = video.prototypes.frames[0]
-        scores = events.rate(video.prototypes, video.spatial[frames][None], text)[0]
-        right = shows[frames]
+        asked = (text, None)
+        scores, *_ = network.score_events(
+            video.prototypes, video.spatial[None], asked, asked
+        )
+        scores, right = scores[0], shows[video.prototypes.frames[0]]
         if right.any():
             shares = scores.exp() / scores.exp().sum()
             expected.append(-shares[right].log().mean())
@@ -139,7 +141,9 @@ def test_rods_are_read_alone_in_at_most_four_frames(build):
         count = min(4, len(inside))
         for place in uniform_indices(len(inside), count).tolist():
             spatial = video.spatial[inside[place]][None, None]
-            context = model.cooperative_encoding.attend(spatial, text, None)[0, 0]
+            context = model.focus_network.cooperative_encoding.attend(
+                spatial, text, None
+            )[0, 0]
             logits = learner.reader.layers(context) @ words.T
             answer = torch.tensor(sample["answers"])
             expected.append(cross_entropy(logits[None], answer))

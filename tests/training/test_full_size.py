@@ -120,11 +120,13 @@ def test_the_stages_follow_each_other():
 def test_stage_1_learns_the_projectors_of_the_full_size(full_size):
     names = learning(full_size, load_recipe(RECIPES / "7b/stage1.yaml"))
     sizes = {n: p.numel() for n, p in full_size.named_parameters()}
-    assert {name.split(".")[0] for name in names} == {"cooperative_encoding"}
+    assert {name.removeprefix("focus_network.").split(".")[0] for name in names} == {
+        "cooperative_encoding"
+    }
     # projector 22.55 M, context 5.77 M, keys 1.98 M: the paper's 30.31 M; queries 1.08 M
     counts = Counter()
     for name in names:
-        counts[name.split(".")[1]] += sizes[name]
+        counts[name.removeprefix("focus_network.").split(".")[1]] += sizes[name]
     assert counts == {
         "multi_modal_projector": 1408 * 4096 + 4096 + 4096 * 4096 + 4096,
         "context_projector": 1408 * 4096 + 4096,
@@ -140,10 +142,12 @@ def test_stages_2_and_3_learn_all_but_the_tower_of_the_full_size(full_size, name
     counts = Counter()
     frozen = Counter()
     for key, parameter in full_size.named_parameters():
-        (counts if parameter.requires_grad else frozen)[key.split(".")[0]] += (
-            parameter.numel()
-        )
-    assert {key.split(".")[0] for key in names} == set(counts)
+        (counts if parameter.requires_grad else frozen)[
+            key.removeprefix("focus_network.").split(".")[0]
+        ] += parameter.numel()
+    assert {key.removeprefix("focus_network.").split(".")[0] for key in names} == set(
+        counts
+    )
     assert set(counts) == {
         "language_model",
         "text_encoder",
@@ -167,7 +171,11 @@ def test_adapters_learn_in_place_of_the_language_model():
     sizes = {n: p.numel() for n, p in model.named_parameters()}
     attention, mlp = 4 * (4096 + 4096), 3 * (4096 + 11008)
     assert sum(sizes[name] for name in adapters) == 32 * 64 * (attention + mlp)
-    others = {name.split(".")[0] for name in names if name not in adapters}
+    others = {
+        name.removeprefix("focus_network.").split(".")[0]
+        for name in names
+        if name not in adapters
+    }
     assert others == {"text_encoder", "event_prototypes", "cooperative_encoding"}
 
 
@@ -183,12 +191,12 @@ def test_every_recipe_runs_two_steps_on_tiny_weights(run_tiny, tiny_folder, name
     after = model.state_dict()
     assert set(after) == set(before)  # adapters are merged
     changed = {
-        key.split(".")[0]
+        key.removeprefix("focus_network.").split(".")[0]
         for key, tensor in before.items()
         if not torch.allclose(tensor.bfloat16().float(), after[key], atol=1e-7)
         and not torch.allclose(tensor, after[key], atol=1e-7)
     }
-    expected = {"cooperative_encoding"}
+    expected = {"cooperative_encoding", "question_head"}
     if name != "7b/stage1":
         expected |= {"text_encoder", "event_prototypes", "language_model"}
     assert changed == expected

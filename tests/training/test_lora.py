@@ -28,7 +28,7 @@ def test_merged_weights_are_the_base_plus_the_product(make_tiny):
     add_adapters(model, SETTINGS)
     set_trainable(model, TRAINS["stage2"])
     for name, parameter in model.named_parameters():
-        if ".lora_B." in name or name.startswith("cooperative_encoding"):
+        if ".lora_B." in name or name.startswith("focus_network.cooperative_encoding"):
             parameter.normal_(std=0.1)
     merged = merge_adapters(model, fresh, SETTINGS)
     layer = model.language_model.base_model.model.model.layers[0].self_attn.q_proj

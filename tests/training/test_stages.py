@@ -14,7 +14,6 @@ import dynfocus
 from dynfocus.focus import FocusBudget
 from dynfocus.models.conversation import build_conversation
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
-from dynfocus.models.dynfocus.blocks import block_prototypes, pad_videos
 from dynfocus.training import load_recipe, run_recipe
 from dynfocus.training.batches import collate
 from dynfocus.training.conversation import encode_caption, encode_conversation
@@ -32,11 +31,11 @@ SOURCES = [
 ]
 LAYOUTS = {1: Layout(template="plain_guided"), 2: Layout()}
 PROJECTORS = {
-    "multi_modal_projector",
-    "query_projector",
-    "key_projector",
-    "context_projector",
-    "time_encoding",
+    "focus_network.cooperative_encoding.multi_modal_projector",
+    "focus_network.cooperative_encoding.query_projector",
+    "focus_network.cooperative_encoding.key_projector",
+    "focus_network.cooperative_encoding.context_projector",
+    "focus_network.question_head.clock",
 }
 
 
@@ -84,9 +83,8 @@ def test_stage_1_trains_the_projectors_alone(make_tiny):
     model, _ = make_tiny()
     names = set_trainable(model, TRAINS["stage1"])
     assert names == [n for n, p in model.named_parameters() if p.requires_grad]
-    assert {name.split(".")[1] for name in names} == PROJECTORS
-    assert {name.split(".")[0] for name in names} == {"cooperative_encoding"}
-    mine = [n for n, _ in model.named_parameters() if "cooperative_encoding" in n]
+    assert {".".join(name.split(".")[:3]) for name in names} == PROJECTORS
+    mine = [n for n, _ in model.named_parameters() if n.startswith(tuple(PROJECTORS))]
     assert names == mine
 
 
@@ -95,10 +93,11 @@ def test_stage_2_trains_all_but_the_vision_tower(make_tiny):
     set_trainable(model, TRAINS["stage1"])
     names = set_trainable(model, TRAINS["stage2"])
     assert names == [n for n, p in model.named_parameters() if p.requires_grad]
-    assert {name.split(".")[0] for name in names} == {
+    assert {name.removeprefix("focus_network.").split(".")[0] for name in names} == {
         "text_encoder",
         "event_prototypes",
         "cooperative_encoding",
+        "question_head",
         "language_model",
     }
     frozen = {n.split(".")[0] for n, p in model.named_parameters() if n not in names}
@@ -154,9 +153,9 @@ def test_only_what_learns_has_changed_after_a_run(stage_recipe, stage):
         return
     for module in (
         "text_encoder.embeddings",
-        "event_prototypes",
+        "focus_network.event_prototypes",
         "language_model.model.layers",
-        *(f"cooperative_encoding.{name}" for name in PROJECTORS),
+        *PROJECTORS,
     ):
         assert any(name.startswith(module) for name in changed), module
 
@@ -199,14 +198,14 @@ def test_samples_become_what_their_stage_needs(make_tiny, load, tmp_path):
 
 def test_the_clock_starts_as_loud_as_the_words(make_tiny):
     model, _ = make_tiny()
-    clock = model.cooperative_encoding.time_encoding.tables.weight.detach()
+    clock = model.focus_network.question_head.clock.tables.weight.detach()
     words = model.get_input_embeddings().weight.detach().std()
     assert clock.square().mean().sqrt() == pytest.approx(float(words), rel=0.02)
 
 
 def test_marks_of_relevance_start_as_loud_as_the_words(make_tiny):
     model, _ = make_tiny(question={"use_ratings": True})
-    marks = model.cooperative_encoding.relevance_encoding.marks.weight.detach()
+    marks = model.focus_network.question_head.rating.marks.weight.detach()
     words = model.get_input_embeddings().weight.detach().std()
     assert marks.std().item() == pytest.approx(float(words), rel=0.3)
 
@@ -215,7 +214,7 @@ def test_loading_keeps_the_clock(make_tiny, tmp_path):
     model, _ = make_tiny()
     model.save_pretrained(tmp_path)
     again = type(model).from_pretrained(tmp_path)
-    name = "cooperative_encoding.time_encoding.tables.weight"
+    name = "focus_network.question_head.clock.tables.weight"
     assert torch.equal(again.state_dict()[name], model.state_dict()[name])
 
 
@@ -272,10 +271,10 @@ def test_a_batch_of_videos_pictures_and_text_trains(mixed):
     assert all(grad.isfinite().all() for grad in grads.values())
     assert not any(name.startswith("vision_tower") for name in grads)
     for module in (
-        "event_prototypes",
+        "focus_network.event_prototypes",
         "text_encoder",
         "language_model",
-        *(f"cooperative_encoding.{name}" for name in PROJECTORS),
+        *PROJECTORS,
     ):
         found = [g for n, g in grads.items() if n.startswith(module)]
         assert any(grad.abs().sum() > 0 for grad in found), module
@@ -334,22 +333,6 @@ def test_prototypes_brought_along_change_nothing(make_tiny):
         for one, other in zip(known.video_tokens, estimated.video_tokens, strict=True):
             assert torch.equal(one.is_cone, other.is_cone)
             torch.testing.assert_close(one.scores, other.scores)
-
-
-def test_prototypes_are_padded_as_they_are_estimated(make_tiny):
-    model, _ = make_tiny()
-    torch.manual_seed(1)
-    videos = [
-        model.encode_video(torch.randn(n, 3, 112, 112), torch.arange(n))
-        for n in (3, 9, 2)
-    ]
-    batch = pad_videos(videos)
-    for owners in ([0, 1, 2], [2, 2, 0]):
-        known = block_prototypes(model.event_prototypes, batch, videos, owners)
-        estimated = model.event_prototypes.estimate(batch.pooled, batch.mask)
-        for part in ("features", "frames", "mask", "assignment"):
-            expected = getattr(estimated, part)[owners]
-            torch.testing.assert_close(getattr(known, part), expected)
 
 
 def history(output):
@@ -519,7 +502,7 @@ def test_frozen_weights_are_kept_in_their_precision(stage_recipe):
     )
     job = make_stage_job(load_recipe(path))
     for name, parameter in job.model.named_parameters():
-        learns = name.startswith("cooperative_encoding.")
+        learns = name.startswith(tuple(PROJECTORS))
         assert parameter.requires_grad == learns
         assert parameter.dtype == (torch.float32 if learns else torch.bfloat16), name
     assert job.dataset[0]["shown"].pixel_values.dtype == torch.bfloat16
@@ -539,7 +522,7 @@ def test_a_checkpoint_holds_what_learns_alone(stage_recipe, tmp_path):
     names = safe_open(
         tmp_path / "out" / "checkpoint-2" / "learned.safetensors", framework="pt"
     ).keys()
-    assert {name.split(".")[1] for name in names} == PROJECTORS
+    assert {".".join(name.split(".")[:3]) for name in names} == PROJECTORS
     with pytest.raises(ValueError, match="is of a run in which other parameters learn"):
         run_recipe(path, ["task=stage2", "schedule.num_steps=3"])
 

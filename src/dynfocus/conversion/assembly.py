@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import InstructBlipQFormerConfig
 from transformers.utils import logging
 
-from dynfocus.conversion.key_maps import CONNECTOR
+from dynfocus.conversion.key_maps import PROJECTORS
 from dynfocus.conversion.parts import (
     Checkpoints,
     load_language_model,
@@ -213,7 +213,7 @@ def _load_parts(
     reader = load_language_model(language_model, choices.dtype, checkpoints)
     notes = make_room(reader, len(tokenizer))
     connector = checkpoints.published(connector_from or language_model)
-    has_projectors = connector is not None and connector.has(CONNECTOR[0])
+    has_projectors = connector is not None and connector.has(PROJECTORS)
     if connector_from and not has_projectors:
         raise ValueError(
             f"{connector_from} holds no projectors; give LLaMA-VID or the "
@@ -283,12 +283,8 @@ def _fill(
     )
     # what is added to tokens is as loud as the words that it is to be written in
     words = float(model.get_input_embeddings().weight.detach().float().std())
-    clock = model.cooperative_encoding.time_encoding
-    if clock is not None:
-        clock.tables.weight.data.copy_(clock.draw_tables(words))
-    relevance = model.cooperative_encoding.relevance_encoding
-    if relevance is not None:
-        relevance.draw_marks(words)
+    if model.focus_network.question_head is not None:
+        model.focus_network.question_head.draw_marks(words)
     return model
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 TOWER, FINAL_NORM = "vision_tower.", "vision_tower.post_layernorm."
 TEXT_ENCODER, QUERIES = "text_encoder.", "query_tokens"
 LANGUAGE_MODEL = "language_model."
-CONNECTOR = ("cooperative_encoding.", "event_prototypes.", "spatial_prototypes.")
+CONNECTOR, PROJECTORS = "focus_network.", "focus_network.cooperative_encoding."
 
 _EVA_START = r"^(?:visual_encoder\.|(?:model\.)?vision_tower\.vision_tower\.)?"
 _BERT_START = r"^(?:Qformer|(?:model\.)?vlm_att_encoder)\.bert\."
@@ -36,19 +36,25 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"^(?:query_tokens|(?:model\.)?vlm_att_query)$", QUERIES),
     (
         r"^(?:model\.)?mm_projector\.",
-        "cooperative_encoding.multi_modal_projector.",
+        "focus_network.cooperative_encoding.multi_modal_projector.",
     ),
-    (r"^(?:model\.)?vlm_att_projector\.", "cooperative_encoding.query_projector."),
-    (r"^(?:model\.)?vlm_att_key_projector\.", "cooperative_encoding.key_projector."),
+    (
+        r"^(?:model\.)?vlm_att_projector\.",
+        "focus_network.cooperative_encoding.query_projector.",
+    ),
+    (
+        r"^(?:model\.)?vlm_att_key_projector\.",
+        "focus_network.cooperative_encoding.key_projector.",
+    ),
     (
         r"^(?:model\.)?vlm_att_val_projector\.",
-        "cooperative_encoding.context_projector.",
+        "focus_network.cooperative_encoding.context_projector.",
     ),
     (
         r"^(?:model\.)?selective_net\.score_network\.",
-        "event_prototypes.score_network.",
+        "focus_network.event_prototypes.score_network.",
     ),
-    (r"^(?:model\.)?merge\.score\.", "spatial_prototypes.gate."),
+    (r"^(?:model\.)?merge\.score\.", "focus_network.spatial_prototypes.gate."),
     (r"^model\.(?=embed_tokens\.|layers\.|norm\.)", "language_model.model."),
     (r"^lm_head\.", "language_model.lm_head."),
 )
@@ -121,10 +127,16 @@ def summarise_names(names: Iterable[str], limit: int = 8) -> str:
     """
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(".".join(name.split(".")[:2]), []).append(name)
+        groups.setdefault(module_of(name), []).append(name)
     shown = [
         f"{group} ({len(members)})" if len(members) > 1 else members[0]
         for group, members in list(groups.items())[:limit]
     ]
     spare = len(groups) - limit
     return ", ".join([*shown, f"{spare} other groups"] if spare > 0 else shown)
+
+
+def module_of(name: str) -> str:
+    """Give the module that a tensor is counted with: two names, three in the network."""
+    depth = 3 if name.startswith(CONNECTOR) else 2
+    return ".".join(name.split(".")[:depth])

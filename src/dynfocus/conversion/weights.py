@@ -13,9 +13,11 @@ from dynfocus.conversion.key_maps import (
     CONNECTOR,
     FINAL_NORM,
     LANGUAGE_MODEL,
+    PROJECTORS,
     QUERIES,
     TEXT_ENCODER,
     TOWER,
+    module_of,
 )
 from dynfocus.conversion.parts import Checkpoints, Part, check_state
 
@@ -191,10 +193,10 @@ def _add_connector(
         for name, tensor in connector.tensors.items()
         if name.startswith(CONNECTOR)
     }
-    modules = {".".join(name.split(".")[:2]) + "." for name in found}
+    modules = {module_of(name) + "." for name in found}
     for module in sorted(modules):
         wanted = _under(module, needed)
-        is_projector = module.startswith(CONNECTOR[0])
+        is_projector = module.startswith(PROJECTORS)
         if is_projector or any(name in found for name in wanted):
             check_state(
                 f"{module[:-1]} of {connector.source} does not fit", found, wanted

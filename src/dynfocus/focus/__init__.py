@@ -1,4 +1,8 @@
-"""The dynamic cooperative network: tensors in, tensors out (Eq. 1-13)."""
+"""The dynamic cooperative network: tensors in, tensors out (Eq. 1-13).
+
+What is ours stands in `dynfocus.focus.question`, which is imported where it is asked for:
+everything here works without it.
+"""
 
 from dynfocus.focus.clustering import (
     ClusterResult,
@@ -6,17 +10,13 @@ from dynfocus.focus.clustering import (
     merge_clusters,
     merge_weights,
 )
-from dynfocus.focus.cooperative import (
-    ClockEncoding,
-    CooperativeEncoding,
-)
-from dynfocus.focus.events import EventPrototypes, EventSelection, TimePrototypes
-from dynfocus.focus.features import VideoFeatures, uniform_indices
+from dynfocus.focus.cooperative import CooperativeEncoding
+from dynfocus.focus.events import EventBatch, EventPrototypes, EventSelection
+from dynfocus.focus.features import FrameEncoding, VideoFeatures, uniform_indices
+from dynfocus.focus.network import FocusNetwork
 from dynfocus.focus.official import kmeans
-from dynfocus.focus.relevance import RelevanceEncoding
 from dynfocus.focus.settings import FocusSettings, QuestionSettings
 from dynfocus.focus.spatial import SpatialPrototypes
-from dynfocus.focus.thinning import thin_frames
 from dynfocus.focus.tokens import (
     CountedBudget,
     FocusBudget,
@@ -29,19 +29,19 @@ from dynfocus.focus.tokens import (
 from dynfocus.focus.topk import hard_topk, perturbed_topk
 
 __all__ = [
-    "ClockEncoding",
     "ClusterResult",
     "CooperativeEncoding",
     "CountedBudget",
+    "EventBatch",
     "EventPrototypes",
     "EventSelection",
     "FocusBudget",
+    "FocusNetwork",
     "FocusSettings",
+    "FrameEncoding",
     "HostBudget",
     "QuestionSettings",
-    "RelevanceEncoding",
     "SpatialPrototypes",
-    "TimePrototypes",
     "TokenBudget",
     "TokenPlan",
     "TokenSpan",
@@ -53,6 +53,5 @@ __all__ = [
     "merge_clusters",
     "merge_weights",
     "perturbed_topk",
-    "thin_frames",
     "uniform_indices",
 ]

@@ -10,79 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dynfocus.focus.events import EventSelection
+from dynfocus.focus.events import EventSelection, at_least_single
 from dynfocus.focus.official import lone_frames
-from dynfocus.focus.relevance import RelevanceEncoding
-from dynfocus.focus.scoring import at_least_single, text_weights
-from dynfocus.focus.settings import FocusSettings
 from dynfocus.focus.tokens import NUM_ROD_TOKENS, VideoTokens
-
-_CLOCK_DIGITS = ((6000, 10), (600, 10), (60, 10), (10, 6), (1, 10))
-"""Seconds that a digit counts and its number of values, in ``mmm:ss``."""
-
-
-class ClockEncoding(nn.Module):
-    """Embed the time of a frame as the digits of a clock; this is not in the paper.
-
-    The time is rounded to whole seconds and written ``mmm:ss``; each digit has an
-    embedding, and their sum is added to the tokens of the frame. The tables of the
-    five digits lie one after the other in ``tables``.
-    """
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.tables = nn.Embedding(sum(n for _, n in _CLOCK_DIGITS), hidden_size)
-        with torch.no_grad():
-            self.tables.weight.copy_(self.draw_tables(0.02))
-
-    def draw_tables(self, std: float) -> Tensor:
-        """Draw tables to start from, in which digits that follow each other are alike.
-
-        The rows of a table are a random mixture of cosines over its digits, slow ones
-        most, so earlier and later can be told apart along a line from the start.
-
-        Args:
-            std: Standard deviation of the entries. It should be that of the language
-                model's word embeddings: a clock much weaker is not heard.
-
-        Returns:
-            Weights for ``tables``.
-        """
-        weight = self.tables.weight
-        parts = []
-        for _, num_values in _CLOCK_DIGITS:
-            waves = torch.arange(1.0, num_values, device=weight.device)  # [n - 1]
-            digits = torch.arange(num_values, device=weight.device) + 0.5  # [n]
-            slopes = torch.cos(torch.pi / num_values * digits[:, None] * waves) / waves
-            noise = torch.randn(num_values - 1, weight.shape[1], device=weight.device)
-            rows = slopes @ noise
-            parts.append(rows * std / rows.square().mean().sqrt())
-        return torch.cat(parts).to(weight.dtype)
-
-    def forward(self, pts_seconds: Tensor) -> Tensor:
-        """Embed times.
-
-        Args:
-            pts_seconds: Presentation times, shape ``[F]``.
-
-        Returns:
-            Embeddings, shape ``[F, H]``.
-        """
-        seconds = pts_seconds.double().add(0.5).floor()
-        limit = _CLOCK_DIGITS[0][0] * _CLOCK_DIGITS[0][1]
-        outside = ~((seconds >= 0) & (seconds < limit))
-        if bool(outside.any()):
-            raise ValueError(
-                "pts_seconds must be from 0 to 999:59 minutes for use_clock, got "
-                f"{pts_seconds[outside][0].item()}; shorten the video or switch it off"
-            )
-        whole = seconds.long()
-        rows, first = [], 0
-        for unit, num_values in _CLOCK_DIGITS:
-            rows.append(first + whole // unit % num_values)
-            first += num_values
-        index = torch.stack(rows, dim=1).to(self.tables.weight.device)
-        return self.tables(index).sum(1)
 
 
 class CooperativeEncoding(nn.Module):
@@ -109,29 +39,35 @@ class CooperativeEncoding(nn.Module):
     Differs from the paper:
         Eq. 11 is printed with a product of shapes that do not fit; here each text
         token attends over the ``M`` spatial prototypes, as in the published code.
-        Without ``cones_with_rods`` a kept frame has its Cones only, and the frame
-        of a single-frame video has its Rods first. ``use_clock`` adds the time
-        and ``use_ratings`` how well the frame fits the question.
+
+    Args:
+        dim: Width of the patches, ``D``.
+        text_dim: Width of the text features, ``Dq``.
+        hidden_size: Width of the language model, ``H``.
+        cones_with_rods: Whether a kept frame has its Rods after its Cones (Eq. 13). In
+            the published code it has none, but for the frame of a single-frame video,
+            whose Rods come first.
+        content_first: Whether the content of a Rod stands before its context, as in the
+            published code.
     """
 
     def __init__(
-        self, settings: FocusSettings, dim: int, text_dim: int, hidden_size: int
+        self,
+        dim: int,
+        text_dim: int,
+        hidden_size: int,
+        *,
+        cones_with_rods: bool = True,
+        content_first: bool = False,
     ) -> None:
         super().__init__()
-        self.settings = settings
+        self.cones_with_rods, self.content_first = cones_with_rods, content_first
         self.multi_modal_projector = nn.Sequential(
             nn.Linear(dim, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size)
         )
         self.query_projector = nn.Linear(text_dim, dim)
         self.key_projector = nn.Linear(dim, dim)
         self.context_projector = nn.Linear(dim, hidden_size)
-        ours = settings.extensions
-        self.time_encoding = ClockEncoding(hidden_size) if ours.use_clock else None
-        self.relevance_encoding: RelevanceEncoding | None = None
-        if ours.use_ratings:
-            self.relevance_encoding = RelevanceEncoding(
-                dim, text_dim, hidden_size, ours.use_visit_counts
-            )
 
     def attention(
         self, spatial: Tensor, text: Tensor, text_mask: Tensor | None
@@ -160,10 +96,7 @@ class CooperativeEncoding(nn.Module):
     def attend(self, spatial: Tensor, text: Tensor, text_mask: Tensor | None) -> Tensor:
         """Average over text tokens what each finds in a frame (Eq. 11, Avg of 12).
 
-        Args:
-            spatial: Spatial prototypes, shape ``[B, T, M, D]``.
-            text: Text features, as in ``attention``.
-            text_mask: True at real text tokens, ``[B, n]``.
+        The arguments are those of `attention`.
 
         Returns:
             ``Avg(E_t)``, shape ``[B, T, D]``; 0 if there is no text token.
@@ -171,51 +104,15 @@ class CooperativeEncoding(nn.Module):
         attention = self.attention(spatial, text, text_mask).to(spatial.dtype)
         return torch.einsum("btm,btmd->btd", attention, spatial)
 
-    def rate(
-        self, spatial: Tensor, text: Tensor, text_mask: Tensor | None
-    ) -> Tensor | None:
-        """Rate how well each frame fits the question, where ``use_ratings`` says so.
-
-        Args:
-            spatial: Spatial prototypes, shape ``[B, T, M, D]``.
-            text: Text features, as in ``attention``.
-            text_mask: True at real text tokens, ``[B, n]``.
-
-        Returns:
-            Ratings, shape ``[B, T]``, or None.
-        """
-        if self.relevance_encoding is None:
-            return None
-        return self.relevance_encoding.rate(spatial, text, text_mask)
-
-    def mark(self, ratings: Tensor | None, mask: Tensor) -> Tensor | None:
-        """Turn ratings into what is added to the tokens of each frame.
-
-        Args:
-            ratings: What `rate` gave, shape ``[B, T]``, or None.
-            mask: True at real frames, shape ``[B, T]``.
-
-        Returns:
-            Marks, shape ``[B, T, H]``, or None where frames are not rated.
-        """
-        if self.relevance_encoding is None:
-            return None
-        marks: Tensor = self.relevance_encoding(ratings, mask)
-        return marks
-
     def rods(
-        self,
-        spatial: Tensor,
-        mask: Tensor,
-        text: Tensor,
-        text_mask: Tensor | None = None,
+        self, spatial: Tensor, mask: Tensor, text: Tensor, text_mask: Tensor | None
     ) -> Tensor:
         """Encode each real frame in two tokens (Eq. 11, 12).
 
         Args:
             spatial: Spatial prototypes, shape ``[B, T, M, D]``.
             mask: True at real frames, shape ``[B, T]``.
-            text: Text features, ``[B, n, Dq]`` or ``[B, T, n, Dq]``.
+            text: Text features, as in `attention`.
             text_mask: True at real text tokens, ``[B, n]``.
 
         Returns:
@@ -224,9 +121,7 @@ class CooperativeEncoding(nn.Module):
         context = self.attend(spatial, text, text_mask)[mask]  # [F, D]
         content = spatial[mask].mean(1)
         pair = [self.context_projector(context), self.multi_modal_projector(content)]
-        if self.settings.rods_order == "content_first":
-            pair.reverse()
-        return torch.stack(pair, dim=1)
+        return torch.stack(pair[::-1] if self.content_first else pair, dim=1)
 
     def cones(self, spatial: Tensor, selection: EventSelection) -> Tensor:
         """Encode each kept frame finely (Eq. 10).
@@ -251,7 +146,6 @@ class CooperativeEncoding(nn.Module):
         text: Tensor,
         text_mask: Tensor | None = None,
         pts_seconds: Tensor | None = None,
-        ratings: Tensor | None = None,
     ) -> list[VideoTokens]:
         """Encode and assemble the tokens of each video (Eq. 10-13).
 
@@ -259,109 +153,103 @@ class CooperativeEncoding(nn.Module):
             spatial: Spatial prototypes, shape ``[B, T, M, D]``.
             mask: True at real frames, shape ``[B, T]``.
             selection: The kept prototypes.
-            text: Text features, ``[B, n, Dq]``, or ``[B, T, n, Dq]`` of each frame.
+            text: Text features, as in `attention`.
             text_mask: True at real text tokens, ``[B, n]``.
-            pts_seconds: Presentation time of each frame, ``[B, T]``.
-            ratings: What `rate` gives, ``[B, T]``, where it is known already.
+            pts_seconds: Presentation time of each frame, ``[B, T]``, for the record.
 
         Returns:
             The tokens of each video, ``B`` of them.
         """
-        if self.time_encoding is not None and pts_seconds is None:
-            raise ValueError(
-                "pts_seconds must be given for use_clock, got None; pass the time of "
-                "each frame or switch it off"
-            )
-        rods = self.rods(spatial, mask, text, text_mask)
-        cones = self.cones(spatial, selection)
-        if ratings is None:
-            ratings = self.rate(spatial, text, text_mask)
-        marks = self.mark(ratings, mask)
-        relevance = None if marks is None else marks[mask]
-        mask, is_cone = mask.cpu(), selection.cone_mask.cpu()
-        lengths, embeds = self._assemble(cones, rods, mask, is_cone)
-        times = torch.full(mask.shape, torch.nan, dtype=torch.float64)
-        if pts_seconds is not None:
-            times = pts_seconds.detach().cpu().double()
-        frame = torch.arange(len(lengths)).repeat_interleave(lengths).to(embeds.device)
-        if self.time_encoding is not None:
-            clock = self.time_encoding(times[mask]).to(embeds.dtype)
-            embeds = embeds + clock[frame]
-        if relevance is not None:
-            embeds = embeds + relevance[frame]
-        scores = selection.frame_scores.detach().cpu()
-        return _split_videos(embeds, lengths, mask, is_cone, times, scores)
-
-    def _assemble(
-        self, cones: Tensor, rods: Tensor, mask: Tensor, is_cone: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Lay all tokens out in time order (Eq. 13).
-
-        Args:
-            cones: Cones of the kept frames, shape ``[sum K, P + M, H]``.
-            rods: Rods of all frames, shape ``[F, 2, H]``.
-            mask: True at real frames, shape ``[B, T]``, on the CPU.
-            is_cone: True at kept frames, shape ``[B, T]``, on the CPU.
-
-        Returns:
-            Number of tokens of each frame, ``[F]``, and the embeddings of all
-            videos in a row, ``[sum S, H]``.
-        """
-        num_cone_tokens = cones.shape[1]
-        cone = is_cone[mask]  # [F]
         alone = lone_frames(mask)
-        with_rods = ~cone | alone | self.settings.cones_with_rods
-        lengths = cone * num_cone_tokens + with_rods * NUM_ROD_TOKENS
-        starts = lengths.cumsum(0) - lengths
-        rods_first = alone & (not self.settings.cones_with_rods)
-        cone_starts = starts + NUM_ROD_TOKENS * rods_first
-        rod_starts = starts + num_cone_tokens * (cone & ~rods_first)
-        place = torch.cat(
-            [
-                _ranges(cone_starts[cone], num_cone_tokens),
-                _ranges(rod_starts[with_rods], NUM_ROD_TOKENS),
-            ]
+        return assemble(
+            self.cones(spatial, selection),
+            self.rods(spatial, mask, text, text_mask),
+            mask,
+            selection,
+            has_rods=~selection.cone_mask[mask] | alone | self.cones_with_rods,
+            rods_first=alone & (not self.cones_with_rods),
+            pts_seconds=pts_seconds,
         )
-        used = with_rods.nonzero().squeeze(1).to(rods.device)
-        tokens = torch.cat([cones.flatten(0, 1), rods[used].flatten(0, 1)])
-        source = torch.empty_like(place)
-        source[place] = torch.arange(len(place))  # place is a permutation
-        return lengths, tokens[source.to(tokens.device)]
 
 
-def _ranges(starts: Tensor, length: int) -> Tensor:
-    """Return ``start, start + 1, ..`` of each start in a row."""
-    return (starts[:, None] + torch.arange(length)).flatten()
-
-
-def _split_videos(
-    embeds: Tensor,
-    lengths: Tensor,
+def assemble(
+    cones: Tensor,
+    rods: Tensor,
     mask: Tensor,
-    is_cone: Tensor,
-    times: Tensor,
-    scores: Tensor,
+    selection: EventSelection,
+    *,
+    has_rods: Tensor,
+    rods_first: Tensor,
+    pts_seconds: Tensor | None,
 ) -> list[VideoTokens]:
+    """Lay the tokens of each video out in time order (Eq. 13).
+
+    Args:
+        cones: Cones of the kept frames in a row, shape ``[sum K, C, H]``.
+        rods: Rods of the real frames in a row, shape ``[F, 2, H]``.
+        mask: True at real frames, shape ``[B, T]``.
+        selection: The kept prototypes.
+        has_rods: True at real frames that have their Rods, shape ``[F]``.
+        rods_first: True at those whose Rods stand before their Cones, shape ``[F]``.
+        pts_seconds: Presentation time of each frame, ``[B, T]``.
+    """
+    is_cone = selection.cone_mask[mask]  # [F]
+    frame = torch.arange(len(rods), device=rods.device)
+    places = torch.cat(  # two for each frame
+        [
+            (2 * frame + rods_first)[is_cone].repeat_interleave(cones.shape[1]),
+            (2 * frame + ~rods_first)[has_rods].repeat_interleave(NUM_ROD_TOKENS),
+        ]
+    )
+    tokens = torch.cat([cones.flatten(0, 1), rods[has_rods].flatten(0, 1)])
+    lengths = is_cone * cones.shape[1] + has_rods * NUM_ROD_TOKENS
+    times = torch.full(lengths.shape, torch.nan, dtype=torch.float64)
+    if pts_seconds is not None:
+        times = pts_seconds.detach()[mask].cpu().double()
     num_frames = mask.sum(1).tolist()
-    videos = torch.split(lengths, num_frames)
-    num_tokens = [int(video.sum()) for video in videos]
+    by_video = (
+        torch.split(value.detach().cpu(), num_frames)
+        for value in (
+            lengths,
+            mask.nonzero()[:, 1],
+            times,
+            is_cone,
+            selection.frame_scores[mask],
+        )
+    )
+    columns = list(zip(*by_video, strict=True))
+    rows = torch.split(
+        tokens[places.sort(stable=True).indices],
+        [int(length.sum()) for length, *_ in columns],
+    )
     return [
         VideoTokens(
-            embeds=tokens,
-            frame_indices=keep.nonzero().squeeze(1),
-            pts_seconds=time[keep],
-            is_cone=cone[keep],
-            starts=video.cumsum(0) - video,
-            lengths=video,
-            scores=score[keep],
+            embeds=embeds,
+            frame_indices=frames,
+            pts_seconds=seconds,
+            is_cone=cone,
+            lengths=length,
+            scores=scores,
         )
-        for tokens, video, keep, cone, time, score in zip(
-            torch.split(embeds, num_tokens),
-            videos,
-            mask,
-            is_cone,
-            times,
-            scores,
-            strict=True,
+        for embeds, (length, frames, seconds, cone, scores) in zip(
+            rows, columns, strict=True
         )
     ]
+
+
+def text_weights(text: Tensor, text_mask: Tensor | None) -> Tensor:
+    """Return the weight of each text token in the mean over the real ones.
+
+    Args:
+        text: Text features, shape ``[B, n, Dq]`` or ``[B, T, n, Dq]``.
+        text_mask: True at real text tokens, ``[B, n]``.
+
+    Returns:
+        Weights, ``[B, n]``, at least float32; they sum to 1, or to 0 without tokens.
+    """
+    if text_mask is None:
+        num_tokens = text.shape[-2]
+        shape = (text.shape[0], num_tokens)
+        return at_least_single(text.new_full(shape, 1 / max(1, num_tokens)))
+    present = at_least_single(text_mask.bool().to(text.dtype))
+    return present / present.sum(1, keepdim=True).clamp(min=1)

@@ -1,10 +1,11 @@
-"""Dynamic event prototype estimation: DPE (Eq. 1-9).
+"""Dynamic event prototype estimation: DPE (Eq. 5-9).
 
 Letters beyond the shared ones: ``P`` event tokens of a frame, ``L`` prototypes,
-``K`` kept prototypes, ``n`` text tokens, ``Dq`` width of the text features.
+``K`` kept prototypes.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,15 +13,18 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dynfocus.focus.clustering import merge_clusters
-from dynfocus.focus.official import channel_max, cluster_points
-from dynfocus.focus.scoring import QuestionContext, at_least_single, build_score_network
-from dynfocus.focus.settings import FocusSettings
-from dynfocus.focus.topk import perturbed_topk
+from dynfocus.focus.clustering import MergeWeight, merge_clusters
+from dynfocus.focus.official import (
+    Clustering,
+    GlobalScoreNetwork,
+    channel_max,
+    cluster_points,
+)
+from dynfocus.focus.topk import TopkGradient, perturbed_topk
 
 
 @dataclass(frozen=True)
-class TimePrototypes:
+class EventBatch:
     """The event prototypes of a batch of videos, in time order."""
 
     features: Tensor
@@ -37,24 +41,10 @@ class TimePrototypes:
         rows = torch.arange(self.frames.shape[0], device=self.frames.device)
         return values[rows[:, None], self.frames.clamp(min=0)]
 
-    def best_frames(self, ratings: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the frame of each prototype that is rated highest.
-
-        Args:
-            ratings: Rating of each frame, shape ``[B, T]``.
-
-        Returns:
-            That frame, ``[B, L]``, -1 in padding, and its rating, ``[B, L]``, 0 there.
-        """
-        slots = torch.arange(self.mask.shape[1], device=self.mask.device)
-        is_own = self.assignment[:, None] == slots[:, None]  # [B, L, T]
-        best = ratings[:, None].masked_fill(~is_own, -torch.inf).max(2)
-        return best.indices.where(self.mask, -1), best.values.where(self.mask, 0)
-
 
 @dataclass(frozen=True)
 class EventSelection:
-    """The prototypes kept for a question, in time order."""
+    """The prototypes kept of each video, in time order."""
 
     scores: Tensor
     """Score of each prototype in [0, 1], shape ``[B, L]``, 0 in padding."""
@@ -70,8 +60,27 @@ class EventSelection:
     """Score of the prototype of each frame, ``[B, T]``, 0 at padded frames."""
 
 
+class ScoreNetwork(nn.Module):
+    """Score each prototype by itself: the perceptron ``U`` of Eq. 6."""
+
+    def __init__(self, num_inputs: int, dim: int) -> None:
+        super().__init__()
+        half = max(1, dim // 2)
+        self.layers = nn.Sequential(
+            nn.Linear(num_inputs, dim),
+            nn.GELU(),
+            nn.Linear(dim, half),
+            nn.GELU(),
+            nn.Linear(half, 1),
+        )
+
+    def forward(self, summaries: Tensor, mask: Tensor) -> Tensor:
+        """Score summaries ``[B, L, num_inputs]``: ``[B, L]``; the mask is not needed."""
+        return self.layers(summaries).squeeze(2)
+
+
 class EventPrototypes(nn.Module):
-    r"""Find the events of a video and keep those that matter: DPE (Eq. 1-9).
+    r"""Find the events of a video and keep those that matter: DPE (Eq. 5-9).
 
     .. math::
         f_t &= \mathrm{Pool}(v_t) \in \mathbb R^{P \times D} \\
@@ -84,33 +93,58 @@ class EventPrototypes(nn.Module):
             \quad \text{(Eq. 7; in training Eq. 8 with the gradient of Eq. 9)}
 
     Symbols: ``v_t`` is ``patches``, ``f_t`` is ``pooled``, ``m_l`` is
-    ``TimePrototypes.features``, ``U`` is ``score_network``, ``s`` is
-    ``EventSelection.scores``, ``h_k`` is ``EventSelection.events``, ``b_t`` is
-    ``EventSelection.cone_mask``, ``L`` is ``num_prototypes``, ``K / L`` is
-    ``selection_ratio``.
+    ``EventBatch.features``, ``U`` is ``score_network``, ``s`` is what `score` gives,
+    ``h_k`` is ``EventSelection.events``, ``b_t`` is ``EventSelection.cone_mask``.
 
     Differs from the paper:
         A video of at most ``L`` frames is not clustered: each frame is its own
         prototype. Prototypes are put into time order, so that the sorted top-k is
         in time order as well. Scores that are all equal become 0, and then the
-        first prototypes are kept. With ``use_question_scores`` the
-        network also reads the question, see ``QuestionContext``. With
-        ``use_best_frames`` the frame of an event that fits the question best
-        stands for it in place of the centre, and its rating is added to the score.
+        first prototypes are kept.
 
     Differs from the published code:
         The frame of slot k is always the k-th frame of the noise-free top-k; the
         code takes the largest entry of the soft row, which can name one frame
         twice and shifts all later tokens. In training only ``events`` are soft.
+
+    Args:
+        dim: Width of the patches, ``D``.
+        num_event_tokens: Tokens of a pooled frame, a square number; ``P``.
+        num_prototypes: Prototypes of a video with at least as many frames; ``L``.
+        num_neighbors: Neighbours of a frame in its density.
+        clustering: ``dpc``, or as ``official.cluster_points`` says.
+        merge: Weights of the frames merged into a prototype (Eq. 5).
+        pooling: ``norm_max`` (Eq. 6) or, as in the published code, ``channel_max``.
+        score_network: ``mlp`` (Eq. 6) or, as in the published code, ``global``.
+        num_context: Channels of the ``context`` that `score` reads besides.
+        num_samples: Samples of the perturbed top-k; ``n`` of Eq. 8.
+        sigma: Their scale (Eq. 8).
+        gradient: ``exact`` (Eq. 9) or, as in the published code, ``diagonal``.
     """
 
-    def __init__(self, settings: FocusSettings, dim: int, text_dim: int) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_event_tokens: int = 16,
+        num_prototypes: int = 25,
+        num_neighbors: int = 5,
+        clustering: Clustering = "dpc",
+        merge: MergeWeight = "importance",
+        pooling: str = "norm_max",
+        score_network: str = "mlp",
+        num_context: int = 0,
+        num_samples: int = 500,
+        sigma: float = 0.1,
+        gradient: TopkGradient = "exact",
+    ) -> None:
         super().__init__()
-        self.settings = settings
-        use_question = settings.extensions.use_question_scores
-        num_inputs = (4 if use_question else 2) * dim
-        self.score_network = build_score_network(settings, num_inputs, dim)
-        self.question_context = QuestionContext(dim, text_dim) if use_question else None
+        self.num_event_tokens, self.num_prototypes = num_event_tokens, num_prototypes
+        self.num_neighbors, self.clustering = num_neighbors, clustering
+        self.merge, self.pooling = merge, pooling
+        self.num_samples, self.sigma, self.gradient = num_samples, sigma, gradient
+        kinds = {"mlp": ScoreNetwork, "global": GlobalScoreNetwork}
+        self.score_network = kinds[score_network](2 * dim + num_context, dim)
 
     def pool(self, patches: Tensor) -> Tensor:
         """Average the patches of a frame over a coarse grid.
@@ -127,206 +161,130 @@ class EventPrototypes(nn.Module):
                 "patches must form a square grid, got "
                 f"{patches.shape[1]} of them; drop the class token and crop to a square"
             )
-        target = math.isqrt(self.settings.num_event_tokens)
+        target = math.isqrt(self.num_event_tokens)
         grid = rearrange(patches, "f (h w) d -> f d h w", h=side)
         return rearrange(F.adaptive_avg_pool2d(grid, target), "f d h w -> f (h w) d")
 
-    def estimate(self, pooled: Tensor, mask: Tensor) -> TimePrototypes:
+    def estimate(self, pooled: Tensor, mask: Tensor) -> EventBatch:
         """Cluster frames into event prototypes: T-DPC (Eq. 1, 4, 5).
 
-        Needs no question and has no parameters; gradients reach ``pooled`` through
-        the merge.
+        Has no parameters; gradients reach ``pooled`` through the merge.
 
         Args:
             pooled: Event tokens of each frame, shape ``[B, T, P, D]``.
             mask: True at real frames, shape ``[B, T]``.
         """
-        settings = self.settings
-        num_frames = mask.sum(1)
-        num_prototypes = settings.num_prototypes_for(mask.shape[1])
         points = rearrange(pooled, "b t p d -> b t (p d)")
         clusters = cluster_points(
             points,
-            num_prototypes,
-            settings.num_temporal_neighbors,
-            settings.temporal_clustering,
+            min(mask.shape[1], self.num_prototypes),
+            self.num_neighbors,
+            self.clustering,
             mask,
         ).in_point_order()
-        merged = merge_clusters(points, clusters, settings.event_merge)
-        frames = clusters.centers
-        present = frames >= 0
+        merged = merge_clusters(points, clusters, self.merge)
         features = rearrange(merged, "b l (p d) -> b l p d", p=pooled.shape[2])
-        assert torch.equal(present.sum(1), num_frames.clamp(max=num_prototypes))
-        return TimePrototypes(features, frames, present, clusters.assignment)
+        centers = clusters.centers
+        return EventBatch(features, centers, centers >= 0, clusters.assignment)
 
-    def score(
-        self,
-        prototypes: TimePrototypes,
-        spatial: Tensor | None = None,
-        text: Tensor | None = None,
-        text_mask: Tensor | None = None,
-        relevance: Tensor | None = None,
-    ) -> Tensor:
-        """Score prototypes from 0 to 1 (Eq. 6 and the min-max after it).
-
-        The arguments are those of `rate`.
-
-        Returns:
-            Scores, shape ``[B, L]``, 0 in padding.
-        """
-        mask = prototypes.mask
-        raw = self.rate(prototypes, spatial, text, text_mask, relevance)
-        low = raw.masked_fill(~mask, torch.inf).amin(1, keepdim=True)
-        high = raw.masked_fill(~mask, -torch.inf).amax(1, keepdim=True)
-        if self.settings.score_network == "global":
-            scale = high - low + 1e-5  # as in the published code
-        else:
-            scale = (high - low).clamp(min=1e-5)
-        return ((raw - low) / scale).masked_fill(~mask, 0)
-
-    def rate(
-        self,
-        prototypes: TimePrototypes,
-        spatial: Tensor | None = None,
-        text: Tensor | None = None,
-        text_mask: Tensor | None = None,
-        relevance: Tensor | None = None,
-    ) -> Tensor:
+    def score(self, events: EventBatch, context: Tensor | None = None) -> Tensor:
         """Give each prototype its raw score (Eq. 6).
 
         Args:
-            prototypes: The prototypes of each video.
-            spatial: Spatial prototypes of the centre frames, ``[B, L, M, D]``.
-            text: Text features of the question, ``[B, n, Dq]``.
-            text_mask: True at real text tokens, ``[B, n]``.
-            relevance: What is added, the rating of the best frame of each, ``[B, L]``.
+            events: The prototypes of each video.
+            context: Channels beyond the paper's two, ``[B, L, num_context]``.
 
         Returns:
             Raw scores, shape ``[B, L]``, without meaning in padding.
         """
-        events = prototypes.features
-        inputs = [_pool_tokens(events, self.settings.score_pooling)]
-        if self.question_context is not None:
-            inputs.append(self.question_context(events, spatial, text, text_mask))
-        summaries = torch.cat(inputs, dim=2)
-        raw = at_least_single(self.score_network(summaries, prototypes.mask))
-        return raw if relevance is None else raw + relevance
+        if self.pooling == "channel_max":
+            summaries = channel_max(events.features)
+        else:
+            summaries = _norm_max(events.features)
+        if context is not None:
+            summaries = torch.cat([summaries, context], dim=2)
+        return at_least_single(self.score_network(summaries, events.mask))
 
-    def forward(
+    def select(
         self,
-        prototypes: TimePrototypes,
+        events: EventBatch,
+        scores: Tensor,
+        num_cones: Sequence[int],
         *,
-        num_frames: Tensor,
-        spatial: Tensor | None = None,
-        text: Tensor | None = None,
-        text_mask: Tensor | None = None,
-        ratings: Tensor | None = None,
-        max_cones: Tensor | None = None,
+        frames: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> EventSelection:
-        """Keep the best-scored prototypes of each video (Eq. 6-9).
+        """Keep the best-scored prototypes of each video (Eq. 7-9).
 
         Args:
-            prototypes: The prototypes of each video.
-            num_frames: Frames of each video, shape ``[B]``.
-            spatial: Spatial prototypes of the centre frames, ``[B, L, M, D]``.
-            text: Text features of the question, ``[B, n, Dq]``.
-            text_mask: True at real text tokens, ``[B, n]``.
-            ratings: How well each frame fits the question, ``[B, T]``, for
-                ``use_best_frames``.
-            max_cones: Upper limit on the Cones of each video, shape ``[B]``.
+            events: The prototypes of each video.
+            scores: Their raw scores, shape ``[B, L]``.
+            num_cones: Prototypes to keep of each video, ``B`` numbers; ``K``.
+            frames: The frame that stands for each prototype, ``[B, L]``, in place of
+                the centre of its cluster.
             generator: Source of the noise in training.
         """
-        event_frames, relevance = self.frames_of(prototypes, ratings)
-        scores = self.score(prototypes, spatial, text, text_mask, relevance)
-        num_cones = self._count_cones(num_frames, max_cones)
-        slots, kept = _best_slots(scores.detach(), prototypes.mask, num_cones)
+        scores = self._scale(scores, events.mask)
+        slots, kept = _best_slots(scores.detach(), events.mask, num_cones)
         rows = torch.arange(slots.shape[0], device=slots.device)[:, None]
-        frames = event_frames[rows, slots].where(kept, -1)
+        standing = events.frames if frames is None else frames
+        chosen = standing[rows, slots].where(kept, -1)
         if self.training:
-            events = self._mix(prototypes, scores, num_frames, num_cones, generator)
+            mixed = self._mix(events, scores, num_cones, generator)
         else:
-            events = prototypes.features[rows, slots] * kept[..., None, None]
-        assignment = prototypes.assignment
-        num_slots = assignment.shape[1]
-        if relevance is not None:  # best frames need not be in the order of centres
-            by_time = frames.where(kept, num_slots).argsort(dim=1)
-            frames, events = frames.gather(1, by_time), events[rows, by_time]
-        cone_mask = F.pad(torch.zeros_like(assignment, dtype=torch.bool), (0, 1))
-        cone_mask = cone_mask.scatter(1, frames.where(kept, num_slots), True)
-        frame_scores = scores.gather(1, assignment.clamp(min=0))
+            mixed = events.features[rows, slots] * kept[..., None, None]
+        num_frames = events.assignment.shape[1]
+        if frames is not None:  # these need not be in the order of centres
+            by_time = chosen.where(kept, num_frames).argsort(dim=1)
+            chosen, mixed = chosen.gather(1, by_time), mixed[rows, by_time]
+        is_cone = F.pad(torch.zeros_like(events.assignment, dtype=torch.bool), (0, 1))
+        is_cone = is_cone.scatter(1, chosen.where(kept, num_frames), True)
+        frame_scores = scores.gather(1, events.assignment.clamp(min=0))
         return EventSelection(
             scores=scores,
-            frames=frames,
-            events=events,
-            cone_mask=cone_mask[:, :num_slots],
+            frames=chosen,
+            events=mixed,
+            cone_mask=is_cone[:, :num_frames],
             mask=kept,
-            frame_scores=frame_scores.masked_fill(assignment < 0, 0),
+            frame_scores=frame_scores.masked_fill(events.assignment < 0, 0),
         )
 
-    def frames_of(
-        self, prototypes: TimePrototypes, ratings: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Choose the frame that stands for each prototype, as ``use_best_frames`` says.
-
-        Args:
-            prototypes: The prototypes of each video.
-            ratings: How well each frame fits the question, shape ``[B, T]``.
-
-        Returns:
-            Frames, shape ``[B, L]``, -1 in padding, and what their relevance adds to
-            the scores, ``[B, L]``, or None.
-        """
-        if not self.settings.extensions.use_best_frames:
-            return prototypes.frames, None
-        if ratings is None:
-            raise ValueError(
-                "ratings must be given for use_best_frames, got None; rate the frames "
-                "(RelevanceEncoding.rate) or switch it off"
-            )
-        return prototypes.best_frames(ratings)
-
-    def _count_cones(self, num_frames: Tensor, max_cones: Tensor | None) -> list[int]:
-        counts = [self.settings.num_cones_for(count) for count in num_frames.tolist()]
-        if max_cones is None:
-            return counts
-        limits = max_cones.tolist()
-        if min(limits) < 1:
-            raise ValueError(
-                f"max_cones must be at least 1, got {min(limits)}; "
-                "leave it out for no limit of its own"
-            )
-        return [min(pair) for pair in zip(counts, limits, strict=True)]
+    def _scale(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """Scale the scores of each video from 0 to 1; padding is 0."""
+        low = scores.masked_fill(~mask, torch.inf).amin(1, keepdim=True)
+        high = scores.masked_fill(~mask, -torch.inf).amax(1, keepdim=True)
+        if isinstance(self.score_network, GlobalScoreNetwork):
+            scale = high - low + 1e-5  # as in the published code
+        else:
+            scale = (high - low).clamp(min=1e-5)
+        return ((scores - low) / scale).masked_fill(~mask, 0)
 
     def _mix(
         self,
-        prototypes: TimePrototypes,
+        events: EventBatch,
         scores: Tensor,
-        num_frames: Tensor,
-        num_cones: list[int],
+        num_cones: Sequence[int],
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Mix prototypes by the perturbed top-k, videos of one (L, K) together."""
-        settings = self.settings
-        features = prototypes.features
+        """Mix prototypes by the perturbed top-k (Eq. 8), videos of one (L, K) together."""
         groups: dict[tuple[int, int], list[int]] = {}
-        for entry, count in enumerate(num_frames.tolist()):
-            key = (settings.num_prototypes_for(count), num_cones[entry])
-            groups.setdefault(key, []).append(entry)
+        for entry, count in enumerate(events.mask.sum(1).tolist()):
+            groups.setdefault((count, num_cones[entry]), []).append(entry)
         indicator = scores.new_zeros(len(num_cones), max(num_cones), scores.shape[1])
         for (num_prototypes, k), entries in groups.items():
             index = torch.tensor(entries, device=scores.device)
             rows = perturbed_topk(
                 scores[index, :num_prototypes],
                 k,
-                settings.num_noise_samples,
-                settings.noise_sigma,
+                self.num_samples,
+                self.sigma,
                 generator,
-                settings.topk_gradient,
+                self.gradient,
             )
             spare = (indicator.shape[1] - k, indicator.shape[2] - num_prototypes)
             rows = F.pad(rows, (0, spare[1], 0, spare[0]))
             indicator = indicator.index_copy(0, index, rows)
+        features = events.features
         with torch.autocast(features.device.type, enabled=False):
             mixed = torch.einsum(
                 "bkl,blpd->bkpd", indicator, features.to(indicator.dtype)
@@ -334,18 +292,15 @@ class EventPrototypes(nn.Module):
         return mixed.to(features.dtype)
 
 
-def _pool_tokens(events: Tensor, pooling: str) -> Tensor:
-    """Summarise the tokens of each prototype, ``[B, L, P, D]`` to ``[B, L, 2 D]``."""
-    if pooling == "channel_max":
-        return channel_max(events)
-    average = events.mean(2)
+def _norm_max(events: Tensor) -> Tensor:
+    """Summarise prototypes by the token of the largest norm and the mean (for Eq. 6)."""
     largest = events.detach().float().norm(dim=3).argmax(2)  # [B, L]
     index = largest[:, :, None, None].expand(-1, -1, 1, events.shape[3])
-    return torch.cat([events.gather(2, index).squeeze(2), average], dim=2)
+    return torch.cat([events.gather(2, index).squeeze(2), events.mean(2)], dim=2)
 
 
 def _best_slots(
-    scores: Tensor, mask: Tensor, num_cones: list[int]
+    scores: Tensor, mask: Tensor, num_cones: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Return the slots of the best-scored prototypes in order, and their mask.
 
@@ -362,3 +317,8 @@ def _best_slots(
     slots = slots[:, : max(num_cones)]
     kept = slots < num_prototypes
     return slots.where(kept, 0), kept
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Return ``x`` in single precision, or in double if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,18 +1,19 @@
 """The question-independent half of a video: what a second question can reuse.
 
 Letters: T frames, P event tokens and M spatial prototypes per frame, D width,
-N patches per frame.
+N patches per frame, R frames that are kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dynfocus.focus.events import TimePrototypes
-from dynfocus.focus.thinning import thin_frames
+from dynfocus.focus.events import EventBatch
 
 
 def uniform_indices(
@@ -40,6 +41,37 @@ def uniform_indices(
     return middles * num_frames // (2 * max(1, num_keep))
 
 
+def fill_evenly(is_kept: Tensor, num_keep: int) -> Tensor:
+    """Choose frames: those that are marked, then others evenly.
+
+    Args:
+        is_kept: True at marked frames, shape ``[T]``; of too many some are taken, evenly.
+        num_keep: Frames to choose, from 1 to ``T``; ``R``.
+
+    Returns:
+        Increasing frame indices, shape ``[R]``, int64.
+    """
+    num_frames = len(is_kept)
+    if not 1 <= num_keep <= num_frames:
+        raise ValueError(f"num_keep must be in [1, {num_frames}], got {num_keep}")
+    marked, others = is_kept.nonzero()[:, 0], (~is_kept).nonzero()[:, 0]
+    if num_keep < len(marked):
+        return marked[uniform_indices(len(marked), num_keep, is_kept.device)]
+    spare = uniform_indices(len(others), num_keep - len(marked), is_kept.device)
+    return torch.cat([marked, others[spare]]).sort().values
+
+
+class FrameEncoding(NamedTuple):
+    """What a model knows of some frames, each by itself."""
+
+    pooled: Tensor | None
+    """Event tokens, ``[F, P, D]``; None where frames make no events."""
+    spatial: Tensor
+    """Spatial prototypes, ``[F, M, D]``."""
+    patches: Tensor | None = None
+    """Patches, ``[F, N + 1, D]``, where they are kept."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoFeatures:
     """Hold what the model knows about a video before any question is asked."""
@@ -54,17 +86,12 @@ class VideoFeatures:
     patches: Tensor | None = None
     """Normalised patches with their class token, ``[T, N + 1, D]``; only for a model
     whose text side is ``"frame_queries"``."""
-    prototypes: TimePrototypes | None = None
+    prototypes: EventBatch | None = None
     """Event prototypes of the video, as a batch of one; estimated anew when absent."""
     frame_indices: Tensor | None = None
     """Which of the sampled frames these are, ``[T]``, int64; all of them when absent."""
 
     def __post_init__(self) -> None:
-        if self.pooled is None and self.prototypes is None:
-            raise ValueError(
-                "pooled frames or event prototypes must be given, got neither; encode "
-                "the video again"
-            )
         for name, tensor, rank in self._ranks():
             if tensor.ndim != rank:
                 raise ValueError(
@@ -124,11 +151,32 @@ class VideoFeatures:
             ),
         )
 
-    def take(self, frame_indices: Tensor) -> VideoFeatures:
-        """Keep some frames.
+    @classmethod
+    def join(
+        cls, parts: Sequence[FrameEncoding], pts_seconds: Tensor | Sequence[float]
+    ) -> VideoFeatures:
+        """Join the encoded windows of one video, without event prototypes.
 
         Args:
-            frame_indices: Increasing positions, shape ``[T']``, int64.
+            parts: What is known of the frames of each window, in time order.
+            pts_seconds: Presentation time of every frame, shape ``[T]``.
+        """
+        if not parts:
+            raise ValueError("a video must have at least one frame, got none")
+        pooled, spatial, patches = zip(*parts, strict=True)
+        times = torch.as_tensor(pts_seconds, dtype=torch.float64)
+        return cls(
+            pooled=None if pooled[0] is None else torch.cat(pooled),
+            spatial=torch.cat(spatial),
+            pts_seconds=times.to(spatial[0].device),
+            patches=None if patches[0] is None else torch.cat(patches),
+        )
+
+    def take(self, frames: Tensor) -> VideoFeatures:
+        """Take some frames for a video of their own.
+
+        Args:
+            frames: Increasing positions, shape ``[R]``, int64.
 
         Returns:
             The features of these frames alone, without event prototypes.
@@ -136,48 +184,52 @@ class VideoFeatures:
         Raises:
             ValueError: There are no pooled frames to estimate new prototypes from.
         """
-        if self.pooled is None:
+        if self.pooled is None and self.prototypes is not None:
             raise ValueError(
-                f"{len(frame_indices)} of {self.num_frames} frames cannot be taken: "
+                f"{len(frames)} of {self.num_frames} frames cannot be taken: "
                 "these features come from a compact index, which keeps no pooled "
                 "frames; ask about the file itself, with max_frames or a smaller fps"
             )
-        indices = frame_indices.to(self.pooled.device)
-        return self._at(indices, None, self.frame_indices)
+        return self._rows(frames.to(self.spatial.device), None, self.frame_indices)
 
-    def thin(self, num_keep: int, relevance: Tensor | None = None) -> VideoFeatures:
-        """Keep some frames, and the event prototypes of all of them.
+    def at(self, frames: Tensor) -> VideoFeatures:
+        """Leave some frames, and of the event prototypes what all frames told.
 
         Args:
-            num_keep: Frames to keep, from 1 to ``T``; `thin_frames` says which.
-            relevance: How well each frame fits the question, ``[T]``.
-
-        Returns:
-            The features of these frames; the features themselves if they are all.
+            frames: Increasing positions, shape ``[R]``, int64: the centre of every event
+                prototype is among them, or all of them are such centres.
         """
-        if num_keep == self.num_frames:
-            return self
-        if self.prototypes is None:
-            raise ValueError(
-                "features can be thinned only with their event prototypes, got none; "
-                "add them with add_prototypes"
-            )
-        frames, prototypes = thin_frames(
-            self.prototypes, self.num_frames, num_keep, relevance
-        )
         numbers = self.frame_indices
         if numbers is None:
-            numbers = torch.arange(self.num_frames, device=frames.device)
-        return self._at(frames, prototypes, numbers)
+            numbers = torch.arange(self.num_frames, device=self.spatial.device)
+        events = self.prototypes and _events_at(self.prototypes, frames)
+        return self._rows(frames, events, numbers)
+
+    def thin(self, max_frames: int | None) -> VideoFeatures:
+        """Leave at most so many frames: the centres of events, then others evenly.
+
+        Every frame, kept or not, has had its part in the event prototypes, where these
+        are known. Not in the paper, where every sampled frame has tokens.
+
+        Args:
+            max_frames: Frames to keep, from 1; None for all of them.
+        """
+        if max_frames is None or max_frames >= self.num_frames:
+            return self
+        is_kept = torch.zeros_like(self.pts_seconds, dtype=torch.bool)
+        if self.prototypes is None:
+            return self.take(fill_evenly(is_kept, max_frames))
+        is_kept[self.prototypes.frames[0]] = True
+        return self.at(fill_evenly(is_kept, max_frames))
 
     def number(self, frames: Tensor) -> Tensor:
         """Give the places of some frames among all that were sampled."""
         return frames if self.frame_indices is None else self.frame_indices[frames]
 
-    def _at(
+    def _rows(
         self,
         frames: Tensor,
-        prototypes: TimePrototypes | None,
+        prototypes: EventBatch | None,
         numbers: Tensor | None,
     ) -> VideoFeatures:
         return VideoFeatures(
@@ -190,14 +242,27 @@ class VideoFeatures:
         )
 
 
+def _events_at(events: EventBatch, frames: Tensor) -> EventBatch:
+    """Give the prototypes of one video for some of its frames."""
+    centers = events.frames[0]
+    is_kept = torch.isin(centers, frames)  # [L]
+    places = is_kept.cumsum(0) - 1
+    return EventBatch(
+        features=events.features[:, is_kept],
+        frames=torch.searchsorted(frames, centers[is_kept])[None],
+        mask=events.mask[:, is_kept],
+        assignment=places[events.assignment[:, frames]],
+    )
+
+
 def _move(
-    prototypes: TimePrototypes | None,
+    prototypes: EventBatch | None,
     device: torch.device | str | None,
     dtype: torch.dtype | None,
-) -> TimePrototypes | None:
+) -> EventBatch | None:
     if prototypes is None:
         return None
-    return TimePrototypes(
+    return EventBatch(
         features=prototypes.features.to(device=device, dtype=dtype),
         frames=prototypes.frames.to(device=device),
         mask=prototypes.mask.to(device=device),

@@ -219,6 +219,22 @@ class FocusSettings:
         return self.extensions.max_read_frames
 
     @property
+    def event_arguments(self) -> dict[str, Any]:
+        """The arguments of ``EventPrototypes``."""
+        return {
+            "num_event_tokens": self.num_event_tokens,
+            "num_prototypes": self.num_prototypes,
+            "num_neighbors": self.num_temporal_neighbors,
+            "clustering": self.temporal_clustering,
+            "merge": self.event_merge,
+            "pooling": self.score_pooling,
+            "score_network": self.score_network,
+            "num_samples": self.num_noise_samples,
+            "sigma": self.noise_sigma,
+            "gradient": self.topk_gradient,
+        }
+
+    @property
     def spatial_arguments(self) -> dict[str, Any]:
         """The arguments of ``SpatialPrototypes``."""
         return {

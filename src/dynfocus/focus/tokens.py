@@ -49,8 +49,6 @@ class VideoTokens:
     """Presentation time of each frame, shape ``[T]``, float64; NaN if unknown."""
     is_cone: Tensor
     """Whether each frame is a Cone, shape ``[T]``, bool; ``b_t`` in the paper."""
-    starts: Tensor
-    """First token of each frame, shape ``[T]``, int64."""
     lengths: Tensor
     """Number of tokens of each frame, shape ``[T]``, int64."""
     scores: Tensor
@@ -58,26 +56,28 @@ class VideoTokens:
 
     def __post_init__(self) -> None:
         num_frames = self.lengths.shape[0]
-        for name in ("frame_indices", "pts_seconds", "is_cone", "starts", "scores"):
+        for name in ("frame_indices", "pts_seconds", "is_cone", "scores"):
             shape = tuple(getattr(self, name).shape)
             if shape != (num_frames,):
                 raise ValueError(
                     f"{name} must have shape ({num_frames},), one entry a frame, "
                     f"got {shape}; build every field from the same frames"
                 )
-        ends = self.lengths.cumsum(0)
-        num_tokens = int(ends[-1]) if num_frames else 0
-        if not torch.equal(self.starts, ends - self.lengths):
+        if self.embeds.shape[0] != int(self.lengths.sum()):
             raise ValueError(
-                "starts must follow from lengths without gap or overlap, got "
-                f"{self.starts.tolist()} for lengths {self.lengths.tolist()}; "
-                "use the running sum of lengths"
+                f"embeds must hold the {int(self.lengths.sum())} tokens of all frames, "
+                f"got {self.embeds.shape[0]}; the lengths must add up to its rows"
             )
-        if self.embeds.shape[0] != num_tokens:
-            raise ValueError(
-                f"embeds must hold the {num_tokens} tokens of all frames, got "
-                f"{self.embeds.shape[0]}; the lengths must add up to its rows"
-            )
+
+    @property
+    def starts(self) -> Tensor:
+        """First token of each frame, shape ``[T]``, int64."""
+        return self.lengths.cumsum(0) - self.lengths
+
+    @property
+    def frame_of_token(self) -> Tensor:
+        """Position in these frames of the one that each token is of, ``[S]``, int64."""
+        return torch.arange(len(self.lengths)).repeat_interleave(self.lengths)
 
     @property
     def spans(self) -> tuple[TokenSpan, ...]:

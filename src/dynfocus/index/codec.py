@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from dynfocus.focus import (
+    EventBatch,
     FocusSettings,
-    TimePrototypes,
     merge_clusters,
     merge_weights,
 )
@@ -29,7 +29,7 @@ _PROTOTYPES = {
     "prototype_mask": "mask",
     "prototype_assignment": "assignment",
 }
-"""The fields of `TimePrototypes` by the names of their tensors."""
+"""The fields of `EventBatch` by the names of their tensors."""
 
 
 def pack_features(features: VideoFeatures, layout: IndexLayout) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ def unpack_features(
     if layout.storage == "compact":
         whole |= _decode_all(tensors, layout)
     parts = {field: tensors[name] for name, field in _PROTOTYPES.items()}
-    return VideoFeatures(**whole, prototypes=TimePrototypes(**parts))
+    return VideoFeatures(**whole, prototypes=EventBatch(**parts))
 
 
 def _decode_all(

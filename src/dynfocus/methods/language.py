@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from dynfocus.focus import ClockEncoding, CountedBudget
+from dynfocus.focus import CountedBudget
+from dynfocus.focus.question import Clock
 from dynfocus.methods.connectors.interface import (
     ConnectedVideo,
     Connector,
@@ -41,7 +42,8 @@ class ConnectedLanguageModel(PreTrainedModel):  # type: ignore[misc]
         self, connector: nn.Module, start: DynFocusForConditionalGeneration
     ) -> None:
         super().__init__(start.language_model.config)
-        clock = start.cooperative_encoding.time_encoding
+        head = start.focus_network.question_head
+        clock = None if head is None else head.clock
         if clock is None:
             raise ValueError(
                 "start must have use_clock, got False: without it no connector could "
@@ -50,7 +52,7 @@ class ConnectedLanguageModel(PreTrainedModel):  # type: ignore[misc]
         self.connector = connector
         self.text_encoder = start.text_encoder
         self.language_model = start.language_model
-        self.clock: ClockEncoding = clock
+        self.clock: Clock = clock
         self.video_token_id = int(start.config.video_token_id)
         self.post_init()
 

@@ -73,8 +73,10 @@ class ModelFingerprint:
         return self._name
 
     def _modules(self) -> list[nn.Module]:
-        tower, spatial = self._model.vision_tower, self._model.spatial_prototypes
-        return [tower] if self._of_patches else [tower, spatial]
+        modules: list[nn.Module] = [self._model.vision_tower]
+        if not self._of_patches:
+            modules.append(self._model.focus_network.spatial_prototypes)
+        return modules
 
     def _weights(self) -> list[torch.Tensor]:
         return [w for module in self._modules() for w in module.state_dict().values()]

@@ -8,9 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dynfocus.focus import VideoFeatures
+from dynfocus.focus import FrameEncoding, VideoFeatures
 from dynfocus.models.conversation import check_count
-from dynfocus.models.dynfocus.blocks import EncodedFrames
 
 
 class FrameMemory:
@@ -58,7 +57,7 @@ class FrameMemory:
         return -(-num_seen // stride), stride
 
     def add(
-        self, encoded: EncodedFrames, pts_seconds: Tensor, thumbnails: Tensor | None
+        self, encoded: FrameEncoding, pts_seconds: Tensor, thumbnails: Tensor | None
     ) -> None:
         """Take in frames, in order of time.
 
@@ -68,6 +67,7 @@ class FrameMemory:
             thumbnails: Small pictures of them, ``[F, H, W, 3]``, in all calls or none.
         """
         pooled, spatial, patches = encoded
+        assert pooled is not None  # a session needs the events of its frames
         self._dtype = pooled.dtype
         own = {"pts_seconds": pts_seconds.to(pooled.device), "spatial": spatial}
         if patches is not None:

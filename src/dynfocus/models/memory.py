@@ -17,9 +17,7 @@ QUANTIZATIONS = ("8bit", "4bit")
 KEPT_WHOLE = (
     "vision_tower",
     "text_encoder",
-    "event_prototypes",
-    "spatial_prototypes",
-    "cooperative_encoding",
+    "focus_network",
     "lm_head",
 )
 """Modules that keep their precision when a model is quantised."""

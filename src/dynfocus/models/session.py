@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynfocus.focus import TimePrototypes, VideoFeatures
+from dynfocus.focus import EventBatch, FrameEncoding, VideoFeatures
 from dynfocus.index import VideoIndex
 from dynfocus.models.conversation import (
     Answer,
@@ -24,7 +24,6 @@ from dynfocus.models.conversation import (
     Turn,
     check_count,
 )
-from dynfocus.models.dynfocus.blocks import EncodedFrames
 from dynfocus.models.dynfocus.frames import frame_array, is_frame
 from dynfocus.models.encoding import make_thumbnails
 from dynfocus.models.frame_memory import FrameMemory
@@ -43,10 +42,10 @@ class FrameEncoder(Protocol):
     def pixel_values(self, frames: NDArray[np.uint8]) -> Tensor:
         """Normalise frames of uint8, ``[F, H, W, 3]`` to ``[F, 3, S, S]``."""
 
-    def encode_frames(self, pixel_values: Tensor) -> EncodedFrames:
+    def encode_frames(self, pixel_values: Tensor) -> FrameEncoding:
         """Encode normalised frames, each by itself."""
 
-    def add_prototypes(self, features: VideoFeatures) -> VideoFeatures:
+    def add_events(self, features: VideoFeatures) -> VideoFeatures:
         """Estimate the event prototypes of frames."""
 
 
@@ -196,7 +195,7 @@ class Session:
         self._clock = _FrameClock(fps)
         self._waiting: list[_Arrived] = []
         self._size: tuple[int, int] | None = None
-        self._prototypes: TimePrototypes | None = None
+        self._prototypes: EventBatch | None = None
         self._estimated_at = 0
         self._lock = threading.Lock()
 
@@ -229,7 +228,7 @@ class Session:
             return self._clock.seen_seconds
 
     @property
-    def prototypes(self) -> TimePrototypes | None:
+    def prototypes(self) -> EventBatch | None:
         """The event prototypes as of late, as a batch of one.
 
         They are brought up to date whenever a tenth of the frames held is new, and for
@@ -351,12 +350,12 @@ class Session:
         num_held = self._memory.num_frames
         return num_new > 0 and num_new * _STALE_SHARE >= num_held * self._memory.stride
 
-    def _estimate(self, features: VideoFeatures) -> TimePrototypes:
-        prototypes = self._encoder.add_prototypes(features).prototypes
+    def _estimate(self, features: VideoFeatures) -> EventBatch:
+        prototypes = self._encoder.add_events(features).prototypes
         assert prototypes is not None  # just estimated
         return prototypes
 
-    def _keep(self, prototypes: TimePrototypes, num_seen: int) -> None:
+    def _keep(self, prototypes: EventBatch, num_seen: int) -> None:
         """Keep prototypes unless newer ones came from another thread meanwhile."""
         if num_seen >= self._estimated_at:
             self._prototypes, self._estimated_at = prototypes, num_seen

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dynfocus.conversion.hosts import save_host
-from dynfocus.focus import EventPrototypes
+from dynfocus.focus import FocusNetwork
 from dynfocus.methods import (
     ConnectedLanguageModel,
     ConnectorSizes,
@@ -51,8 +51,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "clock.",
         "connector.projector.",
         "connector.context_projector.",
-        "connector.encoding.multi_modal_projector.",
-        "connector.encoding.context_projector.",
+        "connector.network.cooperative_encoding.multi_modal_projector.",
+        "connector.network.cooperative_encoding.context_projector.",
     ),
     "focus": ("connector.", "text_encoder."),
 }
@@ -170,9 +170,9 @@ def load_connected(
     fresh = build_connector(connector, sizes, options)
     model = ConnectedLanguageModel(fresh, start)
     _check_ratings(fresh, start)
-    _adopt_projectors(fresh, start.cooperative_encoding)
+    _adopt_projectors(fresh, start.focus_network)
     if options.get("scores") == "start":
-        _adopt_scores(fresh, start.event_prototypes)
+        _adopt_scores(fresh, start.focus_network)
     if weights is not None:
         result = model.load_state_dict(load_file(Path(weights, WEIGHTS)), strict=False)
         tied = set(model.all_tied_weights_keys)
@@ -185,7 +185,7 @@ def load_connected(
     return model
 
 
-def _adopt_projectors(connector: nn.Module, trained: nn.Module) -> None:
+def _adopt_projectors(connector: nn.Module, trained: FocusNetwork) -> None:
     """Start from the trained projectors that a connector has too.
 
     They map patches and text into the language model's space; merged patches are still
@@ -193,12 +193,19 @@ def _adopt_projectors(connector: nn.Module, trained: nn.Module) -> None:
     module may have less than the trained one, but nothing that it lacks.
     """
     own = dict(connector.named_modules())
-    for name, module in trained.named_children():
-        places = (name, f"encoding.{name}", name.removeprefix("multi_modal_"))
-        for place in places:
+    known = dict(trained.cooperative_encoding.named_children())
+    if trained.question_head is not None and trained.question_head.rating is not None:
+        known["rating"] = trained.question_head.rating
+    for name, module in known.items():
+        for place in (
+            name,
+            f"network.cooperative_encoding.{name}",
+            f"network.question_head.{name}",
+            name.removeprefix("multi_modal_"),
+        ):
             if place in own:
-                known = own[place].state_dict()
-                state = {k: v for k, v in module.state_dict().items() if k in known}
+                names = own[place].state_dict()
+                state = {k: v for k, v in module.state_dict().items() if k in names}
                 own[place].load_state_dict(state)
 
 
@@ -208,15 +215,15 @@ def _check_ratings(
     """Refuse to rate frames with a network that nobody taught."""
     if not isinstance(connector, DynFocusConnector):
         return
-    rates = connector.encoding.relevance_encoding is not None
-    if rates and start.cooperative_encoding.relevance_encoding is None:
+    rates = connector.settings.extensions.use_ratings
+    if rates and not start.settings.extensions.use_ratings:
         raise ValueError(
             "use_ratings needs a start.model that rates frames, got one without; teach "
             "it (task relevance) or switch it off"
         )
 
 
-def _adopt_scores(connector: nn.Module, trained: EventPrototypes) -> None:
+def _adopt_scores(connector: nn.Module, trained: FocusNetwork) -> None:
     """Start from the trained score network of the model around."""
     assert isinstance(connector, DynFocusConnector)
     wanted = trained.settings.extensions.use_question_scores
@@ -225,9 +232,9 @@ def _adopt_scores(connector: nn.Module, trained: EventPrototypes) -> None:
             "scores 'start' needs the use_question_scores of start.model, "
             f"{wanted}, got {not wanted}"
         )
-    parts = ("score_network.", "question_context.")
+    parts = ("event_prototypes.score_network.", "question_head.event_context.")
     state = {k: v for k, v in trained.state_dict().items() if k.startswith(parts)}
-    connector.events.load_state_dict(state, strict=False)
+    connector.network.load_state_dict(state, strict=False)
 
 
 def make_connector_job(recipe: ConnectorRecipe) -> Job:

@@ -4,7 +4,7 @@ None of them is in the paper. ``y_t`` is 1 at frames ``t`` inside the evidence o
 question and 0 elsewhere.
 
 ``relevance`` teaches how well each frame fits the question; ``s_t`` is the rating of a
-frame (`dynfocus.focus.RelevanceEncoding`):
+frame (`dynfocus.focus.question.FrameRating`):
 
 .. math::
     \mathcal L = \frac1T \sum_{t=1}^T \mathrm{BCE}\big(\sigma(s_t), y_t\big)
@@ -36,12 +36,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from dynfocus.focus import (
-    RelevanceEncoding,
-    TimePrototypes,
-    VideoFeatures,
-    uniform_indices,
-)
+from dynfocus.focus import EventBatch, VideoFeatures, uniform_indices
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.training.conversation import IGNORED, conversation_turns
 from dynfocus.training.sources import Sample
@@ -134,10 +129,11 @@ class Questions:
 
 def relevance_loss(model: DynFocusForConditionalGeneration, asked: Questions) -> Tensor:
     """Tell how far the ratings of frames are from the evidence."""
-    network = model.cooperative_encoding.relevance_encoding
-    assert isinstance(network, RelevanceEncoding)
+    head = model.focus_network.question_head
+    assert head is not None
     spatial = pad_sequence([video.spatial for video in asked.videos], True)
-    ratings = network.rate(spatial, asked.text, asked.text_mask)  # [B, T]
+    ratings = head.rate(spatial, asked.text, asked.text_mask)  # [B, T]
+    assert ratings is not None
     there = [torch.ones_like(shows) for shows in asked.shows_answer]
     mask = pad_sequence(there, True)
     wanted = pad_sequence(list(asked.shows_answer), True)[mask]
@@ -156,10 +152,15 @@ def selection_loss(model: DynFocusForConditionalGeneration, asked: Questions) ->
         right.append(shows[frames])  # [L]
     mask = pad_sequence([torch.ones_like(r) for r in right], True)  # [B, L]
     nowhere = torch.full_like(mask, -1, dtype=torch.long)
-    batch = TimePrototypes(pad_sequence(events, True), nowhere, mask, nowhere)
-    scores = model.event_prototypes.rate(
-        batch, pad_sequence(spatial, True), asked.text, asked.text_mask
-    ).masked_fill(~mask, -torch.inf)
+    batch = EventBatch(pad_sequence(events, True), nowhere, mask, nowhere)
+    network = model.focus_network
+    context = None
+    if network.question_head is not None:
+        context = network.question_head.see_events(
+            batch, pad_sequence(spatial, True), asked.text, asked.text_mask
+        )
+    scores = network.event_prototypes.score(batch, context)
+    scores = scores.masked_fill(~mask, -torch.inf)
     wanted = pad_sequence(right, True)
     losses = scores.log_softmax(1).where(wanted, 0).sum(1)
     losses = losses / wanted.sum(1).clamp(min=1)
@@ -190,7 +191,7 @@ class RodReader(nn.Module):
             rows += [row] * count
         if not rows:
             return asked.text.new_zeros(())
-        context = model.cooperative_encoding.attend(
+        context = model.focus_network.cooperative_encoding.attend(
             torch.cat(spatial)[:, None], asked.text[rows], asked.text_mask[rows]
         )[:, 0]
         words = model.get_input_embeddings().weight
@@ -210,7 +211,8 @@ class EvidenceModel(nn.Module):
         self, model: DynFocusForConditionalGeneration, weights: EvidenceWeights
     ) -> None:
         super().__init__()
-        if weights.relevance and model.cooperative_encoding.relevance_encoding is None:
+        network = model.focus_network
+        if weights.relevance and not network.settings.extensions.use_ratings:
             raise ValueError(
                 "evidence.relevance needs a model that rates frames; set "
                 "question.use_ratings in its focus settings, or leave it out"
@@ -219,7 +221,7 @@ class EvidenceModel(nn.Module):
         self.weights = weights
         self.reader: RodReader | None = None
         if weights.rods:
-            dim = model.cooperative_encoding.key_projector.in_features
+            dim = network.cooperative_encoding.key_projector.in_features
             self.reader = RodReader(dim, model.config.text_config.hidden_size)
 
     def forward(

@@ -9,12 +9,16 @@ from torch import nn
 GROUPS: dict[str, tuple[str, ...]] = {
     "vision_tower": ("vision_tower.",),
     "text_encoder": ("text_encoder.", "query_tokens"),
-    "scores": ("event_prototypes.", "spatial_prototypes."),
-    "question": (
-        "cooperative_encoding.time_encoding.",
-        "cooperative_encoding.relevance_encoding.",
+    "scores": (
+        "focus_network.event_prototypes.",
+        "focus_network.spatial_prototypes.",
+        "focus_network.question_head.event_context.",
     ),
-    "projectors": ("cooperative_encoding.",),
+    "question": (
+        "focus_network.question_head.clock.",
+        "focus_network.question_head.rating.",
+    ),
+    "projectors": ("focus_network.cooperative_encoding.",),
     "language_model": ("language_model.",),
 }
 """Names of parameters by their start; the first group that fits has a parameter.

@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dynfocus.focus.relevance import number_visits
+from dynfocus.focus.question import number_visits
 from dynfocus.index import VideoIndex
 from dynfocus.models.video_model import VideoModel
 from dynfocus.world.questions import clock, with_article
@@ -103,8 +103,8 @@ def frame_rater(model: VideoModel) -> Callable[[VideoIndex], Rater]:
         ValueError: If the model does not rate frames by the question.
     """
     model.require("maps")
-    network = model.model.cooperative_encoding
-    if network.relevance_encoding is None:
+    head = model.model.focus_network.question_head
+    if head is None or head.rating is None:
         raise ValueError(
             f"{model.name} does not rate frames by the question, so there is nothing that "
             "rules could read; leave --rules out"
@@ -116,7 +116,7 @@ def frame_rater(model: VideoModel) -> Callable[[VideoIndex], Rater]:
         mask = asked["attention_mask"]
         text = model.model.encode_question(asked["input_ids"], mask)
         spatial = index.features.spatial[None].to(model.model.dtype)
-        ratings: Tensor = network.rate(spatial, text, mask.bool())
+        ratings: Tensor = head.rate(spatial, text, mask.bool())
         return ratings[0].sigmoid()
 
     return lambda index: partial(rate, index)

@@ -24,8 +24,8 @@ from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, evidence_s
 from dynfocus.evaluation.metrics import Estimate, accuracy
 from dynfocus.evaluation.pages import Document, Layout, Line, draw_lines, table
 from dynfocus.focus import (
+    EventBatch,
     EventPrototypes,
-    TimePrototypes,
     VideoFeatures,
     dpc_knn,
     uniform_indices,
@@ -150,7 +150,7 @@ def _orders(
         settings.num_temporal_neighbors,
     )
     everything = torch.ones(1, video.num_frames, dtype=torch.bool)
-    events = EventPrototypes(settings, video.pooled.shape[2], 1)
+    events = EventPrototypes(video.pooled.shape[2], **settings.event_arguments)
     shared = events.estimate(video.pooled[None], everything)
     orders = {CLUSTERING: [clusters.centers[0]] * len(questions)}
     for name, focused in loaded.items():
@@ -163,7 +163,7 @@ def _orders(
 def _best_first(
     focused: VideoModel,
     video: VideoFeatures,
-    prototypes: TimePrototypes,
+    prototypes: EventBatch,
     question: str,
 ) -> Tensor:
     """Return the frames that stand for the prototypes, best first, shape ``[L]``."""
@@ -171,11 +171,10 @@ def _best_first(
     asked = focused.processor.qformer_tokenizer(question, return_tensors="pt")
     text = model.encode_question(asked["input_ids"], asked["attention_mask"])
     spatial = video.spatial[None]
-    events = model.event_prototypes
-    ratings = model.cooperative_encoding.rate(spatial, text, None)
-    frames, relevance = events.frames_of(prototypes, ratings)
-    centers = prototypes.at_centers(spatial)
-    scores = events.rate(prototypes, centers, text, relevance=relevance)
+    scores, frames, _ = model.focus_network.score_events(
+        prototypes, spatial, (text, None), (text, None)
+    )
+    frames = prototypes.frames if frames is None else frames
     return frames[0][scores[0].sort(descending=True, stable=True).indices]
 
 

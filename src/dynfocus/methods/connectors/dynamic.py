@@ -15,18 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from dynfocus.focus import (
-    CooperativeEncoding,
-    EventPrototypes,
-    EventSelection,
+    FocusNetwork,
     FocusSettings,
-    SpatialPrototypes,
+    TokenPlan,
     VideoFeatures,
+    VideoTokens,
 )
+from dynfocus.focus.cooperative import assemble
+from dynfocus.focus.network import AskedVideos
 from dynfocus.focus.tokens import NUM_ROD_TOKENS
 from dynfocus.methods.connectors.interface import ConnectedVideo, ConnectorSizes
 from dynfocus.methods.patches import VideoPatches
-from dynfocus.models.dynfocus.blocks import VideoBatch, block_prototypes, pad_videos
-from dynfocus.models.dynfocus.reading import frame_rater, thin_videos
 
 Cone = Literal["compact", "cross_attention", "patches", "rods", "none"]
 
@@ -110,9 +109,7 @@ class DynFocusConnector(nn.Module):
             )
         self.settings, self.cone, self.use_rods = settings, cone, rods
         self.num_patches, self.hidden_size = sizes.num_patches, sizes.hidden_size
-        self.events = EventPrototypes(settings, sizes.dim, sizes.text_dim)
-        self.spatial = SpatialPrototypes(**settings.spatial_arguments)
-        self.encoding = CooperativeEncoding(
+        self.network = FocusNetwork(
             settings, sizes.dim, sizes.text_dim, sizes.hidden_size
         )
         self.fusion = CrossFusion(sizes.dim) if cone == "cross_attention" else None
@@ -144,20 +141,14 @@ class DynFocusConnector(nn.Module):
     def prepare(self, video: VideoPatches, num_read: int | None = None) -> FocusVideo:
         """Pool, cluster patches and cluster frames; no question is needed.
 
-        Which frames are read, where they are not all, `thin_frames` decides for each
+        Which frames are read, where they are not all, the network decides for each
         question; every frame has its part in the event prototypes.
         """
-        pooled = self.events.pool(video.patches)
-        features = VideoFeatures(
-            pooled=pooled,
-            spatial=self.spatial(video.patches),
-            pts_seconds=video.pts_seconds,
-        )
-        mask = torch.ones(1, video.num_frames, dtype=torch.bool)
-        prototypes = self.events.estimate(pooled[None], mask)
+        encoded = self.network.encode(video.patches)
+        features = VideoFeatures.join([encoded], video.pts_seconds)
         needs_patches = self.cone == "patches" or self.settings.spatial_gate
         return FocusVideo(
-            features=replace(features, prototypes=prototypes),
+            features=self.network.add_events(features),
             patches=video.patches if needs_patches else None,
             num_read=min(num_read or video.num_frames, video.num_frames),
         )
@@ -166,103 +157,68 @@ class DynFocusConnector(nn.Module):
         self, videos: Sequence[FocusVideo], text: Tensor, text_mask: Tensor
     ) -> list[ConnectedVideo]:
         """Select frames and encode them (Eq. 6 to 13)."""
-        features, _ = thin_videos(
-            [self._with_gate(video) for video in videos],
-            range(len(videos)),
-            [video.num_read for video in videos],
-            lambda video: video,  # each has its prototypes
-            frame_rater(self.encoding.relevance_encoding, text, text_mask),
-        )
-        batch = pad_videos(features)
-        prototypes = block_prototypes(
-            self.events, batch, features, range(len(features))
-        )
-        ratings = self.encoding.rate(batch.spatial, text, text_mask)
-        selection = self.events(
-            prototypes,
-            num_frames=batch.num_frames,
-            spatial=prototypes.at_centers(batch.spatial),
-            text=text,
-            text_mask=text_mask,
-            ratings=ratings,
-        )
-        rods = self.encoding.rods(batch.spatial, batch.mask, text, text_mask)
-        marks = self.encoding.mark(ratings, batch.mask)
-        cones = self._cones(videos, features, batch.spatial, selection)
-        connected = self._lay_out(batch, selection, cones, rods, marks)
-        return [
-            replace(tokens, fine_frames=video.number(tokens.fine_frames))
-            for tokens, video in zip(connected, features, strict=True)
+        plans = [
+            TokenPlan(
+                num_frames=video.num_read,
+                num_cones=self.settings.num_cones_for(video.num_read),
+                num_tokens=self.num_tokens(video.num_read),
+            )
+            for video in videos
         ]
+        known = [self._with_gate(video) for video in videos]
+        question = text, text_mask
+        shown, num_cones = self.network.choose_frames(known, *question, plans=plans)
+        asked = self.network.select(shown, num_cones, question, question)
+        encoding = self.network.cooperative_encoding
+        is_cone = asked.selection.cone_mask[asked.mask]
+        tokens = assemble(
+            self._cones(videos, shown, asked),
+            encoding.rods(asked.spatial, asked.mask, *question),
+            asked.mask,
+            asked.selection,
+            has_rods=is_cone & self._kept_has_rods | ~is_cone & self.use_rods,
+            rods_first=torch.zeros_like(is_cone),
+            pts_seconds=asked.pts_seconds,
+        )
+        return [_connected(t) for t in self.network.finish(tokens, shown, asked)]
 
     def _with_gate(self, video: FocusVideo) -> VideoFeatures:
         """Cluster patches anew where a learned gate scales the clusters."""
         if not self.settings.spatial_gate:
             return video.features
         assert video.patches is not None
-        return replace(video.features, spatial=self.spatial(video.patches))
+        spatial = self.network.spatial_prototypes(video.patches)
+        return replace(video.features, spatial=spatial)
 
     def _cones(
         self,
         videos: Sequence[FocusVideo],
-        features: Sequence[VideoFeatures],
-        spatial: Tensor,
-        selection: EventSelection,
+        shown: Sequence[VideoFeatures],
+        asked: AskedVideos,
     ) -> Tensor:
         """Encode the kept frames of all videos in a row, ``[sum K, C, H]``."""
-        projector = self.encoding.multi_modal_projector
+        encoding, selection = self.network.cooperative_encoding, asked.selection
+        if self.cone == "compact":
+            return encoding.cones(asked.spatial, selection)
         entry, slot = selection.mask.nonzero(as_tuple=True)
         frames = selection.frames[entry, slot]
         if self.num_tokens_per_cone == 0:
-            return torch.zeros(len(entry), 0, self.hidden_size)
-        if self.cone == "patches":
-            rows = []
-            for video, frame in zip(entry.tolist(), frames, strict=True):
-                patches = videos[video].patches
-                assert patches is not None
-                rows.append(patches[features[video].number(frame)])
-            return projector(torch.stack(rows))
-        kept = spatial[entry, frames]  # [sum K, M, D]
-        events = selection.events[entry, slot].to(kept.dtype)
+            return asked.spatial.new_zeros(len(entry), 0, self.hidden_size)
         if self.fusion is not None:
-            return projector(self.fusion(events, kept))
-        return projector(torch.cat([events, kept], dim=1))
+            kept = asked.spatial[entry, frames]  # [sum K, M, D]
+            events = selection.events[entry, slot].to(kept.dtype)
+            return encoding.multi_modal_projector(self.fusion(events, kept))
+        rows = []
+        for video, frame in zip(entry.tolist(), frames, strict=True):
+            patches = videos[video].patches
+            assert patches is not None
+            rows.append(patches[shown[video].number(frame)])
+        return encoding.multi_modal_projector(torch.stack(rows))
 
-    def _lay_out(
-        self,
-        batch: VideoBatch,
-        selection: EventSelection,
-        cones: Tensor,
-        rods: Tensor,
-        marks: Tensor | None,
-    ) -> list[ConnectedVideo]:
-        """Put the tokens of all frames in time order, Cones before Rods (Eq. 13).
 
-        ``marks``, ``[B, T, H]``, are added to the tokens of their frames.
-        """
-        num_videos, num_slots = batch.mask.shape
-        frame = torch.arange(num_videos * num_slots).view(num_videos, num_slots)
-        is_cone = selection.cone_mask[batch.mask]
-        with_rods = is_cone * self._kept_has_rods | ~is_cone & self.use_rods
-        owners = torch.cat(
-            [
-                frame[selection.cone_mask].repeat_interleave(cones.shape[1]),
-                frame[batch.mask][with_rods].repeat_interleave(NUM_ROD_TOKENS),
-            ]
-        )
-        tokens = torch.cat([cones.flatten(0, 1), rods[with_rods].flatten(0, 1)])
-        order = owners.sort(stable=True).indices  # [G]: Cones come first in a frame
-        owners, tokens = owners[order], tokens[order]
-        if marks is not None:
-            tokens = tokens + marks.flatten(0, 1)[owners]
-        seconds = batch.pts_seconds.flatten()[owners]
-        counts = (owners // num_slots).bincount(minlength=num_videos).tolist()
-        return [
-            ConnectedVideo(embeds=embeds, pts_seconds=times, fine_frames=fine)
-            for embeds, times, fine in zip(
-                torch.split(tokens, counts),
-                torch.split(seconds, counts),
-                [row.nonzero()[:, 0] for row in selection.cone_mask],
-                strict=True,
-            )
-        ]
+def _connected(tokens: VideoTokens) -> ConnectedVideo:
+    return ConnectedVideo(
+        embeds=tokens.embeds,
+        pts_seconds=tokens.pts_seconds[tokens.frame_of_token],
+        fine_frames=tokens.frame_indices[tokens.is_cone],
+    )

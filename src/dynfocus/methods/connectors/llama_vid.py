@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from dynfocus.focus.scoring import text_weights
+from dynfocus.focus.cooperative import text_weights
 from dynfocus.methods.connectors.interface import (
     ConnectedVideo,
     ConnectorSizes,

@@ -21,10 +21,8 @@ from dynfocus.models.conversation import (
     build_conversation,
     check_count,
 )
-from dynfocus.models.dynfocus.blocks import join_frames
 from dynfocus.models.dynfocus.frames import Video
 from dynfocus.models.dynfocus.inputs import VideoInputs
-from dynfocus.models.dynfocus.media import take_evenly
 from dynfocus.models.dynfocus.modeling_dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.processing_dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import IMAGE_MARK, VIDEO_TOKEN
@@ -124,7 +122,7 @@ class DynFocusBackbone:
             )
         if not isinstance(video, VideoIndex):
             return self.index(video, options, progress)
-        features = take_evenly(video.features, options.max_frames)
+        features = video.features.thin(options.max_frames)
         if features is video.features:
             return video
         return replace(video, features=features, thumbnails=None)
@@ -201,9 +199,9 @@ class DynFocusBackbone:
         with torch.no_grad():
             return self.model.encode_frames(pixel_values)
 
-    def add_prototypes(self, features: VideoFeatures) -> VideoFeatures:
+    def add_events(self, features: VideoFeatures) -> VideoFeatures:
         """Estimate the event prototypes of frames."""
-        return self.model.add_prototypes(features)
+        return self.model.focus_network.add_events(features)
 
     def _open_store(self, storage: str | None) -> StoredVideos | None:
         """Find the model's part of the index on disk."""
@@ -237,8 +235,8 @@ class DynFocusBackbone:
                 if progress is not None:
                     done = min(start + _WINDOW, num_frames)
                     progress(num_frames + done, 2 * num_frames)
-            features = join_frames(parts, torch.from_numpy(sampled.times))
-            features = self.model.add_prototypes(features)
+            features = VideoFeatures.join(parts, torch.from_numpy(sampled.times))
+            features = self.model.focus_network.add_events(features)
         index = VideoIndex(
             features=features,
             source=source.path,

@@ -20,7 +20,7 @@ def ask_frames(
     text_encoder: Any,
     query_tokens: Tensor,
     videos: Sequence[VideoFeatures],
-    owners: Sequence[int],
+    *,
     input_ids: Tensor,
     attention_mask: Tensor,
     window: int,
@@ -30,8 +30,7 @@ def ask_frames(
     Args:
         text_encoder: The Q-Former.
         query_tokens: Its learned queries, shape ``[1, n, D_q]``.
-        videos: The videos, with their patches.
-        owners: The video of each block.
+        videos: The video of each block, with its patches.
         input_ids: The question of each block, shape ``[B, L]``.
         attention_mask: True at the questions' tokens, shape ``[B, L]``.
         window: Frames that go through the Q-Former together.
@@ -46,7 +45,7 @@ def ask_frames(
         )
     patches = torch.cat([v.patches for v in videos if v.patches is not None])
     num_frames = [video.num_frames for video in videos]
-    pairs = _pairs(owners, num_frames).to(input_ids.device)
+    pairs = _pairs(num_frames).to(input_ids.device)
     num_queries = query_tokens.shape[1]
     answers = []
     for block, frame in (part.unbind(1) for part in torch.split(pairs, window)):
@@ -60,22 +59,11 @@ def ask_frames(
             encoder_hidden_states=patches[frame],
         )
         answers.append(outputs.last_hidden_state[:, :num_queries])
-    counts = [num_frames[owner] for owner in owners]
-    per_block = torch.split(torch.cat(answers), counts)
+    per_block = torch.split(torch.cat(answers), num_frames)
     return pad_sequence(list(per_block), batch_first=True)
 
 
-def _pairs(owners: Sequence[int], num_frames: Sequence[int]) -> Tensor:
-    """List (block, place of the frame among the packed frames of all videos)."""
-    starts = torch.tensor([0, *num_frames]).cumsum(0).tolist()
-    rows = [
-        torch.stack(
-            [
-                torch.full((num_frames[owner],), block),
-                torch.arange(starts[owner], starts[owner + 1]),
-            ],
-            dim=1,
-        )
-        for block, owner in enumerate(owners)
-    ]
-    return torch.cat(rows)
+def _pairs(num_frames: Sequence[int]) -> Tensor:
+    """List (block, place of the frame among the packed frames of all blocks)."""
+    blocks = torch.arange(len(num_frames)).repeat_interleave(torch.tensor(num_frames))
+    return torch.stack([blocks, torch.arange(len(blocks))], dim=1)

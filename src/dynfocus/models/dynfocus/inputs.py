@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusBudget, FocusSettings, VideoFeatures
+from dynfocus.focus import FocusBudget, FocusSettings, TokenPlan, VideoFeatures
 from dynfocus.models.dynfocus.placement import rows_of_blocks
 
 
@@ -34,9 +34,8 @@ class VideoInputs:
     """The question of each block, ``[num_blocks, n]``."""
     qformer_attention_mask: Tensor | None = None
     """True at the questions' tokens, ``[num_blocks, n]``."""
-    block_max_cones: Tensor | None = None
-    """At most so many cones in each block, ``[num_blocks]``."""
-
+    video_max_cones: Tensor | None = None
+    """At most so many frames of each video are Cones, ``[V]``."""
     video_max_frames: Tensor | None = None
     """At most so many frames of each video have tokens, ``[V]``."""
 
@@ -81,18 +80,39 @@ class VideoInputs:
             )
         return counts
 
-    def read_counts(self, settings: FocusSettings) -> list[int]:
-        """Count the frames of each video that have tokens."""
-        counts = [settings.num_read_frames_for(n) for n in self.frame_counts()]
-        if self.video_max_frames is None:
-            return counts
-        most = self.video_max_frames.tolist()
-        if len(most) != len(counts):
-            raise ValueError(
-                f"video_max_frames must have one entry a video ({len(counts)}), got "
-                f"{len(most)}; prepare the inputs with DynFocusProcessor"
+    def plans(self, settings: FocusSettings) -> list[TokenPlan]:
+        """Tell how many frames of each video have tokens, and how many are Cones."""
+        counts = self.frame_counts()
+        plans = []
+        for num_frames, max_frames, max_cones in zip(
+            counts,
+            self._limits("video_max_frames", len(counts)),
+            self._limits("video_max_cones", len(counts)),
+            strict=True,
+        ):
+            num_read = settings.num_read_frames_for(num_frames)
+            num_read = num_read if max_frames is None else min(num_read, max_frames)
+            num_cones = settings.num_cones_for(num_read)
+            num_cones = num_cones if max_cones is None else min(num_cones, max_cones)
+            num_tokens = FocusBudget(settings=settings).num_tokens(num_read, num_cones)
+            plans.append(
+                TokenPlan(
+                    num_frames=num_read, num_cones=num_cones, num_tokens=num_tokens
+                )
             )
-        return [min(pair) for pair in zip(counts, most, strict=True)]
+        return plans
+
+    def _limits(self, name: str, num_videos: int) -> list[int] | list[None]:
+        limits = getattr(self, name)
+        if limits is None:
+            return [None] * num_videos
+        most: list[int] = limits.tolist()
+        if len(most) != num_videos:
+            raise ValueError(
+                f"{name} must have one entry a video ({num_videos}), got {len(most)}; "
+                "prepare the inputs with DynFocusProcessor"
+            )
+        return most
 
     def questions(self) -> tuple[Tensor, Tensor]:
         """Give the question of each block and the mask of its tokens."""
@@ -126,14 +146,8 @@ class VideoInputs:
 
     def block_lengths(self, settings: FocusSettings) -> list[int]:
         """Count the tokens of each block from its number of frames alone."""
-        counts, owners = self.read_counts(settings), self.owners()
-        caps = self.block_max_cones
-        limits = [None] * len(owners) if caps is None else caps.tolist()
-        budget = FocusBudget(settings=settings)
-        return [
-            budget.num_tokens(counts[owner], limit)
-            for owner, limit in zip(owners, limits, strict=True)
-        ]
+        plans = self.plans(settings)
+        return [plans[owner].num_tokens for owner in self.owners()]
 
     def repeat_blocks(
         self, placeholders: Tensor, expand_size: int, settings: FocusSettings
@@ -164,8 +178,6 @@ class VideoInputs:
         given["block_videos"] = owners[order]
         given["qformer_input_ids"] = ids[order]
         given["qformer_attention_mask"] = mask[order]
-        if self.block_max_cones is not None:
-            given["block_max_cones"] = self.block_max_cones[order]
         return given
 
 

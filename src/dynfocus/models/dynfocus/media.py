@@ -13,7 +13,6 @@ from dynfocus.focus import (
     FocusSettings,
     TokenPlan,
     VideoFeatures,
-    uniform_indices,
 )
 from dynfocus.index import VideoIndex
 from dynfocus.models.dynfocus.frames import (
@@ -153,29 +152,12 @@ def _read(
     if isinstance(value, VideoIndex):
         value = value.features
     if isinstance(value, VideoFeatures):
-        return take_evenly(value, limits.max_frames)
+        return value.thin(limits.max_frames)
     if medium.kind == "image":
         return read_image(value)
     return read_video(
         value, fps=limits.fps, max_frames=limits.max_frames, frame_size=frame_size
     )
-
-
-def take_evenly(features: VideoFeatures, max_frames: int | None) -> VideoFeatures:
-    """Keep at most so many frames, evenly.
-
-    Features with event prototypes keep them, and the frames at their centres.
-
-    Args:
-        features: The features of a video.
-        max_frames: Frames to keep at most; None for all of them.
-    """
-    num_frames = features.num_frames
-    if max_frames is None or num_frames <= max_frames:
-        return features
-    if features.prototypes is not None:
-        return features.thin(max_frames)
-    return features.take(uniform_indices(num_frames, max_frames))
 
 
 def _count_frames(content: SampledFrames | VideoFeatures) -> int:

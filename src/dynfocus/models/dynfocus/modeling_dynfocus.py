@@ -8,7 +8,7 @@ D_q width of the text encoder, H width of the language model.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -21,21 +21,7 @@ from transformers import (
 )
 from transformers import initialization as init
 
-from dynfocus.focus import (
-    ClockEncoding,
-    CooperativeEncoding,
-    EventPrototypes,
-    SpatialPrototypes,
-    VideoFeatures,
-    VideoTokens,
-)
-from dynfocus.models.dynfocus.blocks import (
-    EncodedFrames,
-    block_prototypes,
-    join_frames,
-    pad_videos,
-    split_videos,
-)
+from dynfocus.focus import FocusNetwork, FrameEncoding, VideoFeatures, VideoTokens
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
 from dynfocus.models.dynfocus.frame_queries import ask_frames
 from dynfocus.models.dynfocus.inputs import VideoInputs, check_question_length
@@ -45,7 +31,6 @@ from dynfocus.models.dynfocus.outputs import (
     DynFocusCausalLMOutputWithPast,
 )
 from dynfocus.models.dynfocus.placement import place_video_tokens
-from dynfocus.models.dynfocus.reading import frame_rater, number_frames, thin_videos
 from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
 from dynfocus.models.workers import map_parts
 
@@ -90,9 +75,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         if config.text_side == "frame_queries":
             queries = torch.zeros(1, config.num_query_tokens, text_dim)
             self.query_tokens = nn.Parameter(queries)
-        self.event_prototypes = EventPrototypes(settings, dim, text_dim)
-        self.spatial_prototypes = SpatialPrototypes(**settings.spatial_arguments)
-        self.cooperative_encoding = CooperativeEncoding(
+        self.focus_network = FocusNetwork(
             settings, dim, text_dim, config.text_config.hidden_size
         )
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
@@ -103,9 +86,10 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, ClockEncoding):
-            tables = module.draw_tables(self.config.initializer_range)
-            init.copy_(module.tables.weight, tables)
+        head = module.question_head if isinstance(module, FocusNetwork) else None
+        if head is not None and head.clock is not None:
+            tables = head.clock.draw_tables(self.config.initializer_range)
+            init.copy_(head.clock.tables.weight, tables)
         if module is self and self.query_tokens is not None:
             init.normal_(self.query_tokens, std=self.config.initializer_range)
 
@@ -125,21 +109,21 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         """Replace the language model's head."""
         self.language_model.set_output_embeddings(new_embeddings)
 
-    def encode_frames(self, pixel_values: Tensor) -> EncodedFrames:
+    def encode_frames(self, pixel_values: Tensor) -> FrameEncoding:
         """Encode some frames, each by itself.
 
         Args:
             pixel_values: Normalised frames, shape ``[F, 3, H, W]``.
 
         Returns:
-            Pooled patches ``[F, P, D]``, spatial prototypes ``[F, M, D]`` and, for
-            ``text_side="frame_queries"`` only, normalised patches ``[F, N + 1, D]``.
+            Pooled patches, spatial prototypes and, for ``text_side="frame_queries"``
+            only, normalised patches.
         """
         patches = encode_pixels(self.vision_tower, pixel_values)
-        pooled = self.event_prototypes.pool(patches.content)
-        spatial = map_parts(self.spatial_prototypes, patches.content)
-        keeps_patches = self.config.text_side == "frame_queries"
-        return pooled, spatial, patches.normalised if keeps_patches else None
+        encoded = map_parts(self.focus_network.encode, patches.content)
+        if self.config.text_side == "frame_queries":
+            return encoded._replace(patches=patches.normalised)
+        return encoded
 
     @torch.no_grad()
     def encode_video(
@@ -165,15 +149,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             parts.append(self.encode_frames(pixel_values[start : start + window]))
             if progress is not None:
                 progress(min(start + window, len(pixel_values)), len(pixel_values))
-        return self.add_prototypes(join_frames(parts, pts_seconds))
-
-    def add_prototypes(self, features: VideoFeatures) -> VideoFeatures:
-        """Estimate the event prototypes once, for any number of questions."""
-        batch = pad_videos([features])
-        if batch.pooled is None:
-            return features
-        prototypes = self.event_prototypes.estimate(batch.pooled, batch.mask)
-        return replace(features, prototypes=prototypes)
+        return self.focus_network.add_events(VideoFeatures.join(parts, pts_seconds))
 
     def encode_question(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Read the question of each block with the text half of the Q-Former.
@@ -202,44 +178,27 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         if not inputs.has_video:
             return []
         input_ids, attention_mask = inputs.questions()
-        text_mask = attention_mask.bool()
-        by_frame = self.query_tokens is not None
-        network = self.cooperative_encoding.relevance_encoding
-        question: Tensor | None = None
-        if not by_frame or self.settings.extensions.use_question_scores:
+        frame_text, question = None, None
+        if self.query_tokens is not None:  # each frame reads the question
+            frame_text = partial(
+                ask_frames,
+                self.text_encoder,
+                self.query_tokens,
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                window=_WINDOW,
+            )
+        if frame_text is None or self.settings.extensions.use_question_scores:
             question = self.encode_question(input_ids, attention_mask)
-        videos, owners = thin_videos(
+        tokens: list[VideoTokens] = self.focus_network(
             [video.to(self.device, self.dtype) for video in self._videos(inputs)],
-            inputs.owners(),
-            inputs.read_counts(self.settings),
-            self.add_prototypes,
-            None if by_frame else frame_rater(network, question, text_mask),
+            question,
+            attention_mask.bool(),
+            owners=inputs.owners(),
+            plans=inputs.plans(self.settings),
+            frame_text=frame_text,
         )
-        padded = pad_videos(videos)
-        prototypes = block_prototypes(self.event_prototypes, padded, videos, owners)
-        batch = padded.take(owners)
-        asked: tuple[Any, Tensor | None] = question, text_mask
-        if self.query_tokens is not None:  # each frame has read the question
-            text = (input_ids, attention_mask)
-            encoder, queries = self.text_encoder, self.query_tokens
-            asked = ask_frames(encoder, queries, videos, owners, *text, _WINDOW), None
-        ratings = self.cooperative_encoding.rate(batch.spatial, *asked)
-        selection = self.event_prototypes(
-            prototypes,
-            num_frames=batch.num_frames,
-            spatial=prototypes.at_centers(batch.spatial),
-            text=question,
-            text_mask=text_mask,
-            ratings=ratings,
-            max_cones=inputs.block_max_cones,
-        )
-        tokens: list[VideoTokens] = self.cooperative_encoding(
-            batch.spatial, batch.mask, selection, *asked, batch.pts_seconds, ratings
-        )
-        return [
-            number_frames(block, videos[owner].frame_indices)
-            for block, owner in zip(tokens, owners, strict=True)
-        ]
+        return tokens
 
     def _videos(self, inputs: VideoInputs) -> list[VideoFeatures]:
         counts = inputs.frame_counts()
@@ -248,9 +207,10 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         pixels, times = inputs.pixel_values_videos, inputs.video_pts_seconds
         assert pixels is not None  # frame_counts has checked both
         assert times is not None
-        windows = torch.split(pixels, _WINDOW)
-        packed = join_frames([self.encode_frames(w) for w in windows], times)
-        return split_videos(packed, counts)
+        parts = [self.encode_frames(window) for window in torch.split(pixels, _WINDOW)]
+        packed = VideoFeatures.join(parts, times)
+        frames = torch.split(torch.arange(packed.num_frames), counts)
+        return [packed.take(own) for own in frames]
 
     def embed_prompt(
         self, input_ids: Tensor, inputs: VideoInputs
@@ -286,7 +246,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         block_videos: Tensor | None = None,
         qformer_input_ids: Tensor | None = None,
         qformer_attention_mask: Tensor | None = None,
-        block_max_cones: Tensor | None = None,
+        video_max_cones: Tensor | None = None,
         video_max_frames: Tensor | None = None,
         position_ids: Tensor | None = None,
         cache: Any = None,
@@ -315,7 +275,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             block_videos=block_videos,
             qformer_input_ids=qformer_input_ids,
             qformer_attention_mask=qformer_attention_mask,
-            block_max_cones=block_max_cones,
+            video_max_cones=video_max_cones,
             video_max_frames=video_max_frames,
         )
         tokens: list[VideoTokens] = []

@@ -266,10 +266,9 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         data["qformer_attention_mask"] = padded["attention_mask"]
         data["block_videos"] = torch.tensor([block.medium for block in blocks])
         if has_budget:
-            caps = [contents[block.medium].plan.num_cones for block in blocks]
-            data["block_max_cones"] = torch.tensor(caps)
-            most = [medium.plan.num_frames for medium in contents]
-            data["video_max_frames"] = torch.tensor(most)
+            plans = [medium.plan for medium in contents]
+            data["video_max_cones"] = torch.tensor([p.num_cones for p in plans])
+            data["video_max_frames"] = torch.tensor([p.num_frames for p in plans])
         return data
 
     def _media_inputs(self, contents: Sequence[ReadMedium]) -> dict[str, Any]:

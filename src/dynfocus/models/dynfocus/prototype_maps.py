@@ -72,16 +72,13 @@ def map_prototypes(
         return []
     sampled, pictures = _read_again(video, np.array(wanted), processor.frame_size)
     pixels = processor.pixel_values(sampled.frames)
+    network = model.focus_network
     patches = encode_pixels(model.vision_tower, pixels)
-    assigned = model.spatial_prototypes.assignments(patches.content)  # [F, S, N]
+    assigned = network.spatial_prototypes.assignments(patches.content)  # [F, S, N]
     side = math.isqrt(assigned.shape[2])
     grids = rearrange(assigned, "f s (h w) -> f s h w", h=side).cpu().numpy()
-    features = VideoFeatures(
-        pooled=model.event_prototypes.pool(patches.content),
-        spatial=model.spatial_prototypes(patches.content),
-        pts_seconds=torch.from_numpy(sampled.times).to(model.device),
-        patches=patches.normalised,
-    )
+    encoded = network.encode(patches.content)._replace(patches=patches.normalised)
+    features = VideoFeatures.join([encoded], torch.from_numpy(sampled.times))
     attention = _attention(model, processor, features, answer.question)
     return [
         PrototypeMap(time=time, picture=picture, layers=tuple(grid), attention=weights)
@@ -140,10 +137,11 @@ def _attention(
             model.text_encoder,
             model.query_tokens,
             [features],
-            [0],
-            input_ids,
-            mask,
-            features.num_frames,
+            input_ids=input_ids,
+            attention_mask=mask,
+            window=features.num_frames,
         )
     spatial = features.spatial[None]
-    return model.cooperative_encoding.attention(spatial, text, text_mask)[0]
+    return model.focus_network.cooperative_encoding.attention(spatial, text, text_mask)[
+        0
+    ]
