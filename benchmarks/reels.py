@@ -28,6 +28,7 @@ _RETURNS = 0.15
 _FADES = 0.2
 """How often a scene comes by a dissolve in place of a cut."""
 _FADE_FRAMES = 6
+SPOILS = ("black", "blurred", "frozen")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class Reel:
     """Half-open intervals in seconds, in time order, without gaps."""
     clips: tuple[str, ...]
     """What each scene shows."""
+    spoiled: tuple[tuple[float, float, str], ...] = ()
+    """Half-open intervals in seconds that are black, blurred or frozen."""
 
     @property
     def duration(self) -> float:
@@ -66,13 +69,20 @@ def load_clips(folder: Path) -> dict[str, Frames]:
     return clips
 
 
-def make_reel(path: Path, seed: int, clips: dict[str, Frames] | None = None) -> Reel:
+def make_reel(
+    path: Path,
+    seed: int,
+    clips: dict[str, Frames] | None = None,
+    *,
+    is_spoiled: bool = False,
+) -> Reel:
     """Write a reel of random clips, cut times and lengths.
 
     Args:
         path: Where the file will stand.
         seed: Decides everything.
         clips: Frames to cut scenes from; by default every scene is drawn.
+        is_spoiled: Make up to two seconds of every scene black, blurred or frozen.
     """
     rng = np.random.default_rng(seed)
     num_scenes = int(rng.integers(*_NUM_SCENES, endpoint=True))
@@ -99,12 +109,33 @@ def make_reel(path: Path, seed: int, clips: dict[str, Frames] | None = None) -> 
         parts[0],
         *(_faded(rng, *pair) for pair in zip(parts, parts[1:], strict=False)),
     ]
+    spoiled = []
+    for number, start in enumerate(bounds[:-1].tolist()) if is_spoiled else ():
+        parts[number], (first, end, what) = _spoil(rng, parts[number])
+        spoiled.append((start + first / FPS, start + end / FPS, what))
     with VideoWriter(path, fps=FPS, size=SIZE) as writer:
         for part in parts:
             for frame in part:
                 writer.write(frame)
     scenes = tuple(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
-    return Reel(path=path, scenes=scenes, clips=tuple(names))
+    return Reel(path=path, scenes=scenes, clips=tuple(names), spoiled=tuple(spoiled))
+
+
+def _spoil(rng: Random, scene: Frames) -> tuple[Frames, tuple[int, int, str]]:
+    """Make up to two seconds, half of a scene at most, black, blurred or frozen."""
+    length = min(round(2 * FPS), len(scene) // 2)
+    start = int(rng.integers(len(scene) - length + 1))
+    part, what = slice(start, start + length), str(rng.choice(SPOILS))
+    scene = scene.copy()
+    if what == "black":
+        scene[part] = 0
+    elif what == "blurred":
+        for number in range(part.start, part.stop):
+            blurred = Image.fromarray(scene[number]).filter(ImageFilter.GaussianBlur(4))
+            scene[number] = np.asarray(blurred)
+    else:
+        scene[part] = scene[start]
+    return scene, (part.start, part.stop, what)
 
 
 def _faded(rng: Random, before: Frames, after: Frames) -> Frames:

@@ -6,13 +6,17 @@ import importlib
 import json
 import os
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2Config, Qwen2Model
+
+from dynfocus.methods import select_frames
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 TINY = {
@@ -245,3 +249,34 @@ def test_flops_of_a_prompt_are_those_of_its_products(monkeypatch):
         model(inputs_embeds=torch.zeros(1, 30, 64))
     wanted = counter.get_total_flops()
     assert page.prompt_flops(sizes, 30) == pytest.approx(wanted, rel=0.01)
+
+
+def test_scenes_without_a_frame_are_counted_and_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    reels = importlib.import_module("reels")
+    # by its path: a package that measures tests has the same name
+    spec = spec_from_file_location("scene_coverage", FOLDER / "coverage.py")
+    coverage = module_from_spec(spec)
+    spec.loader.exec_module(coverage)
+    monkeypatch.setattr(coverage, "BUDGETS", range(2, 12))
+    monkeypatch.setattr(coverage, "_SHOWN", (2, 6, 11))
+    words = ["--reels", "2", "--spoiled-reels", "1", "--out", str(tmp_path)]
+    coverage.main([*words, "--seed", "7"])
+    page = (tmp_path / "coverage.md").read_text()
+    assert capsys.readouterr().out.strip() == page.strip()
+    document = json.loads((tmp_path / "coverage.json").read_text())
+    assert [record["seed"] for record in document["reels"]] == [7, 8]
+    ours, even = (
+        np.mean([record["missed"][name] for record in document["reels"]], axis=0)
+        for name in (coverage.RULE, coverage.EVEN)
+    )
+    assert (ours <= even).all()
+    assert ours[-1] < even[0]
+    spoiled = document["spoiled_reels"][0]["spoiled"]
+    assert spoiled[coverage.RULE][0] < spoiled[coverage.EVEN][0]  # black frames
+    reel = reels.make_reel(tmp_path / "reel.mp4", 7)
+    budget, times, even_times = list(coverage.choose(reel.path))[3]
+    chosen = select_frames(reel.path, "What?", budget)
+    assert [frame.time for frame in chosen.frames] == sorted(times.tolist())
+    assert reel.num_missed(even_times) <= len(reel.scenes)
+    assert coverage.off_middle(reel, np.array([reel.scenes[1][0]])) == [1]

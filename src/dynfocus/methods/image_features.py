@@ -36,7 +36,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _BRIGHTEST = 0.95
 _DARK = (0.02, 0.08)
 """Luma of the brightest twentieth of a black frame, and of one that can be seen."""
-_NEAR = 4
+_NEAR = 12
 _LIKE = 0.5
 """Distance up to which a frame shows what another shows, blurred or not."""
 _BLURRED = (0.3, 0.8)
@@ -85,7 +85,7 @@ def frame_quality(frames: NDArray[np.uint8], features: Features) -> Floats:
     """Tell how fit each frame is to be shown.
 
     A frame is black if nearly all of it is, and blurred if it is much less sharp than a
-    frame that looks like it, up to four before or after.
+    frame that looks like it, up to twelve before or after.
 
     Args:
         frames: Pictures of a video in order of time, uint8, ``[T, H, W, 3]``.

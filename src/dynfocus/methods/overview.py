@@ -58,7 +58,7 @@ def read_overview(
         raise ValueError(
             f"{what} {reader.frame_count} that {reader.path.name} shows; ask for fewer"
         )
-    rate = fps if fps is not None else _choose_rate(reader, num_wanted)
+    rate = fps if fps is not None else overview_rate(reader, num_wanted)
     while True:
         sampled = reader.sample(fps=rate, size=size, progress=progress, fast=fast)
         seen = distinct_frames(sampled)
@@ -131,7 +131,7 @@ class _Scores:
         return self._known[indices]
 
 
-def _choose_rate(reader: VideoReader, num_wanted: int) -> float:
+def overview_rate(reader: VideoReader, num_wanted: int) -> float:
     """Look at some frames for each that is wanted, no faster than frames come."""
     least, most = _NUM_FRAMES
     wanted = min(max(_FRAMES_PER_SECOND * reader.duration, least), most)
