@@ -41,6 +41,8 @@ from dynfocus.methods.selectors.prototypes import contrast_stretch
 _SLOPE, _MIDDLE = 7.2, 0.9
 _SUREST = 0.95
 """Chance of the clearest bound: what looks like one may lie within what belongs together."""
+_LIKELY = 0.2
+"""Chance of a bound from which on it parts two events, each with a middle."""
 _CONTRAST = 1.2
 """Distance that frames far apart are stretched to, in a video of low contrast."""
 _TIME = 0.25
@@ -112,7 +114,7 @@ class _Worth:
         lengths = np.cumsum([0, *(weight * np.diff(edges))])
         lengths *= num_keep / lengths[-1]
         clock = (lengths[:-1] + lengths[1:]) / 2
-        is_start = np.concatenate([[True], bound > 0.5])
+        is_start = np.concatenate([[True], bound > _LIKELY])
         event = np.cumsum(is_start) - 1
         bounds = np.append(lengths[:-1][is_start], num_keep)
         quality = np.ones(len(clock)) if given.quality is None else given.quality
