@@ -24,9 +24,8 @@ def test_the_lines_of_python_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(block("python"), "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r".+ for \d+ video tokens", lines[0])
-    assert len(lines) == 1 + 60 + 1  # the answer, a line a frame, the room
-    assert lines[-1].startswith("the ")
+    assert re.fullmatch(r".+ for \d+ video tokens of 60 frames", lines[0])
+    assert len(lines) == 1
 
 
 def test_the_commands_print_what_is_shown(tmp_path, monkeypatch, capsys):
@@ -38,12 +37,25 @@ def test_the_commands_print_what_is_shown(tmp_path, monkeypatch, capsys):
         assert capsys.readouterr().out == f"{expected}\n", command
 
 
-@pytest.mark.parametrize("name", ["focusworld-60-180s"])
-def test_the_figures_are_those_of_the_results(name):
-    document = json.loads((ROOT / f"docs/results/{name}.json").read_text())
-    for kind, row in document["rows"].items():
-        line = f"| {kind} | {row['accuracy']['value']:.1f} % |"
-        assert line in README, line
+@pytest.mark.parametrize(
+    ("length", "name"),
+    [
+        ("1-3 minutes, 40 videos", "focusworld-60-180s"),
+        ("8-10 minutes, 20 videos", "focusworld-480-600s"),
+    ],
+)
+def test_the_figures_are_those_of_the_results(length, name):
+    rows = json.loads((ROOT / f"docs/results/{name}.json").read_text())["rows"]
+    (shown,) = re.findall(rf"^\| nano, {length} \| (.*) \|$", README, re.MULTILINE)
+    kinds = ("needle", "attribute", "presence pairs", "count", "order", "when")
+    for kind, cell in zip(kinds, shown.split(" | "), strict=True):
+        measured = rows[kind]["accuracy"]
+        numbers = [measured["value"], measured["low"], measured["high"]]
+        assert re.findall(r"\d+", cell) == [f"{number:.0f}" for number in numbers], kind
+
+
+def test_the_map_stands_on_the_first_screen():
+    assert "| `src/dynfocus/focus/`" in "\n".join(README.splitlines()[:60])
 
 
 def test_every_link_leads_somewhere():
