@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -74,107 +75,83 @@ def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]
     for test in plan.sets:
         for number, address in enumerate(test.addresses()):
             progress(f"{test.name}: video {number + 1} of {test.num_videos}")
-            questions = [
-                q
-                for q in make_questions(address.scene(), test.max_per_kind)
-                if q.evidence
-            ]
+            questions = make_questions(address.scene(), test.max_per_kind)
             video = encoder.index(render_address(address, test.fps)).features
-            for record in _ask_video(loaded, plan, video, questions):
-                records.append({"set": test.name, "video": address.seed, **record})
+            shared = {"set": test.name, "video": address.seed}
+            shared["num_frames"] = video.num_frames
+            records += [
+                {**shared, **record}
+                for record in _ask_video(
+                    loaded, plan, video, [q for q in questions if q.evidence]
+                )
+            ]
     return records
 
 
+@torch.inference_mode()
 def _ask_video(
     loaded: Mapping[str, VideoModel],
     plan: RecallPlan,
     video: VideoFeatures,
     questions: Sequence[WorldQuestion],
 ) -> Iterator[dict[str, Any]]:
-    for num_prototypes in plan.num_prototypes:
-        orders = _orders(loaded, video, num_prototypes, questions)
-        for selection, frames in orders.items():
-            for question, order in zip(questions, frames, strict=True):
-                yield {
-                    "selection": selection,
-                    "num_prototypes": num_prototypes,
-                    "kind": question.kind,
-                    "num_frames": video.num_frames,
-                    "hits": _hits(question, video, order, plan.num_cones),
-                }
-    for question in questions:
-        spread = [
-            uniform_indices(video.num_frames, min(k, video.num_frames))
-            for k in plan.num_cones
-        ]
-        yield {
-            "selection": UNIFORM,
-            "num_prototypes": 0,
-            "kind": question.kind,
-            "num_frames": video.num_frames,
-            "hits": [
-                bool(
-                    evidence_seen(question.evidence, video.pts_seconds[frames].tolist())
-                )
-                for frames in spread
-            ],
-        }
+    """Tell of each question which numbers of Cones show its answer."""
+    even = [
+        uniform_indices(video.num_frames, min(k, video.num_frames))
+        for k in plan.num_cones
+    ]
+    orders = {
+        (selection, count): order
+        for count in plan.num_prototypes
+        for selection, order in _orders(loaded, video, count).items()
+    }
+    for (selection, count), order in [*orders.items(), ((UNIFORM, 0), None)]:
+        for asked in questions:
+            if order is None:
+                chosen = even
+            else:
+                frames = order(asked.question)
+                chosen = [frames[:k] for k in plan.num_cones]
+            times = [video.pts_seconds[frames].tolist() for frames in chosen]
+            yield {
+                "selection": selection,
+                "num_prototypes": count,
+                "kind": asked.kind,
+                "hits": [bool(evidence_seen(asked.evidence, seen)) for seen in times],
+            }
 
 
-def _hits(
-    question: WorldQuestion,
-    video: VideoFeatures,
-    order: Tensor,
-    num_cones: Sequence[int],
-) -> list[bool]:
-    times = video.pts_seconds[order].tolist()
-    return [bool(evidence_seen(question.evidence, times[:k])) for k in num_cones]
-
-
-@torch.inference_mode()
 def _orders(
-    loaded: Mapping[str, VideoModel],
-    video: VideoFeatures,
-    num_prototypes: int,
-    questions: Sequence[WorldQuestion],
-) -> dict[str, list[Tensor]]:
-    """Return the centre frames of the prototypes, best first, for each question."""
+    loaded: Mapping[str, VideoModel], video: VideoFeatures, num_prototypes: int
+) -> dict[str, Callable[[str], Tensor]]:
+    """Return what puts the frames of the prototypes in order, best first, ``[L]``."""
     assert video.pooled is not None  # encoded here, not opened from an index
-    first = next(iter(loaded.values()))
-    settings = replace(
-        first.model.settings, num_prototypes=num_prototypes, question=None
-    )
-    clusters = dpc_knn(
+    own = next(iter(loaded.values())).model.settings
+    settings = replace(own, num_prototypes=num_prototypes, question=None)
+    densest = dpc_knn(
         video.pooled.flatten(1)[None],
         settings.num_prototypes_for(video.num_frames),
         settings.num_temporal_neighbors,
-    )
+    ).centers[0]
     everything = torch.ones(1, video.num_frames, dtype=torch.bool)
-    events = EventPrototypes(video.pooled.shape[2], **settings.event_arguments)
-    shared = events.estimate(video.pooled[None], everything)
-    orders = {CLUSTERING: [clusters.centers[0]] * len(questions)}
-    for name, focused in loaded.items():
-        orders[name] = [
-            _best_first(focused, video, shared, q.question) for q in questions
-        ]
-    return orders
+    estimator = EventPrototypes(video.pooled.shape[2], **settings.event_arguments)
+    events = estimator.estimate(video.pooled[None], everything)
+    return {CLUSTERING: lambda question: densest} | {
+        name: partial(_best_first, focused, video, events)
+        for name, focused in loaded.items()
+    }
 
 
 def _best_first(
-    focused: VideoModel,
-    video: VideoFeatures,
-    prototypes: EventBatch,
-    question: str,
+    focused: VideoModel, video: VideoFeatures, events: EventBatch, question: str
 ) -> Tensor:
     """Return the frames that stand for the prototypes, best first, shape ``[L]``."""
-    model = focused.model
     asked = focused.processor.qformer_tokenizer(question, return_tensors="pt")
-    text = model.encode_question(asked["input_ids"], asked["attention_mask"])
-    spatial = video.spatial[None]
-    scores, frames, _ = model.focus_network.score_events(
-        prototypes, spatial, (text, None), (text, None)
+    text = focused.model.encode_question(asked["input_ids"], asked["attention_mask"])
+    scores, frames, _ = focused.model.focus_network.score_events(
+        events, video.spatial[None], (text, None), (text, None)
     )
-    frames = prototypes.frames if frames is None else frames
+    frames = events.frames if frames is None else frames
     return frames[0][scores[0].sort(descending=True, stable=True).indices]
 
 
