@@ -1,17 +1,14 @@
-"""Run a recipe as one of several processes, as ``torchrun`` starts them.
+"""Run a recipe as one of several processes, in the environment that ``torchrun`` makes.
 
-torchrun --nproc-per-node 2 tests/training/processes.py RECIPE.yaml OUTPUT[@KILL_AT] ...
-
-The recipe runs once for each output. With KILL_AT, the second process kills itself, as by
-``kill -9``, when it reads its sample of that number. A recipe with FSDP2 runs on CPUs, which
-torch can and accelerate does not.
+The recipe runs once for each output, ``OUTPUT[@KILL_AT]``. With KILL_AT, the second process
+kills itself, as by ``kill -9``, when it reads its sample of that number. A recipe with FSDP2
+runs on CPUs, which torch can and accelerate does not.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import Any
 
 from accelerate.state import AcceleratorState, DistributedType, PartialState
@@ -36,7 +33,11 @@ def shard_on_cpus() -> None:
     arguments._need_gpus = lambda: None
 
 
-def main(recipe: str, *outputs: str) -> None:
+def run(rank: int, port: int, recipe: str, outputs: list[str]) -> None:
+    """Be one of two processes."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    os.environ |= {name: str(value) for name, value in place.items()}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shard_on_cpus()
     real = ConversationDataset.__getitem__
     num_read = kill_at = 0
@@ -53,7 +54,3 @@ def main(recipe: str, *outputs: str) -> None:
         folder, _, at = output.partition("@")
         num_read, kill_at = 0, int(at or 0)
         run_recipe(recipe, [f"output={folder}"])
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

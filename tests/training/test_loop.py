@@ -178,9 +178,9 @@ def test_groups_of_one_length_are_the_same_after_a_kill(write_recipe, tmp_path):
 def test_a_process_that_is_killed_at_once_loses_nothing(write_recipe, tmp_path):
     path = write_recipe(schedule=SCHEDULE)
     train(load_recipe(path, [f"output={tmp_path / 'whole'}"]), make_job(), resume=True)
-    process = get_context("spawn").Process(
-        target=train_and_die, args=(path, tmp_path / "killed", 11)
-    )
+    server = get_context("forkserver")  # imports once what all processes need
+    server.set_forkserver_preload(["dynfocus.training"])
+    process = server.Process(target=train_and_die, args=(path, tmp_path / "killed", 11))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
