@@ -173,6 +173,25 @@ def test_evidence_changes_nothing_of_the_language_models_loss(build):
 
 
 @torch.no_grad()
+def test_questions_are_read_once(build, monkeypatch):
+    learner, encoded, collator = build()
+    calls = []
+    encoder = learner.model.text_encoder
+    real = encoder.forward
+
+    def count(*arguments, **options):
+        calls.append(1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(encoder, "forward", count)
+    for language in (0.0, 1.0):
+        found = losses(learner, encoded, collator, language=language)
+        assert len(calls) == 1
+        calls.clear()
+        assert all(f"{name}_loss" in found for name in ALL)
+
+
+@torch.no_grad()
 def test_batches_that_add_up_share_the_evidence(build):
     learner, encoded, collator = build({"relevance": 1.0})
     batch = collator(encoded)

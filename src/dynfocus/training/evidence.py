@@ -26,7 +26,8 @@ spatial prototypes of each, D their width, n question tokens, V words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -245,15 +246,22 @@ class EvidenceModel(nn.Module):
         """
         losses: dict[str, Tensor] = {}
         share: Tensor | float = 1.0
+        text: Tensor | None = None
         if self.weights.language:
-            outputs = self.model(**batch, num_items_in_batch=num_items_in_batch)
+            with self._reading() as read:
+                outputs = self.model(**batch, num_items_in_batch=num_items_in_batch)
             losses["language_loss"] = outputs.loss
+            text = read[0] if read else None
         if num_items_in_batch is not None:
             share = (batch["labels"] != IGNORED).sum() / num_items_in_batch
         known = [b for b, shows in enumerate(shows_answer) if shows is not None]
         if known:
             assert answers is not None
-            asked = self._questions(known, shows_answer, answers, batch)
+            if text is None:
+                text = self.model.encode_question(
+                    batch["qformer_input_ids"], batch["qformer_attention_mask"]
+                )
+            asked = self._questions(known, text, shows_answer, answers, batch)
             if self.weights.relevance:
                 losses["relevance_loss"] = share * relevance_loss(self.model, asked)
             if self.weights.selection:
@@ -267,16 +275,29 @@ class EvidenceModel(nn.Module):
         zero = next(p for p in self.parameters() if p.requires_grad).sum() * 0
         return {"loss": sum(weighted, zero), **losses}
 
+    @contextmanager
+    def _reading(self) -> Iterator[list[Tensor]]:
+        """Collect what the text encoder gives, so that it reads a question once."""
+        read: list[Tensor] = []
+
+        def keep(module: nn.Module, given: Any, outputs: Any) -> None:
+            read.append(outputs.last_hidden_state)
+
+        hook = self.model.text_encoder.register_forward_hook(keep)
+        try:
+            yield read
+        finally:
+            hook.remove()
+
     def _questions(
         self,
         known: list[int],
+        text: Tensor,
         shows: Sequence[Tensor | None],
         answers: Tensor,
         batch: dict[str, Any],
     ) -> Questions:
-        """Read the questions whose evidence is known."""
-        ids = batch["qformer_input_ids"][known]
-        mask = batch["qformer_attention_mask"][known]
+        """Gather the questions whose evidence is known."""
         owners = batch.get("block_videos")
         videos = batch["video_features"]
         place, kind = self.model.device, self.model.dtype
@@ -285,8 +306,8 @@ class EvidenceModel(nn.Module):
                 videos[b if owners is None else int(owners[b])].to(place, kind)
                 for b in known
             ],
-            text=self.model.encode_question(ids, mask),
-            text_mask=mask.bool(),
+            text=text[known],
+            text_mask=batch["qformer_attention_mask"][known].bool(),
             shows_answer=[s for b in known if (s := shows[b]) is not None],
             answers=answers[known],
         )
