@@ -5,6 +5,8 @@ Letters: T frames held, P event tokens, D width.
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import torch
 from torch import Tensor
 
@@ -39,15 +41,15 @@ class FrameMemory:
         self.capacity = capacity
         self.num_seen = 0
         self.stride = 1
-        self._counts = _Rows(capacity)
-        self._sums = _Rows(capacity)
-        self._own: dict[str, _Rows] = {}
+        self._counts: list[int] = []
+        self._sums: list[Tensor] = []
+        self._own: dict[str, list[Tensor]] = {}
         self._dtype = torch.float32
 
     @property
     def num_frames(self) -> int:
         """Count the frames held."""
-        return self._counts.num_rows
+        return len(self._counts)
 
     def held_after(self, num_seen: int) -> tuple[int, int]:
         """Tell the number of frames held, and the stride, once so many were seen."""
@@ -78,22 +80,22 @@ class FrameMemory:
             if self.num_seen % self.stride == 0 and self.num_frames == self.capacity:
                 self._thin()
             if self.num_seen % self.stride == 0:
-                self._counts.append(row.new_ones(()))
-                self._sums.append(row)
+                self._counts.append(1)
+                self._sums.append(row.clone())  # a view would keep the whole window
                 for name, values in own.items():
-                    rows = self._own.setdefault(name, _Rows(self.capacity))
-                    rows.append(values[frame])
+                    self._own.setdefault(name, []).append(values[frame].clone())
             else:
-                self._counts.rows[-1] += 1
-                self._sums.rows[-1] += row
+                self._counts[-1] += 1
+                self._sums[-1] = self._sums[-1] + row
             self.num_seen += 1
 
     def features(self) -> VideoFeatures:
         """Copy what is held; later frames do not change the copy."""
-        counts = self._counts.rows[:, None, None]
-        own = {name: rows.rows.clone() for name, rows in self._own.items()}
+        sums = torch.stack(self._sums)
+        counts = sums.new_tensor(self._counts)[:, None, None]
+        own = {name: torch.stack(rows) for name, rows in self._own.items()}
         return VideoFeatures(
-            pooled=(self._sums.rows / counts).to(self._dtype),
+            pooled=(sums / counts).to(self._dtype),
             spatial=own["spatial"],
             pts_seconds=own["pts_seconds"],
             patches=own.get("patches"),
@@ -102,50 +104,16 @@ class FrameMemory:
     def thumbnails(self) -> Tensor | None:
         """Copy the small pictures of the frames held, ``[T, H, W, 3]``."""
         rows = self._own.get("thumbnails")
-        return None if rows is None else rows.rows.clone()
+        return None if rows is None else torch.stack(rows)
 
     def _thin(self) -> None:
         """Keep every second frame and let it stand for the one after it."""
-        for summed in (self._counts, self._sums):
-            first, second = summed.rows[::2].clone(), summed.rows[1::2]
-            first[: len(second)] += second
-            summed.replace(first)
-        for rows in self._own.values():
-            rows.replace(rows.rows[::2].clone())
+        counts, sums = self._counts, self._sums
+        self._counts = [sum(counts[i : i + 2]) for i in range(0, len(counts), 2)]
+        self._sums = [
+            first if second is None else first + second
+            for first, second in zip_longest(sums[::2], sums[1::2])
+        ]
+        for name, rows in self._own.items():
+            self._own[name] = rows[::2]
         self.stride *= 2
-
-
-class _Rows:
-    """A tensor that grows by rows in place, up to a capacity.
-
-    Args:
-        capacity: Most rows there will be; without, any number.
-    """
-
-    def __init__(self, capacity: int | None) -> None:
-        self.num_rows = 0
-        self._capacity = capacity
-        self._room: Tensor | None = None
-
-    @property
-    def rows(self) -> Tensor:
-        """The rows, as a view."""
-        assert self._room is not None  # nothing is read before the first row
-        return self._room[: self.num_rows]
-
-    def append(self, row: Tensor) -> None:
-        """Add one row."""
-        if self._room is None or self.num_rows == len(self._room):
-            size = max(16, 2 * self.num_rows)
-            size = size if self._capacity is None else min(size, self._capacity)
-            grown = row.new_empty((size, *row.shape))
-            if self._room is not None:
-                grown[: self.num_rows] = self._room
-            self._room = grown
-        self._room[self.num_rows] = row
-        self.num_rows += 1
-
-    def replace(self, rows: Tensor) -> None:
-        """Put fewer rows in place of all."""
-        self.rows[: len(rows)] = rows
-        self.num_rows = len(rows)
