@@ -138,13 +138,13 @@ def test_a_conversation_keeps_its_turns_and_encodes_once(focused, clip, monkeypa
     session = focused.chat(clip)
     monkeypatch.setattr(focused.model, "encode_frames", None)
     prompts = []
-    process = focused.processor.__class__.__call__
+    write = focused.processor.prompt_ids
 
-    def spy(self, *args, **kwargs):
-        prompts.append(kwargs["text"])
-        return process(self, *args, **kwargs)
+    def spy(text, *args):
+        prompts.append(text)
+        return write(text, *args)
 
-    monkeypatch.setattr(focused.processor.__class__, "__call__", spy)
+    monkeypatch.setattr(focused.processor, "prompt_ids", spy)
     first = session.ask(QUESTION, max_new_tokens=3)
     second = session.ask("where ?", max_new_tokens=3)
     assert [turn.answer for turn in session.turns] == [first.text, second.text]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusBudget, VideoFeatures
+from dynfocus.focus import FocusBudget, VideoFeatures, VideoTokens
 from dynfocus.index import IndexStore, Sampling, VideoIndex
 from dynfocus.models.conversation import (
     Answer,
@@ -22,7 +22,6 @@ from dynfocus.models.conversation import (
     check_count,
 )
 from dynfocus.models.dynfocus.frames import Video
-from dynfocus.models.dynfocus.inputs import VideoInputs
 from dynfocus.models.dynfocus.modeling_dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.processing_dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import IMAGE_MARK, VIDEO_TOKEN
@@ -90,9 +89,7 @@ class DynFocusBackbone:
                 f"method must be one of {', '.join(self.methods)}, got "
                 f"{options.method!r}; leave it out for the model's own"
             )
-        FocusBudget(
-            settings=self.model.settings, max_video_tokens=options.max_video_tokens
-        )
+        self._budget(options)
 
     def index(
         self, video: Video, options: AskOptions, progress: Progress | None
@@ -135,34 +132,24 @@ class DynFocusBackbone:
         history: Sequence[Turn],
     ) -> PreparedTurn:
         """Write the prompt of a question and put the video tokens in place."""
+        model, processor = self.model, self.processor
+        plan = self._budget(options).plan(video.num_frames)
+        words = question.strip()
         turns = build_conversation(history, question)
-        prompt = self.processor.apply_chat_template(turns, add_generation_prompt=True)
-        inputs = self.processor(
-            text=prompt,
-            videos=[video.features],
-            questions=[question],
-            max_video_tokens=options.max_video_tokens,
-        ).to(self.model.device)
-        input_ids = inputs["input_ids"]
-        embeds, (tokens,) = self.model.embed_prompt(input_ids, VideoInputs.of(inputs))
-        scores = tokens.scores.tolist()
+        text = processor.apply_chat_template(turns, add_generation_prompt=True)
+        input_ids = processor.prompt_ids(text, words, plan.num_tokens).to(model.device)
+        asked = processor.question_ids(words).to(model.device)
+        tokens = model.focus(
+            [video.features], asked, torch.ones_like(asked), plans=[plan]
+        )
         return PreparedTurn(
             question=question,
             history=tuple(history),
-            frames=[
-                FrameReport(
-                    index=span.frame,
-                    time=span.time,
-                    score=score,
-                    kind=span.kind,
-                    tokens=span.length,
-                )
-                for span, score in zip(tokens.spans, scores, strict=True)
-            ],
+            frames=_report_frames(tokens[0]),
             input_ids=input_ids,
-            embeds=embeds,
-            placeholder=self.processor.video_token_id,
-            num_lead_in=len(self.processor.lead_in(question)),
+            embeds=model.place(input_ids, tokens),
+            placeholder=processor.video_token_id,
+            num_lead_in=len(processor.lead_in(words)),
         )
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
@@ -202,6 +189,10 @@ class DynFocusBackbone:
     def add_events(self, features: VideoFeatures) -> VideoFeatures:
         """Estimate the event prototypes of frames."""
         return self.model.focus_network.add_events(features)
+
+    def _budget(self, options: AskOptions) -> FocusBudget:
+        most = options.max_video_tokens
+        return FocusBudget(settings=self.model.settings, max_video_tokens=most)
 
     def _open_store(self, storage: str | None) -> StoredVideos | None:
         """Find the model's part of the index on disk."""
@@ -250,3 +241,25 @@ class DynFocusBackbone:
 
 def _first_half(progress: Progress, done: int, total: int) -> None:
     progress(done, 2 * total)
+
+
+def _report_frames(tokens: VideoTokens) -> list[FrameReport]:
+    """Tell what became of each frame; their tokens add up to the video's."""
+    columns = zip(
+        tokens.frame_indices.tolist(),
+        tokens.pts_seconds.tolist(),
+        tokens.scores.tolist(),
+        tokens.is_cone.tolist(),
+        tokens.lengths.tolist(),
+        strict=True,
+    )
+    return [
+        FrameReport(
+            index=index,
+            time=seconds,
+            score=score,
+            kind="cone" if is_cone else "rod",
+            tokens=num_tokens,
+        )
+        for index, seconds, score, is_cone, num_tokens in columns
+    ]

@@ -21,7 +21,13 @@ from transformers import (
 )
 from transformers import initialization as init
 
-from dynfocus.focus import FocusNetwork, FrameEncoding, VideoFeatures, VideoTokens
+from dynfocus.focus import (
+    FocusNetwork,
+    FrameEncoding,
+    TokenPlan,
+    VideoFeatures,
+    VideoTokens,
+)
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
 from dynfocus.models.dynfocus.frame_queries import ask_frames
 from dynfocus.models.dynfocus.inputs import VideoInputs, check_question_length
@@ -166,18 +172,27 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask)
         return outputs.last_hidden_state
 
-    def build_video_tokens(self, inputs: VideoInputs) -> list[VideoTokens]:
-        """Turn videos and questions into video tokens.
+    def focus(
+        self,
+        videos: Sequence[VideoFeatures],
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        *,
+        owners: Sequence[int] | None = None,
+        plans: Sequence[TokenPlan] | None = None,
+    ) -> list[VideoTokens]:
+        """Turn encoded videos and questions into video tokens.
 
         Args:
-            inputs: The video inputs of a pass.
+            videos: The videos.
+            input_ids: The questions, shape ``[B, n]``.
+            attention_mask: True at their tokens, shape ``[B, n]``.
+            owners: The video of each question; question i is about video i by default.
+            plans: The frames of each video that have tokens, and the Cones among them.
 
         Returns:
-            The video tokens of each block, in reading order.
+            The video tokens for each question.
         """
-        if not inputs.has_video:
-            return []
-        input_ids, attention_mask = inputs.questions()
         frame_text, question = None, None
         if self.query_tokens is not None:  # each frame reads the question
             frame_text = partial(
@@ -191,14 +206,25 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         if frame_text is None or self.settings.extensions.use_question_scores:
             question = self.encode_question(input_ids, attention_mask)
         tokens: list[VideoTokens] = self.focus_network(
-            [video.to(self.device, self.dtype) for video in self._videos(inputs)],
+            [video.to(self.device, self.dtype) for video in videos],
             question,
             attention_mask.bool(),
-            owners=inputs.owners(),
-            plans=inputs.plans(self.settings),
+            owners=owners,
+            plans=plans,
             frame_text=frame_text,
         )
         return tokens
+
+    def build_video_tokens(self, inputs: VideoInputs) -> list[VideoTokens]:
+        """Give the video tokens of each block of a pass, in reading order."""
+        if not inputs.has_video:
+            return []
+        return self.focus(
+            self._videos(inputs),
+            *inputs.questions(),
+            owners=inputs.owners(),
+            plans=inputs.plans(self.settings),
+        )
 
     def _videos(self, inputs: VideoInputs) -> list[VideoFeatures]:
         counts = inputs.frame_counts()
@@ -225,11 +251,14 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             Embedded prompts ``[B, L, H]`` and the video tokens of each block.
         """
         tokens = self.build_video_tokens(inputs)
+        return self.place(input_ids, tokens), tokens
+
+    def place(self, input_ids: Tensor, tokens: Sequence[VideoTokens]) -> Tensor:
+        """Embed prompts ``[B, L]``, with video tokens at their placeholders."""
         placeholders = self._placeholders(input_ids)
-        words = input_ids.masked_fill(placeholders, 0)
-        embeds = self.get_input_embeddings()(words)
+        embeds = self.get_input_embeddings()(input_ids.masked_fill(placeholders, 0))
         blocks = [block.embeds for block in tokens]
-        return place_video_tokens(embeds, placeholders, blocks), tokens
+        return place_video_tokens(embeds, placeholders, blocks)
 
     def _placeholders(self, input_ids: Tensor) -> Tensor:
         token = self.config.video_token_id
@@ -267,21 +296,21 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         cache = past_key_values if cache is None else cache
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("exactly one of input_ids and inputs_embeds must be given")
-        inputs = VideoInputs(
-            pixel_values_videos=pixel_values_videos,
-            video_num_frames=video_num_frames,
-            video_pts_seconds=video_pts_seconds,
-            video_features=video_features,
-            block_videos=block_videos,
-            qformer_input_ids=qformer_input_ids,
-            qformer_attention_mask=qformer_attention_mask,
-            video_max_cones=video_max_cones,
-            video_max_frames=video_max_frames,
-        )
         tokens: list[VideoTokens] = []
         if input_ids is not None:
             is_prefill = not cache or cache.get_seq_length() == 0
-            if inputs.has_video or is_prefill:
+            if is_prefill or pixel_values_videos is not None or video_features:
+                inputs = VideoInputs(
+                    pixel_values_videos=pixel_values_videos,
+                    video_num_frames=video_num_frames,
+                    video_pts_seconds=video_pts_seconds,
+                    video_features=video_features,
+                    block_videos=block_videos,
+                    qformer_input_ids=qformer_input_ids,
+                    qformer_attention_mask=qformer_attention_mask,
+                    video_max_cones=video_max_cones,
+                    video_max_frames=video_max_frames,
+                )
                 inputs_embeds, tokens = self.embed_prompt(input_ids, inputs)
             else:
                 inputs_embeds = self.get_input_embeddings()(input_ids)

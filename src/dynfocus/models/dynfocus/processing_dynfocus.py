@@ -145,6 +145,31 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         )
         return ids
 
+    def prompt_ids(self, text: str, question: str, num_tokens: int) -> Tensor:
+        """Tokenise a prompt that shows one encoded video, with room for its tokens.
+
+        Args:
+            text: The prompt, ``<video>`` once in it.
+            question: The question of the video.
+            num_tokens: Its video tokens.
+
+        Returns:
+            The token ids, shape ``[1, L]``.
+        """
+        room = [*self.lead_in(question), *[self.video_token_id] * num_tokens]
+        ids = self.tokenizer(text)["input_ids"]
+        if ids.count(self.video_token_id) != 1:
+            raise ValueError(
+                f"the prompt must hold one {VIDEO_TOKEN}, got "
+                f"{ids.count(self.video_token_id)}; use the model's own chat template"
+            )
+        place = ids.index(self.video_token_id)
+        return torch.tensor([[*ids[:place], *room, *ids[place + 1 :]]])
+
+    def question_ids(self, question: str) -> Tensor:
+        """Tokenise a question for the text encoder, ``[1, n]``."""
+        return torch.tensor(self.qformer_tokenizer([question])["input_ids"])
+
     def pixel_values(self, frames: NDArray[np.uint8]) -> Tensor:
         """Resize and normalise frames.
 

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from dynfocus.focus import VideoFeatures
 from dynfocus.index import VideoIndex
-from dynfocus.models.conversation import Answer, FrameReport, build_conversation
+from dynfocus.models.conversation import Answer, FrameReport
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
-    VideoInputs,
 )
 from dynfocus.models.dynfocus.frame_queries import ask_frames
 from dynfocus.models.dynfocus.frames import Video, read_video
@@ -125,9 +124,8 @@ def _attention(
     question: str,
 ) -> Tensor:
     """Return how strongly the question looks at each prototype of frames, ``[F, M]``."""
-    prompt = processor.apply_chat_template(build_conversation((), question))
-    inputs = processor(text=prompt, videos=[features], questions=[question])
-    input_ids, mask = VideoInputs.of(inputs.to(model.device)).questions()
+    input_ids = processor.question_ids(question.strip()).to(model.device)
+    mask = torch.ones_like(input_ids)
     text_mask: Tensor | None = mask.bool()
     if model.query_tokens is None:
         text = model.encode_question(input_ids, mask)
