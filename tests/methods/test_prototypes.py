@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from dynfocus.methods.overview import distinct_frames
 from dynfocus.methods.selectors.prototypes import (
     _count_events,
     contrast_stretch,
     find_events,
 )
-from dynfocus.video import SampledFrames
 
 
 @pytest.mark.parametrize(
@@ -58,14 +56,3 @@ def test_low_contrast_is_stretched_and_high_contrast_left_alone():
     distances = torch.pdist(low * contrast_stretch(low)) / 30**0.5
     assert float(distances.quantile(0.9)) == pytest.approx(2.0, abs=1e-3)
     assert contrast_stretch(points[:1]) == 1.0
-
-
-def test_frames_of_one_time_are_one_frame():
-    frames = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones(
-        (5, 2, 2, 3), np.uint8
-    )
-    kept, times = distinct_frames(
-        SampledFrames(frames, np.array([0.0, 0.5, 0.5, 2.0, 0.0]))
-    )
-    assert times.tolist() == [0.0, 0.5, 2.0]
-    assert kept[:, 0, 0, 0].tolist() == [0, 1, 3]

@@ -14,7 +14,7 @@ from dynfocus.methods import (
     by_scores,
     find_selector,
 )
-from dynfocus.methods.selectors.interface import min_max, spread_order
+from dynfocus.methods.selectors.interface import min_max
 
 
 def frames(num_frames: int = 30, with_scores: bool = True) -> SelectorInput:
@@ -53,7 +53,7 @@ def test_every_selector_gives_different_frames_and_their_scale(
 def test_even_frames_are_the_middles_of_equal_stretches():
     chosen = SELECTORS["uniform"](frames(with_scores=False), 6)
     assert sorted(chosen.indices.tolist()) == [2, 7, 12, 17, 22, 27]
-    assert sorted(chosen.indices[:3].tolist()) == [2, 12, 22]  # spread at any count
+    assert np.diff(np.sort(chosen.indices[:3])).min() >= 10  # the first are spread
     given = frames()
     scored = SELECTORS["uniform"](given, 6)
     assert sorted(scored.indices.tolist()) == [2, 7, 12, 17, 22, 27]
@@ -86,10 +86,13 @@ def test_scores_are_asked_for_where_they_are_wanted():
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        (Selection.of(np.array([1, 1])), r"2 different frames, got \[1, 1\]; correct"),
-        (Selection.of(np.array([1])), r"must choose 2 different frames, got \[1\]"),
-        (Selection.of(np.array([1, 30])), r"among frames 0 to 29, got \[1, 30\]"),
-        (Selection.of(np.array([1, 2]), scale=0.0), "above 0 and at most 1, got"),
+        (Selection.of(np.array([1, 1])), r"2 different frames of 30, .* \[1, 1\] with"),
+        (Selection.of(np.array([1])), r"must choose 2 different .* got frames \[1\]"),
+        (
+            Selection.of(np.array([1, 30])),
+            r"frames \[1, 30\] with .*; correct its rule",
+        ),
+        (Selection.of(np.array([1, 2]), scale=0.0), r"with scales \[0.0, 0.0\]"),
     ],
 )
 def test_a_rule_that_chooses_wrongly_is_named(chosen, message):
@@ -123,14 +126,6 @@ def test_a_name_that_is_none_is_refused_with_the_known_ones():
         find_selector("magic", has_scorer=True)
     with pytest.raises(ValueError, match="rule 'bolt' chooses frames by"):
         find_selector("bolt", "rule", has_scorer=False)
-
-
-def test_the_first_of_any_number_are_spread():
-    for count in (1, 2, 7, 8, 100):
-        order = spread_order(count)
-        assert sorted(order.tolist()) == list(range(count))
-        few = np.sort(order[: min(4, count)])
-        assert np.diff(few).max(initial=0) <= -(-count // 2)
 
 
 def test_equal_scores_become_what_is_said():

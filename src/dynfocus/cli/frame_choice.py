@@ -136,10 +136,11 @@ def choose(
     video: VideoReader, question: str, choosing: Choosing, looking: Looking
 ) -> FrameSelection:
     """Choose frames, with a progress bar; say so where nothing reads the question."""
-    from dynfocus.methods import find_rule, select_frames
+    from dynfocus.methods import find_selector, select_frames
 
     try:
-        find_rule(looking.rule, has_scorer=choosing.scorer is not None)
+        has_scorer = choosing.scorer is not None
+        find_selector(looking.rule, "rule", has_scorer=has_scorer, rest="dropped")
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from error
     scorer = None if choosing.scorer is None else _load_scorer(choosing.scorer, video)

@@ -10,7 +10,6 @@ from dynfocus.methods.dual_encoder import DualEncoder
 from dynfocus.methods.frame_selection import (
     ChosenFrame,
     FrameSelection,
-    find_rule,
     select_frames,
 )
 from dynfocus.methods.image_features import fit_size, image_features
@@ -55,7 +54,6 @@ __all__ = [
     "by_scores",
     "choose_aks",
     "choose_bolt",
-    "find_rule",
     "find_selector",
     "find_selectors",
     "fit_size",

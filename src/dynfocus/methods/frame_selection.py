@@ -19,13 +19,7 @@ from dynfocus.methods.overview import (
     read_overview,
 )
 from dynfocus.methods.scorers import FrameScorer
-from dynfocus.methods.selectors import (
-    Selection,
-    Selector,
-    SelectorInput,
-    find_selector,
-    find_selectors,
-)
+from dynfocus.methods.selectors import Selection, SelectorInput, find_selector
 from dynfocus.methods.selectors.interface import min_max
 from dynfocus.video import SampledFrames, VideoReader
 
@@ -142,7 +136,9 @@ def select_frames(
         ValueError: The budget or the number of Cones cannot be met, the question is
             empty, or the rule is not known or lacks a scorer.
     """
-    selector = find_rule(rule, has_scorer=scorer is not None)
+    selector = find_selector(
+        rule, "rule", has_scorer=scorer is not None, rest="dropped"
+    )
     if not question.strip():
         raise ValueError("the question is empty; write what to look for in the video")
     if budget < 1:
@@ -168,24 +164,6 @@ def select_frames(
     )
 
 
-def find_rule(rule: str, *, has_scorer: bool) -> Selector:
-    """Give a selector that chooses a number of frames and drops the others.
-
-    Args:
-        rule: Its name.
-        has_scorer: Whether something can compare frames with the question.
-
-    Raises:
-        ValueError: There is none of that name, or it needs a scorer.
-    """
-    rules = [name for name, one in find_selectors().items() if one.rest == "dropped"]
-    if rule not in rules:
-        raise ValueError(
-            f"rule must be one of {', '.join(sorted(rules))}, got {rule!r}"
-        )
-    return find_selector(rule, "rule", has_scorer=has_scorer)
-
-
 def _num_cones(budget: int, wanted: int | None) -> int:
     if wanted is None:
         return min(budget, max(_ALL_LARGE, round(_LARGE_SHARE * budget)))
@@ -199,26 +177,17 @@ def _num_cones(budget: int, wanted: int | None) -> int:
 def _chosen_frames(
     given: SelectorInput, chosen: Selection, num_large: int
 ) -> tuple[ChosenFrame, ...]:
-    relevance: list[float | None] = [None] * len(chosen.indices)
-    if given.compare is not None:
-        relevance = [round(one, 6) for one in min_max(given.score())[chosen.indices]]
-    frames = [
-        ChosenFrame(
-            time=float(given.times[index]),
-            kind="cone" if rank <= num_large and scale == 1 else "rod",
-            rank=rank,
-            importance=round(importance, 6),
-            relevance=fits,
+    fits = None if given.compare is None else min_max(given.score())
+    frames = []
+    for place, index in enumerate(chosen.indices.tolist()):
+        is_large = place < num_large and chosen.scale[place] == 1
+        frames.append(
+            ChosenFrame(
+                time=float(given.times[index]),
+                kind="cone" if is_large else "rod",
+                rank=place + 1,
+                importance=round(float(chosen.importance[place]), 6),
+                relevance=None if fits is None else round(float(fits[index]), 6),
+            )
         )
-        for rank, (index, scale, importance, fits) in enumerate(
-            zip(
-                chosen.indices.tolist(),
-                chosen.scale.tolist(),
-                chosen.importance.tolist(),
-                relevance,
-                strict=True,
-            ),
-            1,
-        )
-    ]
     return tuple(sorted(frames, key=lambda frame: frame.time))

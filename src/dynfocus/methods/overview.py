@@ -61,34 +61,21 @@ def read_overview(
     rate = fps if fps is not None else overview_rate(reader, num_wanted)
     while True:
         sampled = reader.sample(fps=rate, size=size, progress=progress, fast=fast)
-        seen = distinct_frames(sampled)
-        if len(seen.times) >= num_wanted:
-            return seen
+        times, first = np.unique(sampled.times, return_index=True)
+        if len(times) >= num_wanted:
+            return SampledFrames(sampled.frames[first], times)
         if fast:
             raise ValueError(
-                f"{what} {len(seen.times)} key frames that {reader.path.name} has for "
+                f"{what} {len(times)} key frames that {reader.path.name} has for "
                 "it; ask for fewer, or without fast"
             )
         is_last = rate * reader.duration > _MOST_FRAMES_PER_WANTED * reader.frame_count
         if fps is not None or is_last:
             raise ValueError(
-                f"{what} {len(seen.times)} that were looked at; ask for fewer"
+                f"{what} {len(times)} that were looked at; ask for fewer"
                 + ("" if fps is None else ", or look at more (fps)")
             )
         rate *= 2
-
-
-def distinct_frames(sampled: SampledFrames) -> SampledFrames:
-    """Drop frames that several wanted moments share; they would look like a crowd.
-
-    Args:
-        sampled: Frames and their times.
-
-    Returns:
-        The frames and their times, in order of time, none twice.
-    """
-    _, first = np.unique(sampled.times, return_index=True)
-    return SampledFrames(sampled.frames[first], sampled.times[first])
 
 
 def as_selector_input(

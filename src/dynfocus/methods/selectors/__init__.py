@@ -7,8 +7,6 @@ other packages add through the entry points ``dynfocus.selectors``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from dynfocus import extensions
 from dynfocus.methods.selectors.aks import choose_aks
 from dynfocus.methods.selectors.bolt import choose_bolt
@@ -44,38 +42,42 @@ SELECTORS: dict[str, Selector] = {
 """Selectors of this package by name."""
 
 
-def find_selectors() -> Mapping[str, Selector]:
+def find_selectors(rest: str | None = None) -> dict[str, Selector]:
     """Collect the selectors by name; those of other packages come first.
+
+    Args:
+        rest: Only those with this `Selector.rest`.
 
     Raises:
         ValueError: An entry point offers what is no selector.
     """
     found = dict(SELECTORS)
     for name, offered in extensions.load_extensions(extensions.SELECTORS).items():
-        selector = offered if isinstance(offered, Selector) else None
-        if selector is None and callable(offered):
-            selector = Selector(choose=offered)
-        if selector is None:
+        if not callable(offered):
             raise ValueError(
                 f"the entry point {name} in {extensions.SELECTORS} must be a Selector or a "
                 f"function, got {offered!r}; correct or uninstall its package"
             )
-        found[name] = selector
-    return found
+        is_whole = isinstance(offered, Selector)
+        found[name] = offered if is_whole else Selector(choose=offered)
+    return {name: one for name, one in found.items() if rest in (None, one.rest)}
 
 
-def find_selector(name: str, what: str = "method", *, has_scorer: bool) -> Selector:
+def find_selector(
+    name: str, what: str = "method", *, has_scorer: bool, rest: str | None = None
+) -> Selector:
     """Give the selector of a name.
 
     Args:
         name: Its name.
         what: What the caller calls it in messages.
         has_scorer: Whether something can compare frames with the question.
+        rest: What `Selector.rest` must be, if it matters.
 
     Raises:
         ValueError: There is none of that name, or it needs a scorer.
     """
-    known = find_selectors()
+    known = find_selectors(rest)
     if name not in known:
         raise ValueError(
             f"{what} must be one of {', '.join(sorted(known))}, got {name!r}"

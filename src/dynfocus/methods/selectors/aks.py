@@ -22,6 +22,7 @@ from dynfocus.methods.selectors.interface import (
     Indices,
     best_first,
     checked_scores,
+    min_max,
     top_up,
 )
 
@@ -60,7 +61,7 @@ def choose_aks(
     """
     if depth < 0:
         raise ValueError(f"depth must be 0 or more, got {depth}")
-    scaled = checked_scores(scores, num_keep)
+    scaled = min_max(checked_scores(scores, num_keep), equal=0.0)
     if len(scaled) <= num_keep:
         return np.arange(len(scaled))
     depth = min(depth, num_keep.bit_length() - 1)  # floor(log2 K)

@@ -19,7 +19,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.methods.selectors.interface import Indices, checked_scores, top_up
+from dynfocus.methods.selectors.interface import (
+    Indices,
+    checked_scores,
+    min_max,
+    top_up,
+)
 
 DEFAULT_POWER = 3.0
 """The paper's for Video-MME and MLVU; 2.5 for LongVideoBench."""
@@ -50,7 +55,7 @@ def choose_bolt(
         raise ValueError(
             f"power must be above 0, got {power}; 1 leaves the scores as they are"
         )
-    scaled = checked_scores(scores, num_keep)
+    scaled = min_max(checked_scores(scores, num_keep), equal=0.0)
     num_frames = len(scaled)
     if num_frames <= num_keep:
         return np.arange(num_frames)

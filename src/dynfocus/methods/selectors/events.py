@@ -26,6 +26,7 @@ Letters: T frames to choose from, K frames to choose, S candidates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -55,6 +56,7 @@ _ALIKE = 0.1
 """Distance of frames that look alike."""
 _LEAST_RELEVANCE = 0.05
 """Weight of the least relevant frame, so that no part of a video is out of reach."""
+_TINY = 1e-9
 _MOST_AT_ONCE = 256
 _MOST_CANDIDATES = 1024
 
@@ -198,36 +200,23 @@ def _candidates(worth: _Worth, frames: Indices) -> Indices:
 
 
 def _order(worth: _Worth, chosen: Indices) -> tuple[Indices, Floats]:
-    """Order frames by what each adds to those before it.
-
-    Args:
-        worth: What frames are worth.
-        chosen: The frames, increasing, ``[K]``.
+    """Order frames, increasing ``[K]``, so that what is dropped last adds most.
 
     Returns:
-        The frames, and what each adds, from 0 to 1.
+        The frames, and what each adds to those before it, from 0 to 1.
     """
-    alone = worth.alone(chosen)
-    after = worth.after(chosen, chosen)
-    first = alone + worth.weight[chosen]
-    taken = [int(first.argmax())]
-    gains = [float(first.max())]
-    left = [place for place in range(len(chosen)) if place != taken[0]]
+    alone, after = worth.alone(chosen), worth.after(chosen, chosen)
+    left, dropped, losses = list(range(len(chosen))), [], []
     while left:
-        ranked = np.sort(taken)
-        place = np.searchsorted(ranked, left)
-        lower = np.where(place > 0, ranked[place - 1], -1)
-        upper = np.where(place < len(ranked), ranked[place % len(ranked)], -1)
-        added = alone[left] - np.where(
-            (lower >= 0) & (upper >= 0), after[lower, upper], 0
-        )
-        added += np.where(lower >= 0, after[lower, left], worth.weight[chosen[left]])
-        added += np.where(upper >= 0, after[left, upper], 0)
-        added -= np.where(lower < 0, worth.weight[chosen[upper]], 0)
-        best = int(added.argmax())
-        taken.append(left.pop(best))
-        gains.append(float(added[best]))
-    gain = np.minimum.accumulate(gains)
-    return chosen[taken], (gain - min(gain[-1], 0)) / max(
-        gain[0] - min(gain[-1], 0), 1e-9
-    )
+        to_next = np.array([after[pair] for pair in pairwise(left)])
+        over = np.array([after[pair] for pair in zip(left, left[2:], strict=False)])
+        loss = alone[left] + np.append(worth.weight[chosen[left[0]]], to_next)
+        loss[:-1] += to_next
+        loss[1:-1] -= over
+        if len(left) > 1:
+            loss[0] -= worth.weight[chosen[left[1]]]
+        least = int(loss.argmin())
+        dropped.append(left.pop(least))
+        losses.append(float(loss[least]))
+    gains = np.minimum.accumulate(np.maximum(losses[::-1], 0))
+    return chosen[dropped[::-1]], gains / max(gains[0], _TINY)

@@ -59,9 +59,7 @@ class SelectorInput:
             )
         if indices is None:
             indices = np.arange(self.num_frames)
-        scores = np.asarray(self.compare(indices), np.float64)
-        check_scores(scores)
-        return scores
+        return checked_scores(self.compare(indices))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,25 +120,18 @@ class Selector:
             raise ValueError(f"num_keep must be at least 1, got {num_keep}")
         if not given.num_frames:
             raise ValueError("there are no frames to choose from")
-        chosen = self.choose(given, min(num_keep, given.num_frames))
         wanted = min(num_keep, given.num_frames)
+        chosen = self.choose(given, wanted)
         if self.rest != "dropped":
             wanted = given.num_frames
-        found = np.unique(chosen.indices)
-        if len(found) != wanted or len(chosen.indices) != wanted:
+        frames, scale = chosen.indices, chosen.scale
+        is_right = len(frames) == len(np.unique(frames)) == len(scale) == wanted
+        is_right &= bool(((frames >= 0) & (frames < given.num_frames)).all())
+        if not is_right or not ((scale > 0) & (scale <= 1)).all():
             raise ValueError(
-                f"the selector must choose {wanted} different frames, got "
-                f"{chosen.indices.tolist()}; correct its rule"
-            )
-        if found[0] < 0 or found[-1] >= given.num_frames:
-            raise ValueError(
-                f"the selector must choose among frames 0 to {given.num_frames - 1}, got "
-                f"{chosen.indices.tolist()}; correct its rule"
-            )
-        if not ((chosen.scale > 0) & (chosen.scale <= 1)).all():
-            raise ValueError(
-                f"the scale of a frame must be above 0 and at most 1, got "
-                f"{chosen.scale.tolist()}; correct the selector's rule"
+                f"the selector must choose {wanted} different frames of "
+                f"{given.num_frames}, with scales above 0 and at most 1, got frames "
+                f"{frames.tolist()} with scales {scale.tolist()}; correct its rule"
             )
         return chosen
 
@@ -161,35 +152,26 @@ def by_scores(rule: Callable[[Floats, int], Indices]) -> Selector:
     return Selector(choose=choose, needs_scorer=True)
 
 
-def checked_scores(scores: NDArray[np.floating], num_keep: int) -> Floats:
-    """Refuse scores or a count that no rule can work with.
-
-    Args:
-        scores: One a frame, ``[T]``.
-        num_keep: Frames to choose, ``K``.
+def checked_scores(scores: NDArray[np.floating], num_keep: int = 1) -> Floats:
+    """Refuse scores ``[T]`` or a count that no rule can work with.
 
     Returns:
-        The scores in double precision, scaled to ``[0, 1]``; zeros where all are equal.
+        The scores in double precision.
     """
     values = np.asarray(scores, np.float64)
-    check_scores(values)
-    if num_keep < 1:
-        raise ValueError(f"num_keep must be at least 1, got {num_keep}")
-    return min_max(values, equal=0.0)
-
-
-def check_scores(scores: Floats) -> None:
-    """Refuse scores, one a frame, that are not finite numbers ``[T]``."""
-    if scores.ndim != 1:
+    if values.ndim != 1:
         raise ValueError(
-            f"scores must have shape [T], one a frame, got {list(scores.shape)}"
+            f"scores must have shape [T], one a frame, got {list(values.shape)}"
         )
-    if not np.isfinite(scores).all():
-        bad = int((~np.isfinite(scores)).argmax())
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).argmax())
         raise ValueError(
-            f"scores must be finite, got {scores[bad]} for frame {bad}; check what "
+            f"scores must be finite, got {values[bad]} for frame {bad}; check what "
             "scored the frames"
         )
+    if num_keep < 1:
+        raise ValueError(f"num_keep must be at least 1, got {num_keep}")
+    return values
 
 
 def min_max(scores: NDArray[np.floating], equal: float = 1.0) -> Floats:
@@ -211,16 +193,6 @@ def min_max(scores: NDArray[np.floating], equal: float = 1.0) -> Floats:
 def best_first(scores: Floats) -> Indices:
     """Order frames by falling score, ``[T]``; of equal ones the earlier goes first."""
     return np.argsort(-scores, kind="stable")
-
-
-def spread_order(count: int) -> Indices:
-    """Order so many frames so that the first few of them are always spread evenly."""
-    numbers = np.arange(count)
-    num_bits = max(1, (count - 1).bit_length())
-    mirrored = sum(
-        ((numbers >> bit) & 1) << (num_bits - 1 - bit) for bit in range(num_bits)
-    )
-    return np.argsort(mirrored, kind="stable")
 
 
 def top_up(chosen: Iterable[int], scores: Floats, num_keep: int) -> Indices:

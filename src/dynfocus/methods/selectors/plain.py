@@ -16,8 +16,10 @@ from dynfocus.methods.selectors.interface import (
     best_first,
     checked_scores,
     min_max,
-    spread_order,
 )
+
+_GOLDEN = 0.6180339887498949
+"""Multiples of it, modulo 1, are spread however many there are."""
 
 
 def choose_uniform(given: SelectorInput, num_keep: int) -> Selection:
@@ -27,7 +29,7 @@ def choose_uniform(given: SelectorInput, num_keep: int) -> Selection:
     """
     even = uniform_indices(given.num_frames, num_keep).numpy()
     if given.compare is None:
-        return Selection.of(even[spread_order(num_keep)])
+        return Selection.of(even[np.argsort(np.arange(num_keep) * _GOLDEN % 1)])
     scores = given.score(even)
     order = best_first(scores)
     return Selection.of(even[order], importance=min_max(scores)[order])
