@@ -12,8 +12,12 @@ import dynfocus
 from dynfocus.errors import NonFiniteLogitsError
 from dynfocus.focus import FocusSettings, QuestionSettings
 from dynfocus.index import VideoIndex
+from dynfocus.models import AskOptions, Turn, one_pass
+from dynfocus.models.conversation import build_conversation
+from dynfocus.models.dynfocus import VideoInputs
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.video_model import VideoModel
+from dynfocus.video import VideoReader
 
 QUESTION = "what is on the red square ?"
 
@@ -154,6 +158,31 @@ def test_a_conversation_keeps_its_turns_and_encodes_once(focused, clip, monkeypa
     assert sum(frame.tokens for frame in second.frames) == second.tokens
 
 
+@pytest.mark.parametrize("budget", [None, 36, 14])
+@pytest.mark.parametrize("question_first", [True, False])
+def test_a_prepared_prompt_is_that_of_the_processor(
+    focused, clip, budget, question_first, monkeypatch
+):
+    monkeypatch.setattr(focused.processor, "question_first", question_first)
+    index, history = focused.index(clip), (Turn("where ?", "on the red circle"),)
+    options = AskOptions(max_video_tokens=budget)
+    turn = focused.prepare(index, f" {QUESTION}\n", options, history)
+    processor = focused.processor
+    text = processor.apply_chat_template(
+        build_conversation(history, QUESTION), add_generation_prompt=True
+    )
+    inputs = processor(
+        text=text, videos=[index], questions=[QUESTION], max_video_tokens=budget
+    )
+    with torch.inference_mode():
+        embeds, (tokens,) = focused.model.embed_prompt(
+            inputs["input_ids"], VideoInputs.of(inputs)
+        )
+    assert torch.equal(turn.input_ids, inputs["input_ids"])
+    assert torch.equal(turn.embeds, embeds)
+    assert [frame.index for frame in turn.frames] == tokens.frame_indices.tolist()
+
+
 def test_wrong_questions_are_refused_in_one_sentence(focused, clip):
     with pytest.raises(ValueError, match="the question is empty"):
         focused.ask(clip, "  ")
@@ -194,3 +223,72 @@ def test_load_and_ask_from_a_folder(focused, clip, tmp_path):
     answer = dynfocus.ask(clip, QUESTION, model=tmp_path / "tiny", max_new_tokens=4)
     assert answer.text == expected.text
     assert [f.kind for f in answer.frames] == [f.kind for f in expected.frames]
+
+
+class LooksAgain:
+    """A strategy of two passes: the second reads densely around the best frame."""
+
+    def answer(self, model, video, question, options, *, history=(), on_text=None):
+        first = one_pass.answer(model, video, question, options, history=history)
+        best = max(first.frames, key=lambda frame: frame.score).time
+        times = np.clip(best + np.arange(-2, 2) / 4, 0, video.duration - 0.01)
+        dense = model.index(VideoReader(video.source).sample(times=np.unique(times)))
+        return one_pass.answer(
+            model, dense, question, options, history=history, on_text=on_text
+        )
+
+
+def test_a_strategy_may_look_at_the_video_again(focused, clip):
+    twice = VideoModel(focused.backbone, strategy=LooksAgain())
+    once = focused.ask(clip, QUESTION, max_new_tokens=2)
+    best = max(once.frames, key=lambda frame: frame.score).time
+    pieces = []
+    for answer in (
+        twice.ask(clip, QUESTION, max_new_tokens=2, on_text=pieces.append),
+        twice.chat(clip, max_frames=4).ask(QUESTION, max_new_tokens=2),
+    ):
+        assert all(abs(frame.time - best) <= 3 for frame in answer.frames)
+        assert len(answer.frames) < len(once.frames)
+        assert sum(frame.tokens for frame in answer.frames) == answer.tokens
+    assert pieces
+
+
+def test_a_generator_may_be_another(focused, clip):
+    class Echo:
+        marks = ("<echo>",)
+
+        def generate(self, turn, max_new_tokens, on_text=None):
+            return f"{turn.question} {max_new_tokens} {len(turn.history)}"
+
+    model = focused.with_generator(Echo())
+    assert model.ask(clip, "what ?", max_new_tokens=3).text == "what ? 3 0"
+    chat = model.chat(clip)
+    chat.ask("one ?")
+    assert chat.ask("two ?").text == "two ? 64 1"
+    with pytest.raises(ValueError, match="must not contain <echo>"):
+        model.ask(clip, "<echo> ?")
+    chat.turns[0] = Turn("one ?", "<echo>")
+    with pytest.raises(ValueError, match="the conversation must not contain <echo>"):
+        chat.ask("three ?")
+
+
+def test_unknown_and_wrong_options_are_one_sentence(focused, clip):
+    accepted = "fps, max_frames, max_video_tokens, method, max_new_tokens"
+    with pytest.raises(ValueError, match=f"no 'max_frame'; accepted are {accepted}"):
+        focused.ask(clip, QUESTION, max_frame=3)
+    with pytest.raises(ValueError, match="fps must be above 0, got 0"):
+        focused.index(clip, fps=0)
+    with pytest.raises(ValueError, match="there is no 'tokens'"):
+        focused.chat(clip).ask(QUESTION, tokens=3)
+    with pytest.raises(
+        ValueError, match="there is no 'precision'; accepted are device"
+    ):
+        dynfocus.load("nano", precision="float32")
+
+
+def test_a_session_is_refused_in_one_sentence_where_there_is_none(focused):
+    focused.backbone.abilities = frozenset()
+    with pytest.raises(ValueError, match="has no sessions, since its frames are sized"):
+        focused.session()
+    with pytest.raises(ValueError, match="has no spatial prototypes to show"):
+        focused.map_prototypes(None, None)
