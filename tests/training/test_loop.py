@@ -21,7 +21,7 @@ from dynfocus.training import load_recipe, loop
 from dynfocus.training.arguments import make_arguments
 from dynfocus.training.checkpoint import fingerprint_frozen
 from dynfocus.training.loop import EpochSampler, Job, train
-from dynfocus.training.optimizer import MuonWithAdamW
+from dynfocus.training.optimizer import Muon
 
 
 class Points(Dataset):
@@ -334,12 +334,10 @@ def test_the_rate_rises_and_falls(write_recipe, optimizer):
 def test_muon_gets_the_numbers_of_the_recipe(write_recipe):
     schedule = {**SCHEDULE, "optimizer": "muon", "weight_decay": 0.2, "adam_beta2": 0.9}
     recipe = load_recipe(write_recipe(schedule=schedule))
-    optimizer = loop._optimizer(recipe, Noisy())
-    assert isinstance(optimizer, MuonWithAdamW)
-    matrices, others = (part.param_groups[0] for part in optimizer.parts)
-    assert (matrices["lr"], matrices["weight_decay"]) == (0.05, 0.2)
-    assert (others["lr"], others["weight_decay"]) == (0.05, 0.0)
-    assert others["betas"] == (0.9, 0.9)
+    kind, given = loop._optimizer(recipe.schedule, Noisy())
+    assert kind is Muon
+    assert (given["lr"], given["betas"]) == (0.05, (0.9, 0.9))
+    assert [group["weight_decay"] for group in given["params"]] == [0.2, 0.0]
 
 
 def test_a_job_that_cannot_be_made_leaves_nothing(write_recipe, tmp_path):

@@ -8,7 +8,7 @@ from torch import nn
 
 from dynfocus.training.optimizer import (
     Muon,
-    MuonWithAdamW,
+    muon_groups,
     orthogonalise,
     parameter_groups,
     split_parameters,
@@ -38,6 +38,10 @@ class Net(nn.Module):
         return (self.heads["a"](hidden).square().sum() + self.lm_head(hidden)[0, 0]) + (
             extra
         )
+
+
+def muon(net, rate, weight_decay=0.0, beta2=0.98):
+    return Muon(muon_groups(net, weight_decay), lr=rate, betas=(0.9, beta2))
 
 
 def take_steps(net, optimizer, num_steps, start=0):
@@ -91,14 +95,15 @@ def test_two_steps_follow_the_equation():
     shapes = [(4, 6), (6, 4), (4, 6), (3, 3)]  # the first three are treated together
     weights = [torch.randn(s, generator=generator) for s in shapes]
     parameters = [nn.Parameter(w.clone()) for w in weights]
-    optimizer = Muon(parameters, lr=0.1, weight_decay=0.5, momentum=0.9)
+    group = {"params": parameters, "weight_decay": 0.5, "is_muon": True}
+    optimizer = Muon([group], lr=0.1)
     averages = [torch.zeros(s) for s in shapes]
     for _ in range(2):
         for i, parameter in enumerate(parameters):
             parameter.grad = torch.randn(shapes[i], generator=generator)
             gradient = parameter.grad.clone()
-            averages[i] = 0.9 * averages[i] + 0.1 * gradient
-            update = 0.1 * gradient + 0.9 * averages[i]
+            averages[i] = 0.95 * averages[i] + 0.05 * gradient
+            update = 0.05 * gradient + 0.95 * averages[i]
             is_tall = shapes[i][0] > shapes[i][1]
             step = orthogonalise((update.T if is_tall else update)[None])[0]
             step = step.T if is_tall else step
@@ -111,7 +116,7 @@ def test_two_steps_follow_the_equation():
 
 def test_others_follow_adamw_without_decay():
     net, twin = Net(), Net()
-    optimizer = MuonWithAdamW(net, 0.01, weight_decay=0.9, beta2=0.98)
+    optimizer = muon(net, 0.01, weight_decay=0.9, beta2=0.98)
     _, others = split_parameters(twin)
     reference = torch.optim.AdamW(others, lr=0.01, weight_decay=0.0, betas=(0.9, 0.98))
     take_steps(net, optimizer, 1)
@@ -124,7 +129,7 @@ def test_frozen_and_idle_parameters_stay():
     net = Net()
     net.first.requires_grad_(False)
     before = {name: p.clone() for name, p in net.named_parameters()}
-    optimizer = MuonWithAdamW(net, 0.01, weight_decay=0.1)
+    optimizer = muon(net, 0.01, weight_decay=0.1)
     take_steps(net, optimizer, 2)
     for name, parameter in net.named_parameters():
         assert torch.equal(parameter, before[name]) == name.startswith("first."), name
@@ -132,14 +137,14 @@ def test_frozen_and_idle_parameters_stay():
 
 def test_a_restored_state_goes_on_as_if_nothing_had_happened():
     net, twin = Net(), Net()
-    optimizer = MuonWithAdamW(net, 0.01, 0.1)
+    optimizer = muon(net, 0.01, 0.1)
     take_steps(net, optimizer, 4)
-    stopped = MuonWithAdamW(twin, 0.01, 0.1)
+    stopped = muon(twin, 0.01, 0.1)
     take_steps(twin, stopped, 2)
     state = stopped.state_dict()
     resumed = Net()
     resumed.load_state_dict(twin.state_dict())
-    goes_on = MuonWithAdamW(resumed, 0.5, 0.7)
+    goes_on = muon(resumed, 0.5, 0.7)
     goes_on.load_state_dict(state)
     take_steps(resumed, goes_on, 2, start=2)
     for name, parameter in net.named_parameters():
@@ -148,20 +153,21 @@ def test_a_restored_state_goes_on_as_if_nothing_had_happened():
 
 def test_one_schedule_drives_both_also_after_a_restart():
     net = Net()
-    optimizer = MuonWithAdamW(net, 0.4)
+    optimizer = muon(net, 0.4)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 1 / (1 + n))
     take_steps(net, optimizer, 1)
     optimizer.load_state_dict(optimizer.state_dict())
     scheduler.step()
-    for part in optimizer.parts:
-        assert [group["lr"] for group in part.param_groups] == [0.2]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.2]
 
 
 def test_a_model_of_one_kind_is_enough():
-    only = nn.Linear(3, 4, bias=False)
-    assert [type(p) for p in MuonWithAdamW(only, 0.1).parts] == [Muon]
-    norm = nn.LayerNorm(3)
-    assert [type(p) for p in MuonWithAdamW(norm, 0.1).parts] == [torch.optim.AdamW]
+    for only, is_muon in (
+        (nn.Linear(3, 4, bias=False), True),
+        (nn.LayerNorm(3), False),
+    ):
+        (group,) = muon_groups(only)
+        assert group["is_muon"] == is_muon
 
 
 def test_groups_of_the_model_have_their_own_rates(make_tiny):

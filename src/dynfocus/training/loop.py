@@ -17,7 +17,6 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
-    TrainerControl,
     TrainerState,
     TrainingArguments,
     default_data_collator,
@@ -38,9 +37,9 @@ from dynfocus.training.checkpoint import (
     save_learned,
 )
 from dynfocus.training.failures import BatchFacts, Failure, FailureLog
-from dynfocus.training.optimizer import MuonWithAdamW, parameter_groups
+from dynfocus.training.optimizer import Muon, muon_groups, parameter_groups
 from dynfocus.training.progress import Meter, ProgressReport
-from dynfocus.training.recipe import RECIPE_FILE, Recipe
+from dynfocus.training.recipe import RECIPE_FILE, Recipe, Schedule
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +140,9 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log an entry with the parts of the loss, if it has several."""
         if "loss" in logs:
-            logs.update(self._meter.read_losses())
+            batches = self.args.gradient_accumulation_steps
+            losses = self._meter.read_losses()
+            logs.update({name: batches * loss for name, loss in losses.items()})
         super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -180,8 +181,9 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             state = self.accelerator.get_state_dict(self.model_wrapped)
             if self.args.should_save:
                 model.load_state_dict(state, assign=True)
-                if isinstance(model, PreTrainedModel):
-                    model.tie_weights()
+                for part in model.modules():
+                    if isinstance(part, PreTrainedModel):
+                        part.tie_weights()
         return model
 
 
@@ -202,13 +204,7 @@ class _FailureCheck(TrainerCallback):  # type: ignore[misc]
     def __init__(self, failures: FailureLog) -> None:
         self._failures = failures
 
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
+    def on_step_end(self, *given: Any, **kwargs: Any) -> None:
         """Count the failures of all processes."""
         self._failures.check()
 
@@ -219,13 +215,7 @@ class _WholeState(TrainerCallback):  # type: ignore[misc]
     FSDP2 refuses to load a checkpoint in which a weight that learns has none.
     """
 
-    def on_pre_optimizer_step(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
+    def on_pre_optimizer_step(self, *given: Any, **kwargs: Any) -> None:
         """Let weights without gradient and state have a gradient of zeros, once."""
         known = kwargs["optimizer"].state
         for weight in kwargs["model"].parameters():
@@ -262,8 +252,7 @@ def train(recipe: Recipe, make_job: Callable[[Any], Job], *, resume: bool) -> Pa
         failures=failures,
         frozen=frozen,
         args=arguments,
-        optimizers=(_optimizer(recipe, job.model), None),
-        optimizer_cls_and_kwargs=_grouped_adamw(recipe, job.model),
+        optimizer_cls_and_kwargs=_optimizer(recipe.schedule, job.model),
     )
     _run(trainer, checkpoint)
     model = trainer.whole_model()
@@ -322,27 +311,16 @@ def _run(trainer: Trainer, checkpoint: str | None) -> None:
     trainer.state = state
 
 
-def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer | None:
-    """Build the optimizer that is not the Trainer's own."""
-    plan = recipe.schedule
-    if plan.optimizer == "adamw":
-        return None
-    return MuonWithAdamW(model, plan.learning_rate, plan.weight_decay, plan.adam_beta2)
-
-
-def _grouped_adamw(
-    recipe: Recipe, model: nn.Module
+def _optimizer(
+    plan: Schedule, model: nn.Module
 ) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
-    """Build AdamW's groups where parts of the model have rates of their own."""
-    plan = recipe.schedule
+    """Name the optimizer and its groups of parameters, where not the Trainer's own."""
+    common = {"lr": plan.learning_rate, "betas": (0.9, plan.adam_beta2)}
+    if plan.optimizer == "muon":
+        return Muon, {"params": muon_groups(model, plan.weight_decay), **common}
     if not plan.learning_rates:
         return None
     groups = parameter_groups(
         model, plan.learning_rate, plan.learning_rates, plan.weight_decay
     )
-    betas = (0.9, plan.adam_beta2)
-    return torch.optim.AdamW, {
-        "params": groups,
-        "lr": plan.learning_rate,
-        "betas": betas,
-    }
+    return torch.optim.AdamW, {"params": groups, **common}

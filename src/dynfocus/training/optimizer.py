@@ -1,9 +1,10 @@
 """Muon for the matrices of a network, AdamW for everything else, as one optimizer.
 
-Nano learns from scratch in few steps, where orthogonalised updates learn faster than
+Nano learns from nothing in few steps, where orthogonalised updates learn faster than
 AdamW's; fine-tuning of pretrained parts keeps AdamW, as in the paper. ``torch.optim.Muon``
-works in bfloat16 one matrix at a time, which is slow on a CPU: here matrices of one shape
-go together, in float32.
+works in bfloat16 one matrix at a time; on a CPU that cannot multiply in bfloat16 a step
+takes 23 times as long (docs/experiments.md). Here matrices of one shape go together, in
+float32.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _NOT_MATRICES = ("embed", "lm_head", "heads", "place", "tables")
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration (Jordan et al., 2024)."""
+_MOMENTUM = 0.95
 
 
 def orthogonalise(matrices: Tensor, num_steps: int = 5) -> Tensor:
@@ -41,23 +43,13 @@ def orthogonalise(matrices: Tensor, num_steps: int = 5) -> Tensor:
     return x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(torch.optim.AdamW):
     """Momentum whose matrix update is orthogonalised (Jordan et al., 2024).
 
-    The step is scaled to the root mean square of AdamW's (Liu et al., 2025), so that
-    one learning rate fits both.
+    Groups with ``is_muon`` are matrices and go that way; all others go AdamW's. The step
+    is scaled to the root mean square of AdamW's (Liu et al., 2025), so that one learning
+    rate fits both.
     """
-
-    def __init__(
-        self,
-        params: list[Tensor],
-        lr: float,
-        weight_decay: float = 0.0,
-        momentum: float = 0.95,
-    ) -> None:
-        super().__init__(
-            params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
-        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -65,84 +57,51 @@ class Muon(torch.optim.Optimizer):
         loss = closure() if closure is not None else None
         for group in self.param_groups:
             shapes: dict[tuple[int, int], list[Tensor]] = {}
-            for parameter in group["params"]:
+            for parameter in group["params"] if group["is_muon"] else ():
                 if parameter.grad is not None:
                     low, high = sorted(parameter.shape)
                     shapes.setdefault((low, high), []).append(parameter)
             for parameters in shapes.values():
-                self._update(parameters, group)
+                self._turn(parameters, group["lr"], group["weight_decay"])
+        super().step()
         return loss
 
-    def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        momentum, rate = group["momentum"], group["lr"]
+    def _turn(self, parameters: list[Tensor], rate: float, weight_decay: float) -> None:
+        """Update matrices of one shape, lying or standing, and take their gradients."""
         wide = []
         for parameter in parameters:
             assert parameter.grad is not None
-            gradient = parameter.grad.float()
+            gradient, parameter.grad = parameter.grad.float(), None
             state = self.state[parameter]
             if "momentum_buffer" not in state:
+                state["step"] = torch.tensor(0.0)  # AdamW reads it of every state
                 state["momentum_buffer"] = torch.zeros_like(gradient)
             average = state["momentum_buffer"]
-            average.lerp_(gradient, 1 - momentum)
-            update = gradient.lerp(average, momentum)  # Nesterov
+            average.lerp_(gradient, 1 - _MOMENTUM)
+            update = gradient.lerp(average, _MOMENTUM)  # Nesterov
             wide.append(update if update.shape[0] <= update.shape[1] else update.mT)
         steps = orthogonalise(torch.stack(wide))
         scale = 0.2 * max(parameters[0].shape) ** 0.5
         for parameter, step in zip(parameters, steps, strict=True):
-            parameter.mul_(1 - rate * group["weight_decay"])
+            parameter.mul_(1 - rate * weight_decay)
             turned = step if parameter.shape[0] <= parameter.shape[1] else step.mT
             parameter.add_(turned.to(parameter.dtype), alpha=-rate * scale)
 
 
-class MuonWithAdamW(torch.optim.Optimizer):
-    """Drive `Muon` and ``torch.optim.AdamW`` with one learning rate.
+def muon_groups(model: nn.Module, weight_decay: float = 0.0) -> list[dict[str, Any]]:
+    """Group trainable parameters for `Muon`.
 
     Args:
-        model: Parameters that require gradients are optimized: matrices inside layers
-            by Muon; embeddings, read-outs, biases and norms by AdamW.
-        learning_rate: Peak rate.
-        weight_decay: Applied to matrices only.
-        beta2: Second moment decay of AdamW.
+        model: The model; matrices inside layers go to Muon, embeddings, read-outs,
+            biases and norms to AdamW.
+        weight_decay: Applied to those matrices only.
     """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        learning_rate: float,
-        weight_decay: float = 0.0,
-        beta2: float = 0.98,
-    ) -> None:
-        matrices, others = split_parameters(model)
-        parts: list[torch.optim.Optimizer] = []
-        if matrices:
-            parts.append(Muon(matrices, learning_rate, weight_decay))
-        if others:
-            parts.append(
-                torch.optim.AdamW(
-                    others, lr=learning_rate, weight_decay=0.0, betas=(0.9, beta2)
-                )
-            )
-        super().__init__([*matrices, *others], {"lr": learning_rate})
-        self.parts = parts
-        # one list of groups, shared with the parts: a scheduler reaches both
-        self.param_groups = [g for part in parts for g in part.param_groups]
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step with both."""
-        loss = closure() if closure is not None else None
-        for part in self.parts:
-            part.step()
-        return loss
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the states of both."""
-        return {"parts": [part.state_dict() for part in self.parts]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the states of both."""
-        for part, state in zip(self.parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-        self.param_groups = [g for part in self.parts for g in part.param_groups]
+    matrices, others = split_parameters(model)
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay, "is_muon": True},
+        {"params": others, "weight_decay": 0.0, "is_muon": False},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def split_parameters(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:

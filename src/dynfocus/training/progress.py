@@ -11,12 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from torch import Tensor
-from transformers import (
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import TrainerCallback, TrainerState
 
 from dynfocus.training.failures import BatchFacts
 
@@ -79,11 +74,7 @@ class ProgressReport(TrainerCallback):  # type: ignore[misc]
         self._started = (0.0, 0)
 
     def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, *given: Any, **kwargs: Any
     ) -> None:
         """Open the bar."""
         self._started = (time.perf_counter(), state.global_step)
@@ -102,11 +93,7 @@ class ProgressReport(TrainerCallback):  # type: ignore[misc]
         self._bars.start()
 
     def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, *given: Any, **kwargs: Any
     ) -> None:
         """Move the bar."""
         if self._bars is not None:
@@ -114,9 +101,9 @@ class ProgressReport(TrainerCallback):  # type: ignore[misc]
 
     def on_log(
         self,
-        args: TrainingArguments,
+        args: Any,
         state: TrainerState,
-        control: TrainerControl,
+        *given: Any,
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -139,13 +126,7 @@ class ProgressReport(TrainerCallback):  # type: ignore[misc]
         )
         self._console.print(line, highlight=False, soft_wrap=True)
 
-    def on_train_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
+    def on_train_end(self, *given: Any, **kwargs: Any) -> None:
         """Close the bar."""
         if self._bars is not None:
             self._bars.stop()
