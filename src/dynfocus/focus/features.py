@@ -15,6 +15,9 @@ from torch import Tensor
 
 from dynfocus.focus.events import EventBatch
 
+WINDOW_FRAMES = 64
+"""Frames worked on at once, so that memory does not grow with the length of a video."""
+
 
 def uniform_indices(
     num_frames: int, num_keep: int, device: torch.device | None = None

@@ -16,11 +16,10 @@ from dynfocus.focus import (
     merge_clusters,
     merge_weights,
 )
-from dynfocus.focus.features import VideoFeatures
+from dynfocus.focus.features import WINDOW_FRAMES, VideoFeatures
 from dynfocus.focus.official import cluster_points
 from dynfocus.index.layout import IndexLayout
 
-_WINDOW = 64
 _LEVELS = 127
 _OF_FRAMES = ("pts_seconds", "spatial", "pooled", "patches")
 _PROTOTYPES = {
@@ -94,8 +93,8 @@ def _decode_all(
         name: torch.empty((num_frames, size, layout.dim), dtype=layout.dtype)
         for name, size in sizes.items()
     }
-    for start in range(0, num_frames, _WINDOW):
-        window = slice(start, start + _WINDOW)
+    for start in range(0, num_frames, WINDOW_FRAMES):
+        window = slice(start, start + WINDOW_FRAMES)
         whole["spatial"][window] = _decode_spatial(tensors, window, layout.focus)
         if "patches" in whole:
             whole["patches"][window] = _decode("patches", tensors, window)
@@ -113,7 +112,7 @@ def _code(name: str, tokens: Tensor) -> dict[str, Tensor]:
         )
     channels = channels.clamp(min=tiny)
     levels, scales = [], []
-    for window in torch.split(tokens, _WINDOW):
+    for window in torch.split(tokens, WINDOW_FRAMES):
         relative = window.float() / channels
         scale = (relative.abs().amax(2) / _LEVELS).clamp(min=tiny)
         levels.append((relative / scale[..., None]).round().to(torch.int8))
@@ -154,7 +153,7 @@ def _describe_layers(first: Tensor, settings: FocusSettings) -> dict[str, Tensor
     parts: dict[str, list[Tensor]] = {}
     sizes = settings.num_spatial_prototypes[1:]
     neighbors = settings.num_spatial_neighbors[1:]
-    for tokens in torch.split(first, _WINDOW):
+    for tokens in torch.split(first, WINDOW_FRAMES):
         for layer, (size, near) in enumerate(zip(sizes, neighbors, strict=True), 2):
             clusters = cluster_points(
                 tokens, size, near, settings.spatial_clustering

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from dynfocus.focus.features import WINDOW_FRAMES
+
 Features = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
@@ -41,8 +43,6 @@ _LIKE = 0.5
 """Distance up to which a frame shows what another shows, blurred or not."""
 _BLURRED = (0.3, 0.8)
 """Sharpness of a blurred frame beside the same frame without blur."""
-
-_CHUNK = 64
 
 _RGB_TO_XYZ = np.array(
     [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]],
@@ -74,11 +74,24 @@ def image_features(frames: NDArray[np.uint8]) -> Features:
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise ValueError(f"frames must have shape [T, H, W, 3], got {frames.shape}")
+    if max(frames.shape[1:3]) > LOOK_PIXELS:
+        frames = shrink(frames, fit_size(frames.shape[1:3], LOOK_PIXELS))
     parts = [
-        _describe(_shrink(frames[start : start + _CHUNK]))
-        for start in range(0, len(frames), _CHUNK)
+        _describe(frames[start : start + WINDOW_FRAMES])
+        for start in range(0, len(frames), WINDOW_FRAMES)
     ]
     return np.concatenate(parts)
+
+
+def shrink(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize frames ``[T, H, W, 3]`` to a smaller height and width, without aliasing."""
+    parts = []
+    for start in range(0, len(frames), WINDOW_FRAMES):
+        window = np.ascontiguousarray(frames[start : start + WINDOW_FRAMES])
+        pixels = torch.from_numpy(window).permute(0, 3, 1, 2).float()
+        small = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+        parts.append(small.round().clamp(0, 255).byte().permute(0, 2, 3, 1))
+    return np.asarray(torch.cat(parts).contiguous().numpy())
 
 
 def frame_quality(frames: NDArray[np.uint8], features: Features) -> Floats:

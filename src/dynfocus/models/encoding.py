@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dynfocus.focus import uniform_indices
@@ -23,7 +21,6 @@ Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
 _MAX_THUMBNAIL_WIDTH = 112
-_WINDOW = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +117,9 @@ def make_thumbnails(
     Returns:
         Pictures of uint8, at most 112 pixels wide and no wider than the frames.
     """
+    from dynfocus.methods.image_features import shrink  # not for an indexed video
+
     height, width = size
     small_width = min(_MAX_THUMBNAIL_WIDTH, frames.shape[2], width)
     small_height = max(1, round(height * small_width / width))
-    parts = []
-    for start in range(0, len(frames), _WINDOW):
-        window = np.ascontiguousarray(frames[start : start + _WINDOW])
-        pixels = torch.from_numpy(window).permute(0, 3, 1, 2).float()
-        small = F.interpolate(
-            pixels, (small_height, small_width), mode="bilinear", antialias=True
-        )
-        parts.append(small.round().clamp(0, 255).byte().permute(0, 2, 3, 1))
-    return torch.cat(parts).contiguous().numpy()
+    return shrink(frames, (small_height, small_width))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import count_patches
 
@@ -23,7 +24,6 @@ KEPT_WHOLE = (
 """Modules that keep their precision when a model is quantised."""
 
 _BYTES = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}  # 4 bits, and a scale for each 64 weights
-_WINDOW = 64
 _MEMORY_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
 
 
@@ -64,7 +64,7 @@ def estimate_memory(
     whole = sum(weight.numel() for weight in model.parameters()) - matrices
     weights = whole * width + matrices * _BYTES.get(quantize or "", 0.0)
     vision, language = config.vision_config, config.text_config
-    tokens = _WINDOW * (count_patches(vision) + 1)
+    tokens = WINDOW_FRAMES * (count_patches(vision) + 1)
     per_token = vision.intermediate_size + 6 * vision.hidden_size
     heads = language.num_attention_heads
     groups = getattr(language, "num_key_value_heads", None) or heads

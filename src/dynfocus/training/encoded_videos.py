@@ -14,6 +14,7 @@ from rich.progress import track
 from torch import Tensor
 
 from dynfocus.focus import VideoFeatures
+from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import (
     UNBOUNDED,
     EntryFacts,
@@ -38,7 +39,6 @@ except ImportError as error:
         "with pip install 'dynfocus[train]'"
     ) from error
 
-_WINDOW = 64
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class EncodedVideos:
             features = self._model.encode_video(pixel_values, pts_seconds)
             return pack_features(features.to(dtype=torch.float16), self._layout)
         tower = self._model.vision_tower.eval()
-        windows = torch.split(pixel_values, _WINDOW)
+        windows = torch.split(pixel_values, WINDOW_FRAMES)
         patches = [encode_pixels(tower, window).content.half() for window in windows]
         return {"patches": torch.cat(patches), "pts_seconds": pts_seconds}
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.focus import FocusBudget, VideoFeatures, VideoTokens
+from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import IndexStore, Sampling, VideoIndex
 from dynfocus.models.conversation import (
     Answer,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from dynfocus.models.session import FrameEncoder
 
 _logger = logging.getLogger(__name__)
-_WINDOW = 64
 NANO = "nano"
 """The model that the package ships."""
 
@@ -220,11 +220,13 @@ class DynFocusBackbone:
         num_frames = len(sampled.frames)
         parts = []
         with torch.no_grad():
-            for start in range(0, num_frames, _WINDOW):
-                pixels = self.pixel_values(sampled.frames[start : start + _WINDOW])
+            for start in range(0, num_frames, WINDOW_FRAMES):
+                pixels = self.pixel_values(
+                    sampled.frames[start : start + WINDOW_FRAMES]
+                )
                 parts.append(self.model.encode_frames(pixels))
                 if progress is not None:
-                    done = min(start + _WINDOW, num_frames)
+                    done = min(start + WINDOW_FRAMES, num_frames)
                     progress(num_frames + done, 2 * num_frames)
             features = VideoFeatures.join(parts, torch.from_numpy(sampled.times))
             features = self.model.focus_network.add_events(features)

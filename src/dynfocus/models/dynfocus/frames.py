@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from dynfocus.focus import VideoFeatures, uniform_indices
+from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import VideoIndex
 from dynfocus.video import SampledFrames, VideoReader
 
@@ -32,8 +33,6 @@ Video: TypeAlias = (
     | VideoFeatures
     | VideoIndex
 )
-
-_WINDOW = 64
 
 
 def read_video(
@@ -161,8 +160,8 @@ def to_pixel_values(
     center = torch.tensor(mean).view(1, 3, 1, 1)
     spread = torch.tensor(std).view(1, 3, 1, 1)
     parts = []
-    for start in range(0, len(frames), _WINDOW):
-        window = np.ascontiguousarray(frames[start : start + _WINDOW])
+    for start in range(0, len(frames), WINDOW_FRAMES):
+        window = np.ascontiguousarray(frames[start : start + WINDOW_FRAMES])
         pixels = torch.from_numpy(window).permute(0, 3, 1, 2).float() / 255
         if pixels.shape[-2:] != side:
             pixels = F.interpolate(pixels, side, mode="bilinear", antialias=True)

@@ -28,6 +28,7 @@ from dynfocus.focus import (
     VideoFeatures,
     VideoTokens,
 )
+from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
 from dynfocus.models.dynfocus.frame_queries import ask_frames
 from dynfocus.models.dynfocus.inputs import VideoInputs, check_question_length
@@ -39,8 +40,6 @@ from dynfocus.models.dynfocus.outputs import (
 from dynfocus.models.dynfocus.placement import place_video_tokens
 from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
 from dynfocus.models.workers import map_parts
-
-_WINDOW = 64
 
 
 class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -136,7 +135,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         self,
         pixel_values: Tensor,
         pts_seconds: Tensor | Sequence[float],
-        window: int = _WINDOW,
+        window: int = WINDOW_FRAMES,
         progress: Callable[[int, int], None] | None = None,
     ) -> VideoFeatures:
         """Encode a video once, for any number of questions.
@@ -201,7 +200,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
                 self.query_tokens,
                 input_ids=input_ids,
                 attention_mask=attention_mask,
-                window=_WINDOW,
+                window=WINDOW_FRAMES,
             )
         if frame_text is None or self.settings.extensions.use_question_scores:
             question = self.encode_question(input_ids, attention_mask)
@@ -233,7 +232,9 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         pixels, times = inputs.pixel_values_videos, inputs.video_pts_seconds
         assert pixels is not None  # frame_counts has checked both
         assert times is not None
-        parts = [self.encode_frames(window) for window in torch.split(pixels, _WINDOW)]
+        parts = [
+            self.encode_frames(window) for window in torch.split(pixels, WINDOW_FRAMES)
+        ]
         packed = VideoFeatures.join(parts, times)
         frames = torch.split(torch.arange(packed.num_frames), counts)
         return [packed.take(own) for own in frames]
