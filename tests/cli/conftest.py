@@ -117,8 +117,8 @@ class FakeModel:
     def is_nano(self) -> bool:
         return self.name == "nano"
 
-    def can(self, ability: str) -> bool:
-        return True
+    def why_not(self, ability: str) -> None:
+        return None
 
     def require(self, ability: str) -> None:
         pass

@@ -212,7 +212,11 @@ def _write_report(
     from dynfocus.evaluation import is_right
     from dynfocus.report import write_report
 
-    maps = [focused.map_prototypes(video, answer)] if focused.can("maps") else None
+    maps, reason = None, focused.why_not("maps")
+    if reason is None:
+        maps = [focused.map_prototypes(video, answer)]
+    else:
+        say(f"No prototype maps in the report: {reason}")
     write_report(
         report,
         index,

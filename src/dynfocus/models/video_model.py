@@ -226,9 +226,12 @@ class VideoModel:
         """Tell whether the scores of frames depend on the question."""
         return self.backbone.scores_see_question
 
-    def can(self, ability: str) -> bool:
-        """Tell whether the model has one of `Backbone.abilities`."""
-        return ability in self.backbone.abilities
+    def why_not(self, ability: str) -> str | None:
+        """Say why the model lacks one of `Backbone.abilities`; None if it has it."""
+        if ability in self.backbone.abilities:
+            return None
+        kind = self.model.config.model_type
+        return f"{self.name} is a {kind} model, which has {_NEEDS[ability]}"
 
     def require(self, ability: str) -> None:
         """Refuse a model that lacks one of `Backbone.abilities`.
@@ -236,11 +239,10 @@ class VideoModel:
         Raises:
             ValueError: Saying what the model lacks, and what to do.
         """
-        if not self.can(ability):
-            kind = self.model.config.model_type
+        reason = self.why_not(ability)
+        if reason is not None:
             raise ValueError(
-                f"{self.name} is a {kind} model, which has {_NEEDS[ability]}; use "
-                "dynfocus ask or chat, or name a DynFocus model"
+                f"{reason}; use dynfocus ask or chat, or name a DynFocus model"
             )
 
     def ask(
