@@ -50,7 +50,7 @@ def select(module: EventPrototypes, lengths: list[int], **extra: Any) -> EventSe
 
 
 def test_the_score_network_has_three_layers() -> None:
-    network = ScoreNetwork(2 * 8, 8)
+    network = ScoreNetwork(8)
     sizes = [
         layer.weight.shape for layer in network.layers if isinstance(layer, nn.Linear)
     ]
@@ -154,7 +154,9 @@ def test_channel_maximum_is_average_then_maximum() -> None:
     module = build("official", num_prototypes=4)
     found = module.estimate(*batch([9]))
     seen: list[Tensor] = []
-    module.score_network.register_forward_pre_hook(lambda _, a: seen.append(a[0]))
+    module.score_network.in_conv.register_forward_pre_hook(  # type: ignore[union-attr]
+        lambda _, arguments: seen.append(arguments[0])
+    )
     module.score(found)
     tokens = found.features
     wanted = torch.cat([tokens.mean(2), tokens.max(2).values], dim=2)

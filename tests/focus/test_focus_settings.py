@@ -62,7 +62,7 @@ def test_cones_are_between_one_and_the_prototypes(
         ({"selection_ratio": 1.1}, "selection_ratio must be at most 1, got 1.1"),
         ({"selection_ratio": "all"}, "selection_ratio must be a number, got 'all'"),
         ({"noise_sigma": 0.0}, "noise_sigma must be above 0, got 0.0"),
-        ({"noise_sigma": float("nan")}, "noise_sigma must be above 0, got nan"),
+        ({"noise_sigma": float("nan")}, "noise_sigma must be a finite number, got nan"),
         (
             {"temporal_clustering": "mean"},
             "must be one of 'dpc', 'kmeans' or 'weighted_kmeans', got 'mean'",

@@ -182,7 +182,6 @@ OTHERS: dict[str, Any] = {
     "selection_ratio": 0.5,
     "num_temporal_neighbors": 2,
     "event_merge": "uniform",
-    "score_pooling": "channel_max",
     "score_network": "global",
     "num_noise_samples": 3,
     "noise_sigma": 0.5,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dynfocus.focus import kmeans, merge_clusters
+from dynfocus.focus import EventBatch, kmeans, merge_clusters
 from dynfocus.focus.official import GlobalScoreNetwork, group_order, lone_frames
 
 
@@ -78,16 +78,18 @@ def test_points_that_are_not_finite_are_refused() -> None:
 
 def test_published_network_has_the_published_size() -> None:
     with torch.device("meta"):
-        network = GlobalScoreNetwork(2 * 1408, 1408)
+        network = GlobalScoreNetwork(1408)
     assert sum(p.numel() for p in network.parameters()) == 12_897_281
 
 
 def test_published_network_equals_the_literal_loop() -> None:
     torch.manual_seed(0)
-    network = GlobalScoreNetwork(8, 4).double()
-    summaries = torch.randn(2, 5, 8, dtype=torch.float64)
+    network = GlobalScoreNetwork(4).double()
+    tokens = torch.randn(2, 5, 3, 4, dtype=torch.float64)
     mask = torch.arange(5) < torch.tensor([[5], [3]])
-    scores = network(summaries, mask)
+    nowhere = torch.zeros(2, 5, dtype=torch.long)
+    scores = network(EventBatch(tokens, nowhere, mask, nowhere))
+    summaries = torch.cat([tokens.mean(2), tokens.amax(2)], dim=2)
     for entry, count in enumerate((5, 3)):
         hidden = [network.in_conv(row) for row in summaries[entry, :count]]
         shared = sum(row[4:] for row in hidden) / count

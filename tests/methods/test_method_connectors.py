@@ -27,7 +27,6 @@ FOCUS = {
 }
 OFFICIAL = {
     "temporal_clustering": "kmeans",
-    "score_pooling": "channel_max",
     "score_network": "global",
     "spatial_gate": True,
     "cones_with_rods": False,

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from dynfocus.focus import FocusSettings, SpatialPrototypes
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.dynfocus.prototype_maps import assign_patches
 from dynfocus.models.video_model import VideoModel
 from dynfocus.video import SampledFrames, VideoReader
 
@@ -94,3 +96,48 @@ def test_frames_without_a_file_are_given_again(focused, make_frames):
 def test_no_frame_at_all_is_refused(focused, clip):
     with pytest.raises(ValueError, match="num_frames must be .* got 0"):
         focused.map_prototypes(clip, ask(focused, clip), num_frames=0)
+
+
+@pytest.mark.parametrize("preset", ["paper", "official"])
+@pytest.mark.parametrize("clustering", ["dpc", "kmeans"])
+@pytest.mark.parametrize("sizes", [(9,), (5, 2), (6, 4, 3)])
+def test_assignments_name_the_tokens_that_hold_each_patch(
+    preset: str, clustering: str, sizes: tuple[int, ...]
+) -> None:
+    """A token has a gradient at the patches that it merged and at no other."""
+    settings = getattr(FocusSettings, preset)(
+        num_spatial_prototypes=sizes,
+        num_spatial_neighbors=(3,) * len(sizes),
+        spatial_clustering=clustering,
+        spatial_merge="uniform",
+    )
+    module = SpatialPrototypes(**settings.spatial_arguments)
+    if module.gate is not None:  # else every token depends on every patch
+        torch.nn.init.zeros_(module.gate.weight)
+    patches = torch.randn(3, 9, 6).requires_grad_()
+    assignments = assign_patches(module, patches)
+    assert assignments.shape == (3, len(sizes), 9)
+    tokens = module(patches)
+    for row in range(sum(sizes)):
+        (gradient,) = torch.autograd.grad(
+            tokens[:, row].sum(), patches, retain_graph=True
+        )
+        merged = (assignments == row).any(1)  # [F, N]
+        assert torch.equal(gradient.abs().sum(2) > 0, merged)
+        assert merged.any(1).all()
+
+
+def test_the_mean_of_the_assigned_patches_is_the_token() -> None:
+    settings = FocusSettings(
+        num_spatial_prototypes=(5, 2),
+        num_spatial_neighbors=(3, 2),
+        spatial_merge="uniform",
+    )
+    patches = torch.randn(2, 9, 6)
+    module = SpatialPrototypes(**settings.spatial_arguments)
+    first = assign_patches(module, patches)[:, 0]
+    tokens = module(patches)
+    for frame in range(2):
+        for row in range(5):
+            members = patches[frame][first[frame] == row]
+            torch.testing.assert_close(tokens[frame, row], members.mean(0))

@@ -145,3 +145,8 @@ def add_by_cluster(
 def expand_index(index: Tensor, x: Tensor) -> Tensor:
     """Expand ``[B, K]`` to ``[B, K, C]`` to gather rows of ``x``."""
     return index[..., None].expand(-1, -1, x.shape[2])
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Return ``x`` in single precision, or in double if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

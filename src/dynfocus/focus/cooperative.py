@@ -10,9 +10,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dynfocus.focus.events import EventSelection, at_least_single
+from dynfocus.focus._points import at_least_single
+from dynfocus.focus.events import EventSelection
 from dynfocus.focus.official import lone_frames
-from dynfocus.focus.tokens import NUM_ROD_TOKENS, VideoTokens
+from dynfocus.focus.tokens import VideoTokens, lay_out
 
 
 class CooperativeEncoding(nn.Module):
@@ -98,8 +99,7 @@ class CooperativeEncoding(nn.Module):
 
         The arguments are those of `attention`.
 
-        Returns:
-            ``Avg(E_t)``, shape ``[B, T, D]``; 0 if there is no text token.
+        Returns ``Avg(E_t)``, shape ``[B, T, D]``; 0 if there is no text token.
         """
         attention = self.attention(spatial, text, text_mask).to(spatial.dtype)
         return torch.einsum("btm,btmd->btd", attention, spatial)
@@ -147,7 +147,7 @@ class CooperativeEncoding(nn.Module):
         text_mask: Tensor | None = None,
         pts_seconds: Tensor | None = None,
     ) -> list[VideoTokens]:
-        """Encode and assemble the tokens of each video (Eq. 10-13).
+        """Encode and lay out the tokens of each of ``B`` videos (Eq. 10-13).
 
         Args:
             spatial: Spatial prototypes, shape ``[B, T, M, D]``.
@@ -156,85 +156,18 @@ class CooperativeEncoding(nn.Module):
             text: Text features, as in `attention`.
             text_mask: True at real text tokens, ``[B, n]``.
             pts_seconds: Presentation time of each frame, ``[B, T]``, for the record.
-
-        Returns:
-            The tokens of each video, ``B`` of them.
         """
-        alone = lone_frames(mask)
-        return assemble(
+        is_cone, alone = selection.cone_mask, lone_frames(mask)
+        return lay_out(
             self.cones(spatial, selection),
             self.rods(spatial, mask, text, text_mask),
             mask,
-            selection,
-            has_rods=~selection.cone_mask[mask] | alone | self.cones_with_rods,
+            is_cone,
+            has_rods=~is_cone[mask] | alone | self.cones_with_rods,
             rods_first=alone & (not self.cones_with_rods),
+            scores=selection.frame_scores,
             pts_seconds=pts_seconds,
         )
-
-
-def assemble(
-    cones: Tensor,
-    rods: Tensor,
-    mask: Tensor,
-    selection: EventSelection,
-    *,
-    has_rods: Tensor,
-    rods_first: Tensor,
-    pts_seconds: Tensor | None,
-) -> list[VideoTokens]:
-    """Lay the tokens of each video out in time order (Eq. 13).
-
-    Args:
-        cones: Cones of the kept frames in a row, shape ``[sum K, C, H]``.
-        rods: Rods of the real frames in a row, shape ``[F, 2, H]``.
-        mask: True at real frames, shape ``[B, T]``.
-        selection: The kept prototypes.
-        has_rods: True at real frames that have their Rods, shape ``[F]``.
-        rods_first: True at those whose Rods stand before their Cones, shape ``[F]``.
-        pts_seconds: Presentation time of each frame, ``[B, T]``.
-    """
-    is_cone = selection.cone_mask[mask]  # [F]
-    frame = torch.arange(len(rods), device=rods.device)
-    places = torch.cat(  # two for each frame
-        [
-            (2 * frame + rods_first)[is_cone].repeat_interleave(cones.shape[1]),
-            (2 * frame + ~rods_first)[has_rods].repeat_interleave(NUM_ROD_TOKENS),
-        ]
-    )
-    tokens = torch.cat([cones.flatten(0, 1), rods[has_rods].flatten(0, 1)])
-    lengths = is_cone * cones.shape[1] + has_rods * NUM_ROD_TOKENS
-    times = torch.full(lengths.shape, torch.nan, dtype=torch.float64)
-    if pts_seconds is not None:
-        times = pts_seconds.detach()[mask].cpu().double()
-    num_frames = mask.sum(1).tolist()
-    by_video = (
-        torch.split(value.detach().cpu(), num_frames)
-        for value in (
-            lengths,
-            mask.nonzero()[:, 1],
-            times,
-            is_cone,
-            selection.frame_scores[mask],
-        )
-    )
-    columns = list(zip(*by_video, strict=True))
-    rows = torch.split(
-        tokens[places.sort(stable=True).indices],
-        [int(length.sum()) for length, *_ in columns],
-    )
-    return [
-        VideoTokens(
-            embeds=embeds,
-            frame_indices=frames,
-            pts_seconds=seconds,
-            is_cone=cone,
-            lengths=length,
-            scores=scores,
-        )
-        for embeds, (length, frames, seconds, cone, scores) in zip(
-            rows, columns, strict=True
-        )
-    ]
 
 
 def text_weights(text: Tensor, text_mask: Tensor | None) -> Tensor:
@@ -248,8 +181,6 @@ def text_weights(text: Tensor, text_mask: Tensor | None) -> Tensor:
         Weights, ``[B, n]``, at least float32; they sum to 1, or to 0 without tokens.
     """
     if text_mask is None:
-        num_tokens = text.shape[-2]
-        shape = (text.shape[0], num_tokens)
-        return at_least_single(text.new_full(shape, 1 / max(1, num_tokens)))
+        text_mask = text.new_ones(text.shape[0], text.shape[-2])
     present = at_least_single(text_mask.bool().to(text.dtype))
     return present / present.sum(1, keepdim=True).clamp(min=1)

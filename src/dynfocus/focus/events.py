@@ -13,14 +13,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dynfocus.focus._points import at_least_single
 from dynfocus.focus.clustering import MergeWeight, merge_clusters
-from dynfocus.focus.official import (
-    Clustering,
-    GlobalScoreNetwork,
-    channel_max,
-    cluster_points,
-)
-from dynfocus.focus.topk import TopkGradient, perturbed_topk
+from dynfocus.focus.official import Clustering, GlobalScoreNetwork, cluster_points
+from dynfocus.focus.topk import TopkGradient, hard_topk, perturbed_topk
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class EventBatch:
 
     def at_centers(self, values: Tensor) -> Tensor:
         """Gather per-frame values ``[B, T, ...]`` at the centres: ``[B, L, ...]``."""
-        rows = torch.arange(self.frames.shape[0], device=self.frames.device)
+        rows = torch.arange(len(self.frames), device=self.frames.device)
         return values[rows[:, None], self.frames.clamp(min=0)]
 
 
@@ -61,22 +57,33 @@ class EventSelection:
 
 
 class ScoreNetwork(nn.Module):
-    """Score each prototype by itself: the perceptron ``U`` of Eq. 6."""
+    """Score each prototype by itself: ``U`` of Eq. 6 and what it reads.
 
-    def __init__(self, num_inputs: int, dim: int) -> None:
+    Args:
+        dim: Width of the event tokens, ``D``.
+        num_context: Channels of the context that is read besides.
+    """
+
+    def __init__(self, dim: int, num_context: int = 0) -> None:
         super().__init__()
         half = max(1, dim // 2)
         self.layers = nn.Sequential(
-            nn.Linear(num_inputs, dim),
+            nn.Linear(2 * dim + num_context, dim),
             nn.GELU(),
             nn.Linear(dim, half),
             nn.GELU(),
             nn.Linear(half, 1),
         )
 
-    def forward(self, summaries: Tensor, mask: Tensor) -> Tensor:
-        """Score summaries ``[B, L, num_inputs]``: ``[B, L]``; the mask is not needed."""
-        return self.layers(summaries).squeeze(2)
+    def forward(self, events: EventBatch, context: Tensor | None = None) -> Tensor:
+        """Give raw scores, shape ``[B, L]``; see `EventPrototypes.score`."""
+        tokens = events.features
+        largest = tokens.detach().float().norm(dim=3).argmax(2)  # [B, L]
+        index = largest[:, :, None, None].expand(-1, -1, 1, tokens.shape[3])
+        summaries = [tokens.gather(2, index).squeeze(2), tokens.mean(2)]
+        if context is not None:
+            summaries.append(context)
+        return self.layers(torch.cat(summaries, dim=2)).squeeze(2)
 
 
 class EventPrototypes(nn.Module):
@@ -114,7 +121,6 @@ class EventPrototypes(nn.Module):
         num_neighbors: Neighbours of a frame in its density.
         clustering: ``dpc``, or as ``official.cluster_points`` says.
         merge: Weights of the frames merged into a prototype (Eq. 5).
-        pooling: ``norm_max`` (Eq. 6) or, as in the published code, ``channel_max``.
         score_network: ``mlp`` (Eq. 6) or, as in the published code, ``global``.
         num_context: Channels of the ``context`` that `score` reads besides.
         num_samples: Samples of the perturbed top-k; ``n`` of Eq. 8.
@@ -131,7 +137,6 @@ class EventPrototypes(nn.Module):
         num_neighbors: int = 5,
         clustering: Clustering = "dpc",
         merge: MergeWeight = "importance",
-        pooling: str = "norm_max",
         score_network: str = "mlp",
         num_context: int = 0,
         num_samples: int = 500,
@@ -141,10 +146,10 @@ class EventPrototypes(nn.Module):
         super().__init__()
         self.num_event_tokens, self.num_prototypes = num_event_tokens, num_prototypes
         self.num_neighbors, self.clustering = num_neighbors, clustering
-        self.merge, self.pooling = merge, pooling
-        self.num_samples, self.sigma, self.gradient = num_samples, sigma, gradient
+        self.merge, self.num_samples = merge, num_samples
+        self.sigma, self.gradient = sigma, gradient
         kinds = {"mlp": ScoreNetwork, "global": GlobalScoreNetwork}
-        self.score_network = kinds[score_network](2 * dim + num_context, dim)
+        self.score_network = kinds[score_network](dim, num_context)
 
     def pool(self, patches: Tensor) -> Tensor:
         """Average the patches of a frame over a coarse grid.
@@ -197,13 +202,7 @@ class EventPrototypes(nn.Module):
         Returns:
             Raw scores, shape ``[B, L]``, without meaning in padding.
         """
-        if self.pooling == "channel_max":
-            summaries = channel_max(events.features)
-        else:
-            summaries = _norm_max(events.features)
-        if context is not None:
-            summaries = torch.cat([summaries, context], dim=2)
-        return at_least_single(self.score_network(summaries, events.mask))
+        return at_least_single(self.score_network(events, context))
 
     def select(
         self,
@@ -225,10 +224,11 @@ class EventPrototypes(nn.Module):
             generator: Source of the noise in training.
         """
         scores = self._scale(scores, events.mask)
-        slots, kept = _best_slots(scores.detach(), events.mask, num_cones)
-        rows = torch.arange(slots.shape[0], device=slots.device)[:, None]
+        slots = hard_topk(scores, num_cones, events.mask)
+        kept, slots = slots >= 0, slots.clamp(min=0)
+        rows = torch.arange(len(slots), device=slots.device)[:, None]
         standing = events.frames if frames is None else frames
-        chosen = standing[rows, slots].where(kept, -1)
+        chosen = standing.gather(1, slots).where(kept, -1)
         if self.training:
             mixed = self._mix(events, scores, num_cones, generator)
         else:
@@ -253,10 +253,9 @@ class EventPrototypes(nn.Module):
         """Scale the scores of each video from 0 to 1; padding is 0."""
         low = scores.masked_fill(~mask, torch.inf).amin(1, keepdim=True)
         high = scores.masked_fill(~mask, -torch.inf).amax(1, keepdim=True)
-        if isinstance(self.score_network, GlobalScoreNetwork):
-            scale = high - low + 1e-5  # as in the published code
-        else:
-            scale = (high - low).clamp(min=1e-5)
+        scale = (high - low).clamp(min=1e-5)
+        if isinstance(self.score_network, GlobalScoreNetwork):  # the published code
+            scale = high - low + 1e-5
         return ((scores - low) / scale).masked_fill(~mask, 0)
 
     def _mix(
@@ -266,59 +265,20 @@ class EventPrototypes(nn.Module):
         num_cones: Sequence[int],
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Mix prototypes by the perturbed top-k (Eq. 8), videos of one (L, K) together."""
-        groups: dict[tuple[int, int], list[int]] = {}
+        """Mix the prototypes of each video by the perturbed top-k (Eq. 8)."""
+        rows = []
         for entry, count in enumerate(events.mask.sum(1).tolist()):
-            groups.setdefault((count, num_cones[entry]), []).append(entry)
-        indicator = scores.new_zeros(len(num_cones), max(num_cones), scores.shape[1])
-        for (num_prototypes, k), entries in groups.items():
-            index = torch.tensor(entries, device=scores.device)
-            rows = perturbed_topk(
-                scores[index, :num_prototypes],
-                k,
+            row = perturbed_topk(
+                scores[entry : entry + 1, :count],
+                num_cones[entry],
                 self.num_samples,
                 self.sigma,
                 generator,
                 self.gradient,
             )
-            spare = (indicator.shape[1] - k, indicator.shape[2] - num_prototypes)
-            rows = F.pad(rows, (0, spare[1], 0, spare[0]))
-            indicator = indicator.index_copy(0, index, rows)
-        features = events.features
+            spare = (scores.shape[1] - count, max(num_cones) - num_cones[entry])
+            rows.append(F.pad(row, (0, spare[0], 0, spare[1])))
+        soft, features = torch.cat(rows), events.features
         with torch.autocast(features.device.type, enabled=False):
-            mixed = torch.einsum(
-                "bkl,blpd->bkpd", indicator, features.to(indicator.dtype)
-            )
+            mixed = torch.einsum("bkl,blpd->bkpd", soft, features.to(soft.dtype))
         return mixed.to(features.dtype)
-
-
-def _norm_max(events: Tensor) -> Tensor:
-    """Summarise prototypes by the token of the largest norm and the mean (for Eq. 6)."""
-    largest = events.detach().float().norm(dim=3).argmax(2)  # [B, L]
-    index = largest[:, :, None, None].expand(-1, -1, 1, events.shape[3])
-    return torch.cat([events.gather(2, index).squeeze(2), events.mean(2)], dim=2)
-
-
-def _best_slots(
-    scores: Tensor, mask: Tensor, num_cones: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Return the slots of the best-scored prototypes in order, and their mask.
-
-    The hard top-k of Eq. 7 for videos that keep different numbers; slots beyond
-    those are 0 and masked, shapes ``[B, K]``.
-    """
-    count = torch.tensor(num_cones, device=scores.device)[:, None]
-    by_score = scores.masked_fill(~mask, -torch.inf)
-    order = by_score.sort(dim=1, descending=True, stable=True).indices
-    rank = order.argsort(dim=1)
-    num_prototypes = scores.shape[1]
-    index = torch.arange(num_prototypes, device=scores.device)
-    slots = index.where(rank < count, num_prototypes).sort(dim=1).values
-    slots = slots[:, : max(num_cones)]
-    kept = slots < num_prototypes
-    return slots.where(kept, 0), kept
-
-
-def at_least_single(x: Tensor) -> Tensor:
-    """Return ``x`` in single precision, or in double if it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -9,8 +9,10 @@ clusters or kept prototypes, ``L`` prototypes, ``P`` event tokens, ``n`` noise s
 ``F`` frames of any videos, ``M`` spatial prototypes of a frame, ``S`` layers of them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,9 @@ from dynfocus.focus._points import (
     with_own_centers,
 )
 from dynfocus.focus.clustering import ClusterResult, dpc_knn
+
+if TYPE_CHECKING:
+    from dynfocus.focus.events import EventBatch
 
 Clustering = Literal["dpc", "kmeans", "weighted_kmeans"]
 
@@ -190,28 +195,20 @@ def _assign_to_centroids(squared: Tensor, valid: Tensor, used: Tensor) -> Tensor
     return with_own_centers(assignment, valid, centers)
 
 
-def channel_max(events: Tensor) -> Tensor:
-    """Summarise prototypes by the mean and the maximum of each channel (for Eq. 6).
-
-    Args:
-        events: Event tokens of the prototypes, shape ``[B, L, P, D]``.
-
-    Returns:
-        Summaries, shape ``[B, L, 2 D]``.
-    """
-    return torch.cat([events.mean(2), events.amax(2)], dim=2)
-
-
 class GlobalScoreNetwork(nn.Module):
     """Score prototypes in view of each other: the published code's network.
 
-    Half of the channels after the first layer are replaced by their average over
-    all prototypes of the video.
+    It reads the mean and the maximum of each channel. Half of the channels after the
+    first layer are replaced by their average over all prototypes of the video.
+
+    Args:
+        dim: Width of the event tokens, ``D``.
+        num_context: Channels of the context that is read besides.
     """
 
-    def __init__(self, num_inputs: int, dim: int) -> None:
+    def __init__(self, dim: int, num_context: int = 0) -> None:
         super().__init__()
-        half = max(1, dim // 2)
+        half, num_inputs = max(1, dim // 2), 2 * dim + num_context
         self.in_conv = nn.Sequential(
             nn.LayerNorm(num_inputs), nn.Linear(num_inputs, 2 * dim), nn.GELU()
         )
@@ -223,18 +220,14 @@ class GlobalScoreNetwork(nn.Module):
             nn.Linear(half, 1),
         )
 
-    def forward(self, summaries: Tensor, mask: Tensor) -> Tensor:
-        """Score prototypes.
-
-        Args:
-            summaries: Summary of each prototype, shape ``[B, L, num_inputs]``.
-            mask: True where there is a prototype, shape ``[B, L]``.
-
-        Returns:
-            Raw scores, shape ``[B, L]``.
-        """
-        local, shared = self.in_conv(summaries).chunk(2, dim=2)  # [B, L, D]
-        present = mask[..., None]
+    def forward(self, events: EventBatch, context: Tensor | None = None) -> Tensor:
+        """Give raw scores, shape ``[B, L]``; see ``EventPrototypes.score``."""
+        tokens, present = events.features, events.mask[..., None]
+        summaries = [tokens.mean(2), tokens.amax(2)]
+        if context is not None:
+            summaries.append(context)
+        hidden = self.in_conv(torch.cat(summaries, dim=2))
+        local, shared = hidden.chunk(2, dim=2)  # [B, L, D]
         total = shared.masked_fill(~present, 0).sum(1, keepdim=True)
         average = total / present.sum(1, keepdim=True).clamp(min=1)
         channels = torch.cat([local, average.expand_as(local)], dim=2)

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from dynfocus.focus._points import at_least_single
 from dynfocus.focus.cooperative import text_weights
-from dynfocus.focus.events import EventBatch, EventPrototypes, at_least_single
+from dynfocus.focus.events import EventBatch, EventPrototypes
 from dynfocus.focus.features import VideoFeatures, fill_evenly
 from dynfocus.focus.settings import QuestionSettings
 from dynfocus.focus.tokens import VideoTokens

@@ -12,7 +12,6 @@ from dynfocus.focus.official import Clustering
 from dynfocus.focus.topk import TopkGradient
 from dynfocus.validation import Count, Positive, checked, from_mapping
 
-ScorePooling = Literal["norm_max", "channel_max"]
 ScoreNetwork = Literal["mlp", "global"]
 RodsOrder = Literal["context_first", "content_first"]
 
@@ -89,13 +88,10 @@ class FocusSettings:
     event_merge: MergeWeight = "importance"
     """Weights of the frames merged into a prototype (Eq. 5)."""
 
-    score_pooling: ScorePooling = _later("norm_max")
-    """``norm_max``: the token of the largest norm, then the mean (Eq. 6);
-    ``channel_max``: the mean, then the maximum of each channel."""
-
     score_network: ScoreNetwork = _later("mlp")
-    """``mlp``: a three-layer perceptron on each prototype; ``global``: the published
-    network, in which prototypes see each other."""
+    """``mlp``: a three-layer perceptron on the token of the largest norm and the mean of
+    each prototype (Eq. 6); ``global``: the published network on the mean and the maximum
+    of each channel, in which prototypes see each other."""
 
     num_noise_samples: Count = _later(500)
     """Gaussian samples of the perturbed top-k; ``n`` of Eq. 8."""
@@ -227,7 +223,6 @@ class FocusSettings:
             "num_neighbors": self.num_temporal_neighbors,
             "clustering": self.temporal_clustering,
             "merge": self.event_merge,
-            "pooling": self.score_pooling,
             "score_network": self.score_network,
             "num_samples": self.num_noise_samples,
             "sigma": self.noise_sigma,
@@ -275,7 +270,6 @@ _OFFICIAL: dict[str, Any] = {
     "num_prototypes": 80,
     "selection_ratio": 0.45,
     "event_merge": "uniform",
-    "score_pooling": "channel_max",
     "score_network": "global",
     "topk_gradient": "diagonal",
     "spatial_merge": "uniform",

@@ -14,7 +14,6 @@ from dynfocus.focus.official import (
     Clustering,
     cluster_points,
     gated_groups,
-    group_order,
 )
 
 
@@ -71,38 +70,12 @@ class SpatialPrototypes(nn.Module):
         Raises:
             ValueError: If there are too few patches, or one is not finite.
         """
-        layers, assignments = self._cluster(patches)
+        layers, assignments = self.cluster(patches)
         if self.gate is None:
             return torch.cat(layers, dim=1)
         return gated_groups(self.gate, layers, assignments)
 
-    @torch.no_grad()
-    def assignments(self, patches: Tensor) -> Tensor:
-        """Tell which spatial prototype each patch was merged into, layer by layer.
-
-        Args:
-            patches: Patch features, shape ``[F, N, D]``.
-
-        Returns:
-            For each frame, layer and patch the row of what ``forward`` gives, shape
-            ``[F, S, N]``, with ``S`` layers.
-        """
-        _, assignments = self._cluster(patches)
-        member = assignments[0]
-        rows, first = [member], self.num_prototypes[0]
-        for assignment, size in zip(
-            assignments[1:], self.num_prototypes[1:], strict=True
-        ):
-            member = assignment.gather(1, member)
-            rows.append(first + member)
-            first += size
-        merged = torch.stack(rows, dim=1)  # [F, S, N]
-        if self.gate is None:
-            return merged
-        place = group_order(assignments, self.num_prototypes).argsort(dim=1)
-        return place.gather(1, merged.flatten(1)).view_as(merged)
-
-    def _cluster(self, patches: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def cluster(self, patches: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the tokens of each layer and the cluster of each of its inputs."""
         if patches.shape[1] < self.num_prototypes[0]:
             raise ValueError(

@@ -96,6 +96,64 @@ class VideoTokens:
         )
 
 
+def lay_out(
+    cones: Tensor,
+    rods: Tensor,
+    mask: Tensor,
+    is_cone: Tensor,
+    *,
+    has_rods: Tensor,
+    rods_first: Tensor,
+    scores: Tensor,
+    pts_seconds: Tensor | None,
+) -> list[VideoTokens]:
+    """Lay the tokens of each video out in time order (Eq. 13).
+
+    Args:
+        cones: Cones of the kept frames in a row, shape ``[sum K, C, H]``.
+        rods: Rods of the real frames in a row, shape ``[F, 2, H]``.
+        mask: True at real frames, shape ``[B, T]``.
+        is_cone: True at kept frames, shape ``[B, T]``.
+        has_rods: True at real frames that have their Rods, shape ``[F]``.
+        rods_first: True at those whose Rods stand before their Cones, shape ``[F]``.
+        scores: Score of each frame, shape ``[B, T]``.
+        pts_seconds: Presentation time of each frame, ``[B, T]``; None if unknown.
+    """
+    kept, frame = is_cone[mask], torch.arange(len(rods), device=rods.device)
+    places = torch.cat(  # two for each frame
+        [
+            (2 * frame + rods_first)[kept].repeat_interleave(cones.shape[1]),
+            (2 * frame + ~rods_first)[has_rods].repeat_interleave(NUM_ROD_TOKENS),
+        ]
+    )
+    tokens = torch.cat([cones.flatten(0, 1), rods[has_rods].flatten(0, 1)])
+    lengths = kept * cones.shape[1] + has_rods * NUM_ROD_TOKENS
+    times = torch.full(lengths.shape, torch.nan, dtype=torch.float64)
+    if pts_seconds is not None:
+        times = pts_seconds.detach()[mask].cpu().double()
+    facts = (lengths, mask.nonzero()[:, 1], times, kept, scores.detach()[mask])
+    num_frames = mask.sum(1).tolist()
+    columns = zip(*(torch.split(fact.cpu(), num_frames) for fact in facts), strict=True)
+    videos = list(columns)
+    embeds = torch.split(
+        tokens[places.sort(stable=True).indices],
+        [int(length.sum()) for length, *_ in videos],
+    )
+    return [
+        VideoTokens(
+            embeds=own,
+            frame_indices=frames,
+            pts_seconds=seconds,
+            is_cone=cone,
+            lengths=length,
+            scores=score,
+        )
+        for own, (length, frames, seconds, cone, score) in zip(
+            embeds, videos, strict=True
+        )
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenPlan:
     """What a budget buys: so many frames, so many of them as Cones."""

@@ -3,7 +3,8 @@
 Letters beyond the shared ones: ``L`` prototypes, ``n`` noise samples.
 """
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,23 +16,32 @@ from dynfocus.focus.official import diagonal_gradient
 TopkGradient = Literal["exact", "diagonal"]
 
 
-def hard_topk(scores: Tensor, k: int) -> Tensor:
-    """Keep the ``k`` best-scored entries in index order (Eq. 7).
+def hard_topk(
+    scores: Tensor, k: int | Sequence[int], mask: Tensor | None = None
+) -> Tensor:
+    """Keep the best-scored entries in index order (Eq. 7).
 
     Args:
         scores: Scores, shape ``[B, L]``; ``s`` in the paper.
-        k: Entries to keep, from 1 to ``L``; ``K`` in the paper.
+        k: Entries to keep, from 1 to ``L``, of all rows or of each; ``K`` in the paper.
+        mask: True at entries that there are, shape ``[B, L]``.
 
     Returns:
-        Increasing indices, shape ``[B, k]``, int64; of equal scores the lower
-        index is kept.
+        Increasing indices, ``[B, K]``, int64, then -1; of equals the lower index stays.
 
     Raises:
-        ValueError: If ``scores`` or ``k`` are not as said, or a score is not finite.
+        ValueError: If an argument is not as said, or a score is not finite.
     """
-    _check_topk(scores, k)
-    order = scores.detach().sort(dim=1, descending=True, stable=True).indices
-    return order[:, :k].sort(dim=1).values
+    counts = [k] * len(scores) if isinstance(k, int) else list(k)
+    _check_topk(scores, counts)
+    scores = scores.detach()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    count = torch.tensor(counts, device=scores.device)[:, None]
+    rank = scores.sort(dim=1, descending=True, stable=True).indices.argsort(dim=1)
+    index = torch.arange(scores.shape[1], device=scores.device)
+    slots = index.where(rank < count, len(index)).sort(dim=1).values[:, : max(counts)]
+    return slots.where(slots < len(index), -1)
 
 
 def perturbed_topk(
@@ -74,16 +84,12 @@ def perturbed_topk(
     Raises:
         ValueError: If an argument is not as said, or a score is not finite.
     """
-    _check_topk(scores, k)
-    if num_samples < 1 or not sigma > 0:
+    _check_topk(scores, [k])
+    if num_samples < 1 or not sigma > 0 or gradient not in get_args(TopkGradient):
         raise ValueError(
-            "num_samples must be at least 1 and sigma above 0, got "
-            f"{num_samples} and {sigma}; the paper's code uses 500 and 0.1"
-        )
-    if gradient not in ("exact", "diagonal"):
-        raise ValueError(
-            f"gradient must be 'exact' or 'diagonal', got {gradient!r}; "
-            "choose one of these"
+            "num_samples must be at least 1, sigma above 0 and gradient 'exact' or "
+            f"'diagonal', got {num_samples}, {sigma} and {gradient!r}; the paper's code "
+            "uses 500 and 0.1"
         )
     if scores.dtype not in (torch.float32, torch.float64):
         scores = scores.float()
@@ -127,16 +133,11 @@ class _PerturbedTopK(Function):
         return row, None, None, None, None
 
 
-def _check_topk(scores: Tensor, k: int) -> None:
-    if scores.ndim != 2:
+def _check_topk(scores: Tensor, counts: Sequence[int]) -> None:
+    if scores.ndim != 2 or not 1 <= min(counts) <= max(counts) <= scores.shape[1]:
         raise ValueError(
-            f"scores must have shape [B, L], got {tuple(scores.shape)}; "
-            "add a batch dimension"
-        )
-    if not 1 <= k <= scores.shape[1]:
-        raise ValueError(
-            f"k must be in [1, {scores.shape[1]}], the number of scores, got {k}; "
-            "keep fewer entries"
+            "scores must have shape [B, L] and k be from 1 to L, got shape "
+            f"{list(scores.shape)} and {sorted(set(counts))}; keep fewer entries"
         )
     if not bool(scores.isfinite().all()):
         raise ValueError(

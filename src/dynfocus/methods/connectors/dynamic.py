@@ -21,9 +21,8 @@ from dynfocus.focus import (
     VideoFeatures,
     VideoTokens,
 )
-from dynfocus.focus.cooperative import assemble
 from dynfocus.focus.network import AskedVideos
-from dynfocus.focus.tokens import NUM_ROD_TOKENS
+from dynfocus.focus.tokens import NUM_ROD_TOKENS, lay_out
 from dynfocus.methods.connectors.interface import ConnectedVideo, ConnectorSizes
 from dynfocus.methods.patches import VideoPatches
 
@@ -171,13 +170,14 @@ class DynFocusConnector(nn.Module):
         asked = self.network.select(shown, num_cones, question, question)
         encoding = self.network.cooperative_encoding
         is_cone = asked.selection.cone_mask[asked.mask]
-        tokens = assemble(
+        tokens = lay_out(
             self._cones(videos, shown, asked),
             encoding.rods(asked.spatial, asked.mask, *question),
             asked.mask,
-            asked.selection,
+            asked.selection.cone_mask,
             has_rods=is_cone & self._kept_has_rods | ~is_cone & self.use_rods,
             rods_first=torch.zeros_like(is_cone),
+            scores=asked.selection.frame_scores,
             pts_seconds=asked.pts_seconds,
         )
         return [_connected(t) for t in self.network.finish(tokens, shown, asked)]

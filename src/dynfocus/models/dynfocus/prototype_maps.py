@@ -16,7 +16,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynfocus.focus import VideoFeatures
+from dynfocus.focus import SpatialPrototypes, VideoFeatures
+from dynfocus.focus.official import group_order
 from dynfocus.index import VideoIndex
 from dynfocus.models.conversation import Answer, FrameReport
 from dynfocus.models.dynfocus import (
@@ -73,7 +74,7 @@ def map_prototypes(
     pixels = processor.pixel_values(sampled.frames)
     network = model.focus_network
     patches = encode_pixels(model.vision_tower, pixels)
-    assigned = network.spatial_prototypes.assignments(patches.content)  # [F, S, N]
+    assigned = assign_patches(network.spatial_prototypes, patches.content)  # [F, S, N]
     side = math.isqrt(assigned.shape[2])
     grids = rearrange(assigned, "f s (h w) -> f s h w", h=side).cpu().numpy()
     encoded = network.encode(patches.content)._replace(patches=patches.normalised)
@@ -85,6 +86,33 @@ def map_prototypes(
             wanted, pictures, grids, attention.double().cpu().numpy(), strict=True
         )
     ]
+
+
+@torch.no_grad()
+def assign_patches(network: SpatialPrototypes, patches: Tensor) -> Tensor:
+    """Tell which spatial prototype each patch was merged into, layer by layer.
+
+    Args:
+        network: What makes the prototypes.
+        patches: Patch features, shape ``[F, N, D]``.
+
+    Returns:
+        For each frame, layer and patch the row of what the network gives, ``[F, S, N]``,
+        with ``S`` layers.
+    """
+    layers, assignments = network.cluster(patches)
+    sizes = [layer.shape[1] for layer in layers]
+    member = assignments[0]
+    rows, first = [member], sizes[0]
+    for assignment, size in zip(assignments[1:], sizes[1:], strict=True):
+        member = assignment.gather(1, member)
+        rows.append(first + member)
+        first += size
+    merged = torch.stack(rows, dim=1)  # [F, S, N]
+    if network.gate is None:
+        return merged
+    place = group_order(assignments, sizes).argsort(dim=1)
+    return place.gather(1, merged.flatten(1)).view_as(merged)
 
 
 def best_cones(frames: list[FrameReport], count: int) -> list[FrameReport]:
