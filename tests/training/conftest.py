@@ -171,6 +171,21 @@ def write_recipe(tmp_path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def write_stage(write_recipe) -> Callable[..., Path]:
+    """Write a recipe of stage 2, unlike `write_recipe` with all groups that it needs."""
+
+    def write(**changes: Any) -> Path:
+        tree = {
+            "task": "stage2",
+            "start": {"model": "nano"},
+            "data": {"fps": 1.0},
+        }
+        return write_recipe(**(tree | changes))
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def course(tmp_path_factory) -> dict[str, Path]:
     """Run every recipe of nano and of the hosts for two steps, in order."""

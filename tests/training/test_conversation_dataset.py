@@ -217,21 +217,6 @@ def test_samples_that_fail_are_named_and_left_out(make_data, tmp_path):
     assert empty["facts"].num_tokens == 0
 
 
-def test_frames_are_counted_without_opening_a_file(make_data):
-    _, data = make_data([])
-    data.media = FrameReader(processor=data.processor, fps=2.0, max_frames=30)
-    count = data.media.count_frames
-    assert count({"video": VIDEO}) == 18
-    assert count({"video": "no.mp4", "duration": 4.2}) == 9
-    assert count({"video": "no.mp4", "duration": 100}) == 30
-    assert count({"image": "no.png"}) == 1
-    assert count({}) == 0
-    with pytest.raises(
-        ValueError, match="sample x does not tell the 'duration' of its"
-    ):
-        count({"id": "x", "video": "no.mp4"})
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

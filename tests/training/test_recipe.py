@@ -33,21 +33,6 @@ def test_a_resolved_recipe_is_a_recipe(path, tmp_path):
         assert "optimizer" in yaml.safe_load(recipe.to_yaml())["schedule"]
 
 
-@pytest.fixture
-def write_stage(write_recipe):
-    """Write a recipe of stage 2, unlike `write_recipe` with all groups that it needs."""
-
-    def write(**changes):
-        tree = {
-            "task": "stage2",
-            "start": {"model": "nano"},
-            "data": {"fps": 1.0},
-        }
-        return write_recipe(**(tree | changes))
-
-    return write
-
-
 def test_what_is_left_out_has_its_default(write_stage):
     recipe = load_recipe(write_stage())
     assert isinstance(recipe, StageRecipe)
@@ -74,46 +59,6 @@ def test_overrides_change_and_add(write_stage):
     assert recipe.data.sources[0].world_logs.num_logs == 2
     assert recipe.model == NewModel(focus=FocusSettings.paper(num_prototypes=4))
     assert recipe.output == "a=b"
-
-
-def test_phases_follow_each_other(write_stage):
-    path = write_stage(
-        output="runs/x",
-        start={"vision_tower": "a", "language_model": "b"},
-        model={"question_first": True},
-        phases=[
-            {"schedule": {"num_steps": 5}},
-            {"schedule": {"num_steps": 6}, "layout": {"shift_clock": True}},
-            {},
-        ],
-    )
-    recipes = load_recipes(path, ["seed=4"])
-    assert [r.output for r in recipes] == ["runs/x/phase-1", "runs/x/phase-2", "runs/x"]
-    assert [r.schedule.num_steps for r in recipes] == [5, 6, 2]
-    assert [r.layout.shift_clock for r in recipes] == [False, True, False]
-    assert [r.start.model for r in recipes] == [
-        None,
-        "runs/x/phase-1/model",
-        "runs/x/phase-2/model",
-    ]
-    assert [r.model is None for r in recipes] == [False, True, True]
-    assert {r.seed for r in recipes} == {4}
-    short = load_recipes(path, ["schedule.num_steps=1", "output=here"])
-    assert {r.schedule.num_steps for r in short} == {1}
-    assert short[-1].output == "here"
-    with pytest.raises(ValueError, match="has 3 phases, and one is wanted"):
-        load_recipe(path)
-    with pytest.raises(ValueError, match="phases must be a list of groups of settings"):
-        load_recipes(write_stage(phases=["long"]))
-
-
-def test_a_folder_of_recipes_is_read_in_the_order_of_names(write_stage, tmp_path):
-    for name in ("2-b.yaml", "1-a.yaml"):
-        write_stage(name=name, output=name[0])
-    assert [r.output for r in load_recipes(tmp_path)] == ["1", "2"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="empty holds no recipe"):
-        load_recipes(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -246,14 +191,6 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ValueError, match="is not valid YAML"):
         load_recipe(path)
-
-
-def test_an_unknown_task_is_refused_before_anything_is_written(write_recipe, tmp_path):
-    path = write_recipe(task="stage9")
-    known = "connector, language, scorer, stage1, stage2, vision"
-    with pytest.raises(ValueError, match=f"task must be one of {known}, got 'stage9'"):
-        run_recipe(path)
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
