@@ -42,6 +42,7 @@ class DualEncoder(FrameScorer):
                 "pictures with words; name a dual encoder such as CLIP or SigLIP"
             )
         self.processor = _load(AutoProcessor, name)
+        self._read("")  # the first call sets its tokenizer, which two threads must not
 
     @property
     def name(self) -> str:
@@ -68,11 +69,13 @@ class DualEncoder(FrameScorer):
     @torch.inference_mode()
     def encode_text(self, text: str) -> NDArray[np.float32]:
         """Encode words into a unit vector, ``[C]``; what is too long is cut."""
-        inputs = self.processor(
+        (encoded,) = _features(self.model.get_text_features(**self._read(text)))
+        return encoded
+
+    def _read(self, text: str) -> Any:
+        return self.processor(
             text=[text], return_tensors="pt", padding="max_length", truncation=True
         )
-        (encoded,) = _features(self.model.get_text_features(**inputs))
-        return encoded
 
 
 def _load(kind: Any, name: str) -> Any:

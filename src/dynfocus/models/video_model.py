@@ -192,8 +192,10 @@ class VideoModel:
     ) -> None:
         self.backbone = backbone
         self.strategy = strategy
+        tokenizer = backbone.processor.tokenizer
+        tokenizer("")  # its first call may change it, which two threads must not do
         self.generator: Generator = generator or LocalGenerator(
-            backbone.processor.tokenizer, backbone.generate
+            tokenizer, backbone.generate
         )
 
     @property

@@ -72,6 +72,7 @@ class DynFocusBackbone:
     ) -> None:
         self.model = model.eval()
         self.processor = processor
+        processor.qformer_tokenizer("")  # its first call may change it
         self.name = name
         self.is_nano = name == NANO
         self.store = store
