@@ -39,7 +39,7 @@ from dynfocus.focus import (
 )
 from dynfocus.methods.connectors import ConnectorSizes, build_connector
 from dynfocus.methods.patches import VideoPatches
-from dynfocus.models.dynfocus.outputs import CACHE_NAME
+from dynfocus.models.dynfocus.modeling_dynfocus import CACHE_NAME
 from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.provenance import processor_name, source_commit
 

@@ -7,7 +7,6 @@ from dynfocus.index.store import UNBOUNDED, IndexStore, StoredEntry, default_fol
 from dynfocus.index.video_index import Pictures, VideoIndex
 
 __all__ = [
-    "UNBOUNDED",
     "EntryFacts",
     "EntryKey",
     "IndexLayout",
@@ -15,6 +14,7 @@ __all__ = [
     "Pictures",
     "Sampling",
     "StoredEntry",
+    "UNBOUNDED",
     "VideoIndex",
     "default_folder",
     "pack_features",

@@ -20,7 +20,7 @@ from dynfocus.methods.connectors.interface import (
 )
 from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
-from dynfocus.models.dynfocus.placement import place_video_tokens
+from dynfocus.models.dynfocus.visual_inputs import place_video_tokens
 
 
 class ConnectedLanguageModel(PreTrainedModel):  # type: ignore[misc]

@@ -5,17 +5,32 @@ Letters: T frames, H and W of a frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from dynfocus.focus import uniform_indices
-from dynfocus.models.dynfocus.frames import Video, read_video
-from dynfocus.video import SampledFrames, VideoReader
+from dynfocus.focus import VideoFeatures, uniform_indices
+from dynfocus.index import VideoIndex
+from dynfocus.video import SampledFrames, VideoReader, read_video
+
+Video: TypeAlias = (
+    str
+    | Path
+    | VideoReader
+    | SampledFrames
+    | NDArray[np.uint8]
+    | Tensor
+    | Sequence[Any]
+    | VideoFeatures
+    | VideoIndex
+)
+"""A file, what reads it, frames ``[T, H, W, 3]`` or a list of frames, or a video that is
+encoded."""
 
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""

@@ -24,10 +24,10 @@ from dynfocus.models.conversation import (
     Turn,
     check_count,
 )
-from dynfocus.models.dynfocus.frames import frame_array, is_frame
 from dynfocus.models.encoding import make_thumbnails
 from dynfocus.models.frame_memory import FrameMemory
 from dynfocus.models.options import AskOptions
+from dynfocus.video import frame_array, is_frame
 
 if TYPE_CHECKING:
     from dynfocus.models.video_model import VideoModel

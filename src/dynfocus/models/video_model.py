@@ -25,8 +25,7 @@ from dynfocus.models.conversation import (
     Turn,
     check_question,
 )
-from dynfocus.models.dynfocus.frames import Video
-from dynfocus.models.encoding import Progress
+from dynfocus.models.encoding import Progress, Video
 from dynfocus.models.generation import Generator, LocalGenerator, check_context
 from dynfocus.models.options import AskOptions
 

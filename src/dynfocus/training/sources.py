@@ -14,11 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from dynfocus.atomic import atomic_file
-from dynfocus.models.dynfocus.frames import read_image, read_video
 from dynfocus.text import check_name, check_text, read_text, to_json
 from dynfocus.training.failures import Failure
 from dynfocus.validation import Count, Natural, Positive, checked
-from dynfocus.video import SampledFrames
+from dynfocus.video import SampledFrames, read_image, read_video
 from dynfocus.world.conversations import PLACEHOLDER as _PLACEHOLDER
 from dynfocus.world.conversations import (
     WorldAddress,

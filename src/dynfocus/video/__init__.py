@@ -7,6 +7,7 @@ from dynfocus.errors import (
 )
 from dynfocus.video.decoder import SampledFrames
 from dynfocus.video.discovery import find_videos
+from dynfocus.video.frames import frame_array, is_frame, read_image, read_video
 from dynfocus.video.live import LiveReader
 from dynfocus.video.probe import MediumTrial, VideoProbe, probe_video, try_video
 from dynfocus.video.reader import VideoReader
@@ -23,6 +24,10 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "find_videos",
+    "frame_array",
+    "is_frame",
     "probe_video",
+    "read_image",
+    "read_video",
     "try_video",
 ]

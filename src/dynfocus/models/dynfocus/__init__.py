@@ -4,10 +4,12 @@ import transformers
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
-from dynfocus.models.dynfocus.inputs import VideoInputs
-from dynfocus.models.dynfocus.modeling_dynfocus import DynFocusForConditionalGeneration
-from dynfocus.models.dynfocus.outputs import DynFocusCausalLMOutputWithPast
+from dynfocus.models.dynfocus.modeling_dynfocus import (
+    DynFocusCausalLMOutputWithPast,
+    DynFocusForConditionalGeneration,
+)
 from dynfocus.models.dynfocus.processing_dynfocus import DynFocusProcessor
+from dynfocus.models.dynfocus.visual_inputs import VideoInputs
 
 __all__ = [
     "DynFocusCausalLMOutputWithPast",

@@ -15,14 +15,9 @@ from dynfocus.focus import (
     VideoFeatures,
 )
 from dynfocus.index import VideoIndex
-from dynfocus.models.dynfocus.frames import (
-    is_image,
-    is_video,
-    read_image,
-    read_video,
-)
 from dynfocus.models.dynfocus.prompts import find_blocks
-from dynfocus.video import SampledFrames
+from dynfocus.video import SampledFrames, VideoReader, is_frame, read_image, read_video
+from dynfocus.video.frames import count_dimensions
 
 
 @dataclass(frozen=True)
@@ -158,6 +153,19 @@ def _read(
     return read_video(
         value, fps=limits.fps, max_frames=limits.max_frames, frame_size=frame_size
     )
+
+
+def is_video(value: object) -> bool:
+    """Tell whether a value is one video, and not a list of videos."""
+    kinds = (str, Path, VideoReader, SampledFrames, VideoFeatures, VideoIndex)
+    if isinstance(value, kinds) or count_dimensions(value) == 4:
+        return True
+    return isinstance(value, list | tuple) and bool(value) and all(map(is_frame, value))
+
+
+def is_image(value: object) -> bool:
+    """Tell whether a value is one image, and not a list of images."""
+    return isinstance(value, str | Path) or is_frame(value)
 
 
 def _count_frames(content: SampledFrames | VideoFeatures) -> int:

@@ -8,8 +8,9 @@ D_q width of the text encoder, H width of the language model.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers import initialization as init
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from dynfocus.focus import (
     FocusNetwork,
@@ -30,16 +32,37 @@ from dynfocus.focus import (
 )
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
-from dynfocus.models.dynfocus.frame_queries import ask_frames
-from dynfocus.models.dynfocus.inputs import VideoInputs, check_question_length
-from dynfocus.models.dynfocus.outputs import (
-    CACHE_NAME,
-    CACHE_NAMES,
-    DynFocusCausalLMOutputWithPast,
+from dynfocus.models.dynfocus.vision import (
+    ask_frames,
+    build_vision_tower,
+    encode_pixels,
 )
-from dynfocus.models.dynfocus.placement import place_video_tokens
-from dynfocus.models.dynfocus.vision import build_vision_tower, encode_pixels
+from dynfocus.models.dynfocus.visual_inputs import (
+    VideoInputs,
+    check_question_length,
+    place_video_tokens,
+)
 from dynfocus.models.workers import map_parts
+
+CACHE_NAMES = ("cache", "past_key_values")
+"""What transformers calls the cache of earlier steps, from 5.24 on and before."""
+CACHE_NAME = next(
+    field.name for field in fields(CausalLMOutputWithPast) if field.name in CACHE_NAMES
+)
+"""What the installed transformers calls it."""
+
+
+@dataclass
+class DynFocusCausalLMOutputWithPast(CausalLMOutputWithPast):  # type: ignore[misc]
+    """What one pass gives: the language model's output and the video tokens it read."""
+
+    video_tokens: list[VideoTokens] | None = None
+    """One entry a block, in reading order; only when the pass saw video."""
+
+    @classmethod
+    def of(cls, outputs: Any, video_tokens: list[VideoTokens]) -> Self:
+        """Add video tokens to what the language model gave."""
+        return cls(**outputs, video_tokens=video_tokens or None)
 
 
 class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[misc]

@@ -16,8 +16,6 @@ from torch import Tensor
 from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
 from dynfocus.focus import FocusBudget, FocusSettings, VideoFeatures
-from dynfocus.models.dynfocus.frames import to_pixel_values
-from dynfocus.models.dynfocus.inputs import VideoInputs
 from dynfocus.models.dynfocus.media import (
     Block,
     Limits,
@@ -33,6 +31,8 @@ from dynfocus.models.dynfocus.prompts import (
     pad_lists,
     repeat_items,
 )
+from dynfocus.models.dynfocus.vision import to_pixel_values
+from dynfocus.models.dynfocus.visual_inputs import VideoInputs
 from dynfocus.video import SampledFrames
 
 _QUESTION_FOLDER = "qformer_tokenizer"

@@ -24,10 +24,9 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.frame_queries import ask_frames
-from dynfocus.models.dynfocus.frames import Video, read_video
-from dynfocus.models.dynfocus.vision import encode_pixels
-from dynfocus.video import SampledFrames, VideoReader
+from dynfocus.models.dynfocus.vision import ask_frames, encode_pixels
+from dynfocus.models.encoding import Video
+from dynfocus.video import SampledFrames, VideoReader, read_video
 
 _PICTURE_PIXELS = 320
 

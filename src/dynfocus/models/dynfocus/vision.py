@@ -1,14 +1,55 @@
-"""From pixels to patch features, for every vision tower of transformers.
+"""The frozen half: pixels become patch features, and frames read a question.
 
-Letters: F frames, N patches per frame, D_v width.
+Letters: F and T frames, H and W of a frame, S side of the model's frames, N patches per
+frame, D_v width; B blocks, n query tokens, D_q width of the Q-Former.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, InstructBlipVisionConfig, InstructBlipVisionModel
+
+from dynfocus.focus import VideoFeatures
+from dynfocus.focus.features import WINDOW_FRAMES
+
+
+def to_pixel_values(
+    frames: NDArray[np.uint8],
+    *,
+    frame_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Tensor:
+    """Resize and normalise frames as the vision tower expects them.
+
+    Args:
+        frames: Frames of uint8, shape ``[T, H, W, 3]``.
+        frame_size: Side of the model's frames, ``S``.
+        mean: Mean of each colour, from 0 to 1.
+        std: Standard deviation of each colour.
+
+    Returns:
+        Pixel values of float32, shape ``[T, 3, S, S]``.
+    """
+    side = (frame_size, frame_size)
+    center = torch.tensor(mean).view(1, 3, 1, 1)
+    spread = torch.tensor(std).view(1, 3, 1, 1)
+    parts = []
+    for start in range(0, len(frames), WINDOW_FRAMES):
+        window = np.ascontiguousarray(frames[start : start + WINDOW_FRAMES])
+        pixels = torch.from_numpy(window).permute(0, 3, 1, 2).float() / 255
+        if pixels.shape[-2:] != side:
+            pixels = F.interpolate(pixels, side, mode="bilinear", antialias=True)
+        parts.append((pixels - center) / spread)
+    return torch.cat(parts)
 
 
 class PatchFeatures(NamedTuple):
@@ -67,3 +108,56 @@ def encode_pixels(tower: Any, pixel_values: Tensor) -> PatchFeatures:
 def _inner(tower: Any) -> Any:
     """Give the module that holds the layers; older classes wrap it once."""
     return getattr(tower, "vision_model", tower)
+
+
+def ask_frames(
+    text_encoder: Any,
+    query_tokens: Tensor,
+    videos: Sequence[VideoFeatures],
+    *,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    window: int,
+) -> Tensor:
+    """Ask the Q-Former about every frame of every block.
+
+    Args:
+        text_encoder: The Q-Former.
+        query_tokens: Its learned queries, shape ``[1, n, D_q]``.
+        videos: The video of each block, with its patches.
+        input_ids: The question of each block, shape ``[B, L]``.
+        attention_mask: True at the questions' tokens, shape ``[B, L]``.
+        window: Frames that go through the Q-Former together.
+
+    Returns:
+        The answers of the queries, shape ``[B, T, n, D_q]``, zero after a block's end.
+    """
+    if any(video.patches is None for video in videos):
+        raise ValueError(
+            'text_side "frame_queries" needs the patches of every frame, but the video '
+            "features hold none; encode the video again with this model"
+        )
+    patches = torch.cat([v.patches for v in videos if v.patches is not None])
+    num_frames = [video.num_frames for video in videos]
+    pairs = _pairs(num_frames).to(input_ids.device)
+    num_queries = query_tokens.shape[1]
+    answers = []
+    for block, frame in (part.unbind(1) for part in torch.split(pairs, window)):
+        mask = attention_mask[block]
+        outputs = text_encoder(
+            input_ids=input_ids[block],
+            attention_mask=torch.cat(
+                [mask.new_ones(len(mask), num_queries), mask], dim=1
+            ),
+            query_embeds=query_tokens.expand(len(mask), -1, -1),
+            encoder_hidden_states=patches[frame],
+        )
+        answers.append(outputs.last_hidden_state[:, :num_queries])
+    per_block = torch.split(torch.cat(answers), num_frames)
+    return pad_sequence(list(per_block), batch_first=True)
+
+
+def _pairs(num_frames: Sequence[int]) -> Tensor:
+    """List (block, place of the frame among the packed frames of all blocks)."""
+    blocks = torch.arange(len(num_frames)).repeat_interleave(torch.tensor(num_frames))
+    return torch.stack([blocks, torch.arange(len(blocks))], dim=1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from dynfocus.models.dynfocus.outputs import CACHE_NAME
+from dynfocus.models.dynfocus.modeling_dynfocus import CACHE_NAME
 from dynfocus.plugins.families.qwen2_5_vl import rope_positions
 from dynfocus.plugins.family import (
     Family,
