@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dynfocus.plugins.pixels import to_pixels
+from dynfocus.plugins.host_pixels import to_pixels
 
 
 def host_arguments(plugged: Any, frames: Any, ids: Tensor, fps: float) -> dict:

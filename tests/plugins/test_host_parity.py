@@ -12,8 +12,8 @@ import transformers
 from tiny_hosts import BUILDERS
 
 from dynfocus.plugins import plug
+from dynfocus.plugins.host_pixels import cut_patches, to_pixels
 from dynfocus.plugins.host_prompts import lay_out
-from dynfocus.plugins.pixels import cut_patches, to_pixels
 
 pytest.importorskip("torchvision", reason="transformers' video processors need it")
 

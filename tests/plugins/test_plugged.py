@@ -62,7 +62,7 @@ def test_windows_change_nothing_but_memory(plugged, make_frames, monkeypatch):
     focused = plugged("qwen2_5_vl", max_video_tokens=50)
     frames = make_frames(9)
     whole = focused.index(frames)
-    monkeypatch.setattr("dynfocus.plugins.backbone._WINDOW_FRAMES", 3)
+    monkeypatch.setattr("dynfocus.plugins.host_backbone._WINDOW_FRAMES", 3)
     parts = focused.index(frames)
     torch.testing.assert_close(parts.features.tokens, whole.features.tokens)
     assert torch.equal(parts.features.frame_seconds, whole.features.frame_seconds)

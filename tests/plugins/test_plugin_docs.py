@@ -14,8 +14,8 @@ from transformers import AutoModelForImageTextToText, LlavaConfig
 
 from dynfocus import extensions
 from dynfocus.plugins import HostProcessor, families, plug
+from dynfocus.plugins.host_pixels import to_pixels
 from dynfocus.plugins.host_prompts import fill, lay_out
-from dynfocus.plugins.pixels import to_pixels
 
 PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
 QUESTION = "what is red ?"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dynfocus.models.conversation import Answer, ChatSession, FrameReport, Turn
-    from dynfocus.models.dynfocus.prototype_maps import PrototypeMap
+    from dynfocus.models.dynfocus.merged_patches import PrototypeMap
     from dynfocus.models.generation import Generator
     from dynfocus.models.loading import load_model
     from dynfocus.models.options import AskOptions, LoadOptions
     from dynfocus.models.session import Session
-    from dynfocus.models.video_model import Backbone, Strategy, VideoModel, one_pass
+    from dynfocus.models.strategies import Strategy, one_pass
+    from dynfocus.models.video_model import Backbone, VideoModel
 
 _MODULES = {
     "AskOptions": "options",
@@ -23,13 +24,13 @@ _MODULES = {
     "FrameReport": "conversation",
     "Generator": "generation",
     "LoadOptions": "options",
-    "PrototypeMap": "dynfocus.prototype_maps",
+    "PrototypeMap": "dynfocus.merged_patches",
     "Session": "session",
-    "Strategy": "video_model",
+    "Strategy": "strategies",
     "Turn": "conversation",
     "VideoModel": "video_model",
     "load_model": "loading",
-    "one_pass": "video_model",
+    "one_pass": "strategies",
 }
 
 __all__ = [

@@ -28,9 +28,10 @@ from dynfocus.models.conversation import (
 from dynfocus.models.encoding import Progress, Video
 from dynfocus.models.generation import Generator, LocalGenerator, check_context
 from dynfocus.models.options import AskOptions
+from dynfocus.models.strategies import Strategy, one_pass
 
 if TYPE_CHECKING:
-    from dynfocus.models.dynfocus.prototype_maps import PrototypeMap
+    from dynfocus.models.dynfocus.merged_patches import PrototypeMap
     from dynfocus.models.session import FrameEncoder, Session
 
 _NEEDS = {
@@ -116,61 +117,6 @@ class Backbone(Protocol):
 
     def frame_encoder(self) -> FrameEncoder:
         """Give what encodes the frames of a video that is still coming."""
-
-
-class Strategy(Protocol):
-    """How an answer is found: in one pass, or by looking at the video again."""
-
-    def answer(
-        self,
-        model: VideoModel,
-        video: VideoIndex,
-        question: str,
-        options: AskOptions,
-        *,
-        history: Sequence[Turn] = (),
-        on_text: OnText | None = None,
-    ) -> Answer:
-        """Answer a question about an encoded video.
-
-        Args:
-            model: The model, whose parts do the work.
-            video: The video; ``video.source`` can be looked at again.
-            question: The question, checked.
-            options: The options, checked.
-            history: Earlier turns.
-            on_text: Called with each finished piece of the answer.
-        """
-
-
-class OnePass:
-    """Write one prompt and answer it."""
-
-    def answer(
-        self,
-        model: VideoModel,
-        video: VideoIndex,
-        question: str,
-        options: AskOptions,
-        *,
-        history: Sequence[Turn] = (),
-        on_text: OnText | None = None,
-    ) -> Answer:
-        """Answer a question about an encoded video; see `Strategy.answer`."""
-        started = time.perf_counter()
-        turn = model.prepare(video, question, options, history)
-        text = model.generator.generate(turn, options.max_new_tokens, on_text)
-        return Answer(
-            text=text,
-            question=question,
-            tokens=sum(frame.tokens for frame in turn.frames),
-            frames=turn.frames,
-            seconds=time.perf_counter() - started,
-        )
-
-
-one_pass = OnePass()
-"""The strategy of DynFocus and of plugged models."""
 
 
 class VideoModel:

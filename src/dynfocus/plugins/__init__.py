@@ -1,6 +1,5 @@
 """DynFocus in front of the language model of vision language models that exist."""
 
-from dynfocus.plugins.backbone import HostBackbone
 from dynfocus.plugins.families import families
 from dynfocus.plugins.family import (
     Family,
@@ -9,8 +8,9 @@ from dynfocus.plugins.family import (
     StepTokens,
     pooled,
 )
+from dynfocus.plugins.host_backbone import HostBackbone
+from dynfocus.plugins.host_pixels import PixelPlan
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.pixels import PixelPlan
 from dynfocus.plugins.plugging import host_type, load_host, plug
 
 __all__ = [

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dynfocus.plugins.host_pixels import PixelPlan, check_side
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.pixels import PixelPlan, check_side
 
 _ANY_SIDE = 224
 

@@ -22,9 +22,9 @@ from dynfocus.models.loading import (
 )
 from dynfocus.models.options import LoadOptions
 from dynfocus.models.video_model import VideoModel
-from dynfocus.plugins.backbone import HostBackbone
 from dynfocus.plugins.families import family_of
 from dynfocus.plugins.family import Family
+from dynfocus.plugins.host_backbone import HostBackbone
 from dynfocus.plugins.host_processor import HostProcessor
 
 DEFAULT_BUDGET = 2048

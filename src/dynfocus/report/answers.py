@@ -20,7 +20,7 @@ from dynfocus.video import VideoReader
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
     from dynfocus.models.conversation import Answer, FrameReport
-    from dynfocus.models.dynfocus.prototype_maps import PrototypeMap
+    from dynfocus.models.dynfocus.merged_patches import PrototypeMap
 
 _THUMBNAIL_PIXELS = 160
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from dynfocus.report.lettering import INK, PAPER, Colour, choose_colours, font
 
 if TYPE_CHECKING:
-    from dynfocus.models.dynfocus.prototype_maps import PrototypeMap
+    from dynfocus.models.dynfocus.merged_patches import PrototypeMap
 
 _LONGER_SIDE = 320
 _TINT = 0.45

@@ -22,10 +22,10 @@ from dynfocus.models.conversation import (
     build_conversation,
     check_count,
 )
+from dynfocus.models.dynfocus.merged_patches import PrototypeMap, map_prototypes
 from dynfocus.models.dynfocus.modeling_dynfocus import DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.processing_dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import IMAGE_MARK, VIDEO_TOKEN
-from dynfocus.models.dynfocus.prototype_maps import PrototypeMap, map_prototypes
 from dynfocus.models.encoding import (
     Progress,
     Video,

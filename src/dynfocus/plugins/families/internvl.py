@@ -13,7 +13,7 @@ from dynfocus.plugins.family import (
     StepTokens,
     pooled,
 )
-from dynfocus.plugins.pixels import PixelPlan, square_or_given
+from dynfocus.plugins.host_pixels import PixelPlan, square_or_given
 
 
 class InternVL(Family):

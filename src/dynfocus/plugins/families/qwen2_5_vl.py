@@ -16,8 +16,7 @@ from dynfocus.plugins.family import (
     StepTokens,
     pooled,
 )
-from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.pixels import (
+from dynfocus.plugins.host_pixels import (
     PixelPlan,
     check_patches,
     cut_patches,
@@ -25,6 +24,7 @@ from dynfocus.plugins.pixels import (
     pixel_bounds,
     temporal_size,
 )
+from dynfocus.plugins.host_processor import HostProcessor
 
 
 class Qwen25VL(Family):

@@ -20,8 +20,7 @@ from dynfocus.plugins.family import (
     StepTokens,
     pooled,
 )
-from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.pixels import (
+from dynfocus.plugins.host_pixels import (
     PixelPlan,
     check_patches,
     cut_patches,
@@ -30,6 +29,7 @@ from dynfocus.plugins.pixels import (
     pixel_bounds,
     temporal_size,
 )
+from dynfocus.plugins.host_processor import HostProcessor
 
 
 class Qwen3VL(Family):

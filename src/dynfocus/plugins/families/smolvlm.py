@@ -15,8 +15,8 @@ from dynfocus.plugins.family import (
     StepTokens,
     pooled,
 )
+from dynfocus.plugins.host_pixels import PixelPlan
 from dynfocus.plugins.host_processor import HostProcessor
-from dynfocus.plugins.pixels import PixelPlan
 
 _INTRO = (
     "You are provided the following series of {frames} frames from a {duration} "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from dynfocus.plugins.family import Family, FramePlan, StepTokens, pooled
-from dynfocus.plugins.pixels import PixelPlan, shortest_and_crop
+from dynfocus.plugins.host_pixels import PixelPlan, shortest_and_crop
 
 
 class VideoLlava(Family):

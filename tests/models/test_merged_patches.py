@@ -8,7 +8,7 @@ import torch
 
 from dynfocus.focus import FocusSettings, SpatialPrototypes
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
-from dynfocus.models.dynfocus.prototype_maps import assign_patches
+from dynfocus.models.dynfocus.merged_patches import assign_patches
 from dynfocus.models.video_model import VideoModel
 from dynfocus.video import SampledFrames, VideoReader
 

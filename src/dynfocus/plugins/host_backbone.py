@@ -30,8 +30,8 @@ from dynfocus.models.conversation import Answer, PreparedTurn, Turn, check_count
 from dynfocus.models.encoding import Progress, VideoSource, make_thumbnails
 from dynfocus.models.options import AskOptions
 from dynfocus.plugins.family import Family, FramePlan, HostFeatures, StepTokens
+from dynfocus.plugins.host_pixels import to_pixels
 from dynfocus.plugins.host_prompts import fill
-from dynfocus.plugins.pixels import to_pixels
 from dynfocus.video import SampledFrames
 
 _WINDOW_FRAMES = 32

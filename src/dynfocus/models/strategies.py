@@ -1,0 +1,69 @@
+"""Strategies: how often the video is looked at before a question is answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from dynfocus.index import VideoIndex
+from dynfocus.models.conversation import Answer, OnText, Turn
+from dynfocus.models.options import AskOptions
+
+if TYPE_CHECKING:
+    from dynfocus.models.video_model import VideoModel
+
+
+class Strategy(Protocol):
+    """How an answer is found: in one pass, or by looking at the video again."""
+
+    def answer(
+        self,
+        model: VideoModel,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        *,
+        history: Sequence[Turn] = (),
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Answer a question about an encoded video.
+
+        Args:
+            model: The model, whose parts do the work.
+            video: The video; ``video.source`` can be looked at again.
+            question: The question, checked.
+            options: The options, checked.
+            history: Earlier turns.
+            on_text: Called with each finished piece of the answer.
+        """
+
+
+class OnePass:
+    """Write one prompt and answer it."""
+
+    def answer(
+        self,
+        model: VideoModel,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        *,
+        history: Sequence[Turn] = (),
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Answer a question about an encoded video; see `Strategy.answer`."""
+        started = time.perf_counter()
+        turn = model.prepare(video, question, options, history)
+        text = model.generator.generate(turn, options.max_new_tokens, on_text)
+        return Answer(
+            text=text,
+            question=question,
+            tokens=sum(frame.tokens for frame in turn.frames),
+            frames=turn.frames,
+            seconds=time.perf_counter() - started,
+        )
+
+
+one_pass = OnePass()
+"""The strategy of DynFocus and of plugged models."""
