@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from dynfocus.atomic import write_atomically
@@ -49,16 +48,11 @@ class JsonLines:
             self._open()
             self.records = self._load()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
 

@@ -67,9 +67,10 @@ def answer_on_ray(
     num_workers: int,
     *,
     address: str = LOCAL,
-    gpus_per_worker: float | None = None,
 ) -> Iterator[Record]:
     """Answer on a Ray cluster; Ray runs again what a killed worker had at work.
+
+    Each actor gets a GPU where the cluster has one for each.
 
     Args:
         jobs: The videos with their rows; every machine must reach the files.
@@ -77,8 +78,6 @@ def answer_on_ray(
         num_workers: Actors.
         address: Of the cluster, ``"auto"`` for the one of this machine; ``"local"``
             starts one here for this run.
-        gpus_per_worker: GPUs of each actor; by default one where the cluster has one
-            for each, else none.
 
     Yields:
         One record a row, the rows of a video together, as soon as Ray has them; none
@@ -94,27 +93,22 @@ def answer_on_ray(
     if is_ours:
         _start(ray, address, num_workers)
     try:
-        yield from _stream(ray, jobs, answerer, num_workers, gpus_per_worker)
+        for told in _stream(ray, jobs, answerer, min(num_workers, len(jobs))):
+            yield from read_records(told)
     finally:
         if is_ours:
             ray.shutdown()
 
 
 def _stream(
-    ray: Any,
-    jobs: Sequence[VideoJob],
-    answerer: MakeAnswerer,
-    num_workers: int,
-    gpus_per_worker: float | None,
-) -> Iterator[Record]:
-    num_workers = min(num_workers, len(jobs))
+    ray: Any, jobs: Sequence[VideoJob], answerer: MakeAnswerer, num_workers: int
+) -> Iterator[bytes]:
+    """Yield what the actors make of each video."""
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1  # a video that fails does not fail the others
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if gpus_per_worker is None:
-        num_gpus = ray.cluster_resources().get("GPU", 0)
-        gpus_per_worker = 1.0 if num_gpus >= num_workers else 0.0
+    has_gpus = ray.cluster_resources().get("GPU", 0) >= num_workers
     attempts = ray.remote(num_cpus=0)(Attempts).remote()
     items = [{"job": pickle.dumps(job)} for job in jobs]
     told = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -122,10 +116,10 @@ def _stream(
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=num_workers),
         fn_constructor_args=(answerer, attempts),
-        num_gpus=gpus_per_worker or None,
+        num_gpus=1.0 if has_gpus else None,
     )
     for row in told.iter_rows():
-        yield from read_records(row["told"])
+        yield row["told"]
 
 
 def read_records(told: bytes) -> list[Record]:

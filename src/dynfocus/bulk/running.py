@@ -11,7 +11,7 @@ from dynfocus.bulk.asking import MakeAnswerer, OnStep, failure
 from dynfocus.bulk.json_lines import JsonLines, Record
 from dynfocus.bulk.ray_workers import answer_on_ray
 from dynfocus.bulk.rows import Row, VideoJob, group_by_video
-from dynfocus.bulk.worker_processes import answer_here, answer_in_processes
+from dynfocus.bulk.worker_processes import answer_in_processes
 
 Progress = Callable[[int, int], None]
 OnRecord = Callable[[Record], None]
@@ -105,7 +105,9 @@ def _answer(
     elif min(workers, len(jobs)) > 1:
         yield from answer_in_processes(jobs, answerer, workers, on_step)
     elif jobs:
-        yield from answer_here(jobs, answerer, on_step)
+        answer_job = answerer(0)
+        for job in jobs:
+            yield from answer_job(job, on_step)
 
 
 def _earlier(

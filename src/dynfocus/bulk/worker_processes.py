@@ -10,12 +10,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.managers import SyncManager
 from multiprocessing.util import Finalize
@@ -28,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from dynfocus.bulk.asking import AnswerJob, MakeAnswerer, OnStep, sentence
 from dynfocus.bulk.json_lines import Record
-from dynfocus.bulk.rows import Row, VideoJob
+from dynfocus.bulk.rows import VideoJob
 from dynfocus.errors import BrokenWorkerError
 from dynfocus.video.watchdog import available_cores
 
@@ -38,24 +37,6 @@ MAX_ATTEMPTS = 3
 LOAD_ERRORS = (ValueError, OSError, ImportError)
 """Why a model cannot be loaded."""
 _GRACE_SECONDS = 2.0
-
-
-def answer_here(
-    jobs: Sequence[VideoJob], answerer: MakeAnswerer, on_step: OnStep | None = None
-) -> Iterator[Record]:
-    """Answer in this process, one video after the other.
-
-    Args:
-        jobs: The videos with their rows.
-        answerer: Makes ready who answers.
-        on_step: Called while a video is encoded.
-
-    Yields:
-        One record a row.
-    """
-    answer_job = answerer(0)
-    for job in jobs:
-        yield from answer_job(job, on_step)
 
 
 def answer_in_processes(
@@ -98,15 +79,6 @@ def answer_in_processes(
             pool.join()
 
 
-@dataclass
-class _Task:
-    """What is left to ask about one video."""
-
-    video: str
-    rows: list[Row]
-    num_attempts: int = 0
-
-
 class _Crew:
     """Hand out jobs, listen to what comes of them, and hand some out again."""
 
@@ -120,10 +92,11 @@ class _Crew:
         self._pool = pool
         self._news = news
         self._on_step = on_step
+        self._open = dict(enumerate(jobs))
+        self._attempts: Counter[int] = Counter()
+        self._futures: dict[int, Future[str]] = {}
         self._loaded: set[int] = set()  # processes
         self._num_unready = 0
-        tasks = (_Task(job.video, list(job.rows)) for job in jobs)
-        self._open = dict(enumerate(tasks))
 
     def records(self) -> Iterator[Record]:
         """Yield what the workers tell until nothing is left."""
@@ -132,58 +105,54 @@ class _Crew:
         while self._open:
             match self._news.get():
                 case "told", number, record:
-                    task = self._open[number]
-                    task.rows = [row for row in task.rows if row.id != record["id"]]
+                    video, rows = self._open[number].video, self._open[number].rows
+                    left = tuple(row for row in rows if row.id != record["id"])
+                    self._open[number] = VideoJob(video, left)
                     yield record
                 case "step", *step if self._on_step is not None:
                     self._on_step(*step)
                 case "loaded", process:
                     self._loaded.add(process)
-                case "ended", number, error:
-                    self._end(number, error)
+                case "ended", number:
+                    self._end(number, self._futures.pop(number))
 
     def _hand_out(self, number: int) -> None:
-        task = self._open[number]
-        task.num_attempts += 1
-        job = VideoJob(task.video, tuple(task.rows))
-        tells_steps = self._on_step is not None
-        future = self._pool.schedule(_Worker.work, (number, job, tells_steps))
-        future.add_done_callback(partial(self._note_end, number))
+        self._attempts[number] += 1
+        given = (number, self._open[number], self._on_step is not None)
+        self._futures[number] = self._pool.schedule(_Worker.work, given)
+        self._futures[number].add_done_callback(
+            lambda future: future.cancelled() or self._news.put(("ended", number))
+        )
 
-    def _note_end(self, number: int, future: Future[None]) -> None:
-        if not future.cancelled():
-            self._news.put(("ended", number, future.exception()))
-
-    def _end(self, number: int, error: BaseException | None) -> None:
+    def _end(self, number: int, future: Future[str]) -> None:
         """Take note that a job is done, or that it is not and why."""
-        if error is None:
-            del self._open[number]
-        elif isinstance(error, ProcessExpired | SystemExit):
-            if getattr(error, "pid", None) not in self._loaded:
-                self._num_unready += 1
-            else:
-                self._num_unready = 0
+        error = future.exception()
+        if isinstance(error, ProcessExpired | SystemExit):
             self._lose(number, error)
         elif isinstance(error, BrokenProcessPool):
             raise _broken("workers", error)
-        elif isinstance(error, _LoadError):
-            raise ValueError(str(error))
+        elif future.result():  # raises what is no fault of a video
+            raise ValueError(future.result())
         else:
-            raise error
+            del self._open[number]
 
     def _lose(self, number: int, error: BaseException) -> None:
         """Give the work of a worker that ended to another."""
+        process = getattr(error, "pid", None)  # one that was told to end lives on
+        has_loaded = process is None or process in self._loaded
+        self._num_unready = 0 if has_loaded else self._num_unready + 1
         if self._num_unready >= MAX_ATTEMPTS:
             raise _broken(f"{self._num_unready} workers", error)
-        task = self._open[number]
-        again = bool(task.rows) and task.num_attempts < MAX_ATTEMPTS
-        if task.rows:
-            _logger.warning(
-                "a worker ended (exit code %s) at %s: %s",
-                _code(error),
-                task.video,
-                "its rows are run again" if again else "given up",
-            )
+        if not self._open[number].rows:  # it had told all
+            del self._open[number]
+            return
+        again = self._attempts[number] < MAX_ATTEMPTS
+        _logger.warning(
+            "a worker ended (exit code %s) at %s: %s",
+            _code(error),
+            self._open[number].video,
+            "its rows are run again" if again else "given up",
+        )
         if again:
             self._hand_out(number)
         else:
@@ -199,10 +168,6 @@ def _broken(who: str, error: BaseException) -> BrokenWorkerError:
 
 def _code(error: BaseException) -> object:
     return getattr(error, "exitcode", getattr(error, "code", "unknown"))
-
-
-class _LoadError(ValueError):
-    """A worker cannot load the model."""
 
 
 class _Worker:
@@ -233,10 +198,14 @@ class _Worker:
                 return
 
     @classmethod
-    def work(cls, number: int, job: VideoJob, tells_steps: bool) -> None:
-        """Do a job; the model is loaded for the first."""
+    def work(cls, number: int, job: VideoJob, tells_steps: bool) -> str:
+        """Do a job, and tell of it; gives why the model cannot be loaded, if so."""
         if cls.answer_job is None:
-            cls.answer_job = cls._load()
+            try:
+                cls.answer_job = cls.answerer(cls.number)
+            except LOAD_ERRORS as error:
+                return sentence(error)
+            cls._limit_threads()
             cls.news.put(("loaded", os.getpid()))
 
         def tell_step(video: str, done: int, total: int) -> None:
@@ -244,19 +213,15 @@ class _Worker:
 
         for record in cls.answer_job(job, tell_step if tells_steps else None):
             cls.news.put(("told", number, record))
+        return ""
 
     @classmethod
-    def _load(cls) -> AnswerJob:
-        try:
-            answer_job = cls.answerer(cls.number)
-        except LOAD_ERRORS as error:
-            raise _LoadError(sentence(error)) from error
+    def _limit_threads(cls) -> None:
         threadpool_limits(cls.num_threads)
         if "torch" in sys.modules:  # what answers need not use it
             import torch
 
             torch.set_num_threads(min(torch.get_num_threads(), cls.num_threads))
-        return answer_job
 
 
 def _leave(number: int, _: object) -> None:
