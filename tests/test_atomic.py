@@ -67,3 +67,9 @@ def test_what_stops_the_writer_stops_the_file(tmp_path):
     with atomic_file(target) as part:
         part.write_text("whole")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
+
+
+def test_text_can_always_be_written(tmp_path):
+    write_atomically(tmp_path / "r.html", "caf\udce9.mp4")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text == "caf\N{REPLACEMENT CHARACTER}.mp4"

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dynfocus.errors import UnwritableFileError
+from dynfocus.text import mend_text
 
 PART_SUFFIX = ".part"
 """How the hidden names end; what a killed process leaves is found by it."""
@@ -48,9 +49,9 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 
     Args:
         path: The file; replaced if it exists.
-        content: What it holds; text as UTF-8.
+        content: What it holds; text as UTF-8, with a mark for half a character.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = mend_text(content).encode() if isinstance(content, str) else content
     with atomic_file(path) as part:
         part.write_bytes(data)
 

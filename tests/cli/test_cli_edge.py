@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -190,3 +193,36 @@ def test_own_warnings_are_one_line_and_others_are_not_shown(run, monkeypatch):
         "dynfocus: warning: 3 frames are missing",
         "dynfocus: the end",
     ]
+
+
+def program(*words, **settings):
+    """Start the program in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dynfocus", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **settings,
+    )
+
+
+def test_a_request_to_end_leaves_nothing_half_written(tmp_path):
+    words = ("world", "make", tmp_path, "--num-videos", 1, "--duration", 3600)
+    process = program(*words)
+    end = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.part")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.terminate()
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (143, b"", b"")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_names_that_are_not_utf8_are_printed(tmp_path, clip):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    shutil.copy(clip, name)
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    process = program("index", os.fsdecode(name), "--dry-run", env=strict)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.endswith(b"\t" + name + b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debug = _take_debug(words)
+    _prepare_output()
     with _own_warnings(show_all=is_debug), _orderly_end():
         try:
             return _run(words)
@@ -57,6 +59,15 @@ def _run(words: list[str]) -> int:
     code = get_command(app).main(words, prog_name="dynfocus", standalone_mode=False)
     sys.stdout.flush()
     return code if isinstance(code, int) else DONE
+
+
+def _prepare_output() -> None:
+    """Let names that are not UTF-8 be printed, and a closed stream take anything."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 class _TerminationError(BaseException):
