@@ -245,42 +245,38 @@ def _locate(name: str | Path) -> str:
             )
     else:
         folder = locate(name)
-    check_folder(folder)
+    _check_folder(folder)
     return str(folder)
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that does not hold a DynFocus model with its processor.
-
-    Raises:
-        ValueError: Saying what the folder lacks.
-    """
-    if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{folder} has no config.json; give a folder that save_pretrained wrote"
-        )
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that does not hold a DynFocus model with its processor."""
+    file = folder / "config.json"
+    needed = {
+        file.name: file.is_file(),
+        f"weights ({' or '.join(_WEIGHTS)})": any(
+            (folder / weights).is_file() for weights in _WEIGHTS
+        ),
+        "processor_config.json": (folder / "processor_config.json").is_file(),
+    }
     try:
-        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        fields = json.loads(file.read_text("utf-8")) if needed[file.name] else {}
     except ValueError as error:
         raise ValueError(
-            f"{folder / 'config.json'} is not valid JSON ({error}); save the model anew"
+            f"{file} is not valid JSON ({error}); save the model anew"
         ) from error
     model_type = fields.get("model_type") if isinstance(fields, dict) else None
-    if model_type != DynFocusConfig.model_type:
+    if needed[file.name] and model_type != DynFocusConfig.model_type:
         raise ValueError(
             f"{folder} holds a model of type {model_type!r}, accepted is "
             f"{DynFocusConfig.model_type!r}; give the folder of a DynFocus model"
         )
-    if not any((folder / weights).is_file() for weights in _WEIGHTS):
-        raise ValueError(
-            f"{folder} has no weights ({' or '.join(_WEIGHTS)}); give a folder that "
-            "save_pretrained wrote, whole"
-        )
-    if not (folder / "processor_config.json").is_file():
-        raise ValueError(
-            f"{folder} has no processor_config.json; save the processor into it with "
-            "DynFocusProcessor.save_pretrained"
-        )
+    for what, is_there in needed.items():
+        if not is_there:
+            raise ValueError(
+                f"{folder} has no {what}; give a folder that save_pretrained of the "
+                "model and of its processor wrote, whole"
+            )
 
 
 def _check_keys(source: str, info: dict[str, Any]) -> None:

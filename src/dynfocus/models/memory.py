@@ -149,25 +149,15 @@ def _remedy(
     free: int,
 ) -> str:
     """Name the mildest setting that fits."""
-    is_gpu = torch.device(device).type == "cuda"
-    trials: list[tuple[str, torch.dtype, str | None]] = []
+    is_gpu, half = torch.device(device).type == "cuda", torch.bfloat16
+    steps = QUANTIZATIONS[QUANTIZATIONS.index(quantize) + 1 if quantize else 0 :]
+    trials = [(f"quantize {s}", half if is_gpu else dtype, s) for s in steps]
     if dtype == torch.float32 and quantize is None:
-        trials.append(("dtype bfloat16", torch.bfloat16, None))
-    half = torch.bfloat16 if is_gpu else dtype
-    steps = (
-        QUANTIZATIONS[QUANTIZATIONS.index(quantize) + 1 :]
-        if quantize
-        else QUANTIZATIONS
-    )
-    trials += [(f"quantize {step}", half, step) for step in steps]
-    if not is_gpu:
-        trials += [
-            (f"quantize {step} with dtype bfloat16", torch.bfloat16, step)
-            for step in steps
-            if dtype == torch.float32
-        ]
+        trials.insert(0, ("dtype bfloat16", half, ""))
+    if dtype == torch.float32 and not is_gpu:
+        trials += [(f"quantize {s} with dtype bfloat16", half, s) for s in steps]
     for words, precision, step in trials:
-        total = estimate_memory(config, precision, step).total
+        total = estimate_memory(config, precision, step or None).total
         if total <= free:
             return f"it would fit with {words} ({_gib(total)})"
     if is_gpu:
@@ -191,11 +181,6 @@ def quantization_config(
     """
     if quantize is None:
         return None
-    if quantize not in QUANTIZATIONS:
-        raise ValueError(
-            f"quantize must be one of {', '.join(QUANTIZATIONS)}, got {quantize!r}; "
-            "leave it out for whole weights"
-        )
     import_quantizer()
     from transformers import BitsAndBytesConfig
 
