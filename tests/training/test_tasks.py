@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from dynfocus.training import load_recipe, load_recipes, run_recipe
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_phases_follow_each_other(write_stage):
@@ -53,3 +58,16 @@ def test_an_unknown_task_is_refused_before_anything_is_written(write_recipe, tmp
     with pytest.raises(ValueError, match=f"task must be one of {known}, got 'stage9'"):
         run_recipe(path)
     assert not (tmp_path / "out").exists()
+
+
+def test_recipes_in_the_documents_are_recipes(tmp_path):
+    found = 0
+    for page in sorted(DOCS.glob("*.md")):
+        blocks = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+        for block in blocks:
+            if "task:" in block:
+                path = tmp_path / "recipe.yaml"
+                path.write_text(block, encoding="utf-8")
+                assert load_recipes(path)
+                found += 1
+    assert found
