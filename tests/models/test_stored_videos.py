@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import time
@@ -17,8 +18,9 @@ from dynfocus.errors import UnusableEntryWarning
 from dynfocus.focus import FocusSettings
 from dynfocus.index import IndexLayout, IndexStore
 from dynfocus.models import VideoModel
+from dynfocus.models.dynfocus import DynFocusConfig, DynFocusProcessor
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
-from dynfocus.models.fingerprint import ModelFingerprint, index_layout
+from dynfocus.models.fingerprint import READ_LATER, ModelFingerprint, index_layout
 from dynfocus.video import DamagedVideoWarning
 from dynfocus.world import make_video
 
@@ -245,6 +247,21 @@ def test_a_model_that_reads_patches_keeps_them(make_model, make_processor, clip)
     )
     assert ask(compact, clip) == ask(compact, clip)
     assert compact.index(clip).features.patches.shape == (6, 17, 32)
+
+
+def test_whoever_adds_an_argument_says_whether_encoding_reads_it():
+    """Every other argument decides the fingerprint; these are meant to."""
+    names = set()
+    for made in (DynFocusConfig, DynFocusProcessor):
+        names |= inspect.signature(made.__init__).parameters.keys() - {"self", "kwargs"}
+    assert names >= READ_LATER
+    assert names - READ_LATER == {
+        "frame_size",
+        "image_mean",
+        "image_std",
+        "text_side",
+        "vision_config",
+    }
 
 
 def test_a_fingerprint_names_what_the_features_depend_on(make_model, make_processor):

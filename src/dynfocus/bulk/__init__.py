@@ -3,7 +3,7 @@
 from dynfocus.bulk.asking import Asker, ModelLoader
 from dynfocus.bulk.json_lines import JsonLines, Record
 from dynfocus.bulk.rows import Row, VideoJob, group_by_video, read_rows
-from dynfocus.bulk.running import run_rows
+from dynfocus.bulk.runner import run_rows
 
 __all__ = [
     "Asker",

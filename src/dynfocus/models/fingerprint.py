@@ -25,7 +25,7 @@ from dynfocus.models.dynfocus.vision import (
 )
 
 _NUM_SAMPLED = 4096
-_READ_LATER = frozenset(
+READ_LATER = frozenset(
     {"focus", "initializer_range", "num_query_tokens", "qformer_config", "text_config"}
     | {"chat_template", "fps", "max_frames", "question_first", "tokenizer"}
     | {"use_question_vocabulary", "video_token_id"}
@@ -101,7 +101,7 @@ class ModelFingerprint:
 def _arguments(one: DynFocusConfig | DynFocusProcessor) -> dict[str, Any]:
     """Give what an object was made with, as far as encoding may read it."""
     names = inspect.signature(type(one).__init__).parameters
-    own = names.keys() - _READ_LATER - {"self", "kwargs"}
+    own = names.keys() - READ_LATER - {"self", "kwargs"}
     return {name: getattr(one, name) for name in own}
 
 

@@ -110,12 +110,12 @@ class EncodedVideos:
         for. Several processes share the work.
         """
         media = {m: kind for s in samples for kind, m in [medium_of(s)] if m}
-        missing = [(m, kind) for m, kind in media.items() if not self._has(m)]
         state = PartialState()
-        mine = missing[state.process_index :: state.num_processes]
-        if mine:
-            logger.info("encoding %d of %d videos and images", len(mine), len(media))
-            self._keep_all(mine, shows_bar=state.is_main_process)
+        mine = list(media.items())[state.process_index :: state.num_processes]
+        missing = [(m, kind) for m, kind in mine if not self._has(m)]
+        if missing:
+            logger.info("encoding %d of %d videos and images", len(missing), len(mine))
+            self._keep_all(missing, shows_bar=state.is_main_process)
         state.wait_for_everyone()
 
     def load(self, medium: str) -> VideoFeatures:
