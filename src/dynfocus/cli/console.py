@@ -14,8 +14,10 @@ from dynfocus.cli.startup import import_lightly
 from dynfocus.text import decode_text, read_text, to_json
 
 if TYPE_CHECKING:
+    from dynfocus.bulk.asking import OnStep
     from dynfocus.models import Answer, VideoModel
     from dynfocus.video import VideoReader
+
 
 Progress = Callable[[int, int], None]
 
@@ -35,6 +37,16 @@ def print_json(document: Any) -> None:
     print(to_json(document, indent=2))
 
 
+def _bars() -> Any:
+    """Make bars on standard error that go when they are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), Remaining())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
 @contextmanager
 def progress_bar(description: str) -> Iterator[Progress | None]:
     """Show a progress bar on standard error if that is a terminal.
@@ -48,17 +60,7 @@ def progress_bar(description: str) -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Remaining(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with _bars() as bars:
         task = bars.add_task(description, total=None)
 
         def advance(done: int, total: int) -> None:
@@ -197,3 +199,52 @@ def describe_cost(answer: Answer) -> str:
         f"({plural(num_cones, 'Cone')}, {plural(num_frames - num_cones, 'Rod')}), "
         f"{answer.seconds:.2f} s"
     )
+
+
+class FileLines:
+    """Say one line for each finished video, where there is no terminal."""
+
+    advance: OnStep | None = None
+
+    def __init__(self, num_files: int) -> None:
+        self._num_files = num_files
+        self._num_done = 0
+
+    def finish(self, outcome: dict[str, Any]) -> None:
+        """Say what became of a video."""
+        self._num_done += 1
+        say(
+            f"{self._num_done}/{self._num_files} {outcome['file']}: {outcome['state']}, "
+            f"{plural(outcome['num_frames'], 'frame')}, {outcome['seconds']:.1f} s"
+        )
+
+
+class FileBars:
+    """Show a bar over all videos and one for each that is being worked on."""
+
+    def __init__(self, bars: Any, num_files: int) -> None:
+        self._bars = bars
+        self._whole = bars.add_task("Videos", total=num_files)
+        self._tasks: dict[str, Any] = {}
+
+    def advance(self, file: str, done: int, total: int) -> None:
+        """Show how far a video is."""
+        if file not in self._tasks:
+            self._tasks[file] = self._bars.add_task(Path(file).name, total=total)
+        self._bars.update(self._tasks[file], completed=done, total=total)
+
+    def finish(self, outcome: dict[str, Any]) -> None:
+        """Take the bar of a video away."""
+        if outcome["file"] in self._tasks:
+            self._bars.remove_task(self._tasks.pop(outcome["file"]))
+        self._bars.advance(self._whole)
+
+
+@contextmanager
+def file_progress(num_files: int) -> Iterator[FileLines | FileBars]:
+    """Show progress on standard error, in bars if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield FileLines(num_files)
+        return
+    with _bars() as bars:
+        yield FileBars(bars, num_files)
