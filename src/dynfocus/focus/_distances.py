@@ -63,6 +63,8 @@ class Distances:
         self._all_valid = bool(valid.all())
         self._all_counted = bool(self._counted.all())
         self._shift = _shift(x, valid)
+        shifted = () if self._shift is None else self._shift.any(2).flatten().tolist()
+        self._is_shifted: list[bool] = list(shifted)
         self._lengths = x.new_zeros(valid.shape, dtype=self._dtype)  # squared
         self._largest = x.new_zeros(len(x), dtype=self._dtype)  # not over the width
         self._kept: Tensor | None = None  # all distances, not over the width
@@ -283,7 +285,7 @@ class Distances:
     ) -> Tensor:
         """Give some coordinates of some points: shifted, and 0 if masked."""
         values = self._x[entries, points, part].to(self._dtype)
-        if self._shift is not None:
+        if self._shift is not None and any(self._is_shifted[entries]):
             values = values - self._shift[entries, :, part].to(self._dtype)
         if not self._all_valid:
             values = values.masked_fill(~self._valid[entries, points, None], 0)
