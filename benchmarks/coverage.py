@@ -57,7 +57,7 @@ def choose(path: Path) -> Iterator[tuple[int, Times, Times]]:
         rate = overview_rate(reader, budget)
         if rate not in looked:
             seen = read_overview(reader, size, num_wanted=budget)
-            looked[rate] = as_selector_input(seen, None, "")
+            looked[rate] = as_selector_input(seen, None)
         given = looked[rate]
         chosen = given.times[SELECTORS[RULE](given, budget).indices]
         yield budget, chosen, (np.arange(budget) + 0.5) * reader.duration / budget

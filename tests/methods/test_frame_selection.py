@@ -88,6 +88,15 @@ def test_the_scorer_decides_which_frames_come_first(scenes):
     assert scorer.num_encoded == chosen.num_looked_at  # each frame once
 
 
+def test_only_frames_that_a_rule_asks_about_are_scored(scenes):
+    scorer = FakeScorer(scenes, 1)
+    chosen = select_frames(scenes, "Which?", 8, scorer=scorer, rule="uniform")
+    assert scorer.num_encoded == 8
+    assert {frame.relevance for frame in chosen.frames} == {0, 1}
+    first = min(chosen.frames, key=lambda frame: frame.rank)
+    assert (first.relevance, scene_of(first.time)) == (1, 1)
+
+
 def test_equal_scores_are_as_good_as_none(scenes):
     plain = select_frames(scenes, "Which?", 6)
     scored = select_frames(scenes, "Which?", 6, scorer=FakeScorer(scenes, None))

@@ -14,13 +14,14 @@ import numpy as np
 from dynfocus.methods.image_features import fit_size
 from dynfocus.methods.overview import (
     LOOK_PIXELS,
+    FrameScores,
     Progress,
     as_selector_input,
     read_overview,
 )
 from dynfocus.methods.scorers import FrameScorer
-from dynfocus.methods.selectors import Selection, SelectorInput, find_selector
-from dynfocus.methods.selectors.interface import min_max
+from dynfocus.methods.selectors import Selection, find_selector
+from dynfocus.methods.selectors.interface import Floats
 from dynfocus.video import SampledFrames, VideoReader
 
 _ALL_LARGE = 4
@@ -150,17 +151,17 @@ def select_frames(
     seen = read_overview(
         reader, size, num_wanted=budget, fps=fps, fast=fast, progress=progress
     )
-    given = as_selector_input(seen, scorer, question)
-    chosen = selector(given, budget)
+    scores = None if scorer is None else FrameScores(scorer, seen.frames, question)
+    chosen = selector(as_selector_input(seen, scores), budget)
     return FrameSelection(
         reader=reader,
         question=question,
         duration=float(reader.duration),
         size=own,
-        num_looked_at=given.num_frames,
+        num_looked_at=len(seen.times),
         scorer=None if scorer is None else scorer.name,
         rule=rule,
-        frames=_chosen_frames(given, chosen, large),
+        frames=_chosen_frames(seen.times, chosen, scores, large),
     )
 
 
@@ -175,19 +176,17 @@ def _num_cones(budget: int, wanted: int | None) -> int:
 
 
 def _chosen_frames(
-    given: SelectorInput, chosen: Selection, num_large: int
+    times: Floats, chosen: Selection, scores: FrameScores | None, num_large: int
 ) -> tuple[ChosenFrame, ...]:
-    fits = None if given.compare is None else min_max(given.score())
-    frames = []
-    for place, index in enumerate(chosen.indices.tolist()):
-        is_large = place < num_large and chosen.scale[place] == 1
-        frames.append(
-            ChosenFrame(
-                time=float(given.times[index]),
-                kind="cone" if is_large else "rod",
-                rank=place + 1,
-                importance=round(float(chosen.importance[place]), 6),
-                relevance=None if fits is None else round(float(fits[index]), 6),
-            )
+    fits = None if scores is None else scores.relevance(chosen.indices)
+    frames = [
+        ChosenFrame(
+            time=float(times[index]),
+            kind="cone" if place < num_large and chosen.scale[place] == 1 else "rod",
+            rank=place + 1,
+            importance=round(float(chosen.importance[place]), 6),
+            relevance=None if fits is None else round(float(fits[place]), 6),
         )
+        for place, index in enumerate(chosen.indices)
+    ]
     return tuple(sorted(frames, key=lambda frame: frame.time))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dynfocus.methods.image_features import frame_quality, image_features
 from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import SelectorInput
+from dynfocus.methods.selectors.interface import Floats, min_max
 from dynfocus.video import SampledFrames, VideoReader
 
 Progress = Callable[[int, int], None]
@@ -78,29 +79,14 @@ def read_overview(
         rate *= 2
 
 
-def as_selector_input(
-    seen: SampledFrames, scorer: FrameScorer | None, question: str
-) -> SelectorInput:
-    """Describe frames for a selector.
+class FrameScores:
+    """Scores of frames for a question, each computed when it is first asked for.
 
     Args:
-        seen: The frames.
-        scorer: What compares frames with the question; each frame is encoded once, when
-            a selector first asks for its score.
+        scorer: What compares frames with the question.
+        frames: Frames of uint8, ``[T, H, W, 3]``.
         question: The question.
     """
-    compare = None if scorer is None else _Scores(scorer, seen.frames, question)
-    features = image_features(seen.frames)
-    return SelectorInput(
-        times=seen.times,
-        features=torch.from_numpy(features),
-        compare=compare,
-        quality=frame_quality(seen.frames, features),
-    )
-
-
-class _Scores:
-    """Scores of frames for a question, each computed once."""
 
     def __init__(
         self, scorer: FrameScorer, frames: NDArray[np.uint8], question: str
@@ -110,12 +96,31 @@ class _Scores:
         self._text = scorer.encode_text(question)
         self._known = np.full(len(frames), np.nan)
 
-    def __call__(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+    def __call__(self, indices: NDArray[np.int64]) -> Floats:
+        """Score some frames, ``[K]``; higher is better."""
         missing = indices[np.isnan(self._known[indices])]
         if len(missing):
             encoded = self._scorer.encode_frames(self._frames[missing])
             self._known[missing] = self._scorer.compare(encoded, self._text)
         return self._known[indices]
+
+    def relevance(self, indices: NDArray[np.int64]) -> Floats:
+        """Rate some frames among all that were scored: 1 for the best, ``[K]``."""
+        self(indices)
+        is_known = ~np.isnan(self._known)
+        places = np.cumsum(is_known) - 1
+        return min_max(self._known[is_known])[places[indices]]
+
+
+def as_selector_input(seen: SampledFrames, scores: FrameScores | None) -> SelectorInput:
+    """Describe frames for a selector, with their scores if there is a scorer."""
+    features = image_features(seen.frames)
+    return SelectorInput(
+        times=seen.times,
+        features=torch.from_numpy(features),
+        compare=scores,
+        quality=frame_quality(seen.frames, features),
+    )
 
 
 def overview_rate(reader: VideoReader, num_wanted: int) -> float:
