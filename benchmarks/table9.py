@@ -36,9 +36,9 @@ from dynfocus.focus import (
     FocusBudget,
     FocusNetwork,
     FocusSettings,
+    VideoFeatures,
 )
 from dynfocus.methods.connectors import ConnectorSizes, build_connector
-from dynfocus.methods.patches import VideoPatches
 from dynfocus.models.dynfocus.modeling_dynfocus import CACHE_NAME
 from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.provenance import processor_name, source_commit
@@ -321,8 +321,8 @@ def _llama_vid(sizes: Sizes, machine: Machine, num_frames: int) -> float:
             ),
         )
     )
-    video = VideoPatches(
-        patches=machine.draw(window, sizes.num_patches, sizes.dim),
+    video = VideoFeatures(
+        spatial=machine.draw(window, sizes.num_patches, sizes.dim),
         pts_seconds=torch.arange(float(window)),
     )
     text = machine.draw(1, sizes.num_queries, sizes.text_dim)

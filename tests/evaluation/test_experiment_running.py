@@ -20,11 +20,14 @@ from dynfocus.conversion import Choices, assemble
 from dynfocus.evaluation.benchmarks import WorldBenchmark
 from dynfocus.evaluation.experiments.ablations import BASE
 from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
-from dynfocus.evaluation.experiments.running import answer_question, run_variants
-from dynfocus.focus import FocusSettings
-from dynfocus.methods import VideoPatches
+from dynfocus.evaluation.experiments.running import run_variants
+from dynfocus.focus import FocusSettings, VideoFeatures
+from dynfocus.index import VideoIndex
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.loading import load_parts
-from dynfocus.training.connectors import load_connected
+from dynfocus.models.options import AskOptions
+from dynfocus.models.video_model import VideoModel
+from dynfocus.training.connectors import ConnectorModel, connect
 from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.nano.language import train_tokenizer
 
@@ -235,20 +238,19 @@ def test_finished_weights_are_used_after_their_folder_has_moved(
 
 
 def test_the_prompt_of_an_answer_is_the_one_of_training(start):
-    model, processor = load_parts(start, device="cpu")
-    connected = load_connected(model, "llama_vid", {}).eval()
-    video = VideoPatches(
-        patches=torch.randn(3, 16, 12), pts_seconds=torch.arange(3.0).double()
+    own = ConnectorModel(connector="llama_vid")
+    model, processor = connect(*load_parts(start, device="cpu"), own)
+    asked = VideoModel(DynFocusBackbone(model, processor, "llama_vid"))
+    video = VideoIndex(
+        features=VideoFeatures(
+            spatial=torch.randn(3, 16, 12), pts_seconds=torch.arange(3.0).double()
+        ),
+        source=None,
+        duration=3.0,
+        fps=1.0,
     )
-    seen = {}
-
-    def answer(input_ids, tokens, max_new_tokens):
-        seen["ids"] = input_ids
-        return input_ids[0, :0]
-
-    connected.answer = answer
     question = "What letter is on the red square?"
-    answer_question(connected, processor, connected.prepare(video), question)
+    prompt = asked.prepare(video, question, AskOptions()).input_ids
     turns = [
         {"from": "human", "value": f"<image>\n{question}"},
         {"from": "gpt", "value": "C"},
@@ -256,12 +258,12 @@ def test_the_prompt_of_an_answer_is_the_one_of_training(start):
     sample = {"id": "a", "video": "a.mp4", "conversations": turns}
     shown = SimpleNamespace(num_frames=3)
     store = SimpleNamespace(load=lambda medium: shown, num_frames=lambda medium: 3)
-    dataset = ConversationDataset(
-        [sample], store, processor, connected.num_tokens, Layout(template="roles")
-    )
+    count = model.focus_network.num_tokens
+    layout = Layout(template="roles")
+    dataset = ConversationDataset([sample], store, processor, count, layout)
     full = dataset[0]["input_ids"]
-    length = seen["ids"].shape[1]
-    assert seen["ids"][0].tolist() == full[:length].tolist()
+    length = prompt.shape[1]
+    assert prompt[0].tolist() == full[:length].tolist()
     assert len(processor.lead_in(question)) > 0
     assert full[length:].tolist() == processor.tokenizer.encode(
         " C", add_special_tokens=False

@@ -29,7 +29,7 @@ def plan_of(num_frames: int, settings: FocusSettings, budget: int) -> TokenPlan:
 
 
 def plan_with(num_frames: int, num_cones: int, num_tokens: int) -> TokenPlan:
-    return TokenPlan(num_frames=num_frames, num_cones=num_cones, num_tokens=num_tokens)
+    return TokenPlan(num_frames, num_cones, num_tokens)
 
 
 @pytest.mark.parametrize(

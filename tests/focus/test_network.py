@@ -105,8 +105,16 @@ def test_events_that_are_known_are_not_estimated_again(monkeypatch):
             network([same], text, owners=[0, 0]), wanted, strict=True
         ):
             assert torch.equal(got.embeds, block.embeds)
-    with pytest.raises(ValueError, match="pooled frames or event prototypes must be"):
-        network([replace(compact, prototypes=None)], text[:1])
+
+
+@torch.no_grad()
+def test_patches_are_encoded_where_nothing_was_made_of_them():
+    network, text = build(question=OURS), draw(1, 4, TEXT_DIM)
+    raw = VideoFeatures(
+        spatial=draw(14, NUM_PATCHES, DIM), pts_seconds=torch.arange(14)
+    )
+    (made,), (known,) = network([raw], text), network([encode(network, 14)], text)
+    assert torch.equal(made.embeds, known.embeds)
 
 
 @torch.no_grad()

@@ -367,9 +367,11 @@ def test_time_and_marks_are_added_to_every_token_of_a_frame():
         assert torch.equal(after.lengths, before.lengths)
 
 
-def test_a_clock_needs_the_times():
-    with pytest.raises(ValueError, match="0 to 999:59 minutes .* got nan"):
-        head_of(use_clock=True).mark([tokens_of([2], [torch.nan])], None, None)
+def test_tokens_without_a_time_say_none():
+    head, video = head_of(use_clock=True), tokens_of([2, 3], [torch.nan, 61.0])
+    (marked,) = head.mark([video], None, None)
+    assert torch.equal(marked.embeds[:2], video.embeds[:2])
+    assert not torch.equal(marked.embeds[2:], video.embeds[2:])
 
 
 def test_a_head_has_the_parts_that_are_asked_for():

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
-from dynfocus.focus import CountedBudget
+from dynfocus.focus import FocusSettings, VideoFeatures
 from dynfocus.methods import (
     CONNECTORS,
     ConnectorSizes,
-    VideoPatches,
     build_connector,
+    build_network,
 )
 from fake_package import install
 
@@ -62,108 +62,148 @@ CASES = {
 
 def make_video(num_frames, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return VideoPatches(
-        patches=torch.randn(num_frames, 16, 8, generator=generator),
+    return VideoFeatures(
+        spatial=torch.randn(num_frames, 16, 8, generator=generator),
         pts_seconds=torch.arange(num_frames, dtype=torch.float64) * 2,
     )
 
 
-def build(name, seed=0):
+def build(name, seed=0, *, clock=False):
     torch.manual_seed(seed)
     connector, options = CASES[name]
-    return build_connector(connector, SIZES, options).eval()
+    options = dict(options)
+    settings = FocusSettings.from_dict(options.pop("focus", {}))
+    settings = settings.changed({"question": {"use_clock": clock}})
+    return build_network(connector, SIZES, settings, options).eval()
 
 
-def connect(connector, *videos):
+def connect(network, *videos, **changes):
     torch.manual_seed(1)
     text = torch.randn(len(videos), 5, SIZES.text_dim)
     mask = torch.ones(len(videos), 5, dtype=torch.bool)
     mask[0, 3:] = False
-    prepared = [connector.prepare(video) for video in videos]
     with torch.no_grad():
-        return connector(prepared, text, mask)
+        return network(videos, text, mask, **changes)
+
+
+def token_times(video):
+    return video.pts_seconds[video.frame_of_token]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_tokens_are_as_many_as_the_number_of_frames_says(name):
-    connector = build(name)
+    network = build(name)
     videos = [make_video(count, seed=count) for count in (2, 3, 7, 12, 19)]
-    for video, connected in zip(videos, connect(connector, *videos), strict=True):
-        count = connector.num_tokens(video.num_frames)
-        assert connected.embeds.shape == (count, SIZES.hidden_size)
-        assert connected.pts_seconds.shape == (count,)
-        known = connected.pts_seconds[~connected.pts_seconds.isnan()]
+    for video, tokens in zip(videos, connect(network, *videos), strict=True):
+        count = network.num_tokens(video.num_frames)
+        assert tokens.embeds.shape == (count, SIZES.hidden_size)
+        assert int(tokens.lengths.sum()) == count
+        assert network.budget().plan(video.num_frames).num_tokens == count
+        times = token_times(tokens)
+        known = times[~times.isnan()]
         assert bool((known >= 0).all())
         assert bool((known <= video.pts_seconds[-1]).all())
+        assert bool((tokens.frame_indices < video.num_frames).all())
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_batch_gives_what_each_video_gives_alone(name):
-    connector = build(name)
+    network = build(name, clock=True)
     videos = [make_video(9, seed=1), make_video(5, seed=2)]
-    text = torch.randn(2, 4, SIZES.text_dim)
-    mask = torch.ones(2, 4, dtype=torch.bool)
+    text = torch.randn(3, 4, SIZES.text_dim)
+    owners = [1, 0, 1]
     with torch.no_grad():
-        prepared = [connector.prepare(video) for video in videos]
-        both = connector(prepared, text, mask)
-        for row in (0, 1):
-            own = connector([prepared[row]], text[row, None], mask[row, None])[0]
-            assert torch.allclose(own.embeds, both[row].embeds, atol=1e-6)
-            assert torch.equal(own.fine_frames, both[row].fine_frames)
+        together = network(videos, text, owners=owners)
+        for row, owner in enumerate(owners):
+            own = network([videos[owner]], text[row, None])[0]
+            assert torch.allclose(own.embeds, together[row].embeds, atol=1e-6)
+            assert torch.equal(own.is_cone, together[row].is_cone)
+            assert torch.equal(own.frame_indices, together[row].frame_indices)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_budget_of_tokens_is_kept_by_reading_fewer_frames(name):
-    connector = build(name)
+    network = build(name)
     video = make_video(40)
-    whole = connector.num_tokens(40)
-    budget = max(whole // 2, connector.num_tokens(1))
-    plan = CountedBudget(max_video_tokens=budget, count=connector.num_tokens)
-    count = plan.plan(40).num_frames
-    prepared = connector.prepare(video, count)
-    text = torch.randn(1, 5, SIZES.text_dim)
-    with torch.no_grad():
-        (connected,) = connector([prepared], text, torch.ones(1, 5, dtype=torch.bool))
-    assert len(connected.embeds) == connector.num_tokens(count) <= budget
+    whole = network.num_tokens(40)
+    budget = max(whole // 2, network.num_tokens(1))
+    plan = network.budget(budget).plan(40)
+    (tokens,) = connect(network, video, plans=[plan])
+    assert len(tokens.embeds) == plan.num_tokens <= budget
     if name in ("dynfocus", "question", "rated", "llama_vid", "uniform_patches"):
-        times = set(connected.pts_seconds.tolist())
-        assert max(times) > 60  # frames of the whole video, not of its beginning
-        assert times <= set(video.pts_seconds.tolist())
-        assert set(video.pts_seconds[connected.fine_frames].tolist()) <= times
+        frames = tokens.frame_indices.tolist()
+        assert max(frames) > 30  # frames of the whole video, not of its beginning
+        assert tokens.pts_seconds.tolist() == [2.0 * frame for frame in frames]
+    with pytest.raises(ValueError, match="max_video_tokens must be at least"):
+        network.budget(network.num_tokens(1) - 1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_budget_that_does_not_bind_changes_nothing(name):
+    network, video = build(name), make_video(12)
+    (whole,) = connect(network, video)
+    (loose,) = connect(network, video, plans=[network.budget(100_000).plan(12)])
+    assert torch.equal(whole.embeds, loose.embeds)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_frames_of_a_thinned_video_keep_their_numbers(name):
+    network, video = build(name), make_video(40).at(torch.arange(1, 40, 2))
+    (tokens,) = connect(network, video)
+    known = ~tokens.pts_seconds.isnan()
+    if name not in ("chat_univi", "video_chatgpt"):
+        seconds = tokens.pts_seconds[known]
+        assert seconds.tolist() == (2.0 * tokens.frame_indices[known]).tolist()
+    assert set(tokens.frame_indices.tolist()) <= set(range(1, 40, 2))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_clock_says_the_time_of_each_token_that_has_one(name):
+    plain, timed = build(name), build(name, clock=True)
+    timed.load_state_dict(plain.state_dict(), strict=False)
+    (before,), (after,) = connect(plain, make_video(9)), connect(timed, make_video(9))
+    times = token_times(before)
+    clock = timed.question_head.clock(times.nan_to_num(0)).detach()
+    wanted = before.embeds + clock * (~times.isnan())[:, None]
+    torch.testing.assert_close(after.embeds, wanted.float())
 
 
 def test_cones_of_patches_of_a_thinned_video_are_those_of_their_frames():
-    connector = build("patches")
-    video = make_video(30)
-    prepared = connector.prepare(video, 12)
-    text = torch.randn(1, 5, SIZES.text_dim)
-    with torch.no_grad():
-        (connected,) = connector([prepared], text, torch.ones(1, 5, dtype=torch.bool))
-        for frame in connected.fine_frames.tolist():
-            own = connected.embeds[connected.pts_seconds == 2.0 * frame]
-            projected = connector.network.cooperative_encoding.multi_modal_projector(
-                video.patches[frame]
-            )
-            assert torch.allclose(own[:16], projected, atol=1e-6)
+    network, video = build("patches"), make_video(30)
+    plan = network.budget(network.num_tokens(12)).plan(30)
+    (tokens,) = connect(network, video, plans=[plan])
+    assert len(tokens.lengths) == 12
+    for span in tokens.spans:
+        if span.kind == "cone":
+            own = tokens.embeds[span.start : span.start + 16]
+            with torch.no_grad():
+                encoding = network.network.cooperative_encoding
+                wanted = encoding.multi_modal_projector(video.spatial[span.frame])
+            assert torch.allclose(own, wanted, atol=1e-6)
 
 
 def test_every_arm_of_every_experiment_can_be_built():
     sizes = ConnectorSizes(num_patches=64, dim=12, text_dim=6, hidden_size=10)
     for experiment in EXPERIMENTS.values():
         for one in experiment.variants:
-            connector = build_connector(one.connector, sizes, one.options)
+            options = {k: v for k, v in one.options.items() if k != "scores"}
+            connector = build_connector(one.connector, sizes, options)
             assert connector.num_tokens(40) > 0
 
 
+def compress(name, video):
+    return build(name).connector.compress(video)
+
+
 def test_uniform_frames_are_evenly_spaced_and_keep_all_patches():
-    connector = build("uniform_patches")
     video = make_video(20)
     # 3 Cones of 4 + 6 + 2 tokens and 17 Rods of 2 pay for 4 frames of 16 patches
-    assert connector.num_tokens(20) == 4 * 16
-    prepared = connector.prepare(video)
-    assert prepared.fine_frames.tolist() == [2, 7, 12, 17]
-    assert torch.equal(prepared.tokens[16:32], video.patches[7])
-    assert prepared.pts_seconds[16:32].unique().tolist() == [14.0]
+    assert build("uniform_patches").num_tokens(20) == 4 * 16
+    tokens = compress("uniform_patches", video)
+    assert tokens.frame_indices.tolist() == [2, 7, 12, 17]
+    assert bool(tokens.is_cone.all())
+    assert torch.equal(tokens.embeds[16:32], video.spatial[7])
+    assert token_times(tokens)[16:32].unique().tolist() == [14.0]
 
 
 def test_uniform_patches_never_exceed_the_budget_but_for_a_single_frame():
@@ -176,25 +216,24 @@ def test_uniform_patches_never_exceed_the_budget_but_for_a_single_frame():
 
 def test_video_chatgpt_pools_over_patches_and_over_frames():
     video = make_video(6)
-    prepared = build("video_chatgpt").prepare(video)
+    tokens = compress("video_chatgpt", video)
     for frame in range(6):
-        mean = sum(video.patches[frame, n] for n in range(16)) / 16
-        assert torch.allclose(prepared.tokens[frame], mean, atol=1e-6)
+        mean = sum(video.spatial[frame, n] for n in range(16)) / 16
+        assert torch.allclose(tokens.embeds[frame], mean, atol=1e-6)
     for patch in range(16):
-        mean = sum(video.patches[t, patch] for t in range(6)) / 6
-        assert torch.allclose(prepared.tokens[6 + patch], mean, atol=1e-6)
-    assert prepared.pts_seconds[:6].tolist() == video.pts_seconds.tolist()
-    assert bool(prepared.pts_seconds[6:].isnan().all())
+        mean = sum(video.spatial[t, patch] for t in range(6)) / 6
+        assert torch.allclose(tokens.embeds[6 + patch], mean, atol=1e-6)
+    assert tokens.pts_seconds[:6].tolist() == video.pts_seconds.tolist()
+    assert bool(tokens.pts_seconds[6:].isnan().all())
 
 
 def test_video_chatgpt_takes_at_most_so_many_frames():
-    connector = build("video_chatgpt")
-    assert connector.num_tokens(500) == 10 + 16
-    assert len(connector.prepare(make_video(35)).tokens) == 26
+    assert build("video_chatgpt").num_tokens(500) == 10 + 16
+    assert len(compress("video_chatgpt", make_video(35)).embeds) == 26
 
 
 def test_llama_vid_follows_its_equation():
-    connector = build("llama_vid")
+    connector = build("llama_vid").connector
     video = make_video(3)
     torch.manual_seed(5)
     text = torch.randn(1, 4, SIZES.text_dim)
@@ -202,7 +241,7 @@ def test_llama_vid_follows_its_equation():
     with torch.no_grad():
         (connected,) = connector([video], text, mask)
         for frame in range(3):
-            patches = video.patches[frame]
+            patches = video.spatial[frame]
             found = torch.zeros(8)
             for word in range(3):
                 query = connector.query_projector(text[0, word])
@@ -220,77 +259,50 @@ def test_chat_univi_separates_two_scenes_and_puts_the_earlier_first():
     scenes = torch.randn(2, 1, 1, 8) * 5
     noise = torch.randn(8, 16, 8) * 0.1
     patches = scenes[[0] * 4 + [1] * 4].squeeze(2) + noise
-    video = VideoPatches(
-        patches=patches, pts_seconds=torch.arange(8, dtype=torch.float64)
-    )
-    connector = build("chat_univi")
-    prepared = connector.prepare(video)
+    times = torch.arange(8, dtype=torch.float64)
+    made = compress("chat_univi", VideoFeatures(spatial=patches, pts_seconds=times))
     per_event = 4 + 2 + 1
-    assert len(prepared.tokens) == 2 * per_event
+    assert len(made.embeds) == 2 * per_event
     for event in (0, 1):
-        tokens = prepared.tokens[event * per_event : (event + 1) * per_event]
+        own = slice(event * per_event, (event + 1) * per_event)
+        tokens, times = made.embeds[own], made.pts_seconds[own]
         assert torch.allclose(tokens, scenes[event, 0].expand_as(tokens), atol=0.5)
-        times = prepared.pts_seconds[event * per_event : (event + 1) * per_event]
         assert bool(((times >= 4 * event) & (times < 4 * event + 4)).all())
+        frames = made.frame_indices[own]
+        assert bool(((frames >= 4 * event) & (frames < 4 * event + 4)).all())
 
 
-def test_chat_univi_last_level_of_one_event_is_the_mean_where_all_merge():
-    connector = build("chat_univi")
-    video = make_video(3)
-    prepared = connector.prepare(video)
-    means = video.patches.mean(1)
-    last = prepared.tokens[6]  # the only token of the coarsest level
-    assert last.shape == means[0].shape
+def test_chat_univi_last_level_of_one_event_is_one_token():
+    last = compress("chat_univi", make_video(3)).embeds[6]
+    assert last.shape == (8,)
     assert bool(last.isfinite().all())
 
 
 def test_kept_frames_hold_their_cone_and_stand_in_time_order():
-    connector = build("dynfocus")
-    video = make_video(12)
-    (connected,) = connect(connector, video)
-    seconds = connected.pts_seconds.tolist()
-    assert seconds == sorted(seconds)
-    assert len(connected.fine_frames) == 3
-    for frame in range(12):
-        count = seconds.count(2.0 * frame)
-        assert count == (12 if frame in connected.fine_frames.tolist() else 2)
+    (tokens,) = connect(build("dynfocus"), make_video(12))
+    assert tokens.frame_indices.tolist() == list(range(12))
+    assert int(tokens.is_cone.sum()) == 3
+    assert tokens.lengths.tolist() == [12 if cone else 2 for cone in tokens.is_cone]
 
 
-def test_rated_frames_stand_for_their_events_and_their_tokens_are_marked():
-    connector = build("rated").eval()
-    network = connector.network.question_head.rating
-    ratings = torch.linspace(-3, 3, 11)[torch.randperm(11)]
-    network.rate = lambda *_: ratings[None]
-    video = [connector.prepare(make_video(11))]
-    text, mask = torch.randn(1, 5, 6), torch.ones(1, 5, dtype=torch.bool)
-    (marked,) = connector(video, text, mask)
-    assert int(ratings.argmax()) in marked.fine_frames.tolist()
-    marks = network(ratings[None], torch.ones(1, 11, dtype=torch.bool))[0]
-    torch.nn.init.zeros_(network.marks.weight)
-    (plain,) = connector(video, text, mask)
-    frames = (marked.pts_seconds / 2).long()
-    torch.testing.assert_close(marked.embeds, plain.embeds + marks[frames])
+def test_variants_that_differ_in_nothing_give_the_tokens_of_the_network():
+    plain = build("rated")
+    variant = build_network("dynfocus", SIZES, plain.settings, {"cone": "compact"})
+    variant.network.load_state_dict(plain.state_dict())
+    for one, other in zip(
+        connect(plain, make_video(12), make_video(5)),
+        connect(variant.eval(), make_video(12), make_video(5)),
+        strict=True,
+    ):
+        assert torch.equal(one.embeds, other.embeds)
+        assert torch.equal(one.lengths, other.lengths)
 
 
 def test_without_cones_kept_frames_are_left_out():
-    connector = build("no cones")
-    (connected,) = connect(connector, make_video(12))
-    kept = (2.0 * connected.fine_frames).tolist()
-    assert len(kept) == 3
-    assert not set(kept) & set(connected.pts_seconds.tolist())
-
-
-def test_cones_of_patches_hold_the_projected_patches():
-    connector = build("patches")
-    video = make_video(12)
-    (connected,) = connect(connector, video)
-    frame = int(connected.fine_frames[1])
-    own = connected.embeds[connected.pts_seconds == 2.0 * frame]
-    with torch.no_grad():
-        projected = connector.network.cooperative_encoding.multi_modal_projector(
-            video.patches[frame]
-        )
-    assert torch.allclose(own[:16], projected, atol=1e-6)
+    (tokens,) = connect(build("no cones"), make_video(12))
+    assert int(tokens.is_cone.sum()) == 3
+    assert not tokens.lengths[tokens.is_cone].any()
+    assert bool((tokens.lengths[~tokens.is_cone] == 2).all())
 
 
 @pytest.mark.parametrize(
@@ -300,11 +312,6 @@ def test_cones_of_patches_hold_the_projected_patches():
         ("llama_vid", {"depth": 2}, "'llama_vid' has no option 'depth'; accepted are"),
         ("dynfocus", {"cone": "ice"}, "cone must be one of compact, .*'ice'"),
         ("dynfocus", {"cone": "none", "rods": False}, "leaves no tokens"),
-        (
-            "dynfocus",
-            {"focus": {"question": {"use_clock": True}}},
-            "must be off in a conn",
-        ),
     ],
 )
 def test_wrong_options_are_refused(name, options, message):

@@ -527,7 +527,7 @@ def test_a_budget_is_spent_on_the_frames_that_fit_the_question(
     tight = processor(text=prompt, videos=[features], max_video_tokens=budget)
     (tokens,) = model(**tight).video_tokens
     read = tokens.frame_indices.tolist()
-    assert len(read) == int(tight["video_max_frames"]) < 40
+    assert len(read) == int(tight["video_plans"][0, 0]) < 40
     assert {20, 21, 23, 24} <= set(read)
     placeholders = tight["input_ids"] == processor.video_token_id
     assert len(tokens.embeds) == int(placeholders.sum()) <= budget
@@ -544,12 +544,12 @@ def test_a_budget_is_spent_on_the_frames_that_fit_the_question(
     assert beams.shape[0] == 1
 
 
-def test_a_limit_of_frames_for_another_number_of_videos_is_refused(
-    make_model, make_processor, make_frames, prompt
+@pytest.mark.parametrize("plans", [[[3, 1, 13], [3, 1, 13]], [[5, 1, 17]], [[0, 0, 0]]])
+def test_plans_of_other_videos_are_refused(
+    make_model, make_processor, make_frames, prompt, plans
 ):
     focus = PRESETS["question"]
     inputs = make_processor(focus)(text=prompt, videos=make_frames(4))
-    with pytest.raises(
-        ValueError, match="video_max_frames must have one entry a video"
-    ):
-        make_model(focus)(**inputs, video_max_frames=torch.tensor([3, 3]))
+    inputs["video_plans"] = torch.tensor(plans)
+    with pytest.raises(ValueError, match=r"one row a video, for at most its \[4\] fra"):
+        make_model(focus)(**inputs)

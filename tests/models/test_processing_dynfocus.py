@@ -186,9 +186,9 @@ def test_a_budget_is_never_exceeded(make_processor, make_frames, prompt, preset)
         inputs = processor(text=prompt, videos=make_frames(30), max_video_tokens=budget)
         num_marks = int((inputs["input_ids"] == processor.video_token_id).sum())
         assert num_marks <= budget
-        num_frames = int(inputs["video_max_frames"][0])
+        num_frames, cap, num_tokens = inputs["video_plans"][0].tolist()
         assert num_frames <= int(inputs["video_num_frames"][0]) == 30
-        cap = int(inputs["video_max_cones"][0])
+        assert num_tokens == num_marks
         assert num_marks == FocusBudget(settings=preset).num_tokens(num_frames, cap)
 
 

@@ -286,8 +286,8 @@ def test_unknown_and_wrong_options_are_one_sentence(focused, clip):
         dynfocus.load("nano", precision="float32")
 
 
-def test_a_session_is_refused_in_one_sentence_where_there_is_none(focused):
-    focused.backbone.abilities = frozenset()
+def test_a_session_is_refused_in_one_sentence_where_there_is_none(focused, monkeypatch):
+    monkeypatch.setattr(type(focused.backbone), "abilities", frozenset())
     with pytest.raises(ValueError, match="has no sessions, since its frames are sized"):
         focused.session()
     with pytest.raises(ValueError, match="has no spatial prototypes to show"):

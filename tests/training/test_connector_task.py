@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from dynfocus.methods import VideoPatches
-from dynfocus.models.dynfocus import VideoInputs
-from dynfocus.models.dynfocus.vision import encode_pixels
+import dynfocus
 from dynfocus.models.loading import load_parts
 from dynfocus.training import load_recipe, run_recipe
 from dynfocus.training.connectors import (
+    MODEL,
     PARTS,
-    WEIGHTS,
-    load_connected,
+    ConnectorModel,
+    connect,
     make_connector_job,
     part_of,
     set_trained_parts,
@@ -61,24 +59,30 @@ def recipe(start, write_recipe, tmp_path):
     return write
 
 
+def connected(model, processor, connector, **changes):
+    own = {"connector": connector, "options": CONNECTORS[connector]} | changes
+    return connect(model, processor, ConnectorModel(**own))
+
+
 @pytest.mark.parametrize("connector", CONNECTORS)
-def test_a_connector_learns_and_is_loaded_back(recipe, start, connector):
+def test_a_connector_learns_and_the_product_asks_it(recipe, start, connector):
     output = run_recipe(recipe(connector))
-    model, _ = load_parts(start, device="cpu")
-    trained = load_connected(model, connector, CONNECTORS[connector], output)
-    stored = load_file(output / WEIGHTS)
-    for name, tensor in stored.items():
-        assert torch.equal(trained.state_dict()[name], tensor)
-    fresh = make_connector_job(load_recipe(recipe(connector))).model.state_dict()
-    moved = [name for name, tensor in stored.items() if not fresh[name].equal(tensor)]
+    job = make_connector_job(load_recipe(recipe(connector)))
+    fresh = job.model.state_dict()
+    model = dynfocus.load(output / MODEL, device="cpu", index_folder=False)
+    moved = [n for n, t in model.model.state_dict().items() if not fresh[n].equal(t)]
     assert {part_of(name) for name in moved} >= {"projector", "language_model"}
+    assert not any(name.startswith("vision_tower.") for name in moved)
+    frames = torch.randint(0, 255, (5, 112, 112, 3), dtype=torch.uint8)
+    answer = model.ask(frames, "What letter is on the red square?", max_new_tokens=2)
+    assert answer.tokens == model.model.focus_network.num_tokens(5)
 
 
 def test_what_is_frozen_stays(recipe, start):
     output = run_recipe(recipe(trains=["projector"]))
-    model, _ = load_parts(start, device="cpu")
-    before = load_connected(model, "dynfocus", CONNECTORS["dynfocus"]).state_dict()
-    after = load_file(output / WEIGHTS)
+    model, processor = load_parts(start, device="cpu")
+    before = connected(model, processor, "dynfocus")[0].state_dict()
+    after = load_parts(output / MODEL, device="cpu")[0].state_dict()
     moved = {
         part_of(name)
         for name, tensor in after.items()
@@ -87,60 +91,63 @@ def test_what_is_frozen_stays(recipe, start):
     assert moved == {"projector"}
 
 
-def test_every_parameter_belongs_to_one_part(recipe):
+def test_a_run_continues_an_earlier_one(recipe, start, write_recipe):
+    first = run_recipe(recipe())
+    again = recipe(name="again.yaml")
+    changes = [f"start.connector={first}", f"output={first.parent / 'again'}"]
+    job = make_connector_job(load_recipe(again, changes))
+    trained = load_parts(first / MODEL, device="cpu")[0].state_dict()
+    for name, tensor in job.model.state_dict().items():
+        assert torch.equal(trained[name], tensor), name
+    other = load_recipe(recipe("llama_vid", "other.yaml"), changes[:1])
+    with pytest.raises(ValueError, match="its connector is 'dynfocus', wanted is 'll"):
+        make_connector_job(other)
+
+
+def test_every_parameter_but_the_tower_belongs_to_one_part(recipe):
     model = make_connector_job(load_recipe(recipe())).model
     counts = {part: len(set_trained_parts(model, [part])) for part in PARTS}
-    assert sum(counts.values()) == len(list(model.parameters()))
+    tower = len(list(model.vision_tower.parameters()))
+    assert sum(counts.values()) == len(list(model.parameters())) - tower
     assert all(counts.values())
     with pytest.raises(ValueError, match="must name some of language_model, projector"):
         set_trained_parts(model, ["score"])
 
 
-def test_projectors_that_a_connector_shares_start_trained(recipe, start):
-    model, _ = load_parts(start, device="cpu")
+def test_projectors_that_a_connector_shares_start_trained(start):
+    model, processor = load_parts(start, device="cpu")
     own = model.focus_network.cooperative_encoding
-    one = load_connected(model, "llama_vid", {}).connector
-    other = load_connected(model, "dynfocus", CONNECTORS["dynfocus"]).connector
+    one = connected(model, processor, "llama_vid")[0].focus_network
+    other = connected(model, processor, "dynfocus")[0].focus_network
     for name in ("context_projector", "query_projector", "key_projector"):
         weight = getattr(own, name).weight
-        assert torch.equal(getattr(one, name).weight, weight)
-        assert torch.equal(
-            getattr(other.network.cooperative_encoding, name).weight, weight
-        )
+        assert torch.equal(getattr(one.connector, name).weight, weight)
+        assert torch.equal(getattr(other.cooperative_encoding, name).weight, weight)
+    clock = model.focus_network.question_head.clock.tables.weight
+    for network in (one, other):
+        assert torch.equal(network.question_head.clock.tables.weight, clock)
     for projector in (
-        one.projector,
-        other.network.cooperative_encoding.multi_modal_projector,
+        one.connector.projector,
+        other.cooperative_encoding.multi_modal_projector,
     ):
         assert torch.equal(projector[2].weight, own.multi_modal_projector[2].weight)
 
 
 def test_dynfocus_as_a_connector_gives_the_tokens_of_the_model(make_tiny):
     model, processor = make_tiny()
-    focus = model.settings.changed({"question": {"use_clock": False}}).to_dict()
-    connected = load_connected(model, "dynfocus", {"focus": focus}).eval()
-    state = model.focus_network.state_dict()
-    connected.connector.network.load_state_dict(
-        {name: t for name, t in state.items() if ".clock." not in name}
-    )
+    focus = model.settings.to_dict()
+    options = {"options": {"focus": focus}, "scores": "start"}
+    other, _ = connected(model, processor, "dynfocus", **options)
     pixels = torch.randn(9, 3, 112, 112, generator=torch.Generator().manual_seed(3))
-    times = torch.arange(9, dtype=torch.float64)
-    inputs = processor(
-        text="USER: <video>\nwhere is the red square? ASSISTANT:",
-        videos=[model.encode_video(pixels, times)],
-        questions=["where is the red square?"],
-    )
+    video = model.encode_video(pixels, torch.arange(9, dtype=torch.float64))
+    ids = torch.tensor([processor.qformer_tokenizer("where is it?")["input_ids"]])
+    asked = (ids, torch.ones_like(ids))
     with torch.no_grad():
-        expected, (tokens,) = model.embed_prompt(
-            inputs["input_ids"], VideoInputs.of(inputs)
+        (expected,), (tokens,) = (
+            model.focus([video], *asked),
+            other.focus([video], *asked),
         )
-        patches = encode_pixels(model.vision_tower, pixels).content
-        prepared = connected.prepare(VideoPatches(patches=patches, pts_seconds=times))
-        own = connected.video_tokens(
-            [prepared], inputs["qformer_input_ids"], inputs["qformer_attention_mask"]
-        )
-        embeds = connected.embed_prompt(inputs["input_ids"], own)
-    assert own[0].fine_frames.tolist() == tokens.is_cone.nonzero()[:, 0].tolist()
-    assert torch.allclose(embeds, expected, atol=1e-5)
+    assert torch.equal(expected.embeds, tokens.embeds)
 
 
 def test_patches_are_encoded_once_and_kept_in_half(make_tiny, tmp_path):
@@ -154,8 +161,8 @@ def test_patches_are_encoded_once_and_kept_in_half(make_tiny, tmp_path):
     assert entry.storage == "patches"
     cache.fill([{"video": medium}])
     assert cache.store.entries() == [entry]
-    video = cache.load_patches(medium)
-    assert video.patches.shape == (5, 16, 24)
+    video = cache.load(medium)
+    assert video.spatial.shape == (5, 16, 24)
     assert video.num_frames == cache.num_frames(medium) == 5
     with torch.no_grad():
         model.vision_tower.post_layernorm.bias.add_(1)
@@ -187,52 +194,44 @@ def test_wrong_recipes_are_refused(write_recipe, start, changes, message):
         run_recipe(path)
 
 
-def test_weights_of_another_connector_are_refused(recipe, start):
-    output = run_recipe(recipe("llama_vid"))
-    model, _ = load_parts(start, device="cpu")
-    with pytest.raises(ValueError, match="holds another connector than 'dynfocus'"):
-        load_connected(model, "dynfocus", CONNECTORS["dynfocus"], output)
-
-
 def test_a_start_without_a_clock_is_refused(make_tiny):
-    model, _ = make_tiny(question=None)
+    model, processor = make_tiny(question=None)
     with pytest.raises(ValueError, match="use_clock, got False"):
-        load_connected(model, "llama_vid", {})
+        connected(model, processor, "llama_vid")
 
 
 def test_scores_may_start_from_the_model_around(start):
-    model, _ = load_parts(start, device="cpu")
-    options = {"focus": FOCUS | {"question": {"use_question_scores": True}}}
-    fresh = load_connected(model, "dynfocus", options)
-    taught = load_connected(model, "dynfocus", options | {"scores": "start"})
+    model, processor = load_parts(start, device="cpu")
+    fresh, _ = connected(model, processor, "dynfocus")
+    taught, _ = connected(model, processor, "dynfocus", scores="start")
     parts = ("event_prototypes.", "question_head.event_context.")
     own = model.focus_network.state_dict()
     own = {name: tensor for name, tensor in own.items() if name.startswith(parts)}
     assert len(own) > 6
-    adopted = taught.connector.network.state_dict()
+    adopted = taught.focus_network.state_dict()
     for name, tensor in own.items():
         assert torch.equal(adopted[name], tensor), name
     weight = "event_prototypes.score_network.layers.0.weight"
-    assert not torch.equal(fresh.connector.network.state_dict()[weight], own[weight])
-    with pytest.raises(ValueError, match="scores must be one of fresh, start, got 'x'"):
-        load_connected(model, "dynfocus", options | {"scores": "x"})
+    assert not torch.equal(fresh.focus_network.state_dict()[weight], own[weight])
+    with pytest.raises(ValueError, match="scores must be one of 'fresh' or 'start'"):
+        connected(model, processor, "dynfocus", scores="x")
+    options = {"options": {"focus": FOCUS}, "scores": "start"}
     with pytest.raises(
         ValueError, match="needs the use_question_scores of start.model"
     ):
-        load_connected(model, "dynfocus", {"focus": FOCUS, "scores": "start"})
+        connected(model, processor, "dynfocus", **options)
 
 
 def test_ratings_of_frames_start_from_the_model_around(make_tiny):
-    options = {
-        "focus": FOCUS | {"question": {"use_ratings": True, "use_best_frames": True}}
-    }
-    without, _ = make_tiny(question={"use_clock": True})
+    focus = FOCUS | {"question": {"use_ratings": True, "use_best_frames": True}}
+    options = {"options": {"focus": focus}}
+    without, processor = make_tiny(question={"use_clock": True})
     with pytest.raises(ValueError, match="needs a start.model that rates frames"):
-        load_connected(without, "dynfocus", options)
-    rating, _ = make_tiny(question={"use_clock": True, "use_ratings": True})
-    connected = load_connected(rating, "dynfocus", options)
+        connected(without, processor, "dynfocus", **options)
+    rating, processor = make_tiny(question={"use_clock": True, "use_ratings": True})
+    other, _ = connected(rating, processor, "dynfocus", **options)
     own = rating.focus_network.question_head.rating.state_dict()
-    adopted = connected.connector.network.question_head.rating.state_dict()
+    adopted = other.focus_network.question_head.rating.state_dict()
     assert len(own) > 6
     for name, tensor in own.items():
         assert torch.equal(adopted[name], tensor), name

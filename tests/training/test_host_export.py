@@ -8,15 +8,14 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
+import dynfocus
 from dynfocus.conversion.hosts import save_host
-from dynfocus.evaluation.experiments.running import answer_question
 from dynfocus.models.conversation import Turn
 from dynfocus.models.loading import load_parts
 from dynfocus.plugins import HostProcessor, plug
 from dynfocus.plugins.host_prompts import lay_out
 from dynfocus.training import run_recipe
-from dynfocus.training.connectors import HOST, load_connected
-from dynfocus.training.encoded_videos import EncodedVideos
+from dynfocus.training.connectors import HOST, MODEL
 from dynfocus.world.conversations import WorldAddress, render_address
 
 ADDRESS = WorldAddress(split="validation", seed=3, seconds=6.0)
@@ -63,21 +62,18 @@ def test_the_folder_is_a_llava_onevision(output):
     assert fields["text_config"]["model_type"] == "llama"
 
 
-def test_it_reads_the_tokens_and_writes_the_answers_of_training(
-    output, start, plugged, tmp_path
-):
-    model, processor = load_parts(start, device="cpu", dtype=torch.float32)
-    connected = load_connected(model, "llava_onevision", {}, output).eval()
-    cache = EncodedVideos(tmp_path / "more", model, processor, storage="patches")
-    cache.fill([{"video": str(ADDRESS)}])
-    patches = cache.load_patches(str(ADDRESS))
-    text, video = answer_question(connected, processor, patches, QUESTION)
-    index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0)
+def test_it_reads_the_tokens_and_writes_the_answers_of_training(output, plugged):
+    model = dynfocus.load(output / MODEL, device="cpu", index_folder=False)
+    video = render_address(ADDRESS, 1.0)
+    own_answer = model.ask(video, QUESTION, max_new_tokens=24)
+    raw = model.index(video).features
+    (read,) = model.model.focus_network([raw], torch.zeros(1, 1, 16))
+    index = plugged.index(video, fps=1.0)
     encoded = index.features
     own = torch.cat([encoded.tokens.flatten(0, 1), encoded.tail])
     # the class token, which SigLIP has not, moves features a little
-    assert torch.nn.functional.cosine_similarity(own, video.embeds).min() > 0.97
-    assert plugged.ask(index, QUESTION, max_new_tokens=24).text == text
+    assert torch.nn.functional.cosine_similarity(own, read.embeds).min() > 0.97
+    assert plugged.ask(index, QUESTION, max_new_tokens=24).text == own_answer.text
 
 
 def test_its_chat_template_writes_the_prompt_of_training(start, plugged):
@@ -109,6 +105,5 @@ def test_later_turns_are_written_after_the_first(plugged):
 
 def test_another_connector_is_refused(start, tmp_path):
     model, processor = load_parts(start, device="cpu", dtype=torch.float32)
-    connected = load_connected(model, "llama_vid", {})
     with pytest.raises(ValueError, match="only connector 'llava_onevision'"):
-        save_host(connected, model, processor, tmp_path / "host")
+        save_host(model, processor, tmp_path / "host")

@@ -242,7 +242,9 @@ def _make_config(parts: Parts, choices: Choices) -> DynFocusConfig:
         )
     else:
         qformer = parts.qformer.config
-    queries = parts.num_queries
+    queries: dict[str, Any] = {}
+    if parts.num_queries is not None:
+        queries["num_query_tokens"] = parts.num_queries
     return DynFocusConfig(
         vision_config=parts.tower.config,
         qformer_config=qformer,
@@ -250,7 +252,7 @@ def _make_config(parts: Parts, choices: Choices) -> DynFocusConfig:
         focus=choices.focus,
         text_side=choices.text_side,
         video_token_id=parts.tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
-        **({} if queries is None else {"num_query_tokens": queries}),
+        **queries,
     )
 
 

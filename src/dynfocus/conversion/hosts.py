@@ -14,12 +14,12 @@ from transformers import (
 )
 
 from dynfocus.conversion.siglip import siglip_tower
-from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
-from dynfocus.methods.language import ConnectedLanguageModel
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
+
+HOST_CONNECTOR = "llava_onevision"
 
 _MAX_POSITIONS = 65536
 _IMAGE_TOKEN = "<image>"
@@ -43,21 +43,18 @@ _TEMPLATE = """
 
 
 def save_host(
-    connected: ConnectedLanguageModel,
-    start: DynFocusForConditionalGeneration,
+    model: DynFocusForConditionalGeneration,
     processor: DynFocusProcessor,
     folder: str | Path,
 ) -> Path:
-    """Write a LLaVA-OneVision with the parts of a model around a trained connector.
+    """Write a LLaVA-OneVision with the parts of a model that has its connector.
 
-    Its vision tower is that of ``start`` as a SigLIP tower, without the class token; its
-    language model has learned beside the connector. The folder is what
-    ``AutoModelForImageTextToText`` and ``dynfocus.plug`` read.
+    Its vision tower is that of the model as a SigLIP tower, without the class token. The
+    folder is what ``AutoModelForImageTextToText`` and ``dynfocus.plug`` read.
 
     Args:
-        connected: The trained connector between its parts.
-        start: The model whose frozen vision tower made the patches.
-        processor: The processor of ``start``: words, prompts and numbers of frames.
+        model: A model whose connector is ``"llava_onevision"``.
+        processor: Its processor: words, prompts and numbers of frames.
         folder: Where it is written.
 
     Returns:
@@ -66,14 +63,13 @@ def save_host(
     Raises:
         ValueError: If the connector is not that of LLaVA-OneVision.
     """
-    connector = connected.connector
-    if not isinstance(connector, LlavaOnevisionConnector):
+    if model.config.connector != HOST_CONNECTOR:
         raise ValueError(
-            "only connector 'llava_onevision' is one that transformers knows, got a "
-            f"{type(connector).__name__}"
+            f"only connector {HOST_CONNECTOR!r} is one that transformers knows, got "
+            f"{model.config.connector!r}"
         )
     tokenizer = _tokenizer(processor)
-    host = _build(connected, connector, start, tokenizer)
+    host = _build(model, tokenizer)
     folder = Path(folder)
     host.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -100,13 +96,11 @@ def _tokenizer(processor: DynFocusProcessor) -> PreTrainedTokenizerFast:
 
 
 def _build(
-    connected: ConnectedLanguageModel,
-    connector: LlavaOnevisionConnector,
-    start: DynFocusForConditionalGeneration,
-    tokenizer: PreTrainedTokenizerFast,
+    model: DynFocusForConditionalGeneration, tokenizer: PreTrainedTokenizerFast
 ) -> LlavaOnevisionForConditionalGeneration:
-    tower = siglip_tower(start.vision_tower)
-    language = copy.deepcopy(connected.language_model)
+    connector = model.focus_network.connector
+    tower = siglip_tower(model.vision_tower)
+    language = copy.deepcopy(model.language_model)
     language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     language.config.max_position_embeddings = _MAX_POSITIONS
     side = tower.config.image_size
@@ -114,7 +108,7 @@ def _build(
         vision_config=tower.config,
         text_config=language.config,
         image_token_index=tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN),
-        video_token_index=connected.video_token_id,
+        video_token_index=model.config.video_token_id,
         projector_hidden_act="gelu",
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,

@@ -68,19 +68,23 @@ class FrameEncoding(NamedTuple):
     """What a model knows of some frames, each by itself."""
 
     pooled: Tensor | None
-    """Event tokens, ``[F, P, D]``; None where frames make no events."""
+    """Event tokens, ``[F, P, D]``; None where nothing was made from the patches."""
     spatial: Tensor
-    """Spatial prototypes, ``[F, M, D]``."""
+    """Spatial prototypes, or all patches, ``[F, M, D]``."""
     patches: Tensor | None = None
     """Patches, ``[F, N + 1, D]``, where they are kept."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoFeatures:
-    """Hold what the model knows about a video before any question is asked."""
+    """Hold what the model knows about a video before any question is asked.
+
+    Without pooled frames and event prototypes these are the patches of a video from which
+    nothing was made so far: what every connector can start from.
+    """
 
     spatial: Tensor
-    """Spatial prototypes of every frame, ``[T, M, D]``."""
+    """Spatial prototypes of every frame, or all its patches, ``[T, M, D]``."""
     pts_seconds: Tensor
     """Presentation time of every frame, ``[T]``, float64, never falling."""
     pooled: Tensor | None = None
@@ -124,6 +128,11 @@ class VideoFeatures:
         if self.frame_indices is not None:
             ranks.append(("frame_indices", self.frame_indices, 1))
         return ranks
+
+    @property
+    def is_raw(self) -> bool:
+        """Tell whether these are patches from which nothing was made so far."""
+        return self.pooled is None and self.prototypes is None
 
     @property
     def num_frames(self) -> int:
@@ -220,9 +229,8 @@ class VideoFeatures:
         if max_frames is None or max_frames >= self.num_frames:
             return self
         is_kept = torch.zeros_like(self.pts_seconds, dtype=torch.bool)
-        if self.prototypes is None:
-            return self.take(fill_evenly(is_kept, max_frames))
-        is_kept[self.prototypes.frames[0]] = True
+        if self.prototypes is not None:
+            is_kept[self.prototypes.frames[0]] = True
         return self.at(fill_evenly(is_kept, max_frames))
 
     def number(self, frames: Tensor) -> Tensor:

@@ -100,22 +100,28 @@ class FocusNetwork(nn.Module):
         return FrameEncoding(pooled, self.spatial_prototypes(patches))
 
     def add_events(self, video: VideoFeatures) -> VideoFeatures:
-        """Estimate the event prototypes of a video, unless they are known."""
+        """Estimate the event prototypes of a video, unless they are known.
+
+        Where only the patches of a video are there, they are encoded first.
+        """
         if video.prototypes is not None:
             return video
-        if video.pooled is None:
-            raise ValueError(
-                "pooled frames or event prototypes must be given, got neither; encode "
-                "the video again"
-            )
+        if video.is_raw:
+            encoded = self.encode(video.spatial)
+            video = replace(video, pooled=encoded.pooled, spatial=encoded.spatial)
+        assert video.pooled is not None  # made from patches, or given
         pooled = video.pooled[None]
         mask = torch.ones(pooled.shape[:2], dtype=torch.bool, device=pooled.device)
         events = self.event_prototypes.estimate(pooled, mask)
         return replace(video, prototypes=events)
 
+    def budget(self, max_video_tokens: int | None = None) -> FocusBudget:
+        """Give what counts the tokens of a video, and fits it into a budget."""
+        return FocusBudget(settings=self.settings, max_video_tokens=max_video_tokens)
+
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone (Eq. 13)."""
-        return FocusBudget(settings=self.settings).num_tokens(num_frames)
+        return self.budget().num_tokens(num_frames)
 
     def forward(
         self,
@@ -176,8 +182,7 @@ class FocusNetwork(nn.Module):
             The video of each question, and how many of its frames become Cones.
         """
         if plans is None:
-            budget = FocusBudget(settings=self.settings)
-            plans = [budget.plan(video.num_frames) for video in videos]
+            plans = [self.budget().plan(video.num_frames) for video in videos]
         if owners is None:
             owners = range(len(videos))
         known = [self.add_events(video) for video in videos]

@@ -185,12 +185,13 @@ class QuestionHead(nn.Module):
         return scores + best, frames, ratings
 
     def mark(
-        self, tokens: Sequence[VideoTokens], ratings: Tensor | None, mask: Tensor
+        self, tokens: Sequence[VideoTokens], ratings: Tensor | None, mask: Tensor | None
     ) -> list[VideoTokens]:
         """Add the time of each frame and how well it fits; this is not in the paper.
 
         Args:
-            tokens: The tokens of each video, ``B`` of them.
+            tokens: The tokens of each video, ``B`` of them; a time that is NaN is not
+                said.
             ratings: What `rate` gave, shape ``[B, T]``.
             mask: True at real frames, shape ``[B, T]``.
         """
@@ -202,7 +203,9 @@ class QuestionHead(nn.Module):
             embeds = video.embeds
             frame = video.frame_of_token.to(embeds.device)
             if self.clock is not None:
-                embeds = embeds + self.clock(video.pts_seconds).to(embeds)[frame]
+                timed = ~video.pts_seconds.isnan()
+                clock = self.clock(video.pts_seconds.where(timed, 0)).to(embeds)
+                embeds = embeds + (clock * timed[:, None].to(embeds))[frame]
             if marks is not None:
                 embeds = embeds + marks[row, frame]
             marked.append(replace(video, embeds=embeds))

@@ -8,7 +8,7 @@ other connector.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -154,8 +154,7 @@ def lay_out(
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TokenPlan:
+class TokenPlan(NamedTuple):
     """What a budget buys: so many frames, so many of them as Cones."""
 
     num_frames: int
@@ -257,9 +256,7 @@ class FocusBudget(TokenBudget):
             affordable = 1 + spare // (cone - rod) if cone > rod else num_frames
             num_cones = min(affordable, self.settings.num_cones_for(num_frames))
             num_tokens = self.num_tokens(num_frames, num_cones)
-        return TokenPlan(
-            num_frames=num_frames, num_cones=num_cones, num_tokens=num_tokens
-        )
+        return TokenPlan(num_frames, num_cones, num_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -384,11 +381,13 @@ class HostBudget(TokenBudget):
 class CountedBudget(TokenBudget):
     """The tokens of anything that counts them by the number of frames.
 
-    No frame is finer than another: a budget buys the most frames whose tokens fit.
+    A budget buys the most frames whose tokens fit.
     """
 
     count: Callable[[int], int]
     """Tokens of a video of so many frames."""
+    count_cones: Callable[[int], int] | None = None
+    """How many of so many frames are Cones; by default none is finer than another."""
 
     @property
     def minimum(self) -> int:
@@ -401,9 +400,8 @@ class CountedBudget(TokenBudget):
         most = self.max_video_tokens
         while most is not None and num_frames > 1 and self.count(num_frames) > most:
             num_frames -= 1
-        return TokenPlan(
-            num_frames=num_frames, num_cones=0, num_tokens=self.count(num_frames)
-        )
+        num_cones = 0 if self.count_cones is None else self.count_cones(num_frames)
+        return TokenPlan(num_frames, num_cones, self.count(num_frames))
 
 
 def _check_count(name: str, value: int, remedy: str) -> None:

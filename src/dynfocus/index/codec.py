@@ -35,13 +35,20 @@ def pack_features(features: VideoFeatures, layout: IndexLayout) -> dict[str, Ten
     """Turn features into the tensors that an index keeps.
 
     Args:
-        features: The features with their event prototypes, on any device.
+        features: The features with their event prototypes, or patches from which nothing
+            was made for storage ``"patches"``, on any device.
         layout: The layout of their model.
 
     Returns:
         The tensors by the names of `IndexLayout.tensors`, but for the pictures, on the
         CPU.
     """
+    if layout.storage == "patches":
+        patches, seconds = features.spatial, features.pts_seconds
+        return {
+            "patches": patches.detach().cpu().to(layout.dtype),
+            "pts_seconds": seconds.cpu(),
+        }
     tensors = {name: getattr(features, name) for name in _OF_FRAMES}
     for name, field in _PROTOTYPES.items():
         tensors[name] = getattr(features.prototypes, field)
@@ -75,6 +82,10 @@ def unpack_features(
     Returns:
         The features, on the CPU.
     """
+    if layout.storage == "patches":
+        return VideoFeatures(
+            spatial=tensors["patches"], pts_seconds=tensors["pts_seconds"]
+        )
     whole = {name: tensors[name] for name in _OF_FRAMES if name in tensors}
     if layout.storage == "compact":
         whole |= _decode_all(tensors, layout)

@@ -2,9 +2,9 @@
 
 from dynfocus.methods.connectors import (
     CONNECTORS,
-    ConnectedVideo,
     ConnectorSizes,
     build_connector,
+    build_network,
 )
 from dynfocus.methods.dual_encoder import DualEncoder
 from dynfocus.methods.frame_selection import (
@@ -13,8 +13,6 @@ from dynfocus.methods.frame_selection import (
     select_frames,
 )
 from dynfocus.methods.image_features import fit_size, image_features
-from dynfocus.methods.language import ConnectedLanguageModel
-from dynfocus.methods.patches import VideoPatches
 from dynfocus.methods.scorers import (
     FocusedScorer,
     FrameScorer,
@@ -37,8 +35,6 @@ from dynfocus.methods.spending import KeptStep, num_steps_read, spend
 __all__ = [
     "CONNECTORS",
     "ChosenFrame",
-    "ConnectedLanguageModel",
-    "ConnectedVideo",
     "ConnectorSizes",
     "DualEncoder",
     "FocusedScorer",
@@ -49,8 +45,8 @@ __all__ = [
     "Selection",
     "Selector",
     "SelectorInput",
-    "VideoPatches",
     "build_connector",
+    "build_network",
     "by_scores",
     "choose_aks",
     "choose_bolt",

@@ -27,6 +27,7 @@ from dynfocus.models.dynfocus.vision import (
 _NUM_SAMPLED = 4096
 READ_LATER = frozenset(
     {"focus", "initializer_range", "num_query_tokens", "qformer_config", "text_config"}
+    | {"connector", "connector_options"}
     | {"chat_template", "fps", "max_frames", "question_first", "tokenizer"}
     | {"use_question_vocabulary", "video_token_id"}
 )

@@ -324,8 +324,9 @@ def _check_vocabulary(
             f"video_token_id is {config.video_token_id} in {source}, but its tokenizer "
             f"has <video> at {processor.video_token_id}; save both from one model"
         )
-    if config.focus_settings != processor.settings:
+    facts = (config.focus_settings, config.connector_facts)
+    if facts != (processor.settings, processor.connector):
         raise ValueError(
             f"config.json and processor_config.json in {source} differ in their focus "
-            "settings; save both from one model"
+            "settings or their connector; save both from one model"
         )

@@ -8,27 +8,23 @@ connector is fresh. ``start.connector`` continues from an earlier run of this ta
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dynfocus.conversion.hosts import save_host
-from dynfocus.focus import FocusNetwork
-from dynfocus.methods import (
-    ConnectedLanguageModel,
-    ConnectorSizes,
-    VideoPatches,
-    build_connector,
+from dynfocus.conversion.hosts import HOST_CONNECTOR, save_host
+from dynfocus.focus import FocusSettings, QuestionSettings, VideoFeatures
+from dynfocus.methods.connectors import DEFAULT_CONNECTOR
+from dynfocus.models.dynfocus import (
+    DynFocusConfig,
+    DynFocusForConditionalGeneration,
+    DynFocusProcessor,
 )
-from dynfocus.methods.connectors.dynamic import DynFocusConnector
-from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
-from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
-from dynfocus.models.dynfocus.vision import count_patches
 from dynfocus.models.loading import load_parts
 from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import ConversationDataset, Layout
@@ -39,25 +35,30 @@ from dynfocus.training.sources import VideoData, load_samples
 from dynfocus.training.stages import TEMPLATES
 from dynfocus.validation import checked
 
-WEIGHTS = "connected.safetensors"
-"""File of a trained connector with the parts that were trained beside it."""
+MODEL = "model"
+"""Folder of the trained model, as `dynfocus.load` reads it."""
 
 HOST = "host"
 """Folder of a trained LLaVA-OneVision, as transformers reads it."""
 
-PARTS: dict[str, tuple[str, ...]] = {
-    "language_model": ("language_model.",),
-    "projector": (
-        "clock.",
-        "connector.projector.",
-        "connector.context_projector.",
-        "connector.network.cooperative_encoding.multi_modal_projector.",
-        "connector.network.cooperative_encoding.context_projector.",
-    ),
-    "focus": ("connector.", "text_encoder."),
+PARTS = ("language_model", "projector", "focus")
+"""What can be frozen (Table 7): ``projector`` leads into the language model, ``focus`` is
+the rest of the connector and the text encoder."""
+
+_PROJECTORS = (
+    ".multi_modal_projector.",
+    ".context_projector.",
+    ".projector.",
+    ".clock.",
+)
+_NETWORK = "focus_network."
+_SCORES = ("event_prototypes.", "question_head.event_context.")
+_SHARED = {
+    "cooperative_encoding.multi_modal_projector.": "connector.projector.",
+    "cooperative_encoding.": "connector.",
 }
-"""What can be frozen (Table 7), by the start of parameters' names: ``projector`` leads
-into the language model, ``focus`` is the rest of the connector and the text encoder."""
+"""Modules of DynFocus that map patches and text into the language model's space, and what
+they are called in other connectors."""
 
 
 @checked
@@ -67,7 +68,7 @@ class ConnectorStart:
     model: str
     """``nano``, or the folder of a model."""
     connector: str | None = None
-    """Folder of an earlier run; a fresh connector by default."""
+    """Folder of an earlier run of this task; a fresh connector by default."""
 
 
 @checked
@@ -77,8 +78,10 @@ class ConnectorModel:
     connector: str
     """Name of the connector."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Its settings."""
-    trains: tuple[str, ...] = tuple(PARTS)
+    """Its settings; of DynFocus also ``focus``, the settings of the network."""
+    scores: Literal["fresh", "start"] = "fresh"
+    """Whether DynFocus starts with a fresh score network or that of ``start.model``."""
+    trains: tuple[str, ...] = PARTS
     """Parts that learn, of `PARTS`."""
     stage: Literal[1, 2] = 2
     """1 for captions, 2 for conversations."""
@@ -99,26 +102,29 @@ class ConnectorRecipe(Recipe):
 
 
 class PreparedVideos:
-    """Videos as a connector wants them: prepared at first use, then kept in memory.
+    """Videos as a network wants them: what it makes of patches alone is made once.
 
     Args:
         patches: The patches on disk.
-        model: What prepares them.
+        model: The model whose network prepares them.
     """
 
-    def __init__(self, patches: EncodedVideos, model: ConnectedLanguageModel) -> None:
+    def __init__(
+        self, patches: EncodedVideos, model: DynFocusForConditionalGeneration
+    ) -> None:
         self.patches = patches
-        self.model = model
-        self._kept: dict[str, Any] = {}
+        self._network = model.focus_network
+        self._keeps = model.config.is_plain and not model.settings.spatial_gate
+        self._kept: dict[str, VideoFeatures] = {}
 
-    def load(self, medium: str) -> Any:
-        """Return what the connector prepared of a video."""
-        if medium in self._kept:
-            return self._kept[medium]
-        prepared = self.model.prepare(self.patches.load_patches(medium))
-        if not isinstance(prepared, VideoPatches):  # those are large, and on disk
-            self._kept[medium] = prepared
-        return prepared
+    @torch.no_grad()
+    def load(self, medium: str) -> VideoFeatures:
+        """Return a video; patches are large, and stay on disk."""
+        if not self._keeps:
+            return self.patches.load(medium)
+        if medium not in self._kept:
+            self._kept[medium] = self._network.add_events(self.patches.load(medium))
+        return self._kept[medium]
 
     def num_frames(self, medium: str) -> int:
         """Return the number of frames of a video."""
@@ -126,8 +132,12 @@ class PreparedVideos:
 
 
 def part_of(name: str) -> str:
-    """Name the part of ``PARTS`` that a parameter belongs to."""
-    return next(part for part, heads in PARTS.items() if name.startswith(heads))
+    """Name the part of ``PARTS`` that a parameter belongs to; the tower is in none."""
+    if name.startswith("vision_tower."):
+        return ""
+    if name.startswith("language_model."):
+        return "language_model"
+    return "projector" if any(p in name for p in _PROJECTORS) else "focus"
 
 
 def set_trained_parts(model: nn.Module, parts: Sequence[str]) -> list[str]:
@@ -146,103 +156,102 @@ def set_trained_parts(model: nn.Module, parts: Sequence[str]) -> list[str]:
     return names
 
 
-def load_connected(
+def connect(
     start: DynFocusForConditionalGeneration,
-    connector: str,
-    options: dict[str, Any],
-    weights: str | Path | None = None,
-) -> ConnectedLanguageModel:
-    """Put a connector between the parts of a model.
+    processor: DynFocusProcessor,
+    own: ConnectorModel,
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+    """Put a fresh connector between the parts of a model.
+
+    All other parts are those of ``start``, and so are the projectors that the connector
+    shares with it: merged patches are still patches to them. What scores events is fresh
+    unless ``own.scores`` says otherwise.
 
     Args:
-        start: The model whose other parts are used; they are not copied.
-        connector: Name of the connector.
-        options: Its settings.
-        weights: Folder that an earlier run of task ``connector`` wrote; fresh without.
+        start: The model that the other parts come from.
+        processor: Its processor.
+        own: The connector.
+
+    Returns:
+        The model with the connector, and a processor for it.
+
+    Raises:
+        ValueError: If the start lacks what the connector needs.
     """
-    config = start.config
-    sizes = ConnectorSizes(
-        num_patches=count_patches(config.vision_config),
-        dim=config.vision_config.hidden_size,
-        text_dim=config.qformer_config.hidden_size,
-        hidden_size=config.text_config.hidden_size,
-    )
-    fresh = build_connector(connector, sizes, options)
-    model = ConnectedLanguageModel(fresh, start)
-    _check_ratings(fresh, start)
-    _adopt_projectors(fresh, start.focus_network)
-    if options.get("scores") == "start":
-        _adopt_scores(fresh, start.focus_network)
-    if weights is not None:
-        result = model.load_state_dict(load_file(Path(weights, WEIGHTS)), strict=False)
-        tied = set(model.all_tied_weights_keys)
-        if set(result.missing_keys) - tied or result.unexpected_keys:
-            raise ValueError(
-                f"{weights} holds another connector than {connector!r} with these "
-                f"options; missing are {result.missing_keys[:3]}, not known are "
-                f"{result.unexpected_keys[:3]}"
-            )
-    return model
+    options = dict(own.options)
+    settings = FocusSettings(question=QuestionSettings(use_clock=True))
+    if own.connector == DEFAULT_CONNECTOR:
+        settings = FocusSettings.from_dict(dict(options.pop("focus", {})))
+        settings = settings.changed({"question": {"use_clock": True}})
+    _check_start(start, settings, own)
+    fields: dict[str, Any] = {
+        "focus": settings.to_dict(),
+        "connector": own.connector,
+        "connector_options": options,
+    }
+    config = DynFocusConfig.from_dict(start.config.to_dict() | fields)
+    model = DynFocusForConditionalGeneration(config)
+    state = _adopted(start.state_dict(), dict(model.state_dict()), own.scores)
+    model.load_state_dict(state, strict=False)
+    model.generation_config = copy.deepcopy(start.generation_config)
+    mine = copy.deepcopy(processor)
+    mine.focus, mine.connector = fields["focus"], config.connector_facts
+    return model.eval(), mine
 
 
-def _adopt_projectors(connector: nn.Module, trained: FocusNetwork) -> None:
-    """Start from the trained projectors that a connector has too.
-
-    They map patches and text into the language model's space; merged patches are still
-    patches to them. What scores frames is fresh unless a connector asks for more. A
-    module may have less than the trained one, but nothing that it lacks.
-    """
-    own = dict(connector.named_modules())
-    known = dict(trained.cooperative_encoding.named_children())
-    if trained.question_head is not None and trained.question_head.rating is not None:
-        known["rating"] = trained.question_head.rating
-    for name, module in known.items():
-        for place in (
-            name,
-            f"network.cooperative_encoding.{name}",
-            f"network.question_head.{name}",
-            name.removeprefix("multi_modal_"),
-        ):
-            if place in own:
-                names = own[place].state_dict()
-                state = {k: v for k, v in module.state_dict().items() if k in names}
-                own[place].load_state_dict(state)
-
-
-def _check_ratings(
-    connector: nn.Module, start: DynFocusForConditionalGeneration
+def _check_start(
+    start: DynFocusForConditionalGeneration,
+    settings: FocusSettings,
+    own: ConnectorModel,
 ) -> None:
-    """Refuse to rate frames with a network that nobody taught."""
-    if not isinstance(connector, DynFocusConnector):
-        return
-    rates = connector.settings.extensions.use_ratings
-    if rates and not start.settings.extensions.use_ratings:
+    """Refuse what the start cannot give."""
+    has, wants = start.settings.extensions, settings.extensions
+    if not has.use_clock:
+        raise ValueError(
+            "start must have use_clock, got False: without it no connector could tell "
+            "the time of its tokens"
+        )
+    if wants.use_ratings and not has.use_ratings:
         raise ValueError(
             "use_ratings needs a start.model that rates frames, got one without; teach "
-            "it (task relevance) or switch it off"
+            "it (evidence.relevance) or switch it off"
         )
-
-
-def _adopt_scores(connector: nn.Module, trained: FocusNetwork) -> None:
-    """Start from the trained score network of the model around."""
-    assert isinstance(connector, DynFocusConnector)
-    wanted = trained.settings.extensions.use_question_scores
-    if connector.settings.extensions.use_question_scores != wanted:
+    asks = wants.use_question_scores
+    if own.scores == "start" and asks != has.use_question_scores:
         raise ValueError(
             "scores 'start' needs the use_question_scores of start.model, "
-            f"{wanted}, got {not wanted}"
+            f"{has.use_question_scores}, got {asks}"
         )
-    parts = ("event_prototypes.score_network.", "question_head.event_context.")
-    state = {k: v for k, v in trained.state_dict().items() if k.startswith(parts)}
-    connector.network.load_state_dict(state, strict=False)
+
+
+def _adopted(
+    trained: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor], scores: str
+) -> dict[str, torch.Tensor]:
+    """Choose the trained tensors that a model with a fresh connector starts with."""
+    adopted = {}
+    for name, tensor in trained.items():
+        inner = name.removeprefix(_NETWORK)
+        if inner != name and inner.startswith(_SCORES) and scores == "fresh":
+            continue
+        places = [name, f"{_NETWORK}network.{inner}"]
+        places += [
+            f"{_NETWORK}{there}{inner.removeprefix(here)}"
+            for here, there in _SHARED.items()
+            if inner.startswith(here)
+        ]
+        for place in places:
+            if place in fresh and fresh[place].shape == tensor.shape:
+                adopted[place] = tensor
+    return adopted
 
 
 def make_connector_job(recipe: ConnectorRecipe) -> Job:
     """Build the job of task ``connector``."""
     start, processor = load_parts(recipe.start.model, device="cpu", dtype=torch.float32)
-    own = recipe.model
-    model = load_connected(start, own.connector, own.options, recipe.start.connector)
-    set_trained_parts(model, own.trains)
+    model, mine = connect(start, processor, recipe.model)
+    if recipe.start.connector is not None:
+        model = _continued(model, Path(recipe.start.connector, MODEL))
+    set_trained_parts(model, recipe.model.trains)
     model.language_model.set_attn_implementation(recipe.schedule.attention)
     samples, failures = load_samples(recipe.data.sources)
     cache = EncodedVideos(
@@ -254,15 +263,21 @@ def make_connector_job(recipe: ConnectorRecipe) -> Job:
         storage="patches",
     )
     cache.fill(samples)
-    videos = PreparedVideos(cache, model)
-    layout = Layout(template=TEMPLATES[f"stage{own.stage}"])
-    dataset = ConversationDataset(samples, videos, processor, model.num_tokens, layout)
+    layout = Layout(template=TEMPLATES[f"stage{recipe.model.stage}"])
+    dataset = ConversationDataset(
+        samples,
+        PreparedVideos(cache, model),
+        processor,
+        model.focus_network.num_tokens,
+        layout,
+    )
 
     def finish(trained: nn.Module, output: Path) -> None:
-        assert isinstance(trained, ConnectedLanguageModel)
-        _save(trained, output)
-        if isinstance(trained.connector, LlavaOnevisionConnector):
-            save_host(trained, start, processor, output / HOST)
+        assert isinstance(trained, DynFocusForConditionalGeneration)
+        trained.cpu().eval().save_pretrained(output / MODEL)
+        mine.save_pretrained(output / MODEL)
+        if trained.config.connector == HOST_CONNECTOR:
+            save_host(trained, processor, output / HOST)
 
     return Job(
         model=model,
@@ -275,8 +290,17 @@ def make_connector_job(recipe: ConnectorRecipe) -> Job:
     )
 
 
-def _save(model: ConnectedLanguageModel, output: Path) -> None:
-    """Write the weights once, without the names that are tied to others."""
-    tied = set(model.all_tied_weights_keys)
-    state = {k: v.contiguous() for k, v in model.state_dict().items() if k not in tied}
-    save_file(state, output / WEIGHTS)
+def _continued(
+    model: DynFocusForConditionalGeneration, folder: Path
+) -> DynFocusForConditionalGeneration:
+    """Load the model of an earlier run, of the same connector."""
+    earlier, _ = load_parts(folder, device="cpu", dtype=torch.float32)
+    names = ("connector", "connector_options", "focus")
+    for name in names:
+        was, wanted = getattr(earlier.config, name), getattr(model.config, name)
+        if was != wanted:
+            raise ValueError(
+                f"{folder} holds another connector: its {name} is {was!r}, wanted is "
+                f"{wanted!r}; give the folder of a run with the same connector"
+            )
+    return earlier

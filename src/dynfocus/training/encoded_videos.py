@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from dynfocus.focus import VideoFeatures
+from dynfocus.focus import FrameEncoding, VideoFeatures
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import (
     UNBOUNDED,
@@ -24,7 +24,6 @@ from dynfocus.index import (
     pack_features,
     unpack_features,
 )
-from dynfocus.methods import VideoPatches
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
@@ -119,16 +118,9 @@ class EncodedVideos:
         state.wait_for_everyone()
 
     def load(self, medium: str) -> VideoFeatures:
-        """Return the features of a medium, in float32."""
+        """Return the features or the patches of a medium, in float32."""
         features = unpack_features(self._open(medium), self._layout)
         return features.to(dtype=torch.float32)
-
-    def load_patches(self, medium: str) -> VideoPatches:
-        """Return the patches of a medium, in float32."""
-        tensors = self._open(medium)
-        return VideoPatches(
-            patches=tensors["patches"].float(), pts_seconds=tensors["pts_seconds"]
-        )
 
     def num_frames(self, medium: str) -> int:
         """Return the number of frames of an encoded medium without reading them."""
@@ -198,8 +190,8 @@ class EncodedVideos:
             return pack_features(features.to(dtype=torch.float16), self._layout)
         tower = self._model.vision_tower.eval()
         windows = torch.split(pixel_values, WINDOW_FRAMES)
-        patches = [encode_pixels(tower, window).content.half() for window in windows]
-        return {"patches": torch.cat(patches), "pts_seconds": pts_seconds}
+        parts = [FrameEncoding(None, encode_pixels(tower, w).content) for w in windows]
+        return pack_features(VideoFeatures.join(parts, pts_seconds), self._layout)
 
 
 def _missing(medium: str) -> FileNotFoundError:

@@ -22,9 +22,10 @@ from dynfocus.bulk.asking import AnswerJob, OnStep
 from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, evidence_seen
 from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
 from dynfocus.evaluation.metrics import is_right_answer
-from dynfocus.methods import ConnectedLanguageModel
-from dynfocus.models.dynfocus import DynFocusProcessor
-from dynfocus.models.loading import load_parts
+from dynfocus.methods import build_connector
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.loading import load_config, load_parts
+from dynfocus.models.video_model import VideoModel
 from dynfocus.validation import from_mapping
 
 if TYPE_CHECKING:
@@ -76,13 +77,12 @@ def _check_budgets(variants: tuple[Variant, ...], plan: Plan) -> None:
     budgets = [test.max_video_tokens for test in plan.sets if test.max_video_tokens]
     if not budgets:
         return
-    from dynfocus.training.connectors import load_connected
-
-    start, _ = load_parts(plan.start, device="cpu", dtype=torch.float32)
+    sizes = load_config(plan.start)[0].connector_sizes
     for variant in variants:
-        needed = load_connected(
-            start, variant.connector, dict(variant.options)
-        ).num_tokens(1)
+        options = _connector_of(variant)["options"]
+        with torch.device("meta"):  # without weights
+            network: Any = build_connector(variant.connector, sizes, options)
+        needed = network.num_tokens(1)
         if needed > min(budgets):
             raise ValueError(
                 f"a budget of {min(budgets)} video tokens is too small: a single frame of "
@@ -115,7 +115,7 @@ def _train_variant(
     variant: Variant, plan: Plan, seed: int, folder: Path, progress: Progress
 ) -> Path:
     """Train a variant phase by phase, continuing where it stopped."""
-    from dynfocus.training.connectors import WEIGHTS, make_connector_job
+    from dynfocus.training.connectors import MODEL, make_connector_job
     from dynfocus.training.loop import train
 
     weights: Path | None = None
@@ -123,7 +123,7 @@ def _train_variant(
         output = folder / f"{variant.name}-seed{seed}-phase{number + 1}"
         recipe = make_recipe(variant, phase, plan, seed, output, weights)
         _check_same_phase(output, recipe)
-        if not (output / WEIGHTS).is_file():
+        if not (output / MODEL / "config.json").is_file():
             progress("training")
             train(recipe, make_connector_job, resume=True)
             for checkpoint in output.glob("checkpoint-*"):
@@ -185,8 +185,7 @@ def make_recipe(
         "seed": seed,
         "start": {"model": plan.start, "connector": start and str(start)},
         "model": {
-            "connector": variant.connector,
-            "options": dict(variant.options),
+            **_connector_of(variant),
             "trains": phase.trains,
             "stage": phase.stage,
         },
@@ -209,6 +208,13 @@ def make_recipe(
     return from_mapping(ConnectorRecipe, tree)
 
 
+def _connector_of(variant: Variant) -> dict[str, Any]:
+    """Give the connector of a variant as the recipes name it."""
+    options = dict(variant.options)
+    scores = options.pop("scores", "fresh")
+    return {"connector": variant.connector, "options": options, "scores": scores}
+
+
 def _make_ready(
     variant: Variant,
     plan: Plan,
@@ -218,64 +224,49 @@ def _make_ready(
     number: int,
 ) -> AnswerJob:
     """Train a variant unless it is trained, and give what answers the rows of a video."""
-    from dynfocus.training.connectors import load_connected
+    from dynfocus.training.connectors import MODEL, ConnectorModel, connect
     from dynfocus.training.encoded_videos import EncodedVideos
 
     weights = train()
     progress(f"asking ({test.title})")
     start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
     cache = EncodedVideos(plan.patches, start, processor, plan.fps, storage="patches")
-    options = dict(variant.options)
-    model = load_connected(start, variant.connector, options, weights).eval()
+    trained, _ = load_parts(weights / MODEL, device="cpu", dtype=torch.float32)
+    own = ConnectorModel(**_connector_of(variant))
+    connected, asked = connect(
+        start, processor, own
+    )  # may differ from what was trained
+    connected.load_state_dict(trained.state_dict())
+    model = VideoModel(DynFocusBackbone(connected, asked, variant.name))
 
     def answer_job(job: VideoJob, on_step: OnStep | None) -> Iterator[Record]:
         cache.fill([{"video": job.video}])
-        patches = cache.load_patches(job.video)
+        patches = cache.load(job.video)
         began = time.perf_counter()
-        prepared = model.prepare(patches, test.max_video_tokens)
+        with torch.inference_mode():
+            video = model.model.focus_network.add_events(patches)
         prepare_seconds = time.perf_counter() - began
         for row in job.rows:
             assert row.question is not None
-            began = time.perf_counter()
-            text, read = answer_question(model, processor, prepared, row.question)
-            fine = patches.pts_seconds[read.fine_frames].tolist()
+            answer = model.ask(
+                video,
+                row.question,
+                max_video_tokens=test.max_video_tokens,
+                max_new_tokens=24,
+            )
+            fine = [frame.time for frame in answer.frames if frame.kind == "cone"]
             yield {
                 "id": row.id,
                 "video": row.video,
                 "question": row.question,
                 **row.facts,
-                "answer": text,
-                "right": is_right_answer(row.facts, text, row.evidence),
-                "tokens": len(read.embeds),
+                "answer": answer.text,
+                "right": is_right_answer(row.facts, answer.text, row.evidence),
+                "tokens": answer.tokens,
                 "prepare_seconds": round(prepare_seconds, 4),
-                "seconds": round(time.perf_counter() - began, 4),
+                "seconds": round(answer.seconds, 4),
                 "fine_share": len(fine) / patches.num_frames,
                 "evidence_seen": evidence_seen(row.evidence, fine) if fine else None,
             }
 
     return answer_job
-
-
-@torch.inference_mode()
-def answer_question(
-    model: ConnectedLanguageModel,
-    processor: DynFocusProcessor,
-    prepared: Any,
-    question: str,
-    max_new_tokens: int = 24,
-) -> tuple[str, Any]:
-    """Answer a question about a prepared video, with the prompt of training.
-
-    Returns:
-        The answer and the video tokens that were read.
-    """
-    tokenizer = processor.tokenizer
-    ids = torch.tensor([tokenizer(question)["input_ids"]])
-    (connected,) = model.video_tokens([prepared], ids, torch.ones_like(ids))
-    room = [model.video_token_id] * len(connected.embeds)
-    front = tokenizer.encode("USER: ", add_special_tokens=False)
-    back = tokenizer.encode(f"\n{question} ASSISTANT:", add_special_tokens=False)
-    lead = processor.lead_in(question)
-    prompt = [tokenizer.bos_token_id, *front, *lead, *room, *back]
-    output = model.answer(torch.tensor([prompt]), connected, max_new_tokens)
-    return tokenizer.decode(output, skip_special_tokens=True).strip(), connected

@@ -12,10 +12,16 @@ from typing import Any
 from torch import nn
 
 from dynfocus import extensions
-from dynfocus.focus import FocusSettings
+from dynfocus.focus import FocusNetwork, FocusSettings
 from dynfocus.methods.connectors.chat_univi import ChatUniVi
-from dynfocus.methods.connectors.dynamic import DynFocusConnector
-from dynfocus.methods.connectors.interface import ConnectedVideo, ConnectorSizes
+from dynfocus.methods.connectors.dynamic import VariantNetwork
+from dynfocus.methods.connectors.interface import (
+    ConnectedNetwork,
+    Connector,
+    ConnectorSizes,
+    frame_tokens,
+    loose_tokens,
+)
 from dynfocus.methods.connectors.llama_vid import LlamaVid
 from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
 from dynfocus.methods.connectors.projected import ProjectedTokens
@@ -24,11 +30,16 @@ from dynfocus.methods.connectors.video_chatgpt import VideoChatGPT
 
 __all__ = [
     "CONNECTORS",
-    "SCORES",
-    "ConnectedVideo",
+    "DEFAULT_CONNECTOR",
+    "ConnectedNetwork",
+    "Connector",
     "ConnectorSizes",
+    "VariantNetwork",
     "build_connector",
+    "build_network",
     "find_connectors",
+    "frame_tokens",
+    "loose_tokens",
 ]
 
 
@@ -54,17 +65,16 @@ def _llava_onevision(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Mo
 
 
 def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
-    settings = FocusSettings.from_dict(dict(options.get("focus", {})))
-    scores = options.get("scores", "fresh")
-    if scores not in SCORES:
-        raise ValueError(f"scores must be one of {', '.join(SCORES)}, got {scores!r}")
-    others = ("focus", "scores")
-    changes = {name: value for name, value in options.items() if name not in others}
-    return DynFocusConnector(sizes, settings, **changes)
+    focus = options.get("focus", {})
+    if not isinstance(focus, FocusSettings):
+        focus = FocusSettings.from_dict(dict(focus))
+    variant = {name: value for name, value in options.items() if name != "focus"}
+    if variant:
+        return VariantNetwork(sizes, focus, **variant)
+    return FocusNetwork(focus, sizes.dim, sizes.text_dim, sizes.hidden_size)
 
 
-SCORES = ("fresh", "start")
-"""Whether DynFocus starts with a fresh score network or with that of the model around."""
+DEFAULT_CONNECTOR = "dynfocus"
 
 BuildConnector = Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]
 
@@ -80,7 +90,7 @@ CONNECTORS: dict[str, BuildConnector] = {
 
 _OPTIONS: dict[str, frozenset[str]] = {
     "chat_univi": frozenset({"frames_per_event"}),
-    "dynfocus": frozenset({"focus", "cone", "rods", "scores"}),
+    "dynfocus": frozenset({"focus", "cone", "rods"}),
     "llama_vid": frozenset(),
     "llava_onevision": frozenset(),
     "uniform_patches": frozenset({"budget_of"}),
@@ -119,3 +129,30 @@ def build_connector(
             f"connector {name!r} has no option {unknown[0]!r}; accepted are {names}"
         )
     return known[name](sizes, options)
+
+
+def build_network(
+    name: str,
+    sizes: ConnectorSizes,
+    settings: FocusSettings,
+    options: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """Build what stands between a vision tower and a language model.
+
+    Args:
+        name: One of ``CONNECTORS``, or one of another package.
+        sizes: What it connects.
+        settings: The settings of the dynamic cooperative network; of another connector
+            they say whether its tokens tell their times.
+        options: The connector's own settings.
+
+    Returns:
+        A `FocusNetwork`, or what has its methods ``encode``, ``add_events``, ``budget``
+        and the call.
+
+    Raises:
+        ValueError: If the name or an option is not known.
+    """
+    if name == DEFAULT_CONNECTOR:
+        return build_connector(name, sizes, {**(options or {}), "focus": settings})
+    return ConnectedNetwork(build_connector(name, sizes, options), sizes, settings)

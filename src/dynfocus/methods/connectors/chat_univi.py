@@ -10,9 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from dynfocus.focus import dpc_knn, merge_clusters
-from dynfocus.methods.connectors.projected import CompressedVideo
-from dynfocus.methods.patches import VideoPatches
+from dynfocus.focus import VideoFeatures, VideoTokens, dpc_knn, merge_clusters
+from dynfocus.methods.connectors.interface import loose_tokens
 
 
 class ChatUniVi:
@@ -45,11 +44,11 @@ class ChatUniVi:
         """Count the tokens of a video from its number of frames alone."""
         return sum(self.levels) * math.ceil(num_frames / self.frames_per_event)
 
-    def __call__(self, video: VideoPatches) -> CompressedVideo:
+    def __call__(self, video: VideoFeatures) -> VideoTokens:
         """Merge the patches of a video."""
         num_events = math.ceil(video.num_frames / self.frames_per_event)
-        events = _cluster_frames(video.patches.mean(1), num_events)
-        levels = self._merge_frames(video.patches)
+        events = _cluster_frames(video.spatial.mean(1), num_events)
+        levels = self._merge_frames(video.spatial)
         tokens, times = [], []
         for frames in events:
             for number, level in enumerate(levels):
@@ -58,12 +57,7 @@ class ChatUniVi:
                 )
                 tokens.append(merged)
                 times.append(seconds)
-        return CompressedVideo(
-            num_frames=video.num_frames,
-            tokens=torch.cat(tokens),
-            pts_seconds=torch.cat(times),
-            fine_frames=torch.arange(0),
-        )
+        return loose_tokens(video, torch.cat(tokens), torch.cat(times))
 
     def _merge_frames(self, patches: Tensor) -> list[Tensor]:
         """Cluster the patches of every frame, one ``[T, K, D]`` a level."""

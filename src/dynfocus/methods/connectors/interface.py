@@ -1,17 +1,31 @@
-"""What all connectors share: sizes, results, and the projector into the language model.
+"""What all connectors share: sizes, what is asked of them, and how the product uses one.
 
-Letters beyond the shared ones: ``S`` tokens of a video, ``H`` width of the language model.
+Letters beyond the shared ones: ``S`` tokens of a video, ``H`` width of the language model,
+``n`` text tokens, ``Dq`` width of the text features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
-from dynfocus.methods.patches import VideoPatches
+from dynfocus.focus import (
+    CountedBudget,
+    FocusSettings,
+    FrameEncoding,
+    QuestionSettings,
+    TokenBudget,
+    TokenPlan,
+    VideoFeatures,
+    VideoTokens,
+)
+
+if TYPE_CHECKING:
+    from dynfocus.focus.question import QuestionHead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,56 +42,139 @@ class ConnectorSizes:
     """Width of the language model, ``H``."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ConnectedVideo:
-    """The tokens of one video, ready for the language model."""
-
-    embeds: Tensor
-    """Token embeddings, shape ``[S, H]``."""
-    pts_seconds: Tensor
-    """Time of each token, shape ``[S]``; NaN for a token that belongs to no time."""
-    fine_frames: Tensor
-    """Frames that are encoded finely, by their places among all that were sampled,
-    increasing, shape ``[K]``; empty if none is."""
-
-
-class PreparedVideo(Protocol):
-    """The half of a connector's work that does not depend on the question."""
-
-    @property
-    def num_frames(self) -> int:
-        """Count the frames, ``T``."""
-        ...
-
-
 class Connector(Protocol):
     """Turns the patches of videos into tokens for the language model."""
 
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone."""
-        ...
-
-    def prepare(self, video: VideoPatches, num_read: int | None = None) -> Any:
-        """Do once what does not depend on the question.
-
-        Args:
-            video: The patches of a video.
-            num_read: At most so many of its frames have tokens: evenly spaced ones
-                where the connector knows none better.
-        """
-        ...
 
     def __call__(
-        self, videos: Sequence[Any], text: Tensor, text_mask: Tensor
-    ) -> list[ConnectedVideo]:
+        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
+    ) -> list[VideoTokens]:
         """Make the tokens of each video for its question.
 
         Args:
-            videos: What `prepare` gave, ``B`` of them.
+            videos: Videos whose ``spatial`` are all patches of every frame that is read,
+                ``B`` of them.
             text: Text features of the questions, shape ``[B, n, Dq]``.
             text_mask: True at real text tokens, shape ``[B, n]``.
+
+        Returns:
+            The tokens of each video in the order in which they are read. A row of
+            `VideoTokens` stands for tokens that lie together: those of a frame, or of
+            several that are merged, with the number of one of them and their time; NaN
+            where they have none.
         """
-        ...
+
+
+class ConnectedNetwork(nn.Module):
+    """Any connector in the place of `FocusNetwork`, with its methods.
+
+    Videos are kept as patches, and frames that a budget leaves out are left out evenly.
+
+    Args:
+        connector: What makes the tokens.
+        sizes: What it connects.
+        settings: The model's settings, of which only ``use_clock`` matters here: without
+            a clock no connector could tell the time of its tokens.
+    """
+
+    def __init__(
+        self, connector: nn.Module, sizes: ConnectorSizes, settings: FocusSettings
+    ) -> None:
+        super().__init__()
+        self.connector = connector
+        self.settings = settings
+        self.question_head: QuestionHead | None = None
+        if settings.extensions.use_clock:
+            # here and not above, as in `FocusNetwork`
+            from dynfocus.focus.question import QuestionHead
+
+            self.question_head = QuestionHead(
+                QuestionSettings(use_clock=True),
+                sizes.dim,
+                sizes.text_dim,
+                sizes.hidden_size,
+            )
+
+    def encode(self, patches: Tensor) -> FrameEncoding:
+        """Keep the patches of some frames, ``[F, N, D]``, as they are."""
+        return FrameEncoding(None, patches)
+
+    def add_events(self, video: VideoFeatures) -> VideoFeatures:
+        """Give the video back: nothing else is made of it before a question."""
+        return video
+
+    def budget(self, max_video_tokens: int | None = None) -> TokenBudget:
+        """Give what counts the tokens of a video, and fits it into a budget."""
+        return CountedBudget(
+            max_video_tokens=max_video_tokens,
+            count=cast("Connector", self.connector).num_tokens,
+        )
+
+    def num_tokens(self, num_frames: int) -> int:
+        """Count the tokens of a video from its number of frames alone."""
+        return cast("Connector", self.connector).num_tokens(num_frames)
+
+    def forward(
+        self,
+        videos: Sequence[VideoFeatures],
+        text: Tensor,
+        text_mask: Tensor | None = None,
+        *,
+        owners: Sequence[int] | None = None,
+        plans: Sequence[TokenPlan] | None = None,
+        **_: Any,
+    ) -> list[VideoTokens]:
+        """Make the tokens for each question; see `FocusNetwork.forward`."""
+        if text_mask is None:
+            text_mask = torch.ones_like(text[..., 0], dtype=torch.bool)
+        shown = [
+            videos[owner].thin(None if plans is None else plans[owner].num_frames)
+            for owner in (range(len(videos)) if owners is None else owners)
+        ]
+        tokens = [
+            replace(block, frame_indices=video.number(block.frame_indices).cpu())
+            for block, video in zip(
+                self.connector(shown, text, text_mask), shown, strict=True
+            )
+        ]
+        if self.question_head is None:
+            return tokens
+        return self.question_head.mark(tokens, None, None)
+
+
+def frame_tokens(video: VideoFeatures, tokens: Tensor, *, fine: bool) -> VideoTokens:
+    """Hold tokens of which every frame of a video has as many, ``[T, k, H]``."""
+    num_frames = len(tokens)
+    return VideoTokens(
+        embeds=tokens.flatten(0, 1),
+        frame_indices=torch.arange(num_frames),
+        pts_seconds=video.pts_seconds.cpu().double(),
+        is_cone=torch.full((num_frames,), fine),
+        lengths=torch.full((num_frames,), tokens.shape[1]),
+        scores=torch.zeros(num_frames),
+    )
+
+
+def loose_tokens(video: VideoFeatures, tokens: Tensor, seconds: Tensor) -> VideoTokens:
+    """Hold tokens ``[S, H]`` that belong to no frame, with their times, ``[S]``.
+
+    Each is counted to the frame that is nearest in time; one without a time, NaN, to the
+    last.
+    """
+    times = video.pts_seconds.cpu().double()
+    seconds = seconds.cpu().double()
+    apart = (seconds[:, None] - times).abs()  # [S, T]
+    nearest = apart.argmin(1).where(~seconds.isnan(), len(times) - 1)
+    return VideoTokens(
+        embeds=tokens,
+        frame_indices=nearest,
+        pts_seconds=seconds,
+        is_cone=torch.zeros(len(tokens), dtype=torch.bool),
+        lengths=torch.ones(len(tokens), dtype=torch.long),
+        scores=torch.zeros(len(tokens)),
+    )
 
 
 def build_projector(dim: int, hidden_size: int) -> nn.Sequential:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from dynfocus.focus import VideoFeatures, VideoTokens
 from dynfocus.focus.cooperative import text_weights
 from dynfocus.methods.connectors.interface import (
-    ConnectedVideo,
     ConnectorSizes,
     build_projector,
+    frame_tokens,
 )
-from dynfocus.methods.patches import VideoPatches
 
 
 class LlamaVid(nn.Module):
@@ -50,24 +50,16 @@ class LlamaVid(nn.Module):
         """Count the tokens of a video from its number of frames alone."""
         return 2 * num_frames
 
-    def prepare(self, video: VideoPatches, num_read: int | None = None) -> VideoPatches:
-        """Keep the patches, or those of even frames: all else depends on the question."""
-        return video.thin(num_read)
-
     def forward(
-        self, videos: Sequence[VideoPatches], text: Tensor, text_mask: Tensor
-    ) -> list[ConnectedVideo]:
+        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
+    ) -> list[VideoTokens]:
         """Make the two tokens of each frame."""
-        patches = pad_sequence([v.patches for v in videos], batch_first=True)
+        patches = pad_sequence([v.spatial for v in videos], batch_first=True)
         context = self.context_projector(self._attend(patches, text, text_mask))
         content = self.projector(patches.mean(2))
         pairs = torch.stack([context, content], dim=2)  # [B, T, 2, H]
         return [
-            ConnectedVideo(
-                embeds=pairs[row, : video.num_frames].flatten(0, 1),
-                pts_seconds=video.pts_seconds.repeat_interleave(2),
-                fine_frames=torch.arange(0),
-            )
+            frame_tokens(video, pairs[row, : video.num_frames], fine=False)
             for row, video in enumerate(videos)
         ]
 

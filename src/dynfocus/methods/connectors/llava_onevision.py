@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dynfocus.focus import VideoFeatures, VideoTokens
 from dynfocus.methods.connectors.interface import (
-    ConnectedVideo,
     ConnectorSizes,
     build_projector,
+    frame_tokens,
 )
-from dynfocus.methods.patches import VideoPatches
 
 
 class LlavaOnevisionConnector(nn.Module):
@@ -38,16 +39,12 @@ class LlavaOnevisionConnector(nn.Module):
         """Count the tokens of a video from its number of frames alone."""
         return num_frames * (-(-self.side // 2)) ** 2 + 1
 
-    def prepare(self, video: VideoPatches, num_read: int | None = None) -> VideoPatches:
-        """Keep the patches, or those of even frames: every patch is read."""
-        return video.thin(num_read)
-
     def forward(
-        self, videos: Sequence[VideoPatches], text: Tensor, text_mask: Tensor
-    ) -> list[ConnectedVideo]:
+        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
+    ) -> list[VideoTokens]:
         """Make the tokens of each video; the question is not looked at."""
         lengths = [video.num_frames for video in videos]
-        frames = self._pool(torch.cat([video.patches for video in videos]))
+        frames = self._pool(torch.cat([video.spatial for video in videos]))
         return [
             self._finish(part, video)
             for part, video in zip(torch.split(frames, lengths), videos, strict=True)
@@ -60,10 +57,14 @@ class LlavaOnevisionConnector(nn.Module):
         pooled = F.interpolate(grid, size=(half, half), mode="bilinear")
         return pooled.flatten(2).mT
 
-    def _finish(self, tokens: Tensor, video: VideoPatches) -> ConnectedVideo:
-        embeds = torch.cat([tokens.flatten(0, 1), self.newline[None]])
-        return ConnectedVideo(
-            embeds=embeds,
-            pts_seconds=torch.full((len(embeds),), torch.nan, dtype=torch.float64),
-            fine_frames=video.number(torch.arange(video.num_frames)),
+    def _finish(self, tokens: Tensor, video: VideoFeatures) -> VideoTokens:
+        """Add the newline, which counts to the last frame, and leave out all times."""
+        whole = frame_tokens(video, tokens, fine=True)
+        lengths = whole.lengths.clone()
+        lengths[-1] += 1
+        return replace(
+            whole,
+            embeds=torch.cat([whole.embeds, self.newline[None]]),
+            pts_seconds=torch.full_like(whole.pts_seconds, torch.nan),
+            lengths=lengths,
         )

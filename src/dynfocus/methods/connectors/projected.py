@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from dynfocus.methods.connectors.interface import (
-    ConnectedVideo,
-    ConnectorSizes,
-    build_projector,
-)
-from dynfocus.methods.patches import VideoPatches
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CompressedVideo:
-    """A video after compression, before the projector."""
-
-    num_frames: int
-    """Frames of the video, ``T``."""
-    tokens: Tensor
-    """Visual tokens, shape ``[S, D]``."""
-    pts_seconds: Tensor
-    """Time of each token, shape ``[S]``; NaN for a token that belongs to no time."""
-    fine_frames: Tensor
-    """Frames that are encoded finely, shape ``[K]``."""
+from dynfocus.focus import VideoFeatures, VideoTokens
+from dynfocus.methods.connectors.interface import ConnectorSizes, build_projector
 
 
 class Compressor(Protocol):
@@ -38,8 +20,8 @@ class Compressor(Protocol):
         """Count the tokens of a video from its number of frames alone."""
         ...
 
-    def __call__(self, video: VideoPatches) -> CompressedVideo:
-        """Compress the patches of a video."""
+    def __call__(self, video: VideoFeatures) -> VideoTokens:
+        """Compress the patches of a video to tokens of their own width, ``[S, D]``."""
         ...
 
 
@@ -60,29 +42,15 @@ class ProjectedTokens(nn.Module):
         """Count the tokens of a video from its number of frames alone."""
         return self.compress.num_tokens(num_frames)
 
-    @torch.no_grad()
-    def prepare(
-        self, video: VideoPatches, num_read: int | None = None
-    ) -> CompressedVideo:
-        """Compress a video, or even frames of it; no question is needed."""
-        read = video.thin(num_read)
-        compressed = self.compress(read)
-        return replace(compressed, fine_frames=read.number(compressed.fine_frames))
-
     def forward(
-        self,
-        videos: Sequence[CompressedVideo],
-        text: Tensor,
-        text_mask: Tensor,
-    ) -> list[ConnectedVideo]:
-        """Project the tokens of each video; the question is not looked at."""
-        lengths = [len(video.tokens) for video in videos]
-        embeds = self.projector(torch.cat([video.tokens for video in videos]))
+        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
+    ) -> list[VideoTokens]:
+        """Compress and project each video; the question is not looked at."""
+        with torch.no_grad():
+            compressed = [self.compress(video) for video in videos]
+        embeds = self.projector(torch.cat([video.embeds for video in compressed]))
+        parts = torch.split(embeds, [len(video.embeds) for video in compressed])
         return [
-            ConnectedVideo(
-                embeds=part,
-                pts_seconds=video.pts_seconds,
-                fine_frames=video.fine_frames,
-            )
-            for part, video in zip(embeds.split(lengths), videos, strict=True)
+            replace(video, embeds=part)
+            for video, part in zip(compressed, parts, strict=True)
         ]

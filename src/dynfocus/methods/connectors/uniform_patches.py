@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dynfocus.focus import FocusBudget, FocusSettings, uniform_indices
-from dynfocus.methods.connectors.projected import CompressedVideo
-from dynfocus.methods.patches import VideoPatches
+from dataclasses import replace
+
+from dynfocus.focus import (
+    FocusBudget,
+    FocusSettings,
+    VideoFeatures,
+    VideoTokens,
+    uniform_indices,
+)
+from dynfocus.methods.connectors.interface import frame_tokens
 
 
 class UniformPatches:
@@ -28,13 +35,9 @@ class UniformPatches:
         """Count the tokens of a video from its number of frames alone."""
         return self.num_kept(num_frames) * self.num_patches
 
-    def __call__(self, video: VideoPatches) -> CompressedVideo:
-        """Take the middle frame of each of equal stretches of the video."""
-        count = self.num_kept(video.num_frames)
-        frames = uniform_indices(video.num_frames, count)
-        return CompressedVideo(
-            num_frames=video.num_frames,
-            tokens=video.patches[frames].flatten(0, 1),
-            pts_seconds=video.pts_seconds[frames].repeat_interleave(self.num_patches),
-            fine_frames=frames,
-        )
+    def __call__(self, video: VideoFeatures) -> VideoTokens:
+        """Keep the patches of frames, evenly."""
+        frames = uniform_indices(video.num_frames, self.num_kept(video.num_frames))
+        kept = video.take(frames)
+        tokens = frame_tokens(kept, kept.spatial, fine=True)
+        return replace(tokens, frame_indices=frames)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from dynfocus.focus import uniform_indices
-from dynfocus.methods.connectors.projected import CompressedVideo
-from dynfocus.methods.patches import VideoPatches
+from dynfocus.focus import VideoFeatures, VideoTokens, uniform_indices
+from dynfocus.methods.connectors.interface import loose_tokens
 
 
 class VideoChatGPT:
@@ -33,15 +32,11 @@ class VideoChatGPT:
         """Count the tokens of a video from its number of frames alone."""
         return min(num_frames, self.max_frames) + self.num_patches
 
-    def __call__(self, video: VideoPatches) -> CompressedVideo:
+    def __call__(self, video: VideoFeatures) -> VideoTokens:
         """Pool the patches of a video."""
         count = min(video.num_frames, self.max_frames)
         frames = uniform_indices(video.num_frames, count)
-        patches = video.patches[frames]
-        timeless = torch.full((self.num_patches,), torch.nan, dtype=torch.float64)
-        return CompressedVideo(
-            num_frames=video.num_frames,
-            tokens=torch.cat([patches.mean(1), patches.mean(0)]),
-            pts_seconds=torch.cat([video.pts_seconds[frames], timeless]),
-            fine_frames=frames[:0],
-        )
+        patches, times = video.spatial[frames], video.pts_seconds[frames]
+        timeless = times.new_full((self.num_patches,), torch.nan)
+        tokens = torch.cat([patches.mean(1), patches.mean(0)])
+        return loose_tokens(video, tokens, torch.cat([times, timeless]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusBudget, VideoFeatures, VideoTokens
+from dynfocus.focus import TokenBudget, VideoFeatures, VideoTokens
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import IndexStore, Sampling, VideoIndex
 from dynfocus.models.conversation import (
@@ -33,7 +33,7 @@ from dynfocus.models.encoding import (
     make_thumbnails,
     video_path,
 )
-from dynfocus.models.fingerprint import ModelFingerprint, index_layout
+from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
 from dynfocus.models.options import AskOptions
 from dynfocus.models.stored_videos import StoredVideos
 
@@ -58,9 +58,7 @@ class DynFocusBackbone:
             exact for a model whose indexes are small.
     """
 
-    abilities = frozenset({"index", "maps", "prompt_embeds", "session"})
     marks = (VIDEO_TOKEN, IMAGE_MARK)
-    methods = ("dynfocus",)
 
     def __init__(
         self,
@@ -79,9 +77,24 @@ class DynFocusBackbone:
         self._stored = self._open_store(storage)
 
     @property
+    def abilities(self) -> frozenset[str]:
+        """What it can beyond answering; what needs prototypes only as DynFocus."""
+        of_all = {"index", "prompt_embeds"}
+        return frozenset(of_all | ({"maps", "session"} if self._is_plain else set()))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The model's connector."""
+        return (self.model.config.connector,)
+
+    @property
+    def _is_plain(self) -> bool:
+        return bool(self.model.config.is_plain)
+
+    @property
     def scores_see_question(self) -> bool:
         """Tell whether the scores of frames depend on the question."""
-        return self.model.settings.extensions.use_question_scores
+        return self._is_plain and self.model.settings.extensions.use_question_scores
 
     def check(self, options: AskOptions) -> None:
         """Refuse a method that the model does not have, and a budget below a frame's."""
@@ -146,7 +159,7 @@ class DynFocusBackbone:
         return PreparedTurn(
             question=question,
             history=tuple(history),
-            frames=_report_frames(tokens[0]),
+            frames=_report_frames(tokens[0], video.features),
             input_ids=input_ids,
             embeds=model.place(input_ids, tokens),
             placeholder=processor.video_token_id,
@@ -191,17 +204,21 @@ class DynFocusBackbone:
         """Estimate the event prototypes of frames."""
         return self.model.focus_network.add_events(features)
 
-    def _budget(self, options: AskOptions) -> FocusBudget:
-        most = options.max_video_tokens
-        return FocusBudget(settings=self.model.settings, max_video_tokens=most)
+    def _budget(self, options: AskOptions) -> TokenBudget:
+        budget: TokenBudget = self.model.focus_network.budget(options.max_video_tokens)
+        return budget
 
     def _open_store(self, storage: str | None) -> StoredVideos | None:
         """Find the model's part of the index on disk."""
-        layout = index_layout(self.model.config, self.model.vision_tower.dtype)
-        layouts = layout.offered(storage)
+        config, dtype = self.model.config, self.model.vision_tower.dtype
+        layouts = index_layout(config, dtype).offered(storage)
+        if not self._is_plain:
+            layouts = (patch_layout(config, dtype),)
         if self.store is None:
             return None
-        fingerprint = ModelFingerprint(self.model, self.processor)
+        fingerprint = ModelFingerprint(
+            self.model, self.processor, of_patches=not self._is_plain
+        )
         if not fingerprint.is_known:
             _logger.warning("the vision tower of %s is on a disk: no index", self.name)
             return None
@@ -246,23 +263,25 @@ def _first_half(progress: Progress, done: int, total: int) -> None:
     progress(done, 2 * total)
 
 
-def _report_frames(tokens: VideoTokens) -> list[FrameReport]:
+def _report_frames(tokens: VideoTokens, video: VideoFeatures) -> list[FrameReport]:
     """Tell what became of each frame; their tokens add up to the video's."""
+    numbers = video.number(torch.arange(video.num_frames)).tolist()
+    times = dict(zip(numbers, video.pts_seconds.tolist(), strict=True))
     columns = zip(
         tokens.frame_indices.tolist(),
-        tokens.pts_seconds.tolist(),
         tokens.scores.tolist(),
         tokens.is_cone.tolist(),
         tokens.lengths.tolist(),
         strict=True,
     )
-    return [
-        FrameReport(
+    found: dict[int, FrameReport] = {}
+    for index, score, is_cone, num_tokens in columns:
+        before = found[index].tokens if index in found else 0
+        found[index] = FrameReport(
             index=index,
-            time=seconds,
+            time=times[index],
             score=score,
             kind="cone" if is_cone else "rod",
-            tokens=num_tokens,
+            tokens=before + num_tokens,
         )
-        for index, seconds, score, is_cone, num_tokens in columns
-    ]
+    return [found[index] for index in sorted(found)]

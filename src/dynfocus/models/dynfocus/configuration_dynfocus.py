@@ -14,6 +14,8 @@ from transformers import (
 )
 
 from dynfocus.focus import FocusSettings
+from dynfocus.methods.connectors import DEFAULT_CONNECTOR, ConnectorSizes
+from dynfocus.models.dynfocus.vision import count_patches
 
 TEXT_SIDES = ("text", "frame_queries")
 _INSTRUCTBLIP = {  # parts that older releases of transformers do not map by name
@@ -35,6 +37,9 @@ class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
         focus: The settings of the dynamic cooperative network, as
             ``FocusSettings.to_dict()`` gives them or as ``FocusSettings``; the
             paper's by default.
+        connector: What turns patches into tokens: ``"dynfocus"``, or another of
+            `dynfocus.methods.CONNECTORS`.
+        connector_options: The connector's own settings.
         text_side: ``"text"`` reads the question alone (the paper);
             ``"frame_queries"`` reads ``num_query_tokens`` image-conditioned queries
             of every frame (the published code).
@@ -63,6 +68,8 @@ class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
         qformer_config: PreTrainedConfig | dict[str, Any] | None = None,
         text_config: PreTrainedConfig | dict[str, Any] | None = None,
         focus: FocusSettings | dict[str, Any] | None = None,
+        connector: str = DEFAULT_CONNECTOR,
+        connector_options: dict[str, Any] | None = None,
         text_side: str = "text",
         video_token_id: int | None = None,
         num_query_tokens: int = 32,
@@ -80,12 +87,47 @@ class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
             raise ValueError(
                 f"text_side must be one of {', '.join(TEXT_SIDES)}, got {text_side!r}"
             )
+        if text_side != "text" and (
+            connector != DEFAULT_CONNECTOR or connector_options
+        ):
+            raise ValueError(
+                f"connector {connector!r} with other options than DynFocus's own needs "
+                f"text_side 'text', got {text_side!r}"
+            )
+        self.connector = connector
+        self.connector_options = dict(connector_options or {})
         self.text_side = text_side
         self.video_token_id = video_token_id
         self.num_query_tokens = num_query_tokens
         self.frame_size = _frame_size(frame_size, self.vision_config)
         self.initializer_range = initializer_range
         super().__init__(**kwargs)
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether the connector is DynFocus as it is, and none of the others."""
+        return self.connector == DEFAULT_CONNECTOR and not self.connector_options
+
+    @property
+    def connector_facts(self) -> dict[str, Any] | None:
+        """What a processor must know of the connector; None if it is DynFocus as it is."""
+        if self.is_plain:
+            return None
+        return {
+            "name": self.connector,
+            "options": self.connector_options,
+            "num_patches": count_patches(self.vision_config),
+        }
+
+    @property
+    def connector_sizes(self) -> ConnectorSizes:
+        """The widths between which the connector stands."""
+        return ConnectorSizes(
+            num_patches=count_patches(self.vision_config),
+            dim=self.vision_config.hidden_size,
+            text_dim=self.qformer_config.hidden_size,
+            hidden_size=self.text_config.hidden_size,
+        )
 
     @property
     def focus_settings(self) -> FocusSettings:

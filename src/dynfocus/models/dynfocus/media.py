@@ -8,12 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dynfocus.focus import (
-    FocusBudget,
-    FocusSettings,
-    TokenPlan,
-    VideoFeatures,
-)
+from dynfocus.focus import TokenBudget, TokenPlan, VideoFeatures
 from dynfocus.index import VideoIndex
 from dynfocus.models.dynfocus.prompts import find_blocks
 from dynfocus.video import SampledFrames, VideoReader, is_frame, read_image, read_video
@@ -110,7 +105,7 @@ def assign_media(
 def read_media(
     blocks: Sequence[Block],
     media: Sequence[Medium],
-    settings: FocusSettings,
+    budget: Callable[[int | None], TokenBudget],
     limits: Limits,
     frame_size: int,
 ) -> list[ReadMedium]:
@@ -119,7 +114,7 @@ def read_media(
     Args:
         blocks: The blocks in reading order.
         media: The media that they show.
-        settings: The settings that tell how many tokens a block takes.
+        budget: Gives what plans the tokens of a block, for at most so many.
         limits: How much of a video to read.
         frame_size: Side of the frames that the model reads.
 
@@ -135,8 +130,7 @@ def read_media(
         content = _read(medium, limits, frame_size)
         most = limits.max_video_tokens
         share = None if most is None else most // num_blocks
-        budget = FocusBudget(settings=settings, max_video_tokens=share)
-        results.append(ReadMedium(content, budget.plan(_count_frames(content))))
+        results.append(ReadMedium(content, budget(share).plan(_count_frames(content))))
     return results
 
 

@@ -24,13 +24,13 @@ from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from dynfocus.focus import (
-    FocusNetwork,
     FrameEncoding,
     TokenPlan,
     VideoFeatures,
     VideoTokens,
 )
 from dynfocus.focus.features import WINDOW_FRAMES
+from dynfocus.methods.connectors import build_network
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
 from dynfocus.models.dynfocus.vision import (
     ask_frames,
@@ -93,18 +93,19 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
 
     def __init__(self, config: DynFocusConfig) -> None:
         super().__init__(config)
-        settings = config.focus_settings
-        dim = config.vision_config.hidden_size
-        text_dim = config.qformer_config.hidden_size
-        self.settings = settings
+        self.settings = config.focus_settings
         self.vision_tower = build_vision_tower(config.vision_config)
         self.text_encoder = InstructBlipQFormerModel(config.qformer_config)
         self.query_tokens: nn.Parameter | None = None
         if config.text_side == "frame_queries":
-            queries = torch.zeros(1, config.num_query_tokens, text_dim)
+            width = config.qformer_config.hidden_size
+            queries = torch.zeros(1, config.num_query_tokens, width)
             self.query_tokens = nn.Parameter(queries)
-        self.focus_network = FocusNetwork(
-            settings, dim, text_dim, config.text_config.hidden_size
+        self.focus_network: Any = build_network(  # a FocusNetwork, or what is like one
+            config.connector,
+            config.connector_sizes,
+            self.settings,
+            config.connector_options,
         )
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         self.post_init()
@@ -114,11 +115,13 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        head = module.question_head if isinstance(module, FocusNetwork) else None
+        if module is not self:
+            return
+        head = self.focus_network.question_head
         if head is not None and head.clock is not None:
             tables = head.clock.draw_tables(self.config.initializer_range)
             init.copy_(head.clock.tables.weight, tables)
-        if module is self and self.query_tokens is not None:
+        if self.query_tokens is not None:
             init.normal_(self.query_tokens, std=self.config.initializer_range)
 
     def get_input_embeddings(self) -> Any:
@@ -245,7 +248,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             self._videos(inputs),
             *inputs.questions(),
             owners=inputs.owners(),
-            plans=inputs.plans(self.settings),
+            plans=inputs.plans(self.focus_network.budget()),
         )
 
     def _videos(self, inputs: VideoInputs) -> list[VideoFeatures]:
@@ -299,8 +302,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         block_videos: Tensor | None = None,
         qformer_input_ids: Tensor | None = None,
         qformer_attention_mask: Tensor | None = None,
-        video_max_cones: Tensor | None = None,
-        video_max_frames: Tensor | None = None,
+        video_plans: Tensor | None = None,
         position_ids: Tensor | None = None,
         cache: Any = None,
         past_key_values: Any = None,
@@ -332,8 +334,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
                     block_videos=block_videos,
                     qformer_input_ids=qformer_input_ids,
                     qformer_attention_mask=qformer_attention_mask,
-                    video_max_cones=video_max_cones,
-                    video_max_frames=video_max_frames,
+                    video_plans=video_plans,
                 )
                 inputs_embeds, tokens = self.embed_prompt(input_ids, inputs)
             else:
@@ -392,7 +393,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         video = {n: model_kwargs.pop(n, None) for n in VideoInputs.names()}
         if expand_size > 1 and input_ids is not None:
             video = VideoInputs(**video).repeat_blocks(
-                self._placeholders(input_ids), expand_size, self.settings
+                self._placeholders(input_ids), expand_size, self.focus_network.budget()
             )
         input_ids, model_kwargs = super()._expand_inputs_for_generation(
             expand_size=expand_size,

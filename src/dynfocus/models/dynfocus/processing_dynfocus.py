@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
-from dynfocus.focus import FocusBudget, FocusSettings, VideoFeatures
+from dynfocus.focus import FocusBudget, FocusSettings, TokenBudget, VideoFeatures
+from dynfocus.methods.connectors import ConnectorSizes, build_network
 from dynfocus.models.dynfocus.media import (
     Block,
     Limits,
@@ -50,6 +51,9 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         tokenizer: The language model's tokenizer; it must know ``<video>``.
         focus: The settings of the dynamic cooperative network, as in the model's
             configuration; the paper's by default.
+        connector: What turns patches into tokens, as in the model's configuration:
+            ``name``, ``options`` and ``num_patches`` of a frame; DynFocus as it is by
+            default.
         frame_size: Side of the frames that the vision tower reads, in pixels.
         image_mean: Mean of each colour, from 0 to 1.
         image_std: Standard deviation of each colour.
@@ -68,6 +72,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         self,
         tokenizer: Any = None,
         focus: FocusSettings | dict[str, Any] | None = None,
+        connector: dict[str, Any] | None = None,
         frame_size: int = 224,
         image_mean: Sequence[float] = _CLIP_MEAN,
         image_std: Sequence[float] = _CLIP_STD,
@@ -86,6 +91,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         if not isinstance(focus, FocusSettings):
             focus = FocusSettings.from_dict(focus or {})
         self.focus = focus.to_dict()
+        self.connector = connector
         self.frame_size = frame_size
         self.image_mean = list(image_mean)
         self.image_std = list(image_std)
@@ -127,7 +133,24 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
 
     def num_video_tokens(self, num_frames: int, max_cones: int | None = None) -> int:
         """Count the tokens of a block before anything is encoded."""
-        return FocusBudget(settings=self.settings).num_tokens(num_frames, max_cones)
+        if max_cones is not None:
+            return FocusBudget(settings=self.settings).num_tokens(num_frames, max_cones)
+        return self.budget().plan(num_frames).num_tokens
+
+    def budget(self, max_video_tokens: int | None = None) -> TokenBudget:
+        """Give what counts the tokens of a video, and fits it into a budget."""
+        if self.connector is None:
+            most = max_video_tokens
+            return FocusBudget(settings=self.settings, max_video_tokens=most)
+        sizes = ConnectorSizes(
+            num_patches=self.connector["num_patches"], dim=1, text_dim=1, hidden_size=1
+        )
+        with torch.device("meta"):  # without weights
+            network: Any = build_network(
+                self.connector["name"], sizes, self.settings, self.connector["options"]
+            )
+        budget: TokenBudget = network.budget(max_video_tokens)
+        return budget
 
     def lead_in(self, question: str) -> list[int]:
         """Give the words that stand before the video tokens of a block.
@@ -234,7 +257,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         fps = self.fps if fps is None else fps
         max_frames = self.max_frames if max_frames is None else max_frames
         limits = Limits(fps, max_frames, max_video_tokens)
-        contents = read_media(blocks, media, self.settings, limits, self.frame_size)
+        contents = read_media(blocks, media, self.budget, limits, self.frame_size)
         data = self._prompt_inputs(
             texts,
             [self.lead_in(block.question) for block in blocks],
@@ -244,7 +267,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
             return_offsets_mapping,
         )
         if blocks:
-            data |= self._block_inputs(blocks, contents, max_video_tokens is not None)
+            data |= self._block_inputs(blocks, contents)
         return BatchFeature(data)
 
     def _prompt_inputs(
@@ -280,7 +303,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         return data
 
     def _block_inputs(
-        self, blocks: Sequence[Block], contents: Sequence[ReadMedium], has_budget: bool
+        self, blocks: Sequence[Block], contents: Sequence[ReadMedium]
     ) -> dict[str, Any]:
         """Give the question and the video of each block."""
         tokenizer = self.qformer_tokenizer
@@ -290,10 +313,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         data["qformer_input_ids"] = padded["input_ids"]
         data["qformer_attention_mask"] = padded["attention_mask"]
         data["block_videos"] = torch.tensor([block.medium for block in blocks])
-        if has_budget:
-            plans = [medium.plan for medium in contents]
-            data["video_max_cones"] = torch.tensor([p.num_cones for p in plans])
-            data["video_max_frames"] = torch.tensor([p.num_frames for p in plans])
+        data["video_plans"] = torch.tensor([medium.plan for medium in contents])
         return data
 
     def _media_inputs(self, contents: Sequence[ReadMedium]) -> dict[str, Any]:

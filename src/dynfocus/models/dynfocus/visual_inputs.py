@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FocusBudget, FocusSettings, TokenPlan, VideoFeatures
+from dynfocus.focus import TokenBudget, TokenPlan, VideoFeatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,9 @@ class VideoInputs:
     """The question of each block, ``[num_blocks, n]``."""
     qformer_attention_mask: Tensor | None = None
     """True at the questions' tokens, ``[num_blocks, n]``."""
-    video_max_cones: Tensor | None = None
-    """At most so many frames of each video are Cones, ``[V]``."""
-    video_max_frames: Tensor | None = None
-    """At most so many frames of each video have tokens, ``[V]``."""
+    video_plans: Tensor | None = None
+    """Frames of each video that have tokens, Cones among them, and their tokens,
+    ``[V, 3]``; without, as many as the model's settings say."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -80,39 +79,26 @@ class VideoInputs:
             )
         return counts
 
-    def plans(self, settings: FocusSettings) -> list[TokenPlan]:
-        """Tell how many frames of each video have tokens, and how many are Cones."""
+    def plans(self, budget: TokenBudget) -> list[TokenPlan]:
+        """Tell how many frames of each video have tokens, and how many are Cones.
+
+        Args:
+            budget: What plans a video that comes without a plan.
+        """
         counts = self.frame_counts()
-        plans = []
-        for num_frames, max_frames, max_cones in zip(
-            counts,
-            self._limits("video_max_frames", len(counts)),
-            self._limits("video_max_cones", len(counts)),
-            strict=True,
+        if self.video_plans is None:
+            return [budget.plan(count) for count in counts]
+        plans = [TokenPlan(*row) for row in self.video_plans.tolist()]
+        if len(plans) != len(counts) or any(
+            not 1 <= plan.num_frames <= count
+            for plan, count in zip(plans, counts, strict=False)
         ):
-            num_read = settings.num_read_frames_for(num_frames)
-            num_read = num_read if max_frames is None else min(num_read, max_frames)
-            num_cones = settings.num_cones_for(num_read)
-            num_cones = num_cones if max_cones is None else min(num_cones, max_cones)
-            num_tokens = FocusBudget(settings=settings).num_tokens(num_read, num_cones)
-            plans.append(
-                TokenPlan(
-                    num_frames=num_read, num_cones=num_cones, num_tokens=num_tokens
-                )
+            raise ValueError(
+                f"video_plans must have one row a video, for at most its {counts} frames, "
+                f"got {self.video_plans.tolist()}; prepare the inputs with "
+                "DynFocusProcessor"
             )
         return plans
-
-    def _limits(self, name: str, num_videos: int) -> list[int] | list[None]:
-        limits = getattr(self, name)
-        if limits is None:
-            return [None] * num_videos
-        most: list[int] = limits.tolist()
-        if len(most) != num_videos:
-            raise ValueError(
-                f"{name} must have one entry a video ({num_videos}), got {len(most)}; "
-                "prepare the inputs with DynFocusProcessor"
-            )
-        return most
 
     def questions(self) -> tuple[Tensor, Tensor]:
         """Give the question of each block and the mask of its tokens."""
@@ -144,20 +130,20 @@ class VideoInputs:
             )
         return owners
 
-    def block_lengths(self, settings: FocusSettings) -> list[int]:
+    def block_lengths(self, budget: TokenBudget) -> list[int]:
         """Count the tokens of each block from its number of frames alone."""
-        plans = self.plans(settings)
+        plans = self.plans(budget)
         return [plans[owner].num_tokens for owner in self.owners()]
 
     def repeat_blocks(
-        self, placeholders: Tensor, expand_size: int, settings: FocusSettings
+        self, placeholders: Tensor, expand_size: int, budget: TokenBudget
     ) -> dict[str, Any]:
         """Repeat the blocks of each prompt as beam search repeats the prompts.
 
         Args:
             placeholders: True where a video token belongs, shape ``[B, L]``.
             expand_size: Copies of each prompt, which stand next to each other.
-            settings: The settings that tell the length of a block.
+            budget: What tells the length of a block.
 
         Returns:
             The inputs by name; videos stay single.
@@ -166,7 +152,7 @@ class VideoInputs:
         if not self.has_video:
             return given
         ids, mask = self.questions()
-        rows = rows_of_blocks(placeholders, self.block_lengths(settings)).tolist()
+        rows = rows_of_blocks(placeholders, self.block_lengths(budget)).tolist()
         order = [
             block
             for row in range(len(placeholders))

@@ -116,10 +116,10 @@ class EvidenceFrames(Dataset[dict[str, Any]]):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         medium = self._media[number]
-        video = self._cache.load_patches(medium)
+        video = self._cache.load(medium)
         asked = self.videos[medium]
         return {
-            "patches": video.patches,
+            "patches": video.spatial,
             "input_ids": tokenize(self._tokenizer, list(asked)),
             "shows_answer": torch.stack(
                 [shows_answer(video.pts_seconds, e) for e in asked.values()]

@@ -1,0 +1,116 @@
+"""Where the user stands: a model with any connector is saved, loaded, indexed and asked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import dynfocus
+from dynfocus.focus import FocusSettings, QuestionSettings
+from dynfocus.models.dynfocus import DynFocusConfig
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.video_model import VideoModel
+
+QUESTION = "what is on the red square ?"
+CASES = {
+    "chat_univi": {"frames_per_event": 4},
+    "dynfocus": {"cone": "patches"},
+    "llama_vid": {},
+    "llava_onevision": {},
+    "uniform_patches": {},
+    "video_chatgpt": {"max_frames": 4},
+}
+
+
+@pytest.fixture
+def build(make_model, make_processor):
+    def make(connector):
+        settings = FocusSettings(
+            num_event_tokens=4,
+            num_prototypes=4,
+            num_spatial_prototypes=(4, 2),
+            num_spatial_neighbors=(3, 2),
+            question=QuestionSettings(use_clock=True),
+        )
+        options = CASES[connector]
+        model = make_model(settings, connector=connector, connector_options=options)
+        facts = model.config.connector_facts
+        return model, make_processor(settings, connector=facts)
+
+    return make
+
+
+@pytest.mark.parametrize("connector", CASES)
+def test_it_is_saved_loaded_indexed_and_asked(
+    build, connector, clip, tmp_path, monkeypatch
+):
+    model, processor = build(connector)
+    expected = VideoModel(DynFocusBackbone(model, processor, "tiny")).ask(
+        clip, QUESTION, max_new_tokens=4
+    )
+    model.save_pretrained(tmp_path / "saved")
+    processor.save_pretrained(tmp_path / "saved")
+    folder = tmp_path / "index"
+    loaded = dynfocus.load(tmp_path / "saved", device="cpu", index_folder=folder)
+    index = loaded.index(clip)
+    assert not index.is_from_disk
+    again = loaded.index(clip)
+    assert again.is_from_disk
+    monkeypatch.setattr(loaded.model, "encode_frames", None)
+    for video in (clip, index, again, index.features):
+        answer = loaded.ask(video, QUESTION, max_new_tokens=4)
+        assert answer.text == expected.text
+        assert answer.frames == expected.frames
+    network = loaded.model.focus_network
+    assert expected.tokens == network.num_tokens(6)
+    assert sum(frame.tokens for frame in expected.frames) == expected.tokens
+    numbers = [frame.index for frame in expected.frames]
+    assert numbers == sorted(set(numbers))
+    assert [frame.time for frame in expected.frames] == [float(n) for n in numbers]
+
+
+@pytest.mark.parametrize("connector", CASES)
+def test_a_budget_and_a_conversation_work_as_with_any_other(build, connector, clip):
+    model, processor = build(connector)
+    asked = VideoModel(DynFocusBackbone(model, processor, "tiny"))
+    index = asked.index(clip)
+    whole = asked.ask(index, QUESTION, max_new_tokens=2)
+    loose = asked.ask(index, QUESTION, max_new_tokens=2, max_video_tokens=10_000)
+    assert loose.frames == whole.frames
+    least = model.focus_network.num_tokens(1)
+    tight = asked.ask(index, QUESTION, max_new_tokens=2, max_video_tokens=least)
+    assert tight.tokens <= least
+    session = asked.chat(index)
+    session.ask(QUESTION, max_new_tokens=2)
+    assert session.ask("where ?", max_new_tokens=2).tokens == whole.tokens
+    with pytest.raises(ValueError, match="max_video_tokens must be at least"):
+        asked.ask(index, QUESTION, max_video_tokens=least - 1)
+    with pytest.raises(ValueError, match="has no spatial prototypes to show"):
+        asked.map_prototypes(clip, whole)
+
+
+def test_the_model_reads_a_batch_as_transformers_does(build, make_frames, prompt):
+    model, processor = build("llama_vid")
+    inputs = processor(text=[prompt] * 2, videos=[make_frames(5), make_frames(3, 1)])
+    with torch.no_grad():
+        output = model(**inputs)
+        tokens = model.generate(**inputs, max_new_tokens=3, num_beams=2)
+    assert [len(block.embeds) for block in output.video_tokens] == [10, 6]
+    assert len(tokens) == 2
+
+
+def test_wrong_connectors_are_refused(make_model):
+    with pytest.raises(ValueError, match="connector must be one of chat_univi"):
+        make_model(connector="nobody")
+    with pytest.raises(ValueError, match="needs text_side 'text'"):
+        DynFocusConfig(connector="llama_vid", text_side="frame_queries")
+
+
+def test_a_processor_of_another_connector_is_refused(build, make_processor, tmp_path):
+    model, processor = build("llama_vid")
+    model.save_pretrained(tmp_path)
+    make_processor(processor.settings).save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError, match="differ in their focus settings or their conn"
+    ):
+        dynfocus.load(tmp_path, device="cpu")
