@@ -63,8 +63,8 @@ class Distances:
         self._all_valid = bool(valid.all())
         self._all_counted = bool(self._counted.all())
         self._shift = _shift(x, valid)
-        shifted = () if self._shift is None else self._shift.any(2).flatten().tolist()
-        self._is_shifted: list[bool] = list(shifted)
+        shift = self._shift
+        self._is_shifted = [] if shift is None else shift.any(2).flatten().tolist()
         self._lengths = x.new_zeros(valid.shape, dtype=self._dtype)  # squared
         self._largest = x.new_zeros(len(x), dtype=self._dtype)  # not over the width
         self._kept: Tensor | None = None  # all distances, not over the width
@@ -216,9 +216,8 @@ class Distances:
         return self._rectangle(rows, columns)
 
     def _ranges(self) -> list[slice]:
-        count = self._x.shape[1]
-        starts = range(0, count, self._edge)
-        return [slice(start, min(start + self._edge, count)) for start in starts]
+        count, step = self._x.shape[1], self._edge
+        return [slice(i, min(i + step, count)) for i in range(0, count, step)]
 
     def _tiles(self) -> Iterator[tuple[slice, slice]]:
         """List tiles, those on the diagonal first, since they give the lengths."""
