@@ -176,15 +176,15 @@ def test_missing_files_and_models_are_one_sentence(run, folder):
 
 
 def test_a_misspelt_name_does_not_stop_the_others(run, nano, folder):
-    outcome = run("index", folder / "a.mp4", "mispelt.mp4", folder / "more", "--json")
+    outcome = run("index", folder / "a.mp4", "misspelt.mp4", folder / "more", "--json")
     assert outcome.code == 1
     assert states(outcome.document) == {
         "a.mp4": "new",
         "b.mp4": "new",
-        "mispelt.mp4": "failed",
+        "misspelt.mp4": "failed",
     }
     assert outcome.err_lines[-1] == (
-        "dynfocus: mispelt.mp4 is not indexed: mispelt.mp4 is no file and no folder; "
+        "dynfocus: misspelt.mp4 is not indexed: misspelt.mp4 is no file and no folder; "
         "check the spelling"
     )
     assert run("index", folder / "a.mp4", "no.mp4", "--dry-run").code == 1
