@@ -5,7 +5,7 @@ from dynfocus.errors import (
     StuckVideoError,
     UnreadableVideoError,
 )
-from dynfocus.video.decoder import SampledFrames
+from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.discovery import find_videos
 from dynfocus.video.frames import frame_array, is_frame, read_image, read_video
 from dynfocus.video.live import LiveReader

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from av.video.frame import PictureType
-from numpy.typing import NDArray
 
+from dynfocus.errors import DynFocusError
+from dynfocus.video.collecting import FrameCollector
 from dynfocus.video.container import decode, open_container, prepare
 from dynfocus.video.scaler import FrameScaler
 from dynfocus.video.seeking import PacketSource
@@ -18,29 +19,16 @@ from dynfocus.video.timeline import Timeline
 from dynfocus.video.watchdog import Pulse, run_watched
 
 Mode = Literal["quick", "strict", "tolerant"]
+# How many key packets early, and how, frames are decoded that are still missing.
+_PASSES: tuple[tuple[int, Mode], ...] = ((0, "quick"), (1, "strict"), (1, "tolerant"))
 
 # Decoders side by side hold about this many pictures each, in no more than this much.
 _PICTURES_PER_DECODER = 24
 _MAX_PICTURE_BYTES = 2**30
 
 
-class _FramesAndTimes(NamedTuple):
-    """What a caller unpacks."""
-
-    frames: NDArray[np.uint8]
-    """Pictures in red, green, blue, shape ``[T, H, W, 3]``."""
-    times: NDArray[np.float64]
-    """Seconds since the first frame of the video, shape ``[T]``."""
-
-
-class SampledFrames(_FramesAndTimes):
-    """Frames of a video with the times at which they are first shown.
-
-    A pair: ``frames, times = reader.sample(fps=1.0)``.
-    """
-
-    damage: str | None = None
-    """What could not be decoded, as ``VideoReader.sample`` warned; None if nothing."""
+class DisorderedTimesError(DynFocusError):
+    """Frames come in another order than their times say."""
 
 
 class Crew(NamedTuple):
@@ -63,106 +51,34 @@ class Stretch(NamedTuple):
     """Frames wanted from it, increasing."""
 
 
-class FrameCollector:
-    """Keep the wanted frames of a decoding pass, resized and turned.
-
-    Args:
-        timeline: The timeline of the stream.
-        indices: Wanted frames, -1 for one that the file does not hold, ``[T]``.
-        size: Height and width of the result, as displayed.
-        progress: Called with the number of frames kept and of frames wanted.
-    """
-
-    def __init__(
-        self,
-        timeline: Timeline,
-        indices: NDArray[np.int64],
-        size: tuple[int, int],
-        progress: Callable[[int, int], None] | None,
-    ) -> None:
-        self.timeline = timeline
-        self.indices = indices
-        self.size = size
-        self._progress = progress
-        self._num_reported = 0
-        self.frames = np.zeros((len(indices), *size, 3), dtype=np.uint8)
-        self.times = np.zeros(len(indices), dtype=np.float64)
-        self.is_kept = np.zeros(len(indices), dtype=bool)
-        self.has_errors = False
-        self.num_damaged = 0
-
-    def kept(self) -> SampledFrames:
-        """Return the frames that were kept with their times."""
-        if self.is_kept.all():
-            return SampledFrames(self.frames, self.times)
-        return SampledFrames(self.frames[self.is_kept], self.times[self.is_kept])
-
-    def drop_frames(self) -> None:
-        """Let go of the pictures; what was kept is still known."""
-        self.frames = np.zeros((0, *self.size, 3), dtype=np.uint8)
-
-    def missing(self) -> list[int]:
-        """List the frames still to be decoded, increasing."""
-        wanted = self.indices[~self.is_kept & (self.indices >= 0)]
-        return [int(index) for index in np.unique(wanted)]
-
-    def keep(self, index: int, shown_index: int, picture: NDArray[np.uint8]) -> None:
-        """Store a picture for every wanted moment that frame ``index`` serves.
-
-        Args:
-            index: The frame that the timeline expects.
-            shown_index: The frame that the decoder delivered.
-            picture: That frame, ``[H, W, 3]``.
-        """
-        slots = np.flatnonzero(self.indices == index)
-        self.frames[slots] = picture
-        self.times[slots] = self.timeline.pts_seconds[shown_index]
-        self.is_kept[slots] = True
-
-    def forget(self, indices: list[int]) -> None:
-        """Give up frames that were kept."""
-        self.is_kept[np.isin(self.indices, indices)] = False
-
-    def report(self) -> None:
-        """Tell of the frames that were kept since the last time."""
-        if self._progress is None:
-            return
-        num_kept = int(self.is_kept.sum())
-        for done in range(self._num_reported + 1, num_kept + 1):
-            self._progress(done, len(self.indices))
-        self._num_reported = max(self._num_reported, num_kept)
-
-
 def collect_frames(path: Path, collector: FrameCollector, crew: Crew) -> None:
     """Decode the wanted frames of a file into the collector.
 
     The first pass decodes only what leads to wanted frames, on all cores.
     Stretches with errors or missing frames are decoded again packet by packet, so
     that an error is met exactly at its packet, and from one key packet earlier, for
-    streams whose key packets need a run-up. A frame is kept only if no packet from
-    its key packet to itself met an error: decoders invent pictures from what is left
-    of a damaged stretch, which may show another moment.
+    streams whose key packets need a run-up. A frame is kept as it is only if no packet
+    from its key packet to itself is missing or met an error.
 
-    If that costs more than half of the frames, the file is one long stretch or was
-    written carelessly; then invented pictures are better than none and are counted.
+    What is left is what a decoder makes of the rest of a damaged stretch. Such frames
+    may show damage or another moment, and are kept as doubtful.
 
     Raises:
+        DisorderedTimesError: Frames come in another order than their times say.
         MistrustedIndexError: The file does not hold what the timeline expects.
         StuckVideoError: Nothing happened for too long.
     """
     timeline = collector.timeline
-
-    def decode_missing(run_up: int, mode: Mode) -> None:
-        stretches = plan_stretches(timeline, collector.missing(), run_up)
+    for run_up, mode in _PASSES:
+        if collector.has_errors and timeline.has_old_faults:
+            if mode == "strict":
+                continue
+            # What the decoder makes of such a stretch depends on all before.
+            collector.forget(collector.indices.tolist())
+            run_up = len(timeline.key_packets)
+        missing = collector.missing(is_intact=mode != "tolerant")
+        stretches = plan_stretches(timeline, missing, run_up)
         _decode_pass(path, collector, stretches, mode, crew)
-
-    decode_missing(0, "quick")
-    decode_missing(1, "strict")
-    missing = collector.missing()
-    if 2 * len(missing) > len(np.unique(collector.indices[collector.indices >= 0])):
-        num_intact = int(collector.is_kept.sum())
-        decode_missing(1, "tolerant")
-        collector.num_damaged = int(collector.is_kept.sum()) - num_intact
 
 
 def plan_stretches(
@@ -185,8 +101,10 @@ def plan_stretches(
 def _first_packet(timeline: Timeline, index: int, run_up: int) -> int:
     """Find where decoding begins for a frame, ``run_up`` key packets early."""
     start = int(timeline.starts[index])
+    if not run_up or not len(timeline.key_packets):
+        return start
     position = int(np.searchsorted(timeline.key_packets, start)) - run_up
-    return int(timeline.key_packets[position]) if run_up and position >= 0 else start
+    return int(timeline.key_packets[max(position, 0)])
 
 
 def _decode_pass(
@@ -252,21 +170,54 @@ def _decode_stretches(
         prepare(
             container, stream, num_threads=num_threads, is_strict=mode != "tolerant"
         )
+        context = stream.codec_context
         source = PacketSource(container, stream, timeline)
         scaler = FrameScaler(collector.size, timeline.orientation)
         skips = mode == "quick" and timeline.marks_unreferenced
+        setup = -1
         for stretch in stretches:
+            setup = _set_up(context, source, timeline, stretch, setup)
             wanted = {int(timeline.packets[index]) for index in stretch.indices}
             frames = _StretchDecoder(
-                stream.codec_context, source, stretch, wanted if skips else None, pulse
+                context, source, stretch, wanted if skips else None, pulse
             )
-            _keep_stretch(collector, stretch, frames, mode, scaler)
+            is_ordered = _keep_stretch(collector, stretch, frames, mode, scaler)
+            if not is_ordered and mode != "tolerant" and not frames.errors:
+                raise DisorderedTimesError
             if frames.errors:
                 collector.has_errors = True
             if mode == "quick" and (frames.errors or not frames.begins_whole()):
                 collector.forget(stretch.indices)
             if mode == "strict":
                 collector.forget(_touched(timeline, stretch, frames.errors))
+
+
+def _set_up(
+    context: Any, source: PacketSource, timeline: Timeline, stretch: Stretch, known: int
+) -> int:
+    """Let a decoder read what a stretch needs and an earlier packet alone tells.
+
+    Args:
+        context: The decoder.
+        source: Where packets come from.
+        timeline: Which packet tells.
+        stretch: What will be decoded.
+        known: The packet that this decoder has read for that, -1 for none.
+
+    Returns:
+        The packet that it has read now.
+    """
+    for needed in timeline.setup_packets(stretch.first):
+        if known < needed < stretch.first:
+            # The decoder of HEVC leaves parameter sets out together with pictures.
+            context.skip_frame = "ALL" if context.name == "h264" else "DEFAULT"
+            for _, packet in source.read(needed, needed + 1):
+                decode(context, packet)
+            decode(context, None)
+            context.flush_buffers()
+            context.skip_frame = "DEFAULT"
+            known = needed
+    return max(known, 0)
 
 
 class _StretchDecoder:
@@ -336,11 +287,14 @@ def _keep_stretch(
     frames: _StretchDecoder,
     mode: Mode,
     scaler: FrameScaler,
-) -> None:
+) -> bool:
     """Keep the wanted frames of a stretch.
 
     A frame that never comes in a strict pass without errors belongs to a packet that
     shows nothing itself: the frame before stays on display.
+
+    Returns:
+        Whether the frames came in the order of their times.
     """
     pending = list(reversed(stretch.indices))
     replaced: list[int] = []
@@ -348,12 +302,17 @@ def _keep_stretch(
 
     def keep(wanted: int, shown_index: int, frame: Any | None) -> None:
         if frame is not None:
-            collector.keep(wanted, shown_index, scaler.picture(frame))
+            picture = scaler.picture(frame)
+            is_doubtful = mode == "tolerant"
+            collector.keep(wanted, shown_index, picture, is_doubtful=is_doubtful)
 
+    latest, is_ordered = -1, True
     for count, frame in enumerate(frames):
         index = _locate(collector.timeline, frame, count)
         if index < 0:
             continue
+        is_ordered &= index >= latest
+        latest = index
         is_usable = mode == "tolerant" or not frame.is_corrupt
         shown = (index, frame if is_usable else None)
         while pending and pending[-1] <= index:
@@ -369,6 +328,7 @@ def _keep_stretch(
     if frames.errors:
         # A decoder that meets an error may also swallow frames that were ready.
         collector.forget(replaced + pending)
+    return is_ordered
 
 
 def _touched(timeline: Timeline, stretch: Stretch, errors: list[int]) -> list[int]:

@@ -22,8 +22,8 @@ from dynfocus.errors import (
     StuckVideoError,
     UnreadableVideoError,
 )
+from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.container import best_stream, decode, prepare
-from dynfocus.video.decoder import SampledFrames
 from dynfocus.video.live_clock import ArrivalClock, MomentSampler, trusted_times
 from dynfocus.video.reader import checked_size
 from dynfocus.video.scaler import FrameScaler, read_orientation

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.video.decoder import FrameCollector
+from dynfocus.video.collecting import FrameCollector
 from dynfocus.video.timeline import Timeline
 
 
@@ -20,8 +20,8 @@ class MissingFrames:
     """Wanted moments in seconds, shape ``[T]``."""
     is_kept: NDArray[np.bool_]
     """Whether each has its frame, shape ``[T]``."""
-    num_damaged: int
-    """Frames that were kept although they may show damage."""
+    is_doubtful: NDArray[np.bool_]
+    """Whether a frame that is kept may show damage, shape ``[T]``."""
     has_errors: bool
     """Whether the decoder met an error."""
 
@@ -31,7 +31,7 @@ class MissingFrames:
         return cls(
             wanted=wanted,
             is_kept=np.concatenate([c.is_kept for c in collectors]),
-            num_damaged=sum(c.num_damaged for c in collectors),
+            is_doubtful=np.concatenate([c.is_doubtful for c in collectors]),
             has_errors=any(c.has_errors for c in collectors),
         )
 
@@ -48,31 +48,35 @@ class MissingFrames:
         is_past = bool((lost >= end).any())
         is_cut = timeline.is_cut and (not is_given or is_past)
         is_uncertain = timeline.is_counted and self.has_errors
-        if not (len(lost) or is_cut or is_uncertain or self.num_damaged):
+        num_doubtful = int(self.is_doubtful.sum())
+        if not (len(lost) or is_cut or is_uncertain or num_doubtful):
             return None
-        parts = self._missing_parts(end)
-        if is_past:
-            parts.append(f"after {end:.1f} s")
-        num_wanted = len(self.wanted)
-        text = f"{num_wanted - len(lost)} of {num_wanted} wanted frames were kept"
-        if parts:
-            places = f"{_listed(parts)} of {declared:.1f} s"
-            text = f"frames {places} could not be decoded; {text}"
+        clauses = []
         if is_cut:
             of = f" of the {declared:.1f} s that it declares" if declared > end else ""
-            text = f"the file breaks off after {end:.1f} s{of}; {text}"
-        if self.num_damaged:
-            text += f", {self.num_damaged} of them may show damage"
+            clauses.append(f"the file breaks off after {end:.1f} s{of}")
+        places = self._stretches(~self.is_kept, end)
+        places += [f"after {end:.1f} s"] if is_past else []
+        if places:
+            of = f" of {declared:.1f} s" if not is_cut else ""
+            clauses.append(f"frames {_listed(places)}{of} could not be decoded")
+        if num_doubtful:
+            places = self._stretches(self.is_doubtful, np.inf)
+            clauses.append(f"frames {_listed(places)} follow a damaged place")
+        num_wanted = len(self.wanted)
+        kept = f"{num_wanted - len(lost)} of {num_wanted} wanted frames were kept"
+        if num_doubtful:
+            kept += f", {num_doubtful} of them may show damage"
         if is_uncertain:
-            text += ", with times that may be early after the damaged place"
-        return f"{text}."
+            kept += ", with times that may be early after the damaged place"
+        return "; ".join([*clauses, kept]) + "."
 
-    def _missing_parts(self, end: float) -> list[str]:
-        """Name the stretches before the end of the file whose frames are missing."""
+    def _stretches(self, flags: NDArray[np.bool_], end: float) -> list[str]:
+        """Name the stretches before a moment whose frames are flagged."""
         order = np.argsort(self.wanted, kind="stable")
         order = order[self.wanted[order] < end]
-        moments, lost = self.wanted[order], ~self.is_kept[order]
-        bounds = np.flatnonzero(np.diff(np.concatenate([[0], lost.view(np.int8), [0]])))
+        moments, flagged = self.wanted[order], flags[order].view(np.int8)
+        bounds = np.flatnonzero(np.diff(np.concatenate([[0], flagged, [0]])))
         stretches = bounds.reshape(-1, 2)  # [stretches, 2], half-open
         parts = [
             f"at {moments[a]:.1f} s"

@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.video.bitstream import carries_parameter_sets, shows_picture
 from dynfocus.video.boxes import follow_boxes, read_sample_times
 from dynfocus.video.time_stamps import NO_TIME, mend_times
 
 _KEY, _SHOWN, _CORRUPT = 1, 2, 4
 # FFmpeg's flags of an index entry.
 _INDEX_KEY, _INDEX_DISCARD = 1, 2
+# Kinds of tracks whose packets may hold parameter sets (ISO 14496-15, 5.3.3 and 8.3.3).
+_TAGS_WITH_SETS_INSIDE = {"avc3", "hev1"}
+_NUM_HEAD_BYTES = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,8 @@ class PacketTable:
     """Which packets give a picture that is displayed, shape ``[P]``."""
     is_corrupt: NDArray[np.bool_]
     """Which packets the container knows to be incomplete, shape ``[P]``."""
+    setups: NDArray[np.int64]
+    """Numbers of the key packets that carry parameter sets, as far as known."""
     is_from_index: bool
     """Whether the packets were taken from the index of the file, unread."""
 
@@ -53,22 +59,28 @@ class PacketTable:
 class PacketRecorder:
     """Note packets as they are read, about 25 bytes each."""
 
-    def __init__(self, codec_name: str) -> None:
-        self._is_vp8 = codec_name == "vp8"
+    def __init__(self, context: Any) -> None:
+        self._codec = context.name
+        self._extradata = context.extradata or b""
+        self._num_packets = 0
+        self._setups = array("q")
         self._times = array("q")
         self._flags = bytearray()
 
     def add(self, packet: Any) -> None:
         """Note one packet."""
+        if packet.is_keyframe and carries_parameter_sets(
+            self._codec, self._extradata, packet
+        ):
+            self._setups.append(self._num_packets)
+        self._num_packets += 1
         pts, dts = packet.pts, packet.dts
         self._times.append(NO_TIME if pts is None else pts)
         self._times.append(NO_TIME if dts is None else dts)
         self._times.append(packet.duration or 0)
-        # A VP8 packet whose fifth bit is clear only feeds later frames (RFC 6386, 9.1).
-        is_hidden = self._is_vp8 and not memoryview(packet)[0] & 0x10
         self._flags.append(
             (packet.is_keyframe and _KEY)
-            | (not (packet.is_discard or is_hidden) and _SHOWN)
+            | (not packet.is_discard and shows_picture(self._codec, packet) and _SHOWN)
             | (packet.is_corrupt and _CORRUPT)
         )
 
@@ -86,6 +98,7 @@ class PacketRecorder:
             is_key=(flags & _KEY) > 0,
             is_shown=(flags & _SHOWN > 0) & mended.is_placed,
             is_corrupt=(flags & _CORRUPT) > 0,
+            setups=np.array(self._setups, dtype=np.int64),
             is_from_index=False,
         )
 
@@ -122,5 +135,22 @@ def read_index(path: Path, container: Any, stream: Any) -> PacketTable | None:
         is_key=(flags & _INDEX_KEY) > 0,
         is_shown=(flags & _INDEX_DISCARD) == 0,
         is_corrupt=np.zeros(len(dts), dtype=bool),
+        setups=_read_setups(path, stream, np.flatnonzero(flags & _INDEX_KEY)),
         is_from_index=True,
     )
+
+
+def _read_setups(path: Path, stream: Any, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Look into key packets for parameter sets, where a file may have them there."""
+    context = stream.codec_context
+    if context.codec_tag not in _TAGS_WITH_SETS_INSIDE:
+        return np.zeros(0, dtype=np.int64)
+    setups = []
+    with path.open("rb") as file:
+        for key in keys:
+            entry = stream.index_entries[int(key)]
+            file.seek(entry.pos)
+            head = file.read(min(entry.size, _NUM_HEAD_BYTES))
+            if carries_parameter_sets(context.name, context.extradata or b"", head):
+                setups.append(int(key))
+    return np.array(setups, dtype=np.int64)

@@ -12,12 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
-from dynfocus.video.decoder import (
-    Crew,
-    FrameCollector,
-    SampledFrames,
-    collect_frames,
-)
+from dynfocus.video.collecting import FrameCollector, SampledFrames
+from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
 from dynfocus.video.missing_frames import MissingFrames
 from dynfocus.video.plan import check_count, wanted_times
 from dynfocus.video.seeking import MistrustedIndexError
@@ -67,7 +63,7 @@ class VideoReader:
     ) -> None:
         self.path = Path(path)
         self._crew = _checked_crew(num_threads, timeout_seconds)
-        self._timeline = self._open(trusts_index=True)
+        self._timeline = self._open()
 
     @property
     def timeline(self) -> Timeline:
@@ -224,12 +220,15 @@ class VideoReader:
         """Check a wanted size; by default the displayed one."""
         return self.size if size is None else checked_size(size)
 
-    def _open(self, *, trusts_index: bool) -> Timeline:
+    def _open(
+        self, *, trusts_index: bool = True, counts_frames: bool = False
+    ) -> Timeline:
         """Learn the packets of the file."""
         return open_timeline(
             self.path,
             timeout_seconds=self._crew.timeout_seconds,
             trusts_index=trusts_index,
+            counts_frames=counts_frames,
         )
 
     def _collect(
@@ -240,13 +239,22 @@ class VideoReader:
         *,
         fast: bool,
     ) -> FrameCollector:
-        """Decode the frames of wanted moments, in order if the index proves wrong."""
+        """Decode the frames of wanted moments, in order if the file proves wrong."""
         try:
-            return self._decode(wanted, size, progress, fast=fast)
+            collector = self._decode(wanted, size, progress, fast=fast)
+            if not (collector.has_errors and self._timeline.is_from_index):
+                return collector
+            # An index does not tell which packets hold parameter sets.
+            self._timeline = self._open(trusts_index=False)
+            if not self._timeline.has_rare_setups:
+                return collector
         except MistrustedIndexError:
             _logger.info("%s: the index is wrong; reading in order", self.path)
-        timeline = self._open(trusts_index=False)
-        self._timeline = replace(timeline, is_seekable=False)
+            timeline = self._open(trusts_index=False)
+            self._timeline = replace(timeline, is_seekable=False)
+        except DisorderedTimesError:
+            _logger.info("%s: its times are in no order; counting frames", self.path)
+            self._timeline = self._open(counts_frames=True)
         return self._decode(wanted, size, progress, fast=fast)
 
     def _decode(

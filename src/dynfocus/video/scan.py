@@ -10,7 +10,10 @@ from typing import Any
 import av
 
 from dynfocus.errors import UnreadableVideoError
-from dynfocus.video.bitstream import marks_unreferenced_frames
+from dynfocus.video.bitstream import (
+    comes_from_old_encoder,
+    marks_unreferenced_frames,
+)
 from dynfocus.video.container import (
     best_stream,
     decode,
@@ -79,12 +82,16 @@ class Scan:
     """Seconds a tick."""
     rate: Fraction
     """Frames a second where nothing else tells."""
+    reorders: bool
+    """Whether the decoder may show frames in another order than that of the file."""
     has_invented_times: bool
     """Whether FFmpeg guesses the times of its frames."""
     has_key_index: bool
     """Whether FFmpeg finds key packets by time in such a file."""
     marks_unreferenced: bool
     """Whether the decoder can tell frames that no other frame needs."""
+    has_old_faults: bool
+    """Whether the decoder undoes faults of the encoder that the first packet names."""
 
 
 def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
@@ -103,10 +110,13 @@ def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
         prepare(container, stream, num_threads=1)
         context = stream.codec_context
         table = read_index(path, container, stream) if trusts_index else None
-        recorder = PacketRecorder(context.name)
+        recorder = PacketRecorder(context)
+        has_old_faults = False
         first = _FirstFrame(context)
         for number, packet in read_packets(container, stream):
             pulse.beat()
+            if number == 0:
+                has_old_faults = comes_from_old_encoder(context, packet)
             if table is None:
                 recorder.add(packet)
             elif not table.agrees(number, packet):
@@ -130,6 +140,7 @@ def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
             stream_index=stream.index,
             time_base=stream.time_base,
             rate=nominal_rate(stream),
+            reorders=bool(context.has_b_frames),
             # AVI stores no presentation times; FFmpeg guesses them from the order
             # of decoding, which is wrong where the two orders differ.
             has_invented_times=(
@@ -137,6 +148,7 @@ def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
             ),
             has_key_index=container.format.name in _FORMATS_WITH_KEY_INDEX,
             marks_unreferenced=marks_unreferenced_frames(context),
+            has_old_faults=has_old_faults,
         )
 
 

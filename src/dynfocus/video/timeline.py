@@ -73,6 +73,10 @@ class Timeline:
     """Whether the file can be entered at a key packet."""
     marks_unreferenced: bool
     """Whether the decoder can tell frames that no other frame needs."""
+    setups: NDArray[np.int64]
+    """Numbers of the packets that carry parameter sets, as far as known, increasing."""
+    has_old_faults: bool
+    """Whether the decoder undoes faults of the encoder that the first packet names."""
     duration: float
     """Where the last frame that the file holds ends, in seconds."""
     declared_duration: float
@@ -98,7 +102,7 @@ class Timeline:
         found = np.searchsorted(self.pts_seconds, seconds + _SLACK_SECONDS, "right")
         indices = np.maximum(found - 1, 0).astype(np.int64)
         is_held = seconds < self.shown_until[indices]
-        indices[~(is_held & self.is_intact[indices])] = -1
+        indices[~is_held] = -1
         return indices
 
     def index_of(self, file_pts: int | None) -> int:
@@ -111,28 +115,54 @@ class Timeline:
         index = int(self.pts_order[place])
         return index if self.file_pts[index] == file_pts else -1
 
+    @property
+    def has_rare_setups(self) -> bool:
+        """Tell whether decoding from a key packet may need sets from an earlier one."""
+        return 0 < len(self.setups) < len(self.key_packets)
+
+    def setup_packets(self, packet: int) -> list[int]:
+        """List the packets that tell a decoder what it must know at a later one.
+
+        The first packet names an encoder whose faults the decoder undoes; parameter
+        sets may stand in one packet for all that follow.
+        """
+        found = [0] if self.has_old_faults else []
+        place = int(np.searchsorted(self.setups, packet, "right"))
+        return found + ([int(self.setups[place - 1])] if place else [])
+
 
 def open_timeline(
-    path: Path, *, timeout_seconds: float | None, trusts_index: bool = True
+    path: Path,
+    *,
+    timeout_seconds: float | None,
+    trusts_index: bool = True,
+    counts_frames: bool = False,
 ) -> Timeline:
     """Check a file and read its timeline under watch."""
     check_file(path)
-    job = partial(read_timeline, path, trusts_index=trusts_index)
+    job = partial(
+        read_timeline, path, trusts_index=trusts_index, counts_frames=counts_frames
+    )
     return run_watched(path, [job], timeout_seconds=timeout_seconds)[0]
 
 
-def read_timeline(path: Path, pulse: Pulse, *, trusts_index: bool = True) -> Timeline:
+def read_timeline(
+    path: Path, pulse: Pulse, *, trusts_index: bool = True, counts_frames: bool = False
+) -> Timeline:
     """Read the timeline of the best video stream of a file.
 
     Args:
         path: The file, already checked.
         pulse: Told of progress.
         trusts_index: Whether the index of the file may stand for its packets.
+        counts_frames: Whether frames are told apart by number though they have times.
     """
     scan = scan_file(path, pulse, trusts_index=trusts_index)
     if scan is None:
-        return read_timeline(path, pulse, trusts_index=False)
-    if _has_usable_times(scan):
+        return read_timeline(
+            path, pulse, trusts_index=False, counts_frames=counts_frames
+        )
+    if _has_usable_times(scan) and not counts_frames:
         return _timeline_of_packets(scan)
     return _timeline_of_frames(path, scan, pulse)
 
@@ -150,7 +180,7 @@ def _has_usable_times(scan: Scan) -> bool:
 
 def _timeline_of_packets(scan: Scan) -> Timeline:
     """Build the timeline from the times of the packets."""
-    pts, is_key, file_pts = scan.table.pts, scan.table.is_key, scan.table.file_pts
+    pts, is_key, file_pts = _shown_times(scan), scan.table.is_key, scan.table.file_pts
     key_packets = np.flatnonzero(is_key)
     origin = _first_shown(scan, key_packets)
     shown = np.flatnonzero(scan.table.is_shown & (pts >= origin))
@@ -183,6 +213,24 @@ def _timeline_of_packets(scan: Scan) -> Timeline:
         marks_unreferenced=scan.marks_unreferenced and bool(is_last.all()),
         last_duration=_last_duration(scan, seconds, int(durations[-1])),
     )
+
+
+def _shown_times(scan: Scan) -> NDArray[np.int64]:
+    """Give packets the times of their pictures.
+
+    A decoder that keeps the order of the file shows pictures in that order, so times
+    that fall back have changed places.
+    """
+    pts = scan.table.pts
+    if scan.reorders:
+        return pts
+    shown = np.flatnonzero(scan.table.is_shown)
+    ordered = _in_order(pts[shown], float(scan.time_base))
+    if ordered is None or (ordered == pts[shown]).all():
+        return pts
+    pts = pts.copy()
+    pts[shown] = ordered
+    return pts
 
 
 def _find_holes(
@@ -230,7 +278,7 @@ def _first_shown(scan: Scan, key_packets: NDArray[np.int64]) -> int:
     pictures that lean on them, cannot be shown. If decoding failed on the way,
     it is the first one that should have been shown.
     """
-    pts = scan.table.pts
+    pts = _shown_times(scan)
     made_it = np.flatnonzero(scan.table.file_pts == scan.first_frame.pts)
     first_decoded = int(pts[made_it[0]] if len(made_it) else scan.first_frame.pts)
     if not scan.has_errors or not len(key_packets):
@@ -278,12 +326,12 @@ def _timeline_of_frames(path: Path, scan: Scan, pulse: Pulse) -> Timeline:
 def _frame_seconds(times: Sequence[int | None], scan: Scan) -> NDArray[np.float64]:
     """Give decoded frames the best times that the file allows.
 
-    These are their own if they increase; else those at which their packets are
+    These are their own if they increase, or would if some changed places; else those at which their packets are
     decoded, which increase in AVI files; else their own, continued over places where
     the clock was set back; else multiples of the nominal frame duration.
     """
     unit = float(scan.time_base)
-    own = _without_gaps(times)
+    own = _in_order(_without_gaps(times), unit)
     if own is not None and (np.diff(own) > 0).all():
         return (own - own[0]) * unit
     dts = scan.table.dts
@@ -296,6 +344,15 @@ def _frame_seconds(times: Sequence[int | None], scan: Scan) -> NDArray[np.float6
         steps = np.where(steps > 0, steps, np.median(steps[steps > 0]))
         return np.concatenate([[0.0], np.cumsum(steps)]) * unit
     return np.arange(len(times), dtype=np.float64) / float(scan.rate)
+
+
+def _in_order(ticks: NDArray[np.int64] | None, unit: float) -> NDArray[np.int64] | None:
+    """Sort times of which some changed places; leave a clock that was set anew."""
+    if ticks is None:
+        return None
+    ordered = np.sort(ticks)
+    is_near = np.abs(ordered - ticks).max(initial=0) * unit < _CLOCK_JUMP_SECONDS
+    return ordered if is_near and (np.diff(ordered) > 0).all() else ticks
 
 
 def _without_gaps(ticks: Sequence[int | None]) -> NDArray[np.int64] | None:
@@ -346,6 +403,8 @@ def _build(
         is_cut=is_cut,
         num_frames=len(pts_seconds),
         is_from_index=scan.table.is_from_index,
+        setups=scan.table.setups,
+        has_old_faults=scan.has_old_faults,
         size=(width, height) if orientation.swaps_sides else (height, width),
         orientation=orientation,
         **fields,
