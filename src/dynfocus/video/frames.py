@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.video.decoder import SampledFrames
+from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.reader import VideoReader
 
 
