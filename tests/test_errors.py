@@ -23,6 +23,7 @@ CLASSES = [getattr(errors, name) for name in errors.__all__]
 ROOTS = (errors.DynFocusError, errors.DynFocusWarning)
 SIGNALS = {
     "AbandonedError",
+    "DisorderedTimesError",
     "MistrustedIndexError",
     "StreamError",
     "_LoadError",
