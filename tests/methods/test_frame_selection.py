@@ -218,3 +218,34 @@ def test_what_cannot_be_met_is_refused(scenes, changes, message):
 def test_a_file_that_is_none_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         select_frames(Path(tmp_path / "none.mp4"), "What?", 4)
+
+
+@pytest.fixture
+def damaged(tmp_path) -> Path:
+    """Write sixty frames of noise, a key frame every ten, and spoil the last half."""
+    path = tmp_path / "damaged.mp4"
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=5, options={"g": "10", "bf": "0"})
+        stream.width = stream.height = 64
+        for _ in range(60):
+            noise = rng.integers(0, 255, (64, 64, 3), np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(noise)))
+        out.mux(stream.encode(None))
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"moov") - 4
+    content[end // 2 : end] = bytes(end - end // 2)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_damaged_video_gives_the_frames_that_it_has(damaged, recwarn):
+    chosen = select_frames(damaged, "What?", 50)
+    assert 20 <= len(chosen.frames) < 50
+    assert sorted(f.rank for f in chosen.frames) == list(
+        range(1, len(chosen.frames) + 1)
+    )
+    messages = [str(one.message) for one in recwarn]
+    assert len(messages) == 1
+    assert "wanted frames were kept" in messages[0]
+    assert len(chosen.read(32).times) >= len(chosen.frames) - 1  # one shows damage

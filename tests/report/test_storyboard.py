@@ -8,7 +8,12 @@ import pytest
 
 from dynfocus.methods.selectors.prototypes import stretches_of
 from dynfocus.report import make_storyboard
-from dynfocus.video import UnreadableVideoError, VideoWriter
+from dynfocus.video import (
+    SampledFrames,
+    UnreadableVideoError,
+    VideoReader,
+    VideoWriter,
+)
 
 
 def test_known_scenes_are_found_and_a_returning_one_is_recognised(scenes_video):
@@ -115,3 +120,21 @@ def test_the_room_mentions_no_file_it_does_not_own(scenes_video):
     assert [path.name for path in Path(scenes_video).parent.iterdir()] == [
         "four scenes.mp4"
     ]
+
+
+def test_a_tile_that_cannot_be_decoded_again_is_enlarged(scenes_video, monkeypatch):
+    whole = make_storyboard(scenes_video, tile_pixels=64)
+    sample = VideoReader.sample
+
+    def lose_the_first(reader, **plan):
+        sampled = sample(reader, **plan)
+        if "times" in plan:
+            return SampledFrames(sampled.frames[1:], sampled.times[1:])
+        return sampled
+
+    monkeypatch.setattr(VideoReader, "sample", lose_the_first)
+    board = make_storyboard(scenes_video, tile_pixels=64)
+    assert board.to_dict() == whole.to_dict()
+    for ours, theirs in zip(board.tiles, whole.tiles, strict=True):
+        unlike = np.abs(ours.picture.astype(int) - theirs.picture).mean()
+        assert unlike < 12

@@ -156,6 +156,11 @@ def choose(
             fast=looking.fast,
             progress=progress,
         )
+    if len(chosen.frames) < choosing.budget:
+        warn(
+            f"{plural(len(chosen.frames), 'frame')} of the {choosing.budget} that were "
+            "asked for could be decoded"
+        )
     if scorer is None:
         say(
             "No scorer looked at the question: the frames show what happens, whatever is "

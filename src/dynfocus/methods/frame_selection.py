@@ -131,7 +131,8 @@ def select_frames(
         progress: Called with frames read and frames in all.
 
     Returns:
-        The frames, exactly as many as asked for.
+        The frames, exactly as many as asked for; fewer only of a damaged video of which
+        no more can be decoded.
 
     Raises:
         ValueError: The budget or the number of Cones cannot be met, the question is

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dynfocus.focus import uniform_indices
 from dynfocus.methods.image_features import frame_quality, image_features
 from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import SelectorInput
@@ -49,10 +50,11 @@ def read_overview(
         progress: Called with frames read and frames in all.
 
     Returns:
-        Different frames, in order of time.
+        Different frames, in order of time; fewer than are wanted only where the others
+        cannot be decoded, which a warning says.
 
     Raises:
-        ValueError: The video does not have so many frames.
+        ValueError: The video does not have so many frames, or not at this rate.
     """
     what = f"the budget of {num_wanted} frames is more than the"
     if num_wanted > reader.frame_count:
@@ -60,23 +62,25 @@ def read_overview(
             f"{what} {reader.frame_count} that {reader.path.name} shows; ask for fewer"
         )
     rate = fps if fps is not None else overview_rate(reader, num_wanted)
-    while True:
-        sampled = reader.sample(fps=rate, size=size, progress=progress, fast=fast)
-        times, first = np.unique(sampled.times, return_index=True)
-        if len(times) >= num_wanted:
-            return SampledFrames(sampled.frames[first], times)
+    seen = reader.sample(fps=rate, size=size, progress=progress, fast=fast)
+    times, first = np.unique(seen.times, return_index=True)
+    is_all = seen.damage is not None and rate >= reader.fps
+    if len(times) < num_wanted and fps is None and not (fast or is_all):
+        every = reader.timeline.pts_seconds
+        most = min(len(every), _MOST_FRAMES_PER_WANTED * num_wanted)
+        every = every[uniform_indices(len(every), most).numpy()]
+        seen = reader.sample(times=every, size=size, progress=progress)
+        times, first = np.unique(seen.times, return_index=True)
+    if len(times) < num_wanted and seen.damage is None:
         if fast:
             raise ValueError(
-                f"{what} {len(times)} key frames that {reader.path.name} has for "
-                "it; ask for fewer, or without fast"
+                f"{what} {len(times)} key frames that {reader.path.name} has for it; ask "
+                "for fewer, or without fast"
             )
-        is_last = rate * reader.duration > _MOST_FRAMES_PER_WANTED * reader.frame_count
-        if fps is not None or is_last:
-            raise ValueError(
-                f"{what} {len(times)} that were looked at; ask for fewer"
-                + ("" if fps is None else ", or look at more (fps)")
-            )
-        rate *= 2
+        raise ValueError(
+            f"{what} {len(times)} that were looked at; ask for fewer, or look at more (fps)"
+        )
+    return SampledFrames(seen.frames[first], times)
 
 
 class FrameScores:

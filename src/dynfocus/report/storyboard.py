@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from dynfocus.methods.image_features import LOOK_PIXELS, fit_size, image_features
 from dynfocus.methods.overview import Progress, read_overview
@@ -108,18 +109,18 @@ def make_storyboard(
     features = torch.from_numpy(image_features(frames))
     found = find_events(features, num_prototypes, reader.duration)
     centers = found.centers[0].numpy()
-    pictures = reader.sample(
-        times=times[centers], size=fit_size(reader.size, tile_pixels)
-    ).frames
+    size = fit_size(reader.size, tile_pixels)
+    shown = reader.sample(times=times[centers], size=size)
+    pictures = dict(zip(shown.times.tolist(), shown.frames, strict=True))
     stretches = stretches_of(found.assignment[0].numpy(), times, reader.duration)
     tiles = tuple(
         StoryboardTile(
             pts_seconds=float(times[center]),
-            picture=picture,
+            picture=pictures.get(float(times[center]), _enlarged(frames[center], size)),
             stretches=stretches[number],
             score=float(found.score[0, center]),
         )
-        for number, (center, picture) in enumerate(zip(centers, pictures, strict=True))
+        for number, center in enumerate(centers)
     )
     return Storyboard(
         name=Path(path).name,
@@ -127,3 +128,8 @@ def make_storyboard(
         num_frames=len(times),
         tiles=tiles,
     )
+
+
+def _enlarged(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Enlarge a frame: of a damaged file, the second time it may not be decoded."""
+    return np.asarray(Image.fromarray(frame).resize(size[::-1]))
