@@ -26,7 +26,6 @@ SIGNALS = {
     "DisorderedTimesError",
     "MistrustedIndexError",
     "StreamError",
-    "_LoadError",
     "_TerminationError",
 }
 """Raised and caught inside one room; no caller ever sees them."""

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dynfocus.text import check_text, mend_text, read_text, to_json
+from dynfocus.text import check_text, mend_text, read_text, sentence, to_json
 
 HALF = "\ud83d"
 
@@ -55,3 +55,10 @@ def test_another_encoding_is_named_with_file_and_line(tmp_path):
     path.write_bytes(b"\xff\xfea\x00b")
     with pytest.raises(ValueError, match="line 1 is not UTF-16"):
         read_text(path)
+
+
+def test_what_went_wrong_is_one_line():
+    error = FileNotFoundError(2, "No such file or directory", "a.mp4")
+    assert sentence(error) == "a.mp4: No such file or directory"
+    assert sentence(ValueError("two\n lines")) == "two lines"
+    assert sentence(MemoryError()) == "MemoryError"

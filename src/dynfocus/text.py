@@ -109,6 +109,14 @@ def decode_text(data: bytes, where: str) -> str:
         ) from error
 
 
+def sentence(error: BaseException) -> str:
+    """Say in one line what went wrong, and in which file."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def to_json(value: Any, **options: Any) -> str:
     r"""Write JSON that any file takes: readable, or with ``\u`` where it must be.
 

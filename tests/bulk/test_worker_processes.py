@@ -78,15 +78,15 @@ def test_workers_have_numbers_of_their_own(tmp_path, make_rows):
 
 @dataclass(frozen=True)
 class NumberTeller:
-    """Answers with the number of the worker, when there are two."""
+    """Answers with the number of the worker, when two are at work."""
 
     folder: str
 
     def __call__(self, number):
         folder = Path(self.folder)
-        (folder / f"{number}.begun").touch()
 
         def answer(job, on_step):
+            (folder / f"{number}.begun").touch()
             _wait_for(lambda: len(list(folder.glob("*.begun"))) == 2)
             yield {"id": job.rows[0].id, "answer": number}
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import Row, VideoJob
 from dynfocus.models.options import LoadOptions
-from dynfocus.text import check_name
+from dynfocus.text import check_name, sentence
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
@@ -157,14 +157,6 @@ class Asker:
 def failure(row: Row, reason: str) -> Record:
     """Make the record of a row without an answer."""
     return _facts(row) | {"error": reason}
-
-
-def sentence(error: Exception) -> str:
-    """Say in one line what went wrong."""
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _facts(row: Row) -> Record:

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dynfocus.bulk.asking import MakeAnswerer, sentence
+from dynfocus.bulk.asking import MakeAnswerer
 from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import VideoJob
 from dynfocus.bulk.worker_processes import LOAD_ERRORS, MAX_ATTEMPTS
+from dynfocus.text import sentence
 
 _logger = logging.getLogger(__name__)
 LOCAL = "local"

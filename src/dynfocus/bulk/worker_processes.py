@@ -1,4 +1,9 @@
-"""Workers on this machine: processes that load the model once and may be killed."""
+"""Workers on this machine: processes that load the model once and may be killed.
+
+Bought pools were tried. loky ends all workers with one; pebble took a worker that was
+killed at the begin of its job for one that never began, in one of 25 runs on a busy
+machine. Here each worker has a pipe of its own, whose end is the end of the worker.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +12,20 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from multiprocessing.connection import wait
-from multiprocessing.managers import SyncManager
-from multiprocessing.util import Finalize
-from pathlib import Path
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from filelock import FileLock, Timeout
-from pebble import ProcessExpired, ProcessPool
 from threadpoolctl import threadpool_limits
 
-from dynfocus.bulk.asking import AnswerJob, MakeAnswerer, OnStep, sentence
+from dynfocus.bulk.asking import AnswerJob, MakeAnswerer, OnStep
 from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import VideoJob
 from dynfocus.errors import BrokenWorkerError
+from dynfocus.text import sentence
 from dynfocus.video.watchdog import available_cores
 
 _logger = logging.getLogger(__name__)
@@ -47,9 +44,9 @@ def answer_in_processes(
 ) -> Iterator[Record]:
     """Answer in several processes; what a killed one has not told is done again.
 
-    Each worker tells every record when it has it, over a connection of its own, so a
-    kill at any moment loses at most the row at work and holds up no other worker. All
-    end with this process, however it ends.
+    Each worker tells every record when it has it, so a kill at any moment loses at most
+    the row at work and holds up no other worker. All end with this process, however it
+    ends.
 
     Args:
         jobs: The videos with their rows.
@@ -64,180 +61,190 @@ def answer_in_processes(
         ValueError: The model could not be loaded.
         BrokenWorkerError: Workers end before they have loaded it.
     """
-    context = multiprocessing.get_context("spawn")
-    manager = SyncManager(ctx=context)
-    manager.start(_end_with_parent)
-    with manager, tempfile.TemporaryDirectory(prefix="dynfocus-") as folder:
-        news = manager.Queue()
-        num_workers = min(num_workers, len(jobs))
-        given = (answerer, news, folder, num_workers)
-        pool = ProcessPool(num_workers, 0, _Worker.start, given, context)
-        try:
-            yield from _Crew(pool, news, jobs, on_step).records()
-        finally:
-            pool.stop()  # type: ignore[no-untyped-call]
-            pool.join()
-
-
-class _Crew:
-    """Hand out jobs, listen to what comes of them, and hand some out again."""
-
-    def __init__(
-        self,
-        pool: ProcessPool,
-        news: Any,
-        jobs: Sequence[VideoJob],
-        on_step: OnStep | None,
-    ) -> None:
-        self._pool = pool
-        self._news = news
-        self._on_step = on_step
-        self._open = dict(enumerate(jobs))
-        self._attempts: Counter[int] = Counter()
-        self._futures: dict[int, Future[str]] = {}
-        self._loaded: set[int] = set()  # processes
-        self._num_unready = 0
-
-    def records(self) -> Iterator[Record]:
-        """Yield what the workers tell until nothing is left."""
-        for number in self._open:
-            self._hand_out(number)
-        while self._open:
-            match self._news.get():
-                case "told", number, record:
-                    video, rows = self._open[number].video, self._open[number].rows
-                    left = tuple(row for row in rows if row.id != record["id"])
-                    self._open[number] = VideoJob(video, left)
-                    yield record
-                case "step", *step if self._on_step is not None:
-                    self._on_step(*step)
-                case "loaded", process:
-                    self._loaded.add(process)
-                case "ended", number:
-                    self._end(number, self._futures.pop(number))
-
-    def _hand_out(self, number: int) -> None:
-        self._attempts[number] += 1
-        given = (number, self._open[number], self._on_step is not None)
-        self._futures[number] = self._pool.schedule(_Worker.work, given)
-        self._futures[number].add_done_callback(
-            lambda future: future.cancelled() or self._news.put(("ended", number))
-        )
-
-    def _end(self, number: int, future: Future[str]) -> None:
-        """Take note that a job is done, or that it is not and why."""
-        error = future.exception()
-        if isinstance(error, ProcessExpired | SystemExit):
-            self._lose(number, error)
-        elif isinstance(error, BrokenProcessPool):
-            raise _broken("workers", error)
-        elif future.result():  # raises what is no fault of a video
-            raise ValueError(future.result())
-        else:
-            del self._open[number]
-
-    def _lose(self, number: int, error: BaseException) -> None:
-        """Give the work of a worker that ended to another."""
-        process = getattr(error, "pid", None)  # one that was told to end lives on
-        has_loaded = process is None or process in self._loaded
-        self._num_unready = 0 if has_loaded else self._num_unready + 1
-        if self._num_unready >= MAX_ATTEMPTS:
-            raise _broken(f"{self._num_unready} workers", error)
-        if not self._open[number].rows:  # it had told all
-            del self._open[number]
-            return
-        again = self._attempts[number] < MAX_ATTEMPTS
-        _logger.warning(
-            "a worker ended (exit code %s) at %s: %s",
-            _code(error),
-            self._open[number].video,
-            "its rows are run again" if again else "given up",
-        )
-        if again:
-            self._hand_out(number)
-        else:
-            del self._open[number]
-
-
-def _broken(who: str, error: BaseException) -> BrokenWorkerError:
-    return BrokenWorkerError(
-        f"{who} ended before they had loaded the model (the last with exit code "
-        f"{_code(error)}); use fewer workers, or a machine with more memory"
-    )
-
-
-def _code(error: BaseException) -> object:
-    return getattr(error, "exitcode", getattr(error, "code", "unknown"))
+    crew = _Crew(jobs, answerer, min(num_workers, len(jobs)), on_step is not None)
+    try:
+        while crew.is_busy:
+            for worker in crew.with_news():
+                match worker.listen():
+                    case "told", record:
+                        yield worker.strike(record)
+                    case "step", *step if on_step is not None:
+                        on_step(*step)
+                    case "ready", _:
+                        worker.has_loaded = True
+                        crew.give(worker)
+                    case "failed", reason:
+                        raise ValueError(reason)
+                    case _:
+                        crew.replace(worker)
+    finally:
+        crew.end()
 
 
 class _Worker:
-    """What a worker process holds."""
+    """A process and the work that it has."""
 
-    answerer: MakeAnswerer
-    answer_job: AnswerJob | None = None
-    news: Any
-    number: int
-    num_threads: int
-    lock: FileLock
+    def __init__(self, number: int, given: tuple[MakeAnswerer, int, bool]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.number = number
+        self.has_loaded = False
+        self.job: VideoJob | None = None
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_work, args=(theirs, number, *given), daemon=True
+        )
+        self.process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
 
-    @classmethod
-    def start(
-        cls, answerer: MakeAnswerer, news: Any, folder: str, num_workers: int
+    def listen(self) -> tuple[Any, ...] | None:
+        """Take a message; None from a worker that ended."""
+        try:
+            message: tuple[Any, ...] = self.connection.recv()
+        except (EOFError, OSError):
+            return None
+        return message
+
+    def strike(self, record: Record) -> Record:
+        """Take a row from what is left."""
+        assert self.job is not None
+        left = tuple(row for row in self.job.rows if row.id != record["id"])
+        self.job = VideoJob(self.job.video, left)
+        return record
+
+
+class _Crew:
+    """The workers and what is left for them to do."""
+
+    def __init__(
+        self,
+        jobs: Sequence[VideoJob],
+        answerer: MakeAnswerer,
+        num_workers: int,
+        tells_steps: bool,
     ) -> None:
-        """Begin a process: take a number that no other has, end when told to."""
-        signal.signal(signal.SIGTERM, _leave)
-        # A process that ends by itself needs no handler, and has none that can run.
-        Finalize(None, signal.signal, (signal.SIGTERM, signal.SIG_DFL), exitpriority=0)
-        _end_with_parent()
-        cls.answerer, cls.news = answerer, news
-        cls.num_threads = max(1, available_cores() // num_workers)
-        for cls.number in range(2 * num_workers):  # those just killed hold theirs
-            cls.lock = FileLock(Path(folder) / str(cls.number), blocking=False)
-            with suppress(Timeout):
-                cls.lock.acquire()
-                return
+        self._todo = deque(jobs)
+        self._attempts: Counter[str] = Counter()  # by video
+        self._num_unready = 0
+        self._given = (answerer, num_workers, tells_steps)
+        self._workers = [_Worker(n, self._given) for n in range(num_workers)]
 
-    @classmethod
-    def work(cls, number: int, job: VideoJob, tells_steps: bool) -> str:
-        """Do a job, and tell of it; gives why the model cannot be loaded, if so."""
-        if cls.answer_job is None:
-            try:
-                cls.answer_job = cls.answerer(cls.number)
-            except LOAD_ERRORS as error:
-                return sentence(error)
-            cls._limit_threads()
-            cls.news.put(("loaded", os.getpid()))
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether anything is left or at work."""
+        return bool(self._todo) or any(w.job is not None for w in self._workers)
 
-        def tell_step(video: str, done: int, total: int) -> None:
-            cls.news.put(("step", video, done, total))
+    def with_news(self) -> list[_Worker]:
+        """Wait until some worker has sent something or ended."""
+        ready = wait([worker.connection for worker in self._workers])
+        return [worker for worker in self._workers if worker.connection in ready]
 
-        for record in cls.answer_job(job, tell_step if tells_steps else None):
-            cls.news.put(("told", number, record))
-        return ""
+    def give(self, worker: _Worker) -> None:
+        """Hand over the next video, if there is one."""
+        worker.job = self._todo.popleft() if self._todo else None
+        if worker.job is None:
+            return
+        self._attempts[worker.job.video] += 1
+        try:
+            worker.connection.send(worker.job)
+        except OSError:
+            _logger.info("worker %d ended before it got its work", worker.number)
 
-    @classmethod
-    def _limit_threads(cls) -> None:
-        threadpool_limits(cls.num_threads)
-        if "torch" in sys.modules:  # what answers need not use it
-            import torch
+    def replace(self, worker: _Worker) -> None:
+        """Put another in place of a worker that ended, and its work back in front."""
+        worker.connection.close()
+        worker.process.join()
+        self._workers.remove(worker)
+        code = worker.process.exitcode
+        self._num_unready = 0 if worker.has_loaded else self._num_unready + 1
+        if self._num_unready >= MAX_ATTEMPTS:
+            raise BrokenWorkerError(
+                f"{self._num_unready} workers ended before they had loaded the model "
+                f"(the last with exit code {code}); use fewer workers, or a machine "
+                "with more memory"
+            )
+        self._take_back(worker.job, code)
+        for other in self._workers:
+            if other.has_loaded and other.job is None:
+                self.give(other)
+        if self._todo:
+            self._workers.append(_Worker(worker.number, self._given))
 
-            torch.set_num_threads(min(torch.get_num_threads(), cls.num_threads))
+    def _take_back(self, job: VideoJob | None, code: int | None) -> None:
+        if job is None or not job.rows:
+            return
+        again = self._attempts[job.video] < MAX_ATTEMPTS
+        _logger.warning(
+            "a worker ended (exit code %s) at %s: %s",
+            code,
+            job.video,
+            "its rows are run again" if again else "given up",
+        )
+        if again:
+            self._todo.appendleft(job)
+
+    def end(self) -> None:
+        """End all processes: they are asked to, and killed if they do not listen."""
+        for worker in self._workers:
+            worker.process.terminate()
+        end = time.monotonic() + _GRACE_SECONDS
+        for worker in self._workers:
+            worker.process.join(max(0.0, end - time.monotonic()))
+            worker.process.kill()
+            worker.process.join()
+            worker.connection.close()
 
 
-def _leave(number: int, _: object) -> None:
-    """End a process so that what it was writing is taken away."""
-    sys.exit(128 + number)
+def _work(
+    connection: Connection,
+    number: int,
+    answerer: MakeAnswerer,
+    num_workers: int,
+    tells_steps: bool,
+) -> None:
+    """Load the model, then take videos until there are no more."""
+    # Ctrl-C reaches all processes of a terminal; the one that gives the work ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def tell_step(video: str, done: int, total: int) -> None:
+        connection.send(("step", video, done, total))
+
+    try:
+        answer_job = _load(connection, number, answerer, num_workers)
+        while answer_job is not None:
+            connection.send(("ready", number))
+            job = connection.recv()
+            for record in answer_job(job, tell_step if tells_steps else None):
+                connection.send(("told", record))
+    except (EOFError, BrokenPipeError):
+        return  # nobody waits for more
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is half written now
+
+
+def _load(
+    connection: Connection, number: int, answerer: MakeAnswerer, num_workers: int
+) -> AnswerJob | None:
+    try:
+        answer_job = answerer(number)
+    except LOAD_ERRORS as error:
+        connection.send(("failed", sentence(error)))
+        return None
+    share = max(1, available_cores() // num_workers)
+    threadpool_limits(share)
+    if "torch" in sys.modules:  # what answers need not use it
+        import torch
+
+        torch.set_num_threads(min(torch.get_num_threads(), share))
+    return answer_job
 
 
 def _end_with_parent() -> None:
-    """Let this process end when the one that started it does, however that ends."""
+    """End this process when the one that started it does, however that ends."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # only workers call this
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_GRACE_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)  # what is half written is taken away
+    time.sleep(_GRACE_SECONDS)
+    os._exit(1)

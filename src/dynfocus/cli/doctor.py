@@ -14,6 +14,7 @@ import typer
 from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json
 from dynfocus.cli.options import Json
+from dynfocus.text import sentence
 
 _REINSTALL = "install dynfocus again: pip install --force-reinstall dynfocus"
 
@@ -60,8 +61,7 @@ def _examine(name: str, check: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(name=name, ok=True, detail=check())
     except Exception as error:  # noqa: BLE001 a failed check must not hide the next
-        text = " ".join(str(error).split()) or type(error).__name__
-        return Finding(name=name, ok=False, detail=text, remedy=remedy)
+        return Finding(name=name, ok=False, detail=sentence(error), remedy=remedy)
 
 
 def _python() -> str:

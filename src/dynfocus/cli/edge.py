@@ -18,6 +18,7 @@ import typer
 from typer.main import get_command
 
 from dynfocus.cli.console import say, warn
+from dynfocus.text import sentence
 
 DONE, FAILED, WRONG_CALL, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -107,7 +108,7 @@ def _report(error: Exception, *, is_debug: bool) -> int:
         traceback.print_exc()
         return FAILED
     if isinstance(error, (ValueError, OSError, ImportError)):
-        say(f"dynfocus: {_sentence(error)}")
+        say(f"dynfocus: {sentence(error)}")
     else:
         text = " ".join(str(error).split())[:200]
         say(
@@ -129,13 +130,6 @@ def _report_usage(error: Exception) -> int:
     command = context.command_path if context else "dynfocus"
     say(f"dynfocus: {text}; see '{command} --help'")
     return WRONG_CALL
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from dynfocus.cli.options import (
     Model,
     at_least_one,
 )
+from dynfocus.text import sentence
 
 if TYPE_CHECKING:
     from dynfocus.bulk import Record
@@ -253,7 +254,7 @@ def _predict(
                 fps=plan.fps, max_frames=plan.max_frames
             )
         except (OSError, ValueError) as error:
-            rows.append(row | {"reason": " ".join(str(error).split())})
+            rows.append(row | {"reason": sentence(error)})
             continue
         num_bytes = plan.layout.num_bytes(len(times))
         rows.append(row | {"num_frames": len(times), "num_bytes": num_bytes})

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import (
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
 from PIL import Image
 
+from dynfocus.text import sentence
 from dynfocus.training.sources import (
     PLACEHOLDER,
     Sample,
@@ -166,24 +173,40 @@ def try_image(path: str) -> MediumTrial:
         with Image.open(path) as image:
             image.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        return MediumTrial(problem=" ".join(str(error).split()))
+        return MediumTrial(problem=sentence(error))
     return MediumTrial()
 
 
 def _in_processes(
     attempt: Callable[[str], MediumTrial], paths: Sequence[str], num_workers: int
 ) -> Iterator[tuple[str, MediumTrial]]:
-    """Give the trials as they come; a crash is one, too."""
+    """Give the trials as they come; a crash is one, too.
+
+    A crash takes all that is at work along; those are tried again, one at a time.
+    """
+    left = list(paths)
+    while left:
+        done = set()
+        for path, trial in _until_a_crash(attempt, left, num_workers):
+            done.add(path)
+            yield path, trial
+        left = [path for path in left if path not in done]
+        at_work, left = left[: 2 * num_workers + 1], left[2 * num_workers + 1 :]
+        for path in at_work:
+            alone = dict(_until_a_crash(attempt, [path], 1))
+            crashed = MediumTrial(problem=f"{path}: the decoder crashes on it")
+            yield path, alone.get(path, crashed)
+
+
+def _until_a_crash(
+    attempt: Callable[[str], MediumTrial], paths: Sequence[str], num_workers: int
+) -> Iterator[tuple[str, MediumTrial]]:
     num_workers = min(num_workers, len(paths))
-    with ProcessPool(num_workers, context=get_context("spawn")) as pool:
-        asked: dict[Future[MediumTrial], str] = {
-            pool.schedule(attempt, args=[path]): path for path in paths
-        }
+    with ProcessPoolExecutor(num_workers, get_context("spawn")) as pool:
+        asked: dict[Future[MediumTrial], str] = {}
+        with suppress(BrokenProcessPool):
+            for path in paths:
+                asked[pool.submit(attempt, path)] = path
         for future in as_completed(asked):
-            try:
-                trial = future.result()
-            except ProcessExpired:
-                trial = MediumTrial(
-                    problem=f"{asked[future]}: the decoder crashes on it"
-                )
-            yield asked[future], trial
+            if not isinstance(future.exception(), BrokenProcessPool):
+                yield asked[future], future.result()

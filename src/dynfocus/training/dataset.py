@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
+from dynfocus.text import sentence
 from dynfocus.training.clock_shift import shift_clock
 from dynfocus.training.conversation import (
     IGNORED,
@@ -121,7 +122,7 @@ class ConversationDataset(Dataset[dict[str, Any]]):
                 "failure": Failure(
                     sample=str(sample.get("id", f"number {number}")),
                     medium=medium_of(sample)[1],
-                    reason=" ".join(str(error).split()),
+                    reason=sentence(error),
                 )
             }
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter
 
+from dynfocus.text import sentence
 from dynfocus.validation import Count, Natural, Positive, checked
 
 RECIPE_FILE = "recipe.yaml"
@@ -173,7 +174,7 @@ def read_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"recipe {file} is not valid YAML: {_one_line(error)}"
+            f"recipe {file} is not valid YAML: {sentence(error)}"
         ) from error
     if not isinstance(tree, dict):
         raise ValueError(
@@ -182,10 +183,6 @@ def read_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
     for override in overrides:
         apply_override(tree, override)
     return tree
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:
@@ -209,5 +206,5 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
         node[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(
-            f"override {override!r}: the value is not valid YAML: {_one_line(error)}"
+            f"override {override!r}: the value is not valid YAML: {sentence(error)}"
         ) from error

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dynfocus.atomic import atomic_file
-from dynfocus.text import check_name, check_text, read_text, to_json
+from dynfocus.text import check_name, check_text, read_text, sentence, to_json
 from dynfocus.training.failures import Failure
 from dynfocus.validation import Count, Natural, Positive, checked
 from dynfocus.video import SampledFrames, read_image, read_video
@@ -201,8 +201,7 @@ def _read_json(path: Path, root: str | None) -> Iterator[Sample | Failure]:
             yield check_sample(raw, folder)
         except (ValueError, OSError) as error:
             medium = medium_of(raw)[1] if isinstance(raw, dict) else ""
-            reason = " ".join(str(error).split())
-            yield Failure(sample=where, medium=medium, reason=reason)
+            yield Failure(sample=where, medium=medium, reason=sentence(error))
 
 
 def read_entries(path: Path) -> list[tuple[str, Any]]:
