@@ -7,6 +7,7 @@ runs on CPUs, which torch can and accelerate does not.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from typing import Any
@@ -38,6 +39,8 @@ def run(rank: int, port: int, recipe: str, outputs: list[str]) -> None:
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     os.environ |= {name: str(value) for name, value in place.items()}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    log = logging.FileHandler(f"{outputs[-1].partition('@')[0]}-{rank}.log", mode="w")
+    logging.getLogger("dynfocus").addHandler(log)
     shard_on_cpus()
     real = ConversationDataset.__getitem__
     num_read = kill_at = 0
