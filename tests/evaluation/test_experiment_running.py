@@ -27,9 +27,9 @@ from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.loading import load_parts
 from dynfocus.models.options import AskOptions
 from dynfocus.models.video_model import VideoModel
-from dynfocus.training.connectors import ConnectorModel, connect
 from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.nano.language import train_tokenizer
+from dynfocus.training.starting import ModelSettings, connect
 
 TRAIN = "dynfocus.training.loop.train"
 FOCUS = BASE | {"num_prototypes": 4, "num_noise_samples": 10}
@@ -47,7 +47,7 @@ VARIANTS = (
         name="two",
         label="two phases",
         connector="llama_vid",
-        phases=(Phase(stage=1, trains=("projector",)), Phase()),
+        phases=(Phase(stage=1, trains=("projectors", "clock")), Phase()),
         x=3,
         paper=(3.0,),
     ),
@@ -238,7 +238,7 @@ def test_finished_weights_are_used_after_their_folder_has_moved(
 
 
 def test_the_prompt_of_an_answer_is_the_one_of_training(start):
-    own = ConnectorModel(connector="llama_vid")
+    own = ModelSettings(connector="llama_vid")
     model, processor = connect(*load_parts(start, device="cpu"), own)
     asked = VideoModel(DynFocusBackbone(model, processor, "llama_vid"))
     video = VideoIndex(

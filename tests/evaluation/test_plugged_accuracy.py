@@ -18,7 +18,7 @@ from dynfocus.evaluation.experiments.plugged import (
     summarise,
 )
 from dynfocus.models.loading import load_parts
-from dynfocus.training.connectors import ConnectorModel, connect
+from dynfocus.training.starting import ModelSettings, connect
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def host(tmp_path_factory):
     """Write nano as a LLaVA-OneVision that has never learned to be one."""
     folder = tmp_path_factory.mktemp("host")
     model, processor = load_parts("nano", device="cpu", dtype=torch.float32)
-    own = ConnectorModel(connector="llava_onevision")
+    own = ModelSettings(connector="llava_onevision")
     connected, _ = connect(model, processor, own)
     return save_host(connected, processor, folder)
 

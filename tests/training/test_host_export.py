@@ -15,7 +15,7 @@ from dynfocus.models.loading import load_parts
 from dynfocus.plugins import HostProcessor, plug
 from dynfocus.plugins.host_prompts import lay_out
 from dynfocus.training import run_recipe
-from dynfocus.training.connectors import HOST, MODEL
+from dynfocus.training.stages import HOST, MODEL
 from dynfocus.world.conversations import WorldAddress, render_address
 
 ADDRESS = WorldAddress(split="validation", seed=3, seconds=6.0)
@@ -34,7 +34,7 @@ def start(make_tiny, tmp_path):
 @pytest.fixture
 def output(start, write_recipe, tmp_path):
     path = write_recipe(
-        task="connector",
+        task="stage2",
         start={"model": str(start)},
         model={"connector": "llava_onevision"},
         data={

@@ -44,7 +44,7 @@ def test_stage_2_trains_all_but_the_vision_tower(make_tiny):
 def test_every_parameter_belongs_to_a_group(make_tiny):
     model, _ = make_tiny(question={"use_ratings": True, "use_clock": True})
     groups = {group_of(name) for name, _ in model.named_parameters()}
-    assert groups == set(GROUPS)
+    assert groups == set(GROUPS) - {"connector"}  # what others have besides
 
 
 def test_groups_that_do_not_exist_are_refused():

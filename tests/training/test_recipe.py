@@ -9,7 +9,8 @@ import yaml
 
 from dynfocus.focus import FocusSettings
 from dynfocus.training import TASKS, load_recipe, load_recipes, run_recipe
-from dynfocus.training.stages import NewModel, StageRecipe
+from dynfocus.training.stages import StageRecipe
+from dynfocus.training.starting import ModelSettings
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
@@ -57,7 +58,7 @@ def test_overrides_change_and_add(write_stage):
     assert recipe.seed == 3
     assert recipe.data.fps == 1.0
     assert recipe.data.sources[0].world_logs.num_logs == 2
-    assert recipe.model == NewModel(focus=FocusSettings.paper(num_prototypes=4))
+    assert recipe.model == ModelSettings(focus=FocusSettings.paper(num_prototypes=4))
     assert recipe.output == "a=b"
 
 

@@ -375,7 +375,7 @@ def test_a_run_can_start_over(stage_recipe, tmp_path):
         ({"model": {"focus": {"nummer": 3}}}, "nummer"),
         (
             {"data": {"source": []}},
-            "there is no 'data.source'; accepted are sources, cache, fps, max_frames",
+            "there is no 'data.source'; accepted are sources, cache, shares_patches",
         ),
         ({"data": {}}, "no sample found; name at least one source"),
         ({"data": {"sources": 3}}, "data.sources must be a list, got 3"),
@@ -402,7 +402,7 @@ def test_what_cannot_start_is_refused_and_leaves_nothing(
 
 def test_a_whole_model_keeps_its_own_settings(stage_recipe, tmp_path):
     path = stage_recipe(start={"model": str(tmp_path)})
-    with pytest.raises(ValueError, match="model: these settings belong to a model put"):
+    with pytest.raises(ValueError, match="model: start.model brings its own settings"):
         run_recipe(path)
 
 

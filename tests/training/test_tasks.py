@@ -54,7 +54,7 @@ def test_a_folder_of_recipes_is_read_in_the_order_of_names(write_stage, tmp_path
 
 def test_an_unknown_task_is_refused_before_anything_is_written(write_recipe, tmp_path):
     path = write_recipe(task="stage9")
-    known = "connector, language, scorer, stage1, stage2, vision"
+    known = "language, scorer, stage1, stage2, vision"
     with pytest.raises(ValueError, match=f"task must be one of {known}, got 'stage9'"):
         run_recipe(path)
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from dynfocus.focus import FrameEncoding, VideoFeatures
+from dynfocus.focus import FocusNetwork, FrameEncoding, VideoFeatures
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import (
     UNBOUNDED,
@@ -192,6 +192,30 @@ class EncodedVideos:
         windows = torch.split(pixel_values, WINDOW_FRAMES)
         parts = [FrameEncoding(None, encode_pixels(tower, w).content) for w in windows]
         return pack_features(VideoFeatures.join(parts, pts_seconds), self._layout)
+
+
+class PreparedVideos:
+    """Patches from which a network makes events once, at first use, and keeps them.
+
+    Args:
+        patches: The patches on disk.
+        network: What makes events of them without learning how.
+    """
+
+    def __init__(self, patches: EncodedVideos, network: FocusNetwork) -> None:
+        self._patches, self._network = patches, network
+        self._kept: dict[str, VideoFeatures] = {}
+
+    @torch.no_grad()
+    def load(self, medium: str) -> VideoFeatures:
+        """Return the features of a medium, in float32."""
+        if medium not in self._kept:
+            self._kept[medium] = self._network.add_events(self._patches.load(medium))
+        return self._kept[medium]
+
+    def num_frames(self, medium: str) -> int:
+        """Return the number of frames of a medium."""
+        return self._patches.num_frames(medium)
 
 
 def _missing(medium: str) -> FileNotFoundError:

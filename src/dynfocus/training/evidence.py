@@ -213,6 +213,11 @@ class EvidenceModel(nn.Module):
     ) -> None:
         super().__init__()
         network = model.focus_network
+        if not model.config.is_plain:
+            raise ValueError(
+                "evidence teaches DynFocus as it is, got a model with connector "
+                f"{model.config.connector!r}; leave the group out"
+            )
         if weights.relevance and not network.settings.extensions.use_ratings:
             raise ValueError(
                 "evidence.relevance needs a model that rates frames; set "

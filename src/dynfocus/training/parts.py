@@ -6,32 +6,44 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-GROUPS: dict[str, tuple[str, ...]] = {
+_OUTSIDE = {
     "vision_tower": ("vision_tower.",),
     "text_encoder": ("text_encoder.", "query_tokens"),
-    "scores": (
-        "focus_network.event_prototypes.",
-        "focus_network.spatial_prototypes.",
-        "focus_network.question_head.event_context.",
-    ),
-    "question": (
-        "focus_network.question_head.clock.",
-        "focus_network.question_head.rating.",
-    ),
-    "projectors": ("focus_network.cooperative_encoding.",),
     "language_model": ("language_model.",),
 }
-"""Names of parameters by their start; the first group that fits has a parameter.
+"""Groups by the start of their parameters' names."""
+_INSIDE = {
+    "clock": ("question_head.clock",),
+    "rating": ("question_head.rating",),
+    "scores": (
+        "event_prototypes",
+        "spatial_prototypes",
+        "question_head.event_context",
+    ),
+    "projectors": ("multi_modal_projector", "context_projector", "projector"),
+    "attention": ("query_projector", "key_projector"),
+}
+"""Groups by a dotted part of a name in the network between tower and language model; the
+first that fits has the parameter."""
 
-``projectors`` lead into the language model; ``scores`` choose events; ``question`` is
-what the paper does not have.
-"""
+GROUPS = (*_OUTSIDE, *_INSIDE, "connector")
+"""All groups: ``projectors`` lead into the language model, ``attention`` is that of Rods,
+``scores`` choose events, ``clock`` and ``rating`` are ours, and ``connector`` is what is
+left of another connector."""
 
 
 def group_of(name: str) -> str:
     """Name the group of a parameter; empty for what training adds to a model."""
     name = name.removeprefix("model.")  # of `dynfocus.training.evidence.EvidenceModel`
-    return next((g for g, heads in GROUPS.items() if name.startswith(heads)), "")
+    for group, heads in _OUTSIDE.items():
+        if name.startswith(heads):
+            return group
+    if not name.startswith("focus_network."):
+        return ""
+    for group, parts in _INSIDE.items():
+        if any(f".{part}." in name for part in parts):
+            return group
+    return "connector"
 
 
 def check_groups(groups: Iterable[str], setting: str) -> None:

@@ -165,6 +165,9 @@ class VideoData:
     """Their files and generators, one after another."""
     cache: str | None = None
     """Folder in which encoded videos are kept."""
+    shares_patches: bool = False
+    """Keep all patches there, from which every connector can start, in place of what
+    DynFocus makes of them; models with another connector do so anyway."""
     fps: Positive = 1.0
     """Frames a second."""
     max_frames: Count | None = None

@@ -9,89 +9,48 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 from transformers.utils import is_flash_attn_2_available
 
-from dynfocus.conversion import Choices, assemble
-from dynfocus.focus import FocusBudget, FocusSettings
+from dynfocus.conversion.hosts import HOST_CONNECTOR, save_host
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.backbone import NANO
 from dynfocus.models.dynfocus.prompts import VICUNA_CHAT_TEMPLATE
-from dynfocus.models.loading import load_parts
 from dynfocus.training.arguments import count_processes
 from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import ConversationDataset, Layout
-from dynfocus.training.encoded_videos import EncodedVideos
+from dynfocus.training.encoded_videos import EncodedVideos, PreparedVideos
 from dynfocus.training.evidence import EvidenceModel, EvidenceWeights
 from dynfocus.training.loop import Job
-from dynfocus.training.lora import (
-    LoraSettings,
-    add_adapters,
-    load_quantized,
-    merge_adapters,
-)
-from dynfocus.training.parts import set_trainable
+from dynfocus.training.lora import LoraSettings, add_adapters, merge_adapters
+from dynfocus.training.parts import GROUPS, set_trainable
 from dynfocus.training.pixels import FrameReader
 from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import VideoData, load_samples
+from dynfocus.training.starting import ModelSettings, StageStart, start_model
 from dynfocus.validation import checked
 
 TRAINS = {
-    "stage1": ("projectors", "question"),
-    "stage2": ("projectors", "question", "scores", "text_encoder", "language_model"),
+    "stage1": ("projectors", "attention", "clock", "rating"),
+    "stage2": tuple(group for group in GROUPS if group != "vision_tower"),
 }
-"""What learns in each stage where a recipe says nothing else. The clock and the marks of
-relevance are ours (``question``); stage 1 trains them with the projectors."""
+"""What learns in each stage where a recipe says nothing else. Clock and rating are ours;
+stage 1 trains them with the projectors."""
 TEMPLATES: dict[str, Literal["plain_guided", "roles"]] = {
     "stage1": "plain_guided",
     "stage2": "roles",
 }
 """How each stage is written down where a recipe says nothing else."""
+MODEL = "model"
+"""Folder of the trained model in the output of a run."""
+HOST = "host"
+"""Folder of a trained LLaVA-OneVision besides, as transformers reads it."""
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@checked
-class StageStart:
-    """A whole model, or the two parts that a new one is put together from."""
-
-    model: str | None = None
-    """``nano``, or the folder of a model."""
-    vision_tower: str | None = None
-    """Folder of an ``InstructBlipVisionModel``."""
-    language_model: str | None = None
-    """Folder of a causal language model with its tokenizer."""
-
-    def __post_init__(self) -> None:
-        parts = (self.vision_tower, self.language_model)
-        if any(parts) != all(parts) or bool(self.model) == all(parts):
-            raise ValueError(
-                "start must name either model, or vision_tower and language_model, got "
-                f"{', '.join(self.named()) or 'nothing'}"
-            )
-
-    def named(self) -> dict[str, str]:
-        """Return what is named, by setting."""
-        names = ("model", "vision_tower", "language_model")
-        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
-
-
-@checked
-class NewModel:
-    """Settings of a model that is put together from its parts."""
-
-    focus: FocusSettings = FocusSettings.paper()
-    """Settings of the dynamic cooperative network, the paper's by default."""
-    qformer: dict[str, Any] = Field(default_factory=dict)
-    """Changes to the text encoder's configuration."""
-    question_first: bool = False
-    """The question stands before the video tokens, too."""
 
 
 @checked
@@ -102,8 +61,8 @@ class StageRecipe(Recipe):
     """Which stage of the paper."""
     start: StageStart
     """Where the run starts."""
-    model: NewModel | None = None
-    """Settings of a model that is put together from its parts."""
+    model: ModelSettings | None = None
+    """Settings that the start does not bring: of a new model, or of another connector."""
     data: VideoData
     """What it learns from."""
     layout: Layout = Layout()
@@ -121,11 +80,8 @@ class StageRecipe(Recipe):
                 "lora: stage 1 does not train the language model, so it takes no "
                 "adapters; leave the group out"
             )
-        if self.model is not None and self.start.model is not None:
-            raise ValueError(
-                "model: these settings belong to a model put together from its parts; "
-                "start.model brings its own, so leave the group out"
-            )
+        if self.model is not None:
+            self.model.check(self.start)
         if self.evidence is not None and self.data.cache is None:
             raise ValueError(
                 "evidence needs videos that are encoded once; name a folder for them as "
@@ -147,7 +103,7 @@ def make_stage_job(recipe: StageRecipe) -> Job:
         ImportError: If a setting needs a package that is not installed.
         ValueError: If the recipe holds something wrong.
     """
-    model, processor = _start(recipe)
+    model, processor = start_model(recipe.start, recipe.model, recipe.lora)
     template = recipe.layout.template or TEMPLATES[recipe.task]
     if template == "vicuna_v1":
         processor.chat_template = VICUNA_CHAT_TEMPLATE
@@ -162,9 +118,9 @@ def make_stage_job(recipe: StageRecipe) -> Job:
     _store_frozen(model, recipe.schedule.frozen_precision)
     dataset = ConversationDataset(
         samples,
-        media,
+        _prepared(media, model) if recipe.data.shares_patches else media,
         processor,
-        FocusBudget(settings=model.settings).num_tokens,
+        model.focus_network.num_tokens,
         replace(recipe.layout, template=template),
         recipe.seed,
         has_evidence=recipe.evidence is not None,
@@ -196,10 +152,12 @@ def _finish(
         trained = trained.model
     assert isinstance(trained, DynFocusForConditionalGeneration)
     if recipe.lora is not None:
-        fresh, _ = _start(replace(recipe, lora=None))
+        fresh, _ = start_model(recipe.start, recipe.model)
         trained = merge_adapters(trained.cpu(), fresh, recipe.lora)
-    trained.cpu().eval().save_pretrained(output / "model")
-    processor.save_pretrained(output / "model")
+    trained.cpu().eval().save_pretrained(output / MODEL)
+    processor.save_pretrained(output / MODEL)
+    if trained.config.connector == HOST_CONNECTOR:
+        save_host(trained, processor, output / HOST)
 
 
 def _media(
@@ -210,8 +168,14 @@ def _media(
     """Choose where videos come from: the cache if one is named, else their files."""
     data = recipe.data
     if data.cache is not None:
+        has_patches = data.shares_patches or not model.config.is_plain
         return EncodedVideos(
-            data.cache, model.eval(), processor, data.fps, data.max_frames
+            data.cache,
+            model.eval(),
+            processor,
+            data.fps,
+            data.max_frames,
+            storage="patches" if has_patches else "exact",
         )
     return FrameReader(
         processor=processor,
@@ -219,6 +183,16 @@ def _media(
         max_frames=data.max_frames,
         dtype=_PRECISIONS[recipe.schedule.frozen_precision],
     )
+
+
+def _prepared(
+    media: EncodedVideos | FrameReader, model: DynFocusForConditionalGeneration
+) -> EncodedVideos | FrameReader | PreparedVideos:
+    """Let patches become events once, unless how they do is learned or is another's."""
+    learns = model.settings.spatial_gate or not model.config.is_plain
+    if learns or not isinstance(media, EncodedVideos):
+        return media
+    return PreparedVideos(media, model.focus_network)
 
 
 def _set_attention(model: DynFocusForConditionalGeneration, attention: str) -> None:
@@ -235,33 +209,3 @@ def _store_frozen(model: nn.Module, precision: str) -> None:
     for parameter in model.parameters():
         if parameter.is_floating_point() and not parameter.requires_grad:
             parameter.data = parameter.data.to(_PRECISIONS[precision])
-
-
-def _start(
-    recipe: StageRecipe,
-) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
-    """Load a whole model, or put one together from its parts, in float32."""
-    for name, folder in recipe.start.named().items():
-        if folder != NANO and not Path(folder).is_dir():
-            raise FileNotFoundError(
-                f"start.{name}: folder {folder} does not exist; make it first, with the "
-                "recipe before this one or with 'dynfocus assemble'"
-            )
-    start = recipe.start
-    if start.model is None:
-        assert start.vision_tower is not None
-        assert start.language_model is not None
-        own = recipe.model or NewModel()
-        choices = Choices(
-            focus=own.focus,
-            qformer=own.qformer,
-            question_first=own.question_first,
-            dtype=torch.float32,
-            seed=None,
-        )
-        made = assemble(start.vision_tower, start.language_model, choices=choices)
-        return made.model, made.processor
-    if recipe.lora is not None and recipe.lora.quantization != "none":
-        model = load_quantized(start.model, recipe.lora)
-        return model, DynFocusProcessor.from_pretrained(start.model)
-    return load_parts(start.model, device="cpu", dtype=torch.float32)

@@ -7,7 +7,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dynfocus.training.connectors import ConnectorRecipe, make_connector_job
 from dynfocus.training.loop import Job, train
 from dynfocus.training.nano.language import LanguageRecipe, make_language_job
 from dynfocus.training.nano.scorer import ScorerRecipe, make_scorer_job
@@ -31,7 +30,6 @@ TASKS: dict[str, Task] = {
     "language": Task(LanguageRecipe, make_language_job),
     "stage1": Task(StageRecipe, make_stage_job),
     "stage2": Task(StageRecipe, make_stage_job),
-    "connector": Task(ConnectorRecipe, make_connector_job),
     "scorer": Task(ScorerRecipe, make_scorer_job),
 }
 """All tasks by name."""

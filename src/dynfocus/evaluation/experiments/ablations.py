@@ -180,8 +180,10 @@ _LENGTH = Experiment(
     axis="event prototypes L when asked",
 )
 
-_BOTH = Phase(stage=1, trains=("focus", "projector"))
-_REST = Phase(trains=("projector", "language_model"))
+_PROJECTOR = ("projectors", "clock")
+_FOCUS = ("text_encoder", "attention", "scores", "rating")
+_BOTH = Phase(stage=1, trains=(*_FOCUS, *_PROJECTOR))
+_REST = Phase(trains=(*_PROJECTOR, "language_model"))
 _TRAINING = Experiment(
     name="training",
     title="What learns in which stage (stage 1, then stage 2)",
@@ -213,7 +215,7 @@ _TRAINING = Experiment(
             "lock-projector-all",
             "projector, then all (DynFocus)",
             (67.90, 2.81),
-            Phase(stage=1, trains=("projector",)),
+            Phase(stage=1, trains=_PROJECTOR),
             Phase(),
         ),
     ),

@@ -23,8 +23,8 @@ class Phase:
 
     stage: int = 2
     """1 for captions alone, 2 for questions."""
-    trains: tuple[str, ...] = ("language_model", "projector", "focus")
-    """The parts that learn; the rest is frozen."""
+    trains: tuple[str, ...] | None = None
+    """The groups of the model that learn; the stage's own by default."""
 
 
 @checked

@@ -29,7 +29,7 @@ from dynfocus.models.video_model import VideoModel
 from dynfocus.validation import from_mapping
 
 if TYPE_CHECKING:
-    from dynfocus.training.connectors import ConnectorRecipe
+    from dynfocus.training.stages import StageRecipe
 
 Progress = Callable[[str], None]
 
@@ -79,7 +79,7 @@ def _check_budgets(variants: tuple[Variant, ...], plan: Plan) -> None:
         return
     sizes = load_config(plan.start)[0].connector_sizes
     for variant in variants:
-        options = _connector_of(variant)["options"]
+        options = {k: v for k, v in variant.options.items() if k != "scores"}
         with torch.device("meta"):  # without weights
             network: Any = build_connector(variant.connector, sizes, options)
         needed = network.num_tokens(1)
@@ -115,8 +115,8 @@ def _train_variant(
     variant: Variant, plan: Plan, seed: int, folder: Path, progress: Progress
 ) -> Path:
     """Train a variant phase by phase, continuing where it stopped."""
-    from dynfocus.training.connectors import MODEL, make_connector_job
     from dynfocus.training.loop import train
+    from dynfocus.training.stages import MODEL, make_stage_job
 
     weights: Path | None = None
     for number, phase in enumerate(variant.phases):
@@ -125,7 +125,7 @@ def _train_variant(
         _check_same_phase(output, recipe)
         if not (output / MODEL / "config.json").is_file():
             progress("training")
-            train(recipe, make_connector_job, resume=True)
+            train(recipe, make_stage_job, resume=True)
             for checkpoint in output.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
         weights = output
@@ -133,7 +133,7 @@ def _train_variant(
     return weights
 
 
-def _check_same_phase(output: Path, recipe: ConnectorRecipe) -> None:
+def _check_same_phase(output: Path, recipe: StageRecipe) -> None:
     """Refuse weights and checkpoints that other settings left in a phase's folder."""
     from dynfocus.training import load_recipe
     from dynfocus.training.recipe import RECIPE_FILE
@@ -150,12 +150,10 @@ def _check_same_phase(output: Path, recipe: ConnectorRecipe) -> None:
 
 def _portable(recipe: Any) -> Any:
     """Leave out where things lie, which does not change the weights."""
-    model, earlier = recipe.start.model, recipe.start.connector
-    start = replace(
-        recipe.start,
-        model=Path(model).name,
-        connector=None if earlier is None else Path(earlier).name,
-    )
+    model = Path(recipe.start.model)
+    of_phase = recipe.model is None  # the folder of an earlier one holds the model
+    name = model.parent.name if of_phase else model.name
+    start = replace(recipe.start, model=name)
     data = replace(recipe.data, cache=None)
     return replace(recipe, output="-", start=start, data=data)
 
@@ -167,9 +165,9 @@ def make_recipe(
     seed: int,
     output: Path,
     start: Path | None,
-) -> ConnectorRecipe:
+) -> StageRecipe:
     """Write the recipe of one phase of a variant."""
-    from dynfocus.training.connectors import ConnectorRecipe
+    from dynfocus.training.stages import MODEL, StageRecipe
 
     source = {
         "num_videos": plan.num_training_videos,
@@ -180,17 +178,15 @@ def make_recipe(
     }
     steps = plan.num_steps if phase.stage == 2 else plan.num_caption_steps
     tree = {
-        "task": "connector",
+        "task": f"stage{phase.stage}",
         "output": str(output),
         "seed": seed,
-        "start": {"model": plan.start, "connector": start and str(start)},
-        "model": {
-            **_connector_of(variant),
-            "trains": phase.trains,
-            "stage": phase.stage,
-        },
+        "start": {"model": plan.start if start is None else str(start / MODEL)},
+        "model": _connector_of(variant) if start is None else None,
+        "trains": phase.trains,
         "data": {
             "cache": plan.patches,
+            "shares_patches": True,
             "fps": plan.fps,
             "max_frames": plan.max_training_frames,
             "sources": [{"world_videos": source}],
@@ -205,14 +201,16 @@ def make_recipe(
             "log_every": 10,
         },
     }
-    return from_mapping(ConnectorRecipe, tree)
+    return from_mapping(StageRecipe, tree)
 
 
 def _connector_of(variant: Variant) -> dict[str, Any]:
     """Give the connector of a variant as the recipes name it."""
     options = dict(variant.options)
-    scores = options.pop("scores", "fresh")
-    return {"connector": variant.connector, "options": options, "scores": scores}
+    own: dict[str, Any] = {
+        name: options.pop(name) for name in ("focus", "scores") if name in options
+    }
+    return {"connector": variant.connector, "options": options, **own}
 
 
 def _make_ready(
@@ -224,15 +222,16 @@ def _make_ready(
     number: int,
 ) -> AnswerJob:
     """Train a variant unless it is trained, and give what answers the rows of a video."""
-    from dynfocus.training.connectors import MODEL, ConnectorModel, connect
     from dynfocus.training.encoded_videos import EncodedVideos
+    from dynfocus.training.stages import MODEL
+    from dynfocus.training.starting import ModelSettings, connect
 
     weights = train()
     progress(f"asking ({test.title})")
     start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
     cache = EncodedVideos(plan.patches, start, processor, plan.fps, storage="patches")
     trained, _ = load_parts(weights / MODEL, device="cpu", dtype=torch.float32)
-    own = ConnectorModel(**_connector_of(variant))
+    own = from_mapping(ModelSettings, _connector_of(variant))
     connected, asked = connect(
         start, processor, own
     )  # may differ from what was trained

@@ -1,4 +1,4 @@
-"""Training a connector: same start, same data, and what is frozen stays."""
+"""What a stage starts from: another connector in a model, with what the two share."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ import torch
 import dynfocus
 from dynfocus.models.loading import load_parts
 from dynfocus.training import load_recipe, run_recipe
-from dynfocus.training.connectors import (
-    MODEL,
-    PARTS,
-    ConnectorModel,
-    connect,
-    make_connector_job,
-    part_of,
-    set_trained_parts,
-)
 from dynfocus.training.encoded_videos import EncodedVideos
+from dynfocus.training.parts import group_of
+from dynfocus.training.stages import MODEL, make_stage_job
+from dynfocus.training.starting import ModelSettings, connect
+from dynfocus.validation import from_mapping
 
 FOCUS = {
     "num_event_tokens": 4,
@@ -37,41 +32,42 @@ CONNECTORS = {
     "dynfocus": {"focus": FOCUS | {"question": {"use_question_scores": True}}},
     "llama_vid": {},
     "llava_onevision": {},
-    "uniform_patches": {"budget_of": FOCUS},
+    "uniform_patches": {"options": {"budget_of": FOCUS}},
 }
 
 
 @pytest.fixture
 def recipe(start, write_recipe, tmp_path):
-    def write(connector="dynfocus", name="recipe.yaml", **model):
-        return write_recipe(
-            name,
-            task="connector",
-            start={"model": str(start)},
-            model={"connector": connector, "options": CONNECTORS[connector]} | model,
-            data={
+    def write(connector="dynfocus", name="recipe.yaml", **changes):
+        tree = {
+            "task": "stage2",
+            "start": {"model": str(start)},
+            "model": {"connector": connector, **CONNECTORS[connector]},
+            "data": {
                 "cache": str(tmp_path / "patches"),
+                "shares_patches": True,
                 "max_frames": 6,
                 "sources": [{"world_videos": SOURCE}],
             },
-        )
+        }
+        return write_recipe(name, **(tree | changes))
 
     return write
 
 
 def connected(model, processor, connector, **changes):
-    own = {"connector": connector, "options": CONNECTORS[connector]} | changes
-    return connect(model, processor, ConnectorModel(**own))
+    own = {"connector": connector, **CONNECTORS[connector], **changes}
+    return connect(model, processor, from_mapping(ModelSettings, own))
 
 
 @pytest.mark.parametrize("connector", CONNECTORS)
 def test_a_connector_learns_and_the_product_asks_it(recipe, start, connector):
     output = run_recipe(recipe(connector))
-    job = make_connector_job(load_recipe(recipe(connector)))
+    job = make_stage_job(load_recipe(recipe(connector)))
     fresh = job.model.state_dict()
     model = dynfocus.load(output / MODEL, device="cpu", index_folder=False)
     moved = [n for n, t in model.model.state_dict().items() if not fresh[n].equal(t)]
-    assert {part_of(name) for name in moved} >= {"projector", "language_model"}
+    assert {group_of(name) for name in moved} >= {"projectors", "language_model"}
     assert not any(name.startswith("vision_tower.") for name in moved)
     frames = torch.randint(0, 255, (5, 112, 112, 3), dtype=torch.uint8)
     answer = model.ask(frames, "What letter is on the red square?", max_new_tokens=2)
@@ -79,39 +75,51 @@ def test_a_connector_learns_and_the_product_asks_it(recipe, start, connector):
 
 
 def test_what_is_frozen_stays(recipe, start):
-    output = run_recipe(recipe(trains=["projector"]))
+    output = run_recipe(recipe(trains=["projectors", "clock"]))
     model, processor = load_parts(start, device="cpu")
     before = connected(model, processor, "dynfocus")[0].state_dict()
     after = load_parts(output / MODEL, device="cpu")[0].state_dict()
     moved = {
-        part_of(name)
+        group_of(name)
         for name, tensor in after.items()
         if "event" not in name and not before[name].equal(tensor)
     }
-    assert moved == {"projector"}
+    assert moved == {"projectors", "clock"}
 
 
-def test_a_run_continues_an_earlier_one(recipe, start, write_recipe):
-    first = run_recipe(recipe())
-    again = recipe(name="again.yaml")
-    changes = [f"start.connector={first}", f"output={first.parent / 'again'}"]
-    job = make_connector_job(load_recipe(again, changes))
+def test_a_run_continues_an_earlier_one(recipe):
+    first = run_recipe(recipe("llama_vid"))
+    again = recipe(
+        "llama_vid", "again.yaml", start={"model": str(first / MODEL)}, model=None
+    )
+    job = make_stage_job(load_recipe(again))
     trained = load_parts(first / MODEL, device="cpu")[0].state_dict()
     for name, tensor in job.model.state_dict().items():
         assert torch.equal(trained[name], tensor), name
-    other = load_recipe(recipe("llama_vid", "other.yaml"), changes[:1])
-    with pytest.raises(ValueError, match="its connector is 'dynfocus', wanted is 'll"):
-        make_connector_job(other)
 
 
-def test_every_parameter_but_the_tower_belongs_to_one_part(recipe):
-    model = make_connector_job(load_recipe(recipe())).model
-    counts = {part: len(set_trained_parts(model, [part])) for part in PARTS}
-    tower = len(list(model.vision_tower.parameters()))
-    assert sum(counts.values()) == len(list(model.parameters())) - tower
-    assert all(counts.values())
-    with pytest.raises(ValueError, match="must name some of language_model, projector"):
-        set_trained_parts(model, ["score"])
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_what_comes_from_files_trains_as_what_is_kept(recipe, connector):
+    losses = []
+    for cache in ([], ["data.cache=null", "data.shares_patches=false"]):
+        torch.manual_seed(0)
+        job = make_stage_job(load_recipe(recipe(connector), cache))
+        batch = job.collator([job.dataset[0], job.dataset[1]])
+        del batch["facts"]
+        losses.append(job.model.eval()(**batch).loss)
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-3, atol=1e-3)
+
+
+def test_events_of_shared_patches_are_made_once(recipe, monkeypatch):
+    job = make_stage_job(load_recipe(recipe()))
+    first = job.dataset[0]["shown"]
+    assert first.prototypes is not None
+    assert job.dataset[0]["shown"] is first
+    gate = {"focus": FOCUS | {"spatial_gate": True}}
+    learned = make_stage_job(
+        load_recipe(recipe(model={"connector": "dynfocus"} | gate))
+    )
+    assert learned.dataset[0]["shown"].is_raw
 
 
 def test_projectors_that_a_connector_shares_start_trained(start):
@@ -136,7 +144,7 @@ def test_projectors_that_a_connector_shares_start_trained(start):
 def test_dynfocus_as_a_connector_gives_the_tokens_of_the_model(make_tiny):
     model, processor = make_tiny()
     focus = model.settings.to_dict()
-    options = {"options": {"focus": focus}, "scores": "start"}
+    options = {"focus": focus, "scores": "start"}
     other, _ = connected(model, processor, "dynfocus", **options)
     pixels = torch.randn(9, 3, 112, 112, generator=torch.Generator().manual_seed(3))
     video = model.encode_video(pixels, torch.arange(9, dtype=torch.float64))
@@ -175,23 +183,32 @@ def test_patches_are_encoded_once_and_kept_in_half(make_tiny, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": {"depth": 2}}, "no 'model.depth'; accepted are connector, options"),
-        ({"data": {"rate": 2}}, "no 'data.rate'; accepted are sources, cache"),
-        ({"start": {"tower": "x"}}, "no 'start.tower'; accepted are model, connector"),
-        ({"model": {}}, "model.connector is missing; accepted are connector, options"),
+        ({"model": {"depth": 2}}, "no 'model.depth'; accepted are focus, qformer"),
+        ({"model": {"connector": "x"}}, "connector must be one of .*, got 'x'"),
+        (
+            {"model": {"connector": "llama_vid", "options": {"a": 1}}},
+            "has no option 'a'",
+        ),
+        (
+            {"model": {"connector": "llama_vid", "question_first": True}},
+            "start.model brings its own settings",
+        ),
+        ({"model": {"focus": FOCUS}}, "start.model brings its own settings"),
+        (
+            {"start": {"vision_tower": "a", "language_model": "b"}},
+            "model.connector, options and scores belong to start.model",
+        ),
+        ({"evidence": {"rods": 1}, "model": None}, None),
+        ({"evidence": {"rods": 1}}, "evidence teaches DynFocus as it is, got a model"),
     ],
 )
-def test_wrong_recipes_are_refused(write_recipe, start, changes, message):
-    tree = {
-        "model": {"connector": "llama_vid"},
-        "start": {"model": str(start)},
-        "data": {},
-    }
-    for group, values in changes.items():
-        tree[group] = {**tree.get(group, {}), **values} if values else {}
-    path = write_recipe(task="connector", **tree)
+def test_what_does_not_belong_together_is_refused(recipe, changes, message):
+    path = recipe("llama_vid", **changes)
+    if message is None:
+        assert make_stage_job(load_recipe(path))
+        return
     with pytest.raises(ValueError, match=message):
-        run_recipe(path)
+        make_stage_job(load_recipe(path))
 
 
 def test_a_start_without_a_clock_is_refused(make_tiny):
@@ -215,7 +232,7 @@ def test_scores_may_start_from_the_model_around(start):
     assert not torch.equal(fresh.focus_network.state_dict()[weight], own[weight])
     with pytest.raises(ValueError, match="scores must be one of 'fresh' or 'start'"):
         connected(model, processor, "dynfocus", scores="x")
-    options = {"options": {"focus": FOCUS}, "scores": "start"}
+    options = {"focus": FOCUS, "scores": "start"}
     with pytest.raises(
         ValueError, match="needs the use_question_scores of start.model"
     ):
@@ -224,7 +241,7 @@ def test_scores_may_start_from_the_model_around(start):
 
 def test_ratings_of_frames_start_from_the_model_around(make_tiny):
     focus = FOCUS | {"question": {"use_ratings": True, "use_best_frames": True}}
-    options = {"options": {"focus": focus}}
+    options = {"focus": focus}
     without, processor = make_tiny(question={"use_clock": True})
     with pytest.raises(ValueError, match="needs a start.model that rates frames"):
         connected(without, processor, "dynfocus", **options)

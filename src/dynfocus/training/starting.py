@@ -1,0 +1,222 @@
+"""What a stage starts from: a whole model, its parts, or another connector in a model."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from dynfocus.conversion import Choices, assemble
+from dynfocus.focus import FocusSettings
+from dynfocus.models.dynfocus import (
+    DynFocusConfig,
+    DynFocusForConditionalGeneration,
+    DynFocusProcessor,
+)
+from dynfocus.models.dynfocus.backbone import NANO
+from dynfocus.models.loading import load_parts
+from dynfocus.training.lora import LoraSettings, load_quantized
+from dynfocus.validation import checked
+
+_NETWORK = "focus_network."
+_SCORES = ("event_prototypes.", "question_head.event_context.")
+_SHARED = {
+    "cooperative_encoding.multi_modal_projector.": "connector.projector.",
+    "cooperative_encoding.": "connector.",
+}
+"""Modules of DynFocus that map patches and text into the language model's space, and what
+they are called in other connectors."""
+
+
+@checked
+class StageStart:
+    """A whole model, or the two parts that a new one is put together from."""
+
+    model: str | None = None
+    """``nano``, or the folder of a model."""
+    vision_tower: str | None = None
+    """Folder of an ``InstructBlipVisionModel``."""
+    language_model: str | None = None
+    """Folder of a causal language model with its tokenizer."""
+
+    def __post_init__(self) -> None:
+        parts = (self.vision_tower, self.language_model)
+        if any(parts) != all(parts) or bool(self.model) == all(parts):
+            raise ValueError(
+                "start must name either model, or vision_tower and language_model, got "
+                f"{', '.join(self.named()) or 'nothing'}"
+            )
+
+    def named(self) -> dict[str, str]:
+        """Return what is named, by setting."""
+        names = ("model", "vision_tower", "language_model")
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+
+@checked
+class ModelSettings:
+    """Settings of a model that is put together, or of another connector in a whole one."""
+
+    focus: FocusSettings | None = None
+    """Settings of the dynamic cooperative network; the paper's by default."""
+    qformer: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the configuration of a new text encoder."""
+    question_first: bool = False
+    """In a new model the question stands before the video tokens, too."""
+    connector: str | None = None
+    """Put this connector, drawn anew, into the model at the start. The projectors that it
+    shares with that model start trained."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of that connector."""
+    scores: Literal["fresh", "start"] = "fresh"
+    """Whether DynFocus as that connector starts with a fresh score network or with the
+    one of the model at the start."""
+
+    def check(self, start: StageStart) -> None:
+        """Refuse settings that do not belong to this start."""
+        of_parts = bool(self.qformer) or self.question_first
+        of_connector = bool(self.options) or self.scores != "fresh"
+        if start.model is None and (self.connector is not None or of_connector):
+            raise ValueError(
+                "model.connector, options and scores belong to start.model; leave them out"
+            )
+        if start.model is not None and (self.connector is None or of_parts):
+            raise ValueError(
+                "model: start.model brings its own settings; leave the group out, or name "
+                "another connector without qformer and question_first"
+            )
+
+
+def start_model(
+    start: StageStart, own: ModelSettings | None, lora: LoraSettings | None = None
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+    """Load a whole model, put one together, or put a connector into one, in float32.
+
+    Args:
+        start: What is there already.
+        own: Settings that the start does not bring.
+        lora: Says whether the language model is quantized.
+
+    Raises:
+        FileNotFoundError: If a folder is missing.
+        ValueError: If what is there cannot be started from.
+    """
+    for name, folder in start.named().items():
+        if folder != NANO and not Path(folder).is_dir():
+            raise FileNotFoundError(
+                f"start.{name}: folder {folder} does not exist; make it first, with the "
+                "recipe before this one or with 'dynfocus assemble'"
+            )
+    if start.model is None:
+        return _put_together(start, own or ModelSettings())
+    if lora is not None and lora.quantization != "none":
+        model = load_quantized(start.model, lora)
+        return model, DynFocusProcessor.from_pretrained(start.model)
+    model, processor = load_parts(start.model, device="cpu", dtype=torch.float32)
+    return (model, processor) if own is None else connect(model, processor, own)
+
+
+def _put_together(
+    start: StageStart, own: ModelSettings
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+    assert start.vision_tower is not None
+    assert start.language_model is not None
+    choices = Choices(
+        focus=own.focus or FocusSettings.paper(),
+        qformer=own.qformer,
+        question_first=own.question_first,
+        dtype=torch.float32,
+        seed=None,
+    )
+    made = assemble(start.vision_tower, start.language_model, choices=choices)
+    return made.model, made.processor
+
+
+def connect(
+    start: DynFocusForConditionalGeneration,
+    processor: DynFocusProcessor,
+    own: ModelSettings,
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+    """Put a fresh connector between the parts of a model.
+
+    All other parts are those of ``start``, and so are the projectors that the connector
+    shares with it: merged patches are still patches to them. What scores events is fresh
+    unless ``own.scores`` says otherwise.
+
+    Args:
+        start: The model that the other parts come from.
+        processor: Its processor.
+        own: The connector, named, with its settings.
+
+    Returns:
+        The model with the connector, and a processor for it.
+
+    Raises:
+        ValueError: If the start lacks what the connector needs.
+    """
+    settings = (own.focus or FocusSettings.paper()).changed(
+        {"question": {"use_clock": True}}
+    )
+    _check_start(start, settings, own)
+    fields: dict[str, Any] = {
+        "focus": settings.to_dict(),
+        "connector": own.connector,
+        "connector_options": dict(own.options),
+    }
+    config = DynFocusConfig.from_dict(start.config.to_dict() | fields)
+    model = DynFocusForConditionalGeneration(config)
+    state = _adopted(start.state_dict(), dict(model.state_dict()), own.scores)
+    model.load_state_dict(state, strict=False)
+    model.generation_config = copy.deepcopy(start.generation_config)
+    mine = copy.deepcopy(processor)
+    mine.focus, mine.connector = fields["focus"], config.connector_facts
+    return model.eval(), mine
+
+
+def _check_start(
+    start: DynFocusForConditionalGeneration,
+    settings: FocusSettings,
+    own: ModelSettings,
+) -> None:
+    """Refuse what the start cannot give."""
+    has, wants = start.settings.extensions, settings.extensions
+    if not has.use_clock:
+        raise ValueError(
+            "start must have use_clock, got False: without it no connector could tell "
+            "the time of its tokens"
+        )
+    if wants.use_ratings and not has.use_ratings:
+        raise ValueError(
+            "use_ratings needs a start.model that rates frames, got one without; teach "
+            "it (evidence.relevance) or switch it off"
+        )
+    asks = wants.use_question_scores
+    if own.scores == "start" and asks != has.use_question_scores:
+        raise ValueError(
+            "scores 'start' needs the use_question_scores of start.model, "
+            f"{has.use_question_scores}, got {asks}"
+        )
+
+
+def _adopted(
+    trained: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor], scores: str
+) -> dict[str, torch.Tensor]:
+    """Choose the trained tensors that a model with a fresh connector starts with."""
+    adopted = {}
+    for name, tensor in trained.items():
+        inner = name.removeprefix(_NETWORK)
+        if inner != name and inner.startswith(_SCORES) and scores == "fresh":
+            continue
+        places = [name, f"{_NETWORK}network.{inner}"]
+        places += [
+            f"{_NETWORK}{there}{inner.removeprefix(here)}"
+            for here, there in _SHARED.items()
+            if inner.startswith(here)
+        ]
+        for place in places:
+            if place in fresh and fresh[place].shape == tensor.shape:
+                adopted[place] = tensor
+    return adopted
