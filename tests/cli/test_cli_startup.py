@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from dynfocus.world import make_video
+
 PROGRAM = """
 import sys
 from dynfocus.cli.startup import import_lightly
@@ -45,3 +47,16 @@ import torch.distributed.tensor
 @pytest.mark.parametrize("use", AFTERWARDS)
 def test_what_was_put_off_is_there_as_soon_as_it_is_used(use):
     subprocess.run([sys.executable, "-c", PROGRAM + AFTERWARDS[use]], check=True)
+
+
+def test_a_question_of_nano_needs_neither_the_compiler_nor_what_it_imports(tmp_path):
+    video = tmp_path / "minute.mp4"
+    make_video(video, duration=20.0, seed=0)
+    program = f"""
+import sys
+from dynfocus.cli import main
+assert main(["ask", {str(video)!r}, "Does a red star appear?"]) == 0
+assert "sympy" not in sys.modules
+assert type(sys.modules["torch._dynamo"]).__name__ == "_DeferredCompiler"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -102,10 +102,10 @@ class Serving:
         Args:
             model: Name of a model on it; by default --served-model, or its only one.
         """
-        from dynfocus.backends import ChatClient, Server, find_served_model
-
         if self.backend is None:
             return None
+        from dynfocus.backends import ChatClient, Server, find_served_model
+
         try:
             server = Server(
                 url=self.url or "",
