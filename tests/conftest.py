@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 from hypothesis import settings
 
 from stand_in_hub import StandInHub
 from stand_in_server import StandInServer
+
+
+def pytest_configure() -> None:
+    """Give each of several workers one core; their threads would only get in the way."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
+        torch.set_num_threads(1)
+
 
 settings.register_profile("any machine", deadline=None)  # busy ones are slow, not wrong
 settings.load_profile("any machine")
