@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dynfocus.plugins import PixelPlan
-from dynfocus.plugins.families.qwen2_5_vl import step_seconds
+from dynfocus.plugins.families.qwen import step_seconds
 from dynfocus.plugins.host_pixels import fit_pixels, shortest_edge_size, to_pixels
 
 COLOURS = {"image_mean": (0.5, 0.25, 0.0), "image_std": (0.5, 0.25, 1.0)}

@@ -82,7 +82,7 @@ def test_other_packages_bring_families_through_an_entry_point(tmp_path, monkeypa
         monkeypatch,
         module="brings_a_family",
         source=(
-            "from dynfocus.plugins.families.onevision import LlavaOnevision\n"
+            "from dynfocus.plugins.families.llava import LlavaOnevision\n"
             "class Mine(LlavaOnevision):\n"
             "    model_types = ('mine',)\n"
         ),

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dynfocus.plugins.host_pixels import PixelPlan, check_side
+from dynfocus.plugins.host_pixels import PixelPlan, check_side, temporal_size
 from dynfocus.plugins.host_processor import HostProcessor
 
 _ANY_SIDE = 224
@@ -133,6 +133,8 @@ class Family(ABC):
     def __init__(self, model: Any, processor: HostProcessor) -> None:
         self.model = model
         self.processor = processor.with_defaults(self.numbers)
+        if "temporal_patch_size" in self.numbers:
+            self.frames_per_step = temporal_size(self.processor.numbers)
 
     @property
     def placeholder(self) -> int:

@@ -6,12 +6,9 @@ from collections.abc import Mapping
 
 from dynfocus.extensions import FAMILIES, load_extensions
 from dynfocus.plugins.families.internvl import InternVL
-from dynfocus.plugins.families.llava_next_video import LlavaNextVideo
-from dynfocus.plugins.families.onevision import LlavaOnevision
-from dynfocus.plugins.families.qwen2_5_vl import Qwen25VL
-from dynfocus.plugins.families.qwen3_vl import Qwen3VL
+from dynfocus.plugins.families.llava import LlavaNextVideo, LlavaOnevision, VideoLlava
+from dynfocus.plugins.families.qwen import Qwen3VL, Qwen25VL
 from dynfocus.plugins.families.smolvlm import SmolVLM
-from dynfocus.plugins.families.video_llava import VideoLlava
 from dynfocus.plugins.family import Family
 
 _OWN: tuple[type[Family], ...] = (
