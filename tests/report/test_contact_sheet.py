@@ -15,8 +15,8 @@ from dynfocus.report import (
     make_storyboard,
     write_storyboard,
 )
-from dynfocus.report.contact_sheet import describe_stretches
-from dynfocus.report.lettering import choose_ticks, format_time
+from dynfocus.report.pages import choose_ticks, format_time
+from dynfocus.report.storyboard import describe_stretches
 
 
 def board_of(count: int, shape: tuple[int, int] = (60, 320)) -> Storyboard:

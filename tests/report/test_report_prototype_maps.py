@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dynfocus.models import PrototypeMap
-from dynfocus.report.lettering import choose_colours
+from dynfocus.report.pages import choose_colours
 from dynfocus.report.prototype_maps import MapPictures, draw_layer
 
 CELLS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [0, 2, 2, 1], [0, 0, 3, 3]])

@@ -5,12 +5,19 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dynfocus.report import TimelineFrame, draw_timeline
+from dynfocus.models import FrameReport
+from dynfocus.report import draw_timeline
 
 
-def frames_of(*cones: bool) -> list[TimelineFrame]:
+def frames_of(*cones: bool) -> list[FrameReport]:
     return [
-        TimelineFrame(pts_seconds=float(i), score=i / len(cones), is_cone=cone)
+        FrameReport(
+            index=i,
+            time=float(i),
+            score=i / len(cones),
+            kind="cone" if cone else "rod",
+            tokens=1,
+        )
         for i, cone in enumerate(cones)
     ]
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from dynfocus.backends.client import Server
 from dynfocus.methods import FrameSelection
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
-from dynfocus.report.lettering import format_time
+from dynfocus.report.pages import format_time
 from dynfocus.validation import checked
 
 Layout = Literal["images", "sheets", "video"]

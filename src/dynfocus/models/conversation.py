@@ -40,6 +40,13 @@ class FrameReport:
     """Video tokens that the language model read for it."""
 
 
+def best_cones(frames: Sequence[FrameReport], count: int) -> list[FrameReport]:
+    """Choose the Cones of the highest scores, in time order; of equals the earlier."""
+    cones = [frame for frame in frames if frame.kind == "cone"]
+    cones.sort(key=lambda frame: -frame.score)
+    return sorted(cones[:count], key=lambda frame: frame.time)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What the model said, and what it read to say it."""

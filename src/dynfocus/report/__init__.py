@@ -1,17 +1,19 @@
 """Pictures: timelines, storyboards, and reports as one self-contained HTML page."""
 
 from dynfocus.report.answers import write_report
-from dynfocus.report.contact_sheet import (
+from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
+from dynfocus.report.storyboard import (
+    Storyboard,
+    StoryboardTile,
     check_storyboard_path,
     draw_storyboard,
+    make_storyboard,
     write_storyboard,
 )
-from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
-from dynfocus.report.storyboard import Storyboard, StoryboardTile, make_storyboard
-from dynfocus.report.timeline import TimelineFrame, draw_timeline
 from dynfocus.report.timelines import (
     QuestionTimeline,
     check_timelines_path,
+    draw_timeline,
     draw_timelines,
     write_timelines,
 )
@@ -21,7 +23,6 @@ __all__ = [
     "QuestionTimeline",
     "Storyboard",
     "StoryboardTile",
-    "TimelineFrame",
     "check_storyboard_path",
     "check_timelines_path",
     "draw_frame_sheets",

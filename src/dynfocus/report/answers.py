@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dynfocus.atomic import check_writable, write_atomically
 from dynfocus.report.pages import render
 from dynfocus.report.prototype_maps import MapPictures
-from dynfocus.report.timeline import Interval, TimelineFrame, draw_timeline
+from dynfocus.report.timelines import Interval, draw_timeline
 from dynfocus.video import VideoReader
 
 if TYPE_CHECKING:
@@ -119,13 +119,7 @@ class _Item:
 
     @property
     def timeline(self) -> Markup:
-        frames = [
-            TimelineFrame(
-                pts_seconds=frame.time, score=frame.score, is_cone=frame.kind == "cone"
-            )
-            for frame in self.answer.frames
-        ]
-        return Markup(draw_timeline(frames, self.duration, self.evidence))
+        return Markup(draw_timeline(self.answer.frames, self.duration, self.evidence))
 
     @property
     def cost(self) -> _Cost:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dynfocus.report.lettering import INK, PAPER, font, format_time
+from dynfocus.report.pages import INK, PAPER, font, format_time
 
 _QUALITY = 85
 _GAP = 6

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dynfocus.report.lettering import INK, PAPER, Colour, choose_colours, font
+from dynfocus.report.pages import INK, PAPER, Colour, choose_colours, font
 
 if TYPE_CHECKING:
     from dynfocus.models.dynfocus.merged_patches import PrototypeMap

@@ -1,4 +1,4 @@
-"""The scores of one video for several questions, side by side in one picture."""
+"""The scores of a video over time: a drawing in a page, or several side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dynfocus.atomic import check_writable, write_atomically
-from dynfocus.report.lettering import (
+from dynfocus.report.pages import (
     FAINT,
     INK,
     PAPER,
@@ -20,13 +20,17 @@ from dynfocus.report.lettering import (
     choose_ticks,
     font,
     format_time,
+    render,
     shorten,
 )
-from dynfocus.report.timeline import Interval
 
 if TYPE_CHECKING:
     from dynfocus.index import Pictures, VideoIndex
     from dynfocus.models.conversation import FrameReport
+
+Interval = tuple[float, float]
+
+_THINNEST = 1.2
 
 _MARGIN = 24
 _COLUMN = 760
@@ -52,6 +56,94 @@ _HIT: Colour = (46, 125, 79)
 _LINE: Colour = (205, 208, 212)
 
 
+@dataclass(frozen=True)
+class _Axes:
+    """Where times and scores lie in a drawing."""
+
+    duration: float
+    left: float
+    width: float
+    base: float
+    height: float
+
+    def x(self, seconds: float) -> float:
+        return self.left + self.width * min(max(seconds / self.duration, 0), 1)
+
+    def y(self, score: float) -> float:
+        return self.base - self.height * min(max(score, 0), 1)
+
+    def top_of_cone(self, score: float) -> float:
+        return min(self.y(score), self.base - 4)
+
+    def time(self, seconds: float) -> str:
+        return format_time(seconds, with_tenths=self.duration < _MINUTE)
+
+    def steps(self, frames: Sequence[FrameReport]) -> list[tuple[float, float, float]]:
+        """Give where each frame begins and ends, and how high; it lasts to the next."""
+        ends = [*(frame.time for frame in frames[1:]), self.duration]
+        return [
+            (self.x(frame.time), self.x(end), self.y(frame.score))
+            for frame, end in zip(frames, ends, strict=True)
+        ]
+
+
+def _length(frames: Sequence[FrameReport], duration: float) -> float:
+    """Give the length of the axis, which no frame exceeds."""
+    if not frames:
+        raise ValueError("frames must hold at least one frame, got none")
+    return max(duration, frames[-1].time, 1e-3)
+
+
+def draw_timeline(
+    frames: Sequence[FrameReport],
+    duration: float,
+    evidence: Sequence[Interval] = (),
+) -> str:
+    """Draw scores over time: Cones as bars, Rods as ticks below, evidence as bands.
+
+    Args:
+        frames: Sampled frames in time order; each lasts until the next.
+        duration: Length of the video in seconds.
+        evidence: Half-open intervals in seconds to shade.
+
+    Returns:
+        One ``<svg>`` element.
+    """
+    axes = _Axes(_length(frames, duration), left=8, width=984, base=130, height=120)
+    steps = axes.steps(frames)
+    area = "".join(f"L{x:.1f} {y:.1f}H{end:.1f}" for x, end, y in steps)
+    cones, rods = [], []
+    for frame, (x, end, _) in zip(frames, steps, strict=True):
+        if frame.kind == "rod":
+            rods.append(f"M{x:.1f} 136V146")
+            continue
+        width = max(min(end - x - 0.6, 10.0), _THINNEST)
+        top = axes.top_of_cone(frame.score)
+        sides = (f"{side:.1f}" for side in (x, top, width, axes.base - top))
+        cones.append((*sides, axes.time(frame.time), f"{frame.score:.2f}"))
+    return render(
+        "timeline.svg",
+        num_frames=len(frames),
+        bands=[
+            (
+                f"{axes.x(start):.1f}",
+                f"{max(axes.x(end) - axes.x(start), _THINNEST):.1f}",
+                axes.time(start),
+                axes.time(end),
+            )
+            for start, end in evidence
+        ],
+        area=f"M{steps[0][0]:.1f} 130{area}L{steps[-1][1]:.1f} 130Z",
+        cones=cones,
+        rods="".join(rods),  # one path, so that hours of video stay a small page
+        rod_width=1.6 if len(frames) <= 400 else 0.8,
+        ticks=[
+            (f"{axes.x(tick):.1f}", "middle" if tick else "start", axes.time(tick))
+            for tick in choose_ticks(axes.duration)
+        ],
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class QuestionTimeline:
     """What a question makes of the frames of a video."""
@@ -64,8 +156,7 @@ class QuestionTimeline:
     """Half-open intervals in seconds that show the answer, where they are known."""
 
     def __post_init__(self) -> None:
-        if not self.frames:
-            raise ValueError("frames must hold at least one frame, got none")
+        _length(self.frames, 0)
 
     def shows_answer(self, seconds: float) -> bool:
         """Tell whether a moment lies in the evidence."""
@@ -155,23 +246,14 @@ class _Panel:
             self._pictures(sheet, self.index.thumbnails)
 
     @property
-    def _base(self) -> int:
-        return self.top + _QUESTION + _CHART
-
-    @property
-    def _duration(self) -> float:
-        last = self.timeline.frames[-1].time
-        return max(self.index.duration, last, 1e-3)
-
-    def _x(self, seconds: float) -> float:
-        share = min(max(seconds / self._duration, 0), 1)
-        return self.left + (_COLUMN - 1) * share
-
-    def _y(self, score: float) -> float:
-        return self._base - _CHART * min(max(score, 0), 1)
-
-    def _time(self, seconds: float) -> str:
-        return format_time(seconds, with_tenths=self._duration < _MINUTE)
+    def axes(self) -> _Axes:
+        return _Axes(
+            _length(self.timeline.frames, self.index.duration),
+            left=self.left,
+            width=_COLUMN - 1,
+            base=self.top + _QUESTION + _CHART,
+            height=_CHART,
+        )
 
     def _words(self) -> None:
         letters = font(19, bold=True)
@@ -181,50 +263,52 @@ class _Panel:
         self.draw.text((self.left, self.top + 28), summary, FAINT, font(15))
 
     def _bands(self) -> None:
+        axes = self.axes
         for start, end in self.timeline.evidence:
-            right = max(self._x(end), self._x(start) + 1)
-            box = (self._x(start), self._y(1) - 4, right, self._base + _TICKS)
+            right = max(axes.x(end), axes.x(start) + 1)
+            box = (axes.x(start), axes.y(1) - 4, right, axes.base + _TICKS)
             self.draw.rectangle(box, fill=_EVIDENCE)
 
     def _scores(self) -> None:
         """Draw the scores as steps; each frame lasts until the next."""
-        frames = self.timeline.frames
-        ends = [*(frame.time for frame in frames[1:]), self._duration]
-        steps = []
-        for frame, end in zip(frames, ends, strict=True):
-            y = self._y(frame.score)
-            steps += [(self._x(frame.time), y), (self._x(end), y)]
-        outline = [(steps[0][0], self._base), *steps, (steps[-1][0], self._base)]
+        base = self.axes.base
+        places = self.axes.steps(self.timeline.frames)
+        steps = [point for x, end, y in places for point in ((x, y), (end, y))]
+        outline = [(steps[0][0], base), *steps, (steps[-1][0], base)]
         self.draw.polygon(outline, fill=(*_SCORE, _AREA_OPACITY))
         self.draw.line(steps, fill=_SCORE, width=2)
 
     def _cones_and_rods(self) -> None:
+        base = self.axes.base
         for frame in self.timeline.frames:
-            x = self._x(frame.time)
+            x = self.axes.x(frame.time)
             if frame.kind == "cone":
-                top = min(self._y(frame.score), self._base - 4)
-                self.draw.rectangle((x, top, x + 2, self._base), fill=_CONE)
+                top = self.axes.top_of_cone(frame.score)
+                self.draw.rectangle((x, top, x + 2, base), fill=_CONE)
             else:
-                ends = (x, self._base + _ROD_GAP, x, self._base + _TICKS)
+                ends = (x, base + _ROD_GAP, x, base + _TICKS)
                 self.draw.line(ends, fill=_ROD)
 
     def _axis(self) -> None:
-        right, low = self.left + _COLUMN, self._base + _TICKS
-        self.draw.line((self.left, self._base, right, self._base), fill=INK)
-        self.draw.line((self.left, self._y(1), right, self._y(1)), fill=_LINE)
-        for seconds in choose_ticks(self._duration):
-            x = self._x(seconds)
+        axes = self.axes
+        right, low = self.left + _COLUMN, axes.base + _TICKS
+        self.draw.line((self.left, axes.base, right, axes.base), fill=INK)
+        self.draw.line((self.left, axes.y(1), right, axes.y(1)), fill=_LINE)
+        for seconds in choose_ticks(axes.duration):
+            x = axes.x(seconds)
             self.draw.line((x, low + 2, x, low + 7), FAINT)
             anchor = "la" if seconds == 0 else "ma"
-            text = self._time(seconds)
+            text = axes.time(seconds)
             self.draw.text((x, low + 9), text, FAINT, font(14), anchor=anchor)
 
     def _pictures(self, sheet: Image.Image, thumbnails: np.ndarray | Pictures) -> None:
         """Show the Cones of the highest scores in time order."""
+        from dynfocus.models.conversation import best_cones
+
         times = np.asarray(self.index.features.pts_seconds.cpu())
-        top = self._base + _TICKS + _AXIS
+        top = int(self.axes.base) + _TICKS + _AXIS
         width = _picture_width()
-        for place, frame in enumerate(_best_cones(self.timeline.frames)):
+        for place, frame in enumerate(best_cones(self.timeline.frames, _PICTURES)):
             picture = thumbnails[np.abs(times - frame.time).argmin()]
             x = self.left + place * (width + _PICTURE_GAP)
             height = round(width * picture.shape[0] / picture.shape[1])
@@ -233,14 +317,8 @@ class _Panel:
             colour = _HIT if self.timeline.shows_answer(frame.time) else _CONE
             band = (x, top + height, x + width - 1, top + height + 3)
             self.draw.rectangle(band, fill=colour)
-            caption = f"{self._time(frame.time)}  {frame.score:.2f}"
+            caption = f"{self.axes.time(frame.time)}  {frame.score:.2f}"
             self.draw.text((x, top + height + 6), caption, FAINT, font(13))
-
-
-def _best_cones(frames: Sequence[FrameReport]) -> list[FrameReport]:
-    cones = [frame for frame in frames if frame.kind == "cone"]
-    best = sorted(cones, key=lambda frame: -frame.score)[:_PICTURES]
-    return sorted(best, key=lambda frame: frame.time)
 
 
 def _picture_width() -> int:

@@ -19,7 +19,7 @@ from torch import Tensor
 from dynfocus.focus import SpatialPrototypes, VideoFeatures
 from dynfocus.focus.official import group_order
 from dynfocus.index import VideoIndex
-from dynfocus.models.conversation import Answer, FrameReport
+from dynfocus.models.conversation import Answer, best_cones
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
@@ -112,13 +112,6 @@ def assign_patches(network: SpatialPrototypes, patches: Tensor) -> Tensor:
         return merged
     place = group_order(assignments, sizes).argsort(dim=1)
     return place.gather(1, merged.flatten(1)).view_as(merged)
-
-
-def best_cones(frames: list[FrameReport], count: int) -> list[FrameReport]:
-    """Choose the Cones of the highest scores, in time order; of equals the earlier."""
-    cones = [frame for frame in frames if frame.kind == "cone"]
-    cones.sort(key=lambda frame: -frame.score)
-    return sorted(cones[:count], key=lambda frame: frame.time)
 
 
 def _read_again(

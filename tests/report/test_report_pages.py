@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dynfocus.report.lettering import choose_colours, font, shorten
+from dynfocus.report.pages import choose_colours, font, shorten
 
 
 def test_long_names_are_cut_in_the_middle():
