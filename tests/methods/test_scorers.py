@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import dynfocus
+from dynfocus.defaults import model_type
 from dynfocus.focus import FocusSettings
 from dynfocus.methods import (
     DualEncoder,
     FocusedScorer,
-    is_dynfocus_model,
     select_frames,
 )
 from dynfocus.world import make_video
@@ -34,11 +34,14 @@ def test_an_encoder_scores_by_the_cosine(tmp_path):
 
 def test_kinds_of_models_are_told_apart(tmp_path):
     clip = save_tiny_clip(tmp_path)
-    assert is_dynfocus_model("nano")
-    assert is_dynfocus_model(str(Path(dynfocus.__file__).parent / "assets" / "nano"))
-    assert not is_dynfocus_model(str(clip))
-    assert not is_dynfocus_model(str(tmp_path / "none"))
-    assert not is_dynfocus_model("nothing")
+    assert model_type("nano") == "dynfocus"
+    assert (
+        model_type(str(Path(dynfocus.__file__).parent / "assets" / "nano"))
+        == "dynfocus"
+    )
+    assert model_type(str(clip)) != "dynfocus"
+    assert model_type(str(tmp_path / "none")) != "dynfocus"
+    assert model_type("nothing") != "dynfocus"
     with pytest.raises(FileNotFoundError, match="'nothing' could not be loaded"):
         DualEncoder("nothing")
     with pytest.raises(FileNotFoundError, match=r"could not be loaded: Unrecognized"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dynfocus.video import VideoReader, decoder, packets
-from dynfocus.video.boxes import SampleTimes
 from dynfocus.video.seeking import PacketSource
+from dynfocus.video.structure import SampleTimes
 
 TIMES = np.arange(90) / 30
 needs_index = pytest.mark.skipif(

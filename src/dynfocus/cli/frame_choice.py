@@ -262,14 +262,11 @@ def ask_about_frames(
 
 
 def _load_scorer(name: str, video: VideoReader) -> FrameScorer:
-    from dynfocus.methods import (
-        DualEncoder,
-        FocusedScorer,
-        is_dynfocus_model,
-    )
+    from dynfocus.defaults import model_type
+    from dynfocus.methods import DualEncoder, FocusedScorer
 
     quiet_libraries()
-    if not is_dynfocus_model(name):
+    if model_type(name) != "dynfocus":
         return DualEncoder(name)
     focused = load_model(name)
     warn_if_meaningless(focused, video, "its scores mean")

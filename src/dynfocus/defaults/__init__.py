@@ -1,7 +1,16 @@
 """Which model answers when a call names none, and how it comes onto this machine."""
 
-from dynfocus.defaults.choosing import ChosenModel, choose_model
+from dynfocus.defaults.choosing import (
+    MODEL_VARIABLE,
+    ChosenModel,
+    UserSettings,
+    choose_model,
+    read_settings,
+    save_model,
+    settings_file,
+)
 from dynfocus.defaults.hub import (
+    NANO,
     RECOMMENDED,
     RECOMMENDED_SCORER,
     Download,
@@ -11,13 +20,7 @@ from dynfocus.defaults.hub import (
     find_downloaded,
     locate,
     missing_parts,
-)
-from dynfocus.defaults.settings import (
-    MODEL_VARIABLE,
-    UserSettings,
-    read_settings,
-    save_model,
-    settings_file,
+    model_type,
 )
 from dynfocus.errors import DownloadError, NoModelError
 
@@ -26,6 +29,7 @@ __all__ = [
     "Download",
     "DownloadError",
     "MODEL_VARIABLE",
+    "NANO",
     "NoModelError",
     "RECOMMENDED",
     "RECOMMENDED_SCORER",
@@ -37,6 +41,7 @@ __all__ = [
     "find_downloaded",
     "locate",
     "missing_parts",
+    "model_type",
     "read_settings",
     "save_model",
     "settings_file",

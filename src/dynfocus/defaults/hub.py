@@ -12,6 +12,8 @@ from typing import Any
 
 from dynfocus.errors import DownloadError
 
+NANO = "nano"
+"""The model that the package ships."""
 RECOMMENDED = "HuggingFaceTB/SmolVLM2-500M-Video-Instruct"
 """A vision language model for videos that is small enough for a laptop's CPU."""
 RECOMMENDED_SCORER = "google/siglip2-base-patch16-224"
@@ -77,6 +79,28 @@ def locate(name: str | Path) -> Path:
         return find_downloaded(name) or download(name).folder
     except DownloadError as error:
         raise DownloadError(f"there is no folder {name}, and {error}") from error
+
+
+def model_type(name: str | Path) -> str | None:
+    """Read the ``model_type`` in the configuration of a model.
+
+    Args:
+        name: ``"nano"``, a folder, or a name on the hub.
+
+    Returns:
+        The type, ``"dynfocus"`` for the project's own; None for what is no model: who
+        loads it says what is wrong.
+    """
+    if str(name) == NANO:
+        return "dynfocus"
+    from transformers import PreTrainedConfig
+
+    try:
+        fields, _ = PreTrainedConfig.get_config_dict(locate(name))
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError):
+        return None
+    found = fields.get("model_type")
+    return found if isinstance(found, str) else None
 
 
 def check_reachable(source: str | Path) -> None:

@@ -16,7 +16,6 @@ from dynfocus.methods.image_features import fit_size, image_features
 from dynfocus.methods.scorers import (
     FocusedScorer,
     FrameScorer,
-    is_dynfocus_model,
     load_scorer,
 )
 from dynfocus.methods.selectors import (
@@ -54,7 +53,6 @@ __all__ = [
     "find_selectors",
     "fit_size",
     "image_features",
-    "is_dynfocus_model",
     "load_scorer",
     "num_steps_read",
     "select_frames",

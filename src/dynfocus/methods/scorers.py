@@ -11,8 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.defaults import locate
-
 Floats = NDArray[np.float64]
 
 
@@ -102,20 +100,3 @@ def load_scorer(scorer: str | Path | FrameScorer | None) -> FrameScorer | None:
     from dynfocus.methods.dual_encoder import DualEncoder
 
     return DualEncoder(str(scorer))
-
-
-def is_dynfocus_model(name: str) -> bool:
-    """Tell a DynFocus model from a dual encoder by its configuration.
-
-    Args:
-        name: ``"nano"``, a folder, or a name on the hub.
-    """
-    if name == "nano":
-        return True
-    from transformers import PretrainedConfig
-
-    try:
-        fields, _ = PretrainedConfig.get_config_dict(locate(name))
-    except (OSError, ValueError):
-        return False  # loading it says what is wrong
-    return fields.get("model_type") == "dynfocus"

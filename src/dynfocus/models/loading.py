@@ -14,14 +14,14 @@ from safetensors.torch import load_file
 from transformers import GenerationConfig
 from transformers.initialization import no_init_weights
 
-from dynfocus.defaults import locate
+from dynfocus.defaults import NANO, locate
 from dynfocus.index import IndexStore
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.backbone import NANO, DynFocusBackbone
+from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.memory import check_memory, quantization_config
 from dynfocus.models.options import LoadOptions
 from dynfocus.models.video_model import VideoModel

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from dynfocus.defaults import locate
+from dynfocus.defaults import locate, model_type
 from dynfocus.focus.tokens import ConeTokens
 from dynfocus.methods import FrameScorer, load_scorer
 from dynfocus.models.dynfocus import DynFocusConfig
-from dynfocus.models.dynfocus.backbone import NANO
 from dynfocus.models.loading import (
     LOADING_ERRORS,
     place_model,
@@ -84,16 +83,8 @@ def host_type(name: str | Path) -> str | None:
     Returns:
         The type, or None for the project's own and for what is no model at all.
     """
-    if str(name) == NANO:
-        return None
-    try:
-        fields, _ = PreTrainedConfig.get_config_dict(locate(name))
-    except LOADING_ERRORS:
-        return None  # whoever loads it says what is wrong
-    model_type = fields.get("model_type")
-    if not isinstance(model_type, str) or model_type == DynFocusConfig.model_type:
-        return None
-    return model_type
+    kind = model_type(name)
+    return None if kind == DynFocusConfig.model_type else kind
 
 
 def load_host(name: str | Path, options: LoadOptions | None = None) -> VideoModel:

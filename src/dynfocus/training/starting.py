@@ -10,13 +10,13 @@ import torch
 from pydantic import Field
 
 from dynfocus.conversion import Choices, assemble
+from dynfocus.defaults import NANO
 from dynfocus.focus import FocusSettings
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.backbone import NANO
 from dynfocus.models.loading import load_parts
 from dynfocus.training.lora import LoraSettings, load_quantized
 from dynfocus.validation import checked

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
-from dynfocus.video.collecting import FrameCollector, SampledFrames
+from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
 from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
-from dynfocus.video.missing_frames import MissingFrames
 from dynfocus.video.plan import check_count, wanted_times
 from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline

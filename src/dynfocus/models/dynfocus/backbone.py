@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from dynfocus.defaults import NANO
 from dynfocus.focus import TokenBudget, VideoFeatures, VideoTokens
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import IndexStore, Sampling, VideoIndex
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from dynfocus.models.session import FrameEncoder
 
 _logger = logging.getLogger(__name__)
-NANO = "nano"
-"""The model that the package ships."""
 
 
 class DynFocusBackbone:

@@ -36,13 +36,13 @@ from dynfocus.models.dynfocus.vision import (
     ask_frames,
     build_vision_tower,
     encode_pixels,
+    map_parts,
 )
 from dynfocus.models.dynfocus.visual_inputs import (
     VideoInputs,
     check_question_length,
     place_video_tokens,
 )
-from dynfocus.models.workers import map_parts
 
 CACHE_NAMES = ("cache", "past_key_values")
 """What transformers calls the cache of earlier steps, from 5.24 on and before."""
