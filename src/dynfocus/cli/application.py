@@ -11,7 +11,6 @@ from dynfocus.cli import (
     batch,
     chat,
     checkpoints,
-    data,
     demo,
     doctor,
     download,
@@ -94,7 +93,7 @@ for one in (
 ):
     one.add_to(app)
 add_group(app, "world", world.HELP, (world.make,))
-add_group(app, "data", data.HELP, (data.import_, data.check))
+add_group(app, "data", train.DATA_HELP, (train.import_, train.check))
 add_group(
     app,
     "eval",

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import (
+    AnsweringModel,
+    Json,
+    Loading,
+    MaxNewTokens,
+    Method,
+    NoIndex,
+    Reading,
+    Video,
+    command,
+)
 from dynfocus.cli.console import (
     check_video,
     describe_cost,
@@ -21,16 +32,6 @@ from dynfocus.cli.console import (
     warn_if_meaningless,
 )
 from dynfocus.cli.frame_choice import Choosing, Looking, ask_about_frames
-from dynfocus.cli.options import (
-    AnsweringModel,
-    Json,
-    Loading,
-    MaxNewTokens,
-    Method,
-    NoIndex,
-    Reading,
-    Video,
-)
 from dynfocus.cli.servers import (
     Backend,
     Serving,
@@ -60,8 +61,8 @@ _OF_MODELS = frozenset(
 )
 _REFUSED: dict[Backend | None, frozenset[str]] = {
     None: _OF_FRAMES - {"scorer"},
-    Backend.vllm: _OF_FRAMES | {"method"},
-    Backend.openai: _OF_MODELS,
+    "vllm": _OF_FRAMES | {"method"},
+    "openai": _OF_MODELS,
 }
 
 
@@ -112,7 +113,7 @@ def ask(
     serving.check(context, _REFUSED[serving.backend])
     question = read_question(question)
     reader = check_files(video, report)
-    if serving.backend is Backend.openai:
+    if serving.backend == "openai":
         given = given_options(context)
         if model is None:
             raise typer.BadParameter(
@@ -131,10 +132,10 @@ def ask(
         return
     connection = serving.connect()
     truth = _find_truth(reader, question) if report is not None else None
-    name, source = name_model(model, reader, only_own=serving.backend is Backend.vllm)
+    name, source = name_model(model, reader, only_own=serving.backend == "vllm")
     focused = load_model(
         source,
-        **loading.fields(),
+        **asdict(loading),
         index_folder=False if no_index else None,
         scorer=choosing.scorer,
     )

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import command
-from dynfocus.cli.console import plural, print_json, progress_bar, read_input, say, warn
-from dynfocus.cli.options import (
+from dynfocus.cli.commands import (
     Json,
     Loading,
     MaxNewTokens,
@@ -18,7 +16,9 @@ from dynfocus.cli.options import (
     NoIndex,
     Reading,
     at_least_one,
+    command,
 )
+from dynfocus.cli.console import plural, print_json, progress_bar, read_input, say, warn
 
 if TYPE_CHECKING:
     from dynfocus.bulk import Record, Row
@@ -93,7 +93,7 @@ def batch(
     loader = ModelLoader(
         name=model,
         options=LoadOptions(
-            **loading.fields(), index_folder=False if no_index else None
+            **asdict(loading), index_folder=False if no_index else None
         ),
         needs="index" if index_only else None,
     )

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import (
+    AnsweringModel,
+    Loading,
+    MaxNewTokens,
+    NoIndex,
+    Reading,
+    Scorer,
+    Video,
+    command,
+)
 from dynfocus.cli.console import (
     check_video,
     describe_cost,
@@ -19,17 +28,7 @@ from dynfocus.cli.console import (
     say,
     warn_if_meaningless,
 )
-from dynfocus.cli.options import (
-    AnsweringModel,
-    Loading,
-    MaxNewTokens,
-    NoIndex,
-    Reading,
-    Scorer,
-    Video,
-)
 from dynfocus.cli.servers import (
-    Backend,
     Serving,
     ask_aloud,
     served,
@@ -58,16 +57,16 @@ def chat(
 ) -> None:
     """Talk about a video: one question a line, until "exit" or the end of input."""
     serving.check(context, frozenset())
-    if serving.backend is Backend.openai:
+    if serving.backend == "openai":
         raise typer.BadParameter(
             "--backend openai answers single questions: use dynfocus ask"
         )
     reader = check_video(video)
     connection = serving.connect()
-    _, source = name_model(model, reader, only_own=serving.backend is Backend.vllm)
+    _, source = name_model(model, reader, only_own=serving.backend == "vllm")
     focused = load_model(
         source,
-        **loading.fields(),
+        **asdict(loading),
         index_folder=False if no_index else None,
         scorer=scorer,
     )

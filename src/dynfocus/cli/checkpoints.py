@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import Dtype, Json, Precision, command
 from dynfocus.cli.console import load_model, print_json, say
-from dynfocus.cli.options import Dtype, Json, Precision
-
-
-class Preset(StrEnum):
-    """The settings of the dynamic cooperative network."""
-
-    paper = "paper"
-    official = "official"
-
-
-class TextSide(StrEnum):
-    """What the Rods read of the question."""
-
-    text = "text"
-    frame_queries = "frame_queries"
 
 
 @command(
@@ -76,15 +60,16 @@ def assemble(
         ),
     ] = None,
     focus: Annotated[
-        Preset, typer.Option(help="Settings of the paper or of the published code.")
-    ] = Preset.paper,
+        Literal["paper", "official"],
+        typer.Option(help="Settings of the paper or of the published code."),
+    ] = "paper",
     text_side: Annotated[
-        TextSide,
+        Literal["text", "frame_queries"],
         typer.Option(
             help="What Rods read: the question alone (the paper), or the Q-Former's "
             "queries of every frame (LLaMA-VID, the published code)."
         ),
-    ] = TextSide.text,
+    ] = "text",
     image_mean: Annotated[
         tuple[float, float, float] | None,
         typer.Option(help="Mean of the colours, if the tower's files do not say."),
@@ -95,7 +80,7 @@ def assemble(
     ] = None,
     dtype: Annotated[
         Precision, typer.Option(help="Precision of all weights.")
-    ] = Precision.bfloat16,
+    ] = "bfloat16",
     max_shard_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Largest file of weights.")
     ] = "2GB",
@@ -114,12 +99,12 @@ def assemble(
 
     conversion.check_folder(out)
     choices = conversion.Choices(
-        focus=getattr(FocusSettings, focus.value)(),
-        text_side=text_side.value,
+        focus=getattr(FocusSettings, focus)(),
+        text_side=text_side,
         question_tokenizer=question_tokenizer,
         image_mean=image_mean,
         image_std=image_std,
-        dtype=getattr(torch, dtype.value),
+        dtype=getattr(torch, dtype),
         seed=seed,
     )
     made = conversion.assemble(
@@ -162,9 +147,8 @@ def export_language_model(
     from dynfocus.conversion import export_language_model as export
     from dynfocus.models.loading import load_config
 
-    if dtype is not None:
-        precision = dtype.value
-    else:
+    precision: str | None = dtype
+    if precision is None:
         own = load_config(model)[0].dtype
         precision = "float32" if own is None else str(own).removeprefix("torch.")
     focused = load_model(

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import Json, Model, Seed, command, positive
 from dynfocus.cli.console import load_model, print_json, progress_bar, say
-from dynfocus.cli.options import Json, Model, Seed, positive
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex

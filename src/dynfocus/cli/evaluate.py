@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import (
+    Fps,
+    Json,
+    MaxVideoTokens,
+    Model,
+    Seed,
+    command,
+    positive,
+)
 from dynfocus.cli.console import (
     load_model,
     print_json,
     progress_bar,
     quiet_libraries,
     say,
-)
-from dynfocus.cli.options import (
-    Fps,
-    Json,
-    MaxVideoTokens,
-    Model,
-    Seed,
-    positive,
 )
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dynfocus.cli.commands import at_least_one, not_negative, positive
 from dynfocus.cli.console import (
     load_model,
     plural,
@@ -19,21 +19,12 @@ from dynfocus.cli.console import (
     warn,
     warn_if_meaningless,
 )
-from dynfocus.cli.options import at_least_one, not_negative, positive
 from dynfocus.cli.servers import Serving, printed_pieces
 
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest, Server
     from dynfocus.methods import FrameScorer, FrameSelection
     from dynfocus.video import VideoReader
-
-
-class LayoutName(StrEnum):
-    """How frames are put into a request."""
-
-    sheets = "sheets"
-    images = "images"
-    video = "video"
 
 
 Budget = Annotated[
@@ -94,7 +85,7 @@ Fast = Annotated[
     ),
 ]
 Layout = Annotated[
-    LayoutName,
+    Literal["sheets", "images", "video"],
     typer.Option(
         "--layout",
         help="sheets: Cones as pictures, Rods on contact sheets. images: every frame a "
@@ -118,7 +109,7 @@ class Choosing:
     budget: Budget = 16
     scorer: Scorer = None
     cones: Cones = None
-    layout: Layout = LayoutName.sheets
+    layout: Layout = "sheets"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +175,7 @@ def make_request(
     made = frame_request(
         chosen,
         model,
-        layout=choosing.layout.value,
+        layout=choosing.layout,
         sizes=sizes,
         max_new_tokens=max_new_tokens,
         server=server,
@@ -239,7 +230,7 @@ def ask_about_frames(
                 "backend": "openai",
                 "url": server.url,
                 "model": model,
-                "layout": str(choosing.layout),
+                "layout": choosing.layout,
                 "scorer": chosen.scorer,
                 "text": completion.text,
                 "finish_reason": completion.finish_reason,

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import Json, MaxNewTokens, Video, command
 from dynfocus.cli.console import check_video, print_json, read_question
 from dynfocus.cli.frame_choice import Choosing, Looking, choose, make_request
-from dynfocus.cli.options import Json, MaxNewTokens, Video
 
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest

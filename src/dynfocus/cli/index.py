@@ -5,34 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dynfocus.cli.commands import command
-from dynfocus.cli.console import file_progress, plural, print_json, say, warn
-from dynfocus.cli.options import (
+from dynfocus.cli.commands import (
     Dtype,
     Fps,
     Json,
     MaxFrames,
     Model,
     at_least_one,
+    command,
 )
+from dynfocus.cli.console import file_progress, plural, print_json, say, warn
 from dynfocus.text import sentence
 
 if TYPE_CHECKING:
     from dynfocus.bulk import Record
     from dynfocus.index import IndexStore, StoredEntry
-
-
-class StorageName(StrEnum):
-    """How an index keeps a video."""
-
-    exact = "exact"
-    compact = "compact"
 
 
 @command(
@@ -53,7 +45,7 @@ def index(
     fps: Fps = 1.0,
     max_frames: MaxFrames = None,
     storage: Annotated[
-        StorageName | None,
+        Literal["exact", "compact"] | None,
         typer.Option(
             "--storage",
             help="Keep every bit, or about an eighth; by default what the model needs "
@@ -200,7 +192,7 @@ def _index_all(
     loader = ModelLoader(
         name=plan.model,
         options=LoadOptions(
-            dtype=None if plan.dtype is None else str(plan.dtype),
+            dtype=plan.dtype,
             index_folder=folder,
             storage=plan.asked_storage,
         ),

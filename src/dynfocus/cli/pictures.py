@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import (
+    Fps,
+    Json,
+    MaxFrames,
+    MaxVideoTokens,
+    Model,
+    NoIndex,
+    Video,
+    at_least_one,
+    command,
+    positive,
+)
 from dynfocus.cli.console import (
     check_video,
     load_model,
@@ -17,17 +28,6 @@ from dynfocus.cli.console import (
     say,
     warn,
     warn_if_meaningless,
-)
-from dynfocus.cli.options import (
-    Fps,
-    Json,
-    MaxFrames,
-    MaxVideoTokens,
-    Model,
-    NoIndex,
-    Video,
-    at_least_one,
-    positive,
 )
 
 if TYPE_CHECKING:

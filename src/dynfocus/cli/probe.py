@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import Json, Video, command
 from dynfocus.cli.console import plural, print_json
-from dynfocus.cli.options import Json, Video
 
 if TYPE_CHECKING:
     from dynfocus.video import VideoProbe

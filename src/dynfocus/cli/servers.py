@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dynfocus.cli.options import positive
+from dynfocus.cli.commands import positive
 
 if TYPE_CHECKING:
     from dynfocus.backends import ChatClient, Server
     from dynfocus.models import Answer, ChatSession, VideoModel
 
 
-class Backend(StrEnum):
-    """What a server is sent: video tokens or frames."""
-
-    vllm = "vllm"
-    openai = "openai"
-
+Backend = Literal["vllm", "openai"]
+"""What a server is sent: video tokens or frames."""
 
 BackendName = Annotated[
     Backend | None,

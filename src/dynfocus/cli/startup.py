@@ -45,6 +45,7 @@ def import_lightly() -> None:
     with _answering(
         import_utils, "_is_package_available", lambda *_, **__: (False, "")
     ):
+        import_utils.is_accelerate_available.cache_clear()  # asked by its first import
         import_utils.is_accelerate_available()
     scan = import_utils.create_import_structure_from_path
     import_utils.create_import_structure_from_path = lambda path: scan(_folder(path))

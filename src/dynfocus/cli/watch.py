@@ -9,12 +9,22 @@ import queue
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import (
+    Fps,
+    Loading,
+    MaxNewTokens,
+    MaxVideoTokens,
+    Model,
+    at_least_one,
+    command,
+    positive,
+)
 from dynfocus.cli.console import (
     describe_cost,
     load_model,
@@ -23,15 +33,6 @@ from dynfocus.cli.console import (
     say,
     status_line,
     warn,
-)
-from dynfocus.cli.options import (
-    Fps,
-    Loading,
-    MaxNewTokens,
-    MaxVideoTokens,
-    Model,
-    at_least_one,
-    positive,
 )
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def watch(
         LiveReader(source)  # fails on a file that is not there before a model is loaded
     focused = load_model(
         model,
-        **loading.fields(),
+        **asdict(loading),
         index_folder=False,
         needs="session",
     )

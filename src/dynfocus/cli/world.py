@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import command
+from dynfocus.cli.commands import Json, Seed, at_least_one, command, positive
 from dynfocus.cli.console import print_json, progress_bar
-from dynfocus.cli.options import Json, Seed, at_least_one, positive
-
-
-class SplitName(StrEnum):
-    """The disjoint streams that videos are drawn from."""
-
-    train = "train"
-    validation = "validation"
-    test = "test"
-
 
 HELP = "Make FocusWorld: videos whose every answer is known."
 
@@ -42,8 +31,9 @@ def make(
     ] = 120.0,
     seed: Seed = 0,
     split: Annotated[
-        SplitName, typer.Option("--split", help="Draw from this disjoint stream.")
-    ] = SplitName.test,
+        Literal["train", "validation", "test"],
+        typer.Option("--split", help="Draw from this disjoint stream."),
+    ] = "test",
     json: Json = False,
 ) -> None:
     """Write videos with questions, answers and evidence.
@@ -54,10 +44,8 @@ def make(
     from dynfocus.world import make_dataset
 
     with progress_bar("Making videos") as progress:
-        made = make_dataset(folder, num_videos, duration, seed, split.value, progress)
+        made = make_dataset(folder, num_videos, duration, seed, split, progress)
     if json:
-        print_json(
-            {"folder": str(made), "num_videos": num_videos, "split": split.value}
-        )
+        print_json({"folder": str(made), "num_videos": num_videos, "split": split})
     else:
         print(made)
