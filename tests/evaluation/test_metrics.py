@@ -1,17 +1,23 @@
 """Judging, intervals over videos, paired differences and constant answers."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from dynfocus.evaluation.metrics import (
+    FIRST_SEALED_SEED,
     MIN_VIDEOS,
     Estimate,
     accuracy,
     answer_constantly,
+    draw_fresh_seeds,
     interval_iou,
     is_right,
     is_same_answer,
     paired_difference,
+    score_together,
+    sign_test,
 )
 from dynfocus.world import KINDS, WorldQuestion, make_questions, make_scene
 
@@ -190,3 +196,81 @@ def test_a_constant_interval_counts_by_its_overlap():
         for truth in truths
     ]
     assert [r["right"] for r in answer_constantly(records)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "ties"), [(0, 0, 5), (6, 0, 1), (5, 2, 3), (3, 3, 0), (1, 8, 2)]
+)
+def test_the_sign_test_is_that_of_all_outcomes_of_fair_coins(wins, losses, ties):
+    ours = answers([[1, 1]] * wins + [[0, 1]] * losses + [[1, 0]] * ties)
+    theirs = answers([[0, 1]] * wins + [[1, 1]] * losses + [[0, 1]] * ties)
+    num = wins + losses
+    gap = abs(wins - losses)
+    outcomes = [abs(2 * sum(coins) - num) for coins in product((0, 1), repeat=num)]
+    assert sign_test(ours, theirs) == pytest.approx(
+        np.mean([outcome >= gap for outcome in outcomes])
+    )
+    assert sign_test(ours, theirs) == sign_test(theirs, ours)
+
+
+def test_the_sign_test_and_the_bootstrap_refuse_chance_alike():
+    rng = np.random.default_rng(7)
+    both = [list(rng.integers(0, 2, (40, 2))) for _ in range(100)]
+    systems = [[answers([[x[i]] for x in run]) for i in (0, 1)] for run in both]
+    chance = sum(sign_test(*pair) < 0.05 for pair in systems)
+    decided = sum(paired_difference(*pair).verdict != "undecided" for pair in systems)
+    assert chance <= 10
+    assert decided <= 12
+
+
+def test_a_group_is_right_only_if_all_of_it_is():
+    records = [
+        {"video": video, "kind": "needle", "right": right, "group": f"{video}/{number}"}
+        for video in range(12)
+        for number in range(2)
+        for right in (True, True, True, number == 0)
+    ]
+    alone = {"video": 0, "kind": "topic", "right": False, "group": ""}
+    found = score_together([*records, alone])
+    assert [record["right"] for record in found] == [True, False] * 12
+    assert accuracy(found).value == 50
+    assert accuracy(found).low is not None
+    chance = np.random.default_rng(8).random((3000, 4)) < 0.5
+    guessed = score_together(
+        [
+            {"video": g, "kind": "", "right": bool(right), "group": f"g{g}"}
+            for g, group in enumerate(chance)
+            for right in group
+        ]
+    )
+    assert accuracy(guessed).value == pytest.approx(100 / 2**4, abs=1.5)
+
+
+def test_pairs_are_groups_of_two_and_a_group_that_lacks_one_is_refused():
+    records = answers([[1, 0], [1, 1]])
+    pairs = [{**record, "pair_id": f"p{record['video']}"} for record in records]
+    assert [r["right"] for r in score_together(pairs, "pair_id", 2)] == [False, True]
+    with pytest.raises(ValueError, match="'p1' has 1 of 2 questions"):
+        score_together(pairs[:-1], "pair_id", 2)
+
+
+def test_fresh_seeds_are_recorded_and_never_drawn_twice(tmp_path, monkeypatch):
+    record = tmp_path / "sealed.jsonl"
+    drawn = iter([50, 20, 59, 60])
+    monkeypatch.setattr("secrets.randbelow", lambda below: next(drawn))
+    one = draw_fresh_seeds(record, 10, "release 1")
+    other = draw_fresh_seeds(record, 31, "release 2")  # 20 + 31 meets 50
+    assert one == range(FIRST_SEALED_SEED + 50, FIRST_SEALED_SEED + 60)
+    assert other == range(FIRST_SEALED_SEED + 60, FIRST_SEALED_SEED + 91)
+    lines = record.read_text().splitlines()
+    assert len(lines) == 2
+    assert '"purpose": "release 2"' in lines[1]
+
+
+def test_a_record_of_seeds_that_cannot_be_read_is_refused(tmp_path):
+    record = tmp_path / "sealed.jsonl"
+    record.write_text('{"first": 3}\n')
+    with pytest.raises(ValueError, match="seeds could be drawn twice"):
+        draw_fresh_seeds(record, 1, "x")
+    with pytest.raises(ValueError, match="num_seeds must be 1 or more, got 0"):
+        draw_fresh_seeds(record, 0, "x")

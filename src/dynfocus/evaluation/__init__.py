@@ -8,9 +8,12 @@ from dynfocus.evaluation.metrics import (
     Estimate,
     accuracy,
     answer_constantly,
+    draw_fresh_seeds,
     interval_iou,
     is_right,
     paired_difference,
+    score_together,
+    sign_test,
 )
 from dynfocus.evaluation.pages import render_page, write_page
 
@@ -18,9 +21,12 @@ __all__ = [
     "Estimate",
     "accuracy",
     "answer_constantly",
+    "draw_fresh_seeds",
     "interval_iou",
     "is_right",
     "paired_difference",
     "render_page",
+    "score_together",
+    "sign_test",
     "write_page",
 ]

@@ -9,15 +9,20 @@ Letters: V videos, S training seeds, K kinds, R resamples.
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import comb
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.atomic import write_atomically
 from dynfocus.world import WorldQuestion, parse_interval
 from dynfocus.world.vocabulary import COLOURS, SHAPES, SIZES
 
@@ -30,6 +35,8 @@ MIN_INTERVAL_IOU = 0.5
 MIN_VIDEOS = 10
 """Fewer videos give no interval: resampling so few says too little of their spread."""
 NUM_RESAMPLES = 2000
+FIRST_SEALED_SEED = 100_000
+"""Seeds below belong to development and are never drawn as fresh ones."""
 _Z = 1.96
 
 
@@ -155,6 +162,106 @@ def paired_difference(
     drawn = _share(right[0], asked, draws) - _share(right[1], asked, draws)
     low, high = np.percentile(drawn, (2.5, 97.5))
     return Estimate(value, float(low), float(high))
+
+
+def sign_test(ours: Records, theirs: Records) -> float:
+    """Test whether one system answers more videos better than another, exactly.
+
+    A video counts for the system that has more right answers about it; ties do not
+    count. With ``n`` videos that count, ``k`` of them for the one that has fewer,
+    ``p = min(1, 2 * sum(C(n, i) for i <= k) / 2**n)``.
+
+    Args:
+        ours: Records of the one.
+        theirs: Records of the other.
+
+    Returns:
+        The two-sided probability of a lead as clear or clearer between equals.
+
+    Raises:
+        ValueError: If the two were not asked the same.
+    """
+    right, _ = _count([ours, theirs], over_kinds=False)
+    lead = (right[0] - right[1]).sum((0, 2))  # [V]
+    wins, losses = int((lead > 0).sum()), int((lead < 0).sum())
+    fewer, num = min(wins, losses), wins + losses
+    tail: int = sum(comb(num, i) for i in range(fewer + 1))
+    return min(1.0, 2 * tail / 2**num)
+
+
+def score_together(
+    records: Records, field: str = "group", size: int = 4
+) -> list[dict[str, Any]]:
+    """Score questions that belong together as one, right only if all of them are.
+
+    Args:
+        records: Records; those without the field, or with an empty one, are left out.
+        field: What names the group of a record.
+        size: How many records a group has: four, or two for pairs.
+
+    Returns:
+        A record a group, which is its first one with another ``right``; so the group
+        counts for the video of its first question. `accuracy` and `paired_difference`
+        take these.
+
+    Raises:
+        ValueError: If a group is not whole.
+    """
+    groups: dict[tuple[Any, Any], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.get(field):
+            groups[record.get("training_seed", 0), record[field]].append(record)
+    for (_, name), group in groups.items():
+        if len(group) != size:
+            raise ValueError(
+                f"{field} {name!r} has {len(group)} of {size} questions; ask the rest of "
+                "it too"
+            )
+    return [
+        {**group[0], "right": all(record["right"] for record in group)}
+        for group in groups.values()
+    ]
+
+
+def draw_fresh_seeds(record: str | Path, num_seeds: int, purpose: str) -> range:
+    """Draw seeds of videos that were never used before, and record that they are now.
+
+    Args:
+        record: JSON-lines file of all blocks drawn so far; made if missing.
+        num_seeds: How many.
+        purpose: What they are for; goes into the record.
+
+    Returns:
+        Consecutive seeds, none below ``FIRST_SEALED_SEED`` nor in the record.
+
+    Raises:
+        ValueError: If ``num_seeds`` is below one, or a line of the record is none.
+    """
+    if num_seeds < 1:
+        raise ValueError(f"num_seeds must be 1 or more, got {num_seeds}")
+    path = Path(record)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    used = [_read_block(path, line) for line in text.splitlines() if line.strip()]
+    while True:
+        first = FIRST_SEALED_SEED + secrets.randbelow(2**31 - FIRST_SEALED_SEED)
+        fresh = range(first, first + num_seeds)
+        if all(fresh.stop <= block.start or block.stop <= first for block in used):
+            break
+    line = {"first": first, "num_seeds": num_seeds, "purpose": purpose}
+    before = text + "\n" if text and not text.endswith("\n") else text
+    write_atomically(path, before + json.dumps(line) + "\n")
+    return fresh
+
+
+def _read_block(path: Path, line: str) -> range:
+    try:
+        block = json.loads(line)
+        return range(block["first"], block["first"] + block["num_seeds"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} must hold a line with first and num_seeds for each block of seeds, "
+            f"got {line!r}; mend it, or seeds could be drawn twice"
+        ) from error
 
 
 def _count(
