@@ -21,8 +21,8 @@ from transformers import (
 import dynfocus
 from dynfocus.cli import main
 from dynfocus.conversion import assemble
+from dynfocus.conversion.checkpoints import read_tensors
 from dynfocus.conversion.key_maps import module_of
-from dynfocus.conversion.tensor_files import read_tensors
 from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.models.dynfocus.vision import encode_pixels
 

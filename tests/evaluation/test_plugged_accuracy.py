@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from dynfocus.conversion.hosts import save_host
+from dynfocus.conversion.exporting import save_host
 from dynfocus.evaluation import write_page
 from dynfocus.evaluation.benchmarks import WorldBenchmark
 from dynfocus.evaluation.experiments.plugged import (

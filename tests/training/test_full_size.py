@@ -13,8 +13,7 @@ from transformers import AutoConfig, LlamaConfig
 import dynfocus
 from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.training import load_recipe, run_recipe
-from dynfocus.training.lora import add_adapters
-from dynfocus.training.parts import set_trainable
+from dynfocus.training.parts import add_adapters, set_trainable
 from dynfocus.training.stages import TRAINS
 
 # peft 0.21 asks transformers 5.23 by a name that is going to be renamed

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 import dynfocus
-from dynfocus.conversion.hosts import save_host
+from dynfocus.conversion.exporting import save_host
 from dynfocus.models.conversation import Turn
 from dynfocus.models.loading import load_parts
 from dynfocus.plugins import HostProcessor, plug

@@ -9,8 +9,12 @@ import torch
 
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.training import load_recipe, lora, run_recipe
-from dynfocus.training.lora import LoraSettings, add_adapters, merge_adapters
-from dynfocus.training.parts import set_trainable
+from dynfocus.training.parts import (
+    LoraSettings,
+    add_adapters,
+    merge_adapters,
+    set_trainable,
+)
 from dynfocus.training.stages import TRAINS
 
 # peft 0.21 asks transformers 5.23 by a name that is going to be renamed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dynfocus.training.pixels import FrameReader
+from dynfocus.training.encoded_videos import FrameReader
 
 VIDEO = "focusworld:train/3?seconds=9"
 

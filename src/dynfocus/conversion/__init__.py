@@ -2,12 +2,12 @@
 
 from dynfocus.conversion.assembly import (
     Assembly,
+    AssemblyReport,
     Choices,
     assemble,
     check_folder,
 )
 from dynfocus.conversion.exporting import export_language_model
-from dynfocus.conversion.report import AssemblyReport
 from dynfocus.conversion.siglip import siglip_tower
 
 __all__ = [

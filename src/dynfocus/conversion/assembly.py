@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import InstructBlipQFormerConfig
 from transformers.utils import logging
 
-from dynfocus.conversion.key_maps import PROJECTORS
+from dynfocus.conversion.key_maps import PROJECTORS, part_of, summarise_names
 from dynfocus.conversion.parts import (
     Checkpoints,
     load_language_model,
@@ -34,7 +34,6 @@ from dynfocus.conversion.preparing import (
     load_tokenizer,
     read_colours,
 )
-from dynfocus.conversion.report import AssemblyReport
 from dynfocus.conversion.weights import Parts, Weights, collect_weights
 from dynfocus.focus import FocusSettings
 from dynfocus.models.dynfocus import (
@@ -308,3 +307,44 @@ def _make_processor(
     if parts.question_tokenizer is not None:
         processor.set_qformer_tokenizer(parts.question_tokenizer)
     return processor
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssemblyReport:
+    """Account for every tensor of the model and of the files."""
+
+    loaded: Mapping[str, tuple[str, ...]]
+    """Tensors of the model that came from each source."""
+    fresh: tuple[str, ...]
+    """Tensors of the model that no source had, drawn at random."""
+    unused: Mapping[str, tuple[str, ...]]
+    """Tensors of each source that the model has no use for, by their names there."""
+    num_parameters: Mapping[str, int]
+    """Parameters of each part of the model."""
+    notes: tuple[str, ...] = ()
+    """What else was changed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every name, for JSON."""
+        return {
+            "loaded": {source: list(names) for source, names in self.loaded.items()},
+            "fresh": list(self.fresh),
+            "unused": {source: list(names) for source, names in self.unused.items()},
+            "num_parameters": dict(self.num_parameters),
+            "notes": list(self.notes),
+        }
+
+    def lines(self) -> list[str]:
+        """Write it briefly, a line for each kind of fate and source."""
+        parts = [f"{p} {n / 1e6:,.2f} M" for p, n in self.num_parameters.items()]
+        lines = [f"parameters: {', '.join(parts)}"]
+        for source, names in self.loaded.items():
+            counts: dict[str, int] = {}
+            for name in names:
+                counts[part_of(name)] = counts.get(part_of(name), 0) + 1
+            shown = ", ".join(f"{part} ({count})" for part, count in counts.items())
+            lines.append(f"loaded from {source}: {shown}")
+        lines.append(f"initialised fresh: {summarise_names(self.fresh) or 'nothing'}")
+        for source, names in self.unused.items():
+            lines.append(f"left unused in {source}: {summarise_names(names) or 'none'}")
+        return [*lines, *(f"note: {note}" for note in self.notes)]

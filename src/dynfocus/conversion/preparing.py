@@ -9,8 +9,7 @@ from typing import Any
 from transformers import AutoTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 
-from dynfocus.conversion.checkpoints import is_llama_vid, read_config
-from dynfocus.conversion.tensor_files import find_file
+from dynfocus.conversion.checkpoints import find_file, is_llama_vid, read_config
 from dynfocus.defaults import check_reachable
 from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
 

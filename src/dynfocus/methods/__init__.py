@@ -6,7 +6,6 @@ from dynfocus.methods.connectors import (
     build_connector,
     build_network,
 )
-from dynfocus.methods.dual_encoder import DualEncoder
 from dynfocus.methods.frame_selection import (
     ChosenFrame,
     FrameSelection,
@@ -14,6 +13,7 @@ from dynfocus.methods.frame_selection import (
 )
 from dynfocus.methods.image_features import fit_size, image_features
 from dynfocus.methods.scorers import (
+    DualEncoder,
     FocusedScorer,
     FrameScorer,
     load_scorer,

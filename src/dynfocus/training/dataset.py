@@ -29,9 +29,9 @@ from dynfocus.training.conversation import (
     padding_id,
     place_marks,
 )
+from dynfocus.training.encoded_videos import FrameReader
 from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import SAMPLE_ERRORS, Failure
-from dynfocus.training.pixels import FrameReader
 from dynfocus.training.sources import Sample, medium_of
 from dynfocus.validation import checked
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers.utils import is_flash_attn_2_available
 
-from dynfocus.conversion.hosts import HOST_CONNECTOR, save_host
+from dynfocus.conversion.exporting import HOST_CONNECTOR, save_host
 from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
@@ -24,12 +24,16 @@ from dynfocus.models.dynfocus.prompts import VICUNA_CHAT_TEMPLATE
 from dynfocus.training.arguments import count_processes
 from dynfocus.training.batches import Collator
 from dynfocus.training.dataset import ConversationDataset, Layout
-from dynfocus.training.encoded_videos import EncodedVideos, PreparedVideos
+from dynfocus.training.encoded_videos import EncodedVideos, FrameReader, PreparedVideos
 from dynfocus.training.evidence import EvidenceModel, EvidenceWeights
 from dynfocus.training.loop import Job
-from dynfocus.training.lora import LoraSettings, add_adapters, merge_adapters
-from dynfocus.training.parts import GROUPS, set_trainable
-from dynfocus.training.pixels import FrameReader
+from dynfocus.training.parts import (
+    GROUPS,
+    LoraSettings,
+    add_adapters,
+    merge_adapters,
+    set_trainable,
+)
 from dynfocus.training.recipe import Recipe
 from dynfocus.training.sources import VideoData, load_samples
 from dynfocus.training.starting import ModelSettings, StageStart, start_model

@@ -18,7 +18,7 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.loading import load_parts
-from dynfocus.training.lora import LoraSettings, load_quantized
+from dynfocus.training.parts import LoraSettings, load_quantized
 from dynfocus.validation import checked
 
 _NETWORK = "focus_network."

@@ -24,9 +24,11 @@ from dynfocus.methods.connectors.interface import (
 )
 from dynfocus.methods.connectors.llama_vid import LlamaVid
 from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
-from dynfocus.methods.connectors.projected import ProjectedTokens
-from dynfocus.methods.connectors.uniform_patches import UniformPatches
-from dynfocus.methods.connectors.video_chatgpt import VideoChatGPT
+from dynfocus.methods.connectors.projected import (
+    ProjectedTokens,
+    UniformPatches,
+    VideoChatGPT,
+)
 
 __all__ = [
     "CONNECTORS",

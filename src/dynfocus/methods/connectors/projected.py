@@ -1,4 +1,7 @@
-"""A connector without parameters of its own: compress patches, then project."""
+"""Connectors without parameters of their own: compress patches, then project.
+
+Here are the plain compressors; Chat-UniVi has a file of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,19 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from dynfocus.focus import VideoFeatures, VideoTokens
-from dynfocus.methods.connectors.interface import ConnectorSizes, build_projector
+from dynfocus.focus import (
+    FocusBudget,
+    FocusSettings,
+    VideoFeatures,
+    VideoTokens,
+    uniform_indices,
+)
+from dynfocus.methods.connectors.interface import (
+    ConnectorSizes,
+    build_projector,
+    frame_tokens,
+    loose_tokens,
+)
 
 
 class Compressor(Protocol):
@@ -54,3 +68,66 @@ class ProjectedTokens(nn.Module):
             replace(video, embeds=part)
             for video, part in zip(compressed, parts, strict=True)
         ]
+
+
+class UniformPatches:
+    """Keep every patch of as many uniform frames as the budget of DynFocus pays for.
+
+    Args:
+        num_patches: Patches of a frame.
+        settings: The network whose number of tokens is the budget.
+    """
+
+    def __init__(self, num_patches: int, settings: FocusSettings) -> None:
+        self.num_patches = num_patches
+        self.settings = settings
+
+    def num_kept(self, num_frames: int) -> int:
+        """Count the frames that the budget pays for; one at least."""
+        budget = FocusBudget(settings=self.settings).num_tokens(num_frames)
+        return min(num_frames, max(1, budget // self.num_patches))
+
+    def num_tokens(self, num_frames: int) -> int:
+        """Count the tokens of a video from its number of frames alone."""
+        return self.num_kept(num_frames) * self.num_patches
+
+    def __call__(self, video: VideoFeatures) -> VideoTokens:
+        """Keep the patches of frames, evenly."""
+        frames = uniform_indices(video.num_frames, self.num_kept(video.num_frames))
+        kept = video.take(frames)
+        tokens = frame_tokens(kept, kept.spatial, fine=True)
+        return replace(tokens, frame_indices=frames)
+
+
+class VideoChatGPT:
+    r"""Pool a video over its patches and over its frames.
+
+    .. math::
+        \tau_t = \mathrm{mean}_n\, v_{t,n} \qquad \sigma_n = \mathrm{mean}_t\, v_{t,n}
+
+    The tokens are :math:`\tau_1 .. \tau_T, \sigma_1 .. \sigma_N`.
+
+    Differs from the original:
+        A video of fewer than ``max_frames`` frames is not padded with zero rows.
+
+    Args:
+        num_patches: Patches of a frame.
+        max_frames: At most so many frames, evenly spaced.
+    """
+
+    def __init__(self, num_patches: int, max_frames: int = 100) -> None:
+        self.num_patches = num_patches
+        self.max_frames = max_frames
+
+    def num_tokens(self, num_frames: int) -> int:
+        """Count the tokens of a video from its number of frames alone."""
+        return min(num_frames, self.max_frames) + self.num_patches
+
+    def __call__(self, video: VideoFeatures) -> VideoTokens:
+        """Pool the patches of a video."""
+        count = min(video.num_frames, self.max_frames)
+        frames = uniform_indices(video.num_frames, count)
+        patches, times = video.spatial[frames], video.pts_seconds[frames]
+        timeless = times.new_full((self.num_patches,), torch.nan)
+        tokens = torch.cat([patches.mean(1), patches.mean(0)])
+        return loose_tokens(video, tokens, torch.cat([times, timeless]))
