@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from transformers import TrainingArguments
 
-from dynfocus.training import arguments, load_recipe
+from dynfocus.training import arguments, load_recipe, parts
 from dynfocus.training.arguments import (
     deepspeed_config,
     fsdp_config,
@@ -27,7 +27,7 @@ def eight(monkeypatch):
     """Say that there are eight processes, and catch what would start them."""
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setattr(arguments, "TrainingArguments", Caught)
-    monkeypatch.setattr(arguments, "find_spec", lambda name: True)
+    monkeypatch.setattr(parts, "find_spec", lambda name: True)
 
 
 class Caught:
@@ -125,12 +125,12 @@ def test_the_plans_are_what_transformers_takes(write_recipe, tmp_path, make_tiny
 def test_what_is_not_installed_is_named_with_its_extra(
     make, eight, monkeypatch, settings, message
 ):
-    monkeypatch.setattr(arguments, "find_spec", lambda name: None)
+    monkeypatch.setattr(parts, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=message):
         make(**settings)
 
 
 def test_the_log_goes_where_it_is_asked_to(make, monkeypatch):
-    monkeypatch.setattr(arguments, "find_spec", lambda name: True)
+    monkeypatch.setattr(parts, "find_spec", lambda name: True)
     assert make(report_to="tensorboard").report_to == ["tensorboard"]
     assert make().report_to == []

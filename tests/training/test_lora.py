@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
-from dynfocus.training import load_recipe, lora, run_recipe
+from dynfocus.training import load_recipe, parts, run_recipe
 from dynfocus.training.parts import (
     LoraSettings,
     add_adapters,
@@ -132,7 +132,7 @@ def test_runs_that_cannot_have_adapters_are_refused(write_lora):
 
 
 def test_packages_that_are_missing_are_named_with_their_extra(make_tiny, monkeypatch):
-    monkeypatch.setattr(lora, "find_spec", lambda name: None)
+    monkeypatch.setattr(parts, "find_spec", lambda name: None)
     model, _ = make_tiny()
     with pytest.raises(ImportError, match=r"lora needs the package peft: pip install"):
         add_adapters(model, SETTINGS)

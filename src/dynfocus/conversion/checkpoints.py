@@ -116,7 +116,7 @@ class LoadedCheckpoint:
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"{source} cannot be loaded as {model_class.__name__} "
-                f"({_line(error)}); give a folder that save_pretrained wrote, or a hub id"
+                f"({reason_of(error)}); give a folder that save_pretrained wrote, or a hub id"
             ) from error
         refuse_misfits(
             f"{source} does not hold a whole {type(self.model).__name__}",
@@ -187,7 +187,7 @@ def read_config(source: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{source} is neither a file, nor a folder with a config.json, nor a model "
-            f"that the hub gives ({_line(error)}); check the spelling"
+            f"that the hub gives ({reason_of(error)}); check the spelling"
         ) from error
     if not config:
         raise ValueError(
@@ -201,7 +201,8 @@ def is_llama_vid(config: Mapping[str, Any]) -> bool:
     return any(name in config for name in _LLAMA_VID_FIELDS)
 
 
-def _line(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Say in a short line why something could not be loaded."""
     text = " ".join(str(error).split())
     return text[:160].rstrip(" .:") if text else type(error).__name__
 

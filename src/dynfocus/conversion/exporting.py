@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dynfocus.conversion.assembly import check_folder
 from dynfocus.conversion.siglip import siglip_tower
 from dynfocus.models.conversation import Turn, build_conversation
 from dynfocus.models.dynfocus import (
@@ -81,8 +82,7 @@ def export_language_model(
             template gives the tokens of the model's own.
     """
     folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise ValueError(f"{folder} is there and not empty; choose another folder")
+    check_folder(folder)
     if getattr(focused.model, "is_quantized", False):
         raise ValueError(
             f"the language model of {focused.name} is quantised and cannot be exported; "

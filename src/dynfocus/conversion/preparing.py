@@ -9,7 +9,12 @@ from typing import Any
 from transformers import AutoTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 
-from dynfocus.conversion.checkpoints import find_file, is_llama_vid, read_config
+from dynfocus.conversion.checkpoints import (
+    find_file,
+    is_llama_vid,
+    read_config,
+    reason_of,
+)
 from dynfocus.defaults import check_reachable
 from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
 
@@ -132,8 +137,8 @@ def _tokenizer(source: str | Path, what: str, subfolder: str = "") -> Any:
         check_reachable(source)
         return AutoTokenizer.from_pretrained(str(source), subfolder=subfolder)
     except (OSError, ValueError, ImportError, KeyError) as error:
-        reason = " ".join(str(error).split())[:160].rstrip(" .:")
         raise ValueError(
-            f"{source} has no tokenizer for the {what} that can be loaded ({reason}); "
+            f"{source} has no tokenizer for the {what} that can be loaded "
+            f"({reason_of(error)}); "
             "give a folder that holds one"
         ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from torch import nn
 from transformers import TrainingArguments
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from dynfocus.training.parts import need_package
 from dynfocus.training.recipe import Recipe, Schedule
-
-_EXTRAS = {"tensorboard": "track", "wandb": "track", "deepspeed": "deepspeed"}
-"""Packages that settings need, and the extra that installs each."""
 
 
 def make_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
@@ -30,7 +27,7 @@ def make_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
     num_processes = count_processes()
     shares = plan.sharding if num_processes > 1 else "none"
     if plan.report_to != "none":
-        _need(plan.report_to, f"schedule.report_to {plan.report_to}")
+        need_package(plan.report_to, f"schedule.report_to {plan.report_to}", "track")
     return TrainingArguments(
         output_dir=str(output),
         max_steps=-1 if plan.num_steps is None else plan.num_steps,
@@ -91,7 +88,7 @@ def _sharing(plan: Schedule, sharding: str) -> dict[str, Any]:
     if sharding == "fsdp2":
         _need_gpus()
         return {"fsdp": True, "fsdp_config": fsdp_config(plan)}
-    _need("deepspeed", f"schedule.sharding {sharding}")
+    need_package("deepspeed", f"schedule.sharding {sharding}", "deepspeed")
     return {"deepspeed": deepspeed_config(plan)}
 
 
@@ -150,12 +147,4 @@ def _need_gpus() -> None:
         raise ValueError(
             "schedule.sharding fsdp2 needs GPUs, and there is none here: accelerate "
             "shards nothing on CPUs; set schedule.sharding to none, zero1 or zero2"
-        )
-
-
-def _need(package: str, setting: str) -> None:
-    if find_spec(package) is None:
-        raise ImportError(
-            f"{setting} needs the package {package}: pip install "
-            f"'dynfocus[{_EXTRAS[package]}]'"
         )

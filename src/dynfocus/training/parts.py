@@ -113,7 +113,7 @@ def add_adapters(
     Raises:
         ImportError: If peft is not installed.
     """
-    _need("peft", "lora", "train")
+    need_package("peft", "lora", "train")
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
@@ -162,7 +162,7 @@ def load_quantized(
     Raises:
         ImportError: If bitsandbytes is not installed.
     """
-    _need("bitsandbytes", "lora.quantization", "quantization")
+    need_package("bitsandbytes", "lora.quantization", "quantization")
     # adapters are trained in bfloat16, whatever the weights around them
     config = quantization_config(
         settings.quantization, torch.bfloat16, is_training=True
@@ -172,7 +172,12 @@ def load_quantized(
     )
 
 
-def _need(package: str, setting: str, extra: str) -> None:
+def need_package(package: str, setting: str, extra: str) -> None:
+    """Refuse a setting whose package is not installed.
+
+    Raises:
+        ImportError: Naming the extra that installs it.
+    """
     if find_spec(package) is None:
         raise ImportError(
             f"{setting} needs the package {package}: pip install 'dynfocus[{extra}]'"

@@ -215,7 +215,7 @@ def describe_answer(
     row: Row, answer: Answer, index: VideoIndex, rules: VideoModel | None = None
 ) -> dict[str, Any]:
     """Judge an answer, tell whether Cones saw the evidence, and what rules answer."""
-    cones = [frame.time for frame in answer.frames if frame.kind == "cone"]
+    cones = cone_times(answer)
     spread = uniform_indices(index.num_frames, len(cones))
     uniform = index.features.pts_seconds[spread].tolist()
     kind = row.facts["kind"]
@@ -231,6 +231,26 @@ def describe_answer(
         right = is_right_answer(row.facts, text, row.evidence)
         record |= {"rule": text, "rule_right": right}
     return record
+
+
+def answered(row: Row, answer: Answer) -> Record:
+    """Make the record of an answer: what was asked, what it cost, whether it is right."""
+    return {
+        "id": row.id,
+        "video": row.video,
+        "question": row.question,
+        **row.facts,
+        "answer": answer.text,
+        "right": is_right_answer(row.facts, answer.text, row.evidence),
+        "tokens": answer.tokens,
+        "seconds": round(answer.seconds, 4),
+        "evidence_seen": evidence_seen(row.evidence, cone_times(answer)),
+    }
+
+
+def cone_times(answer: Answer) -> list[float]:
+    """Give the times of the frames that were read finely."""
+    return [frame.time for frame in answer.frames if frame.kind == "cone"]
 
 
 def evidence_seen(evidence: Sequence[Interval], times: Sequence[float]) -> bool | None:

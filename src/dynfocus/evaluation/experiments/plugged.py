@@ -19,13 +19,12 @@ from matplotlib.figure import Figure
 
 from dynfocus.bulk import Row, VideoJob, run_rows
 from dynfocus.bulk.asking import OnStep
-from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, evidence_seen
+from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, answered
 from dynfocus.evaluation.metrics import (
     Estimate,
     Record,
     accuracy,
     answer_constantly,
-    is_right_answer,
     paired_difference,
 )
 from dynfocus.evaluation.pages import Document, Layout, Line, draw_lines, table
@@ -164,18 +163,7 @@ def _ask_video(
             max_video_tokens=math.floor(row.facts["share"] * video.features.num_tokens),
             max_new_tokens=16,
         )
-        seen = [frame.time for frame in answer.frames if frame.kind == "cone"]
-        yield {
-            "id": row.id,
-            "video": row.video,
-            "question": row.question,
-            **row.facts,
-            "answer": answer.text,
-            "right": is_right_answer(row.facts, answer.text, row.evidence),
-            "tokens": answer.tokens,
-            "seconds": round(answer.seconds, 4),
-            "evidence_seen": evidence_seen(row.evidence, seen),
-        }
+        yield answered(row, answer)
 
 
 def summarise(records: Sequence[Record], plan: PluggedPlan) -> dict[str, Any]:

@@ -19,9 +19,12 @@ import torch
 
 from dynfocus.bulk import Record, VideoJob, run_rows
 from dynfocus.bulk.asking import AnswerJob, OnStep
-from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, evidence_seen
+from dynfocus.evaluation.benchmarks.focusworld import (
+    WorldBenchmark,
+    answered,
+    cone_times,
+)
 from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
-from dynfocus.evaluation.metrics import is_right_answer
 from dynfocus.methods import build_connector
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.loading import load_config, load_parts
@@ -253,19 +256,11 @@ def _make_ready(
                 max_video_tokens=test.max_video_tokens,
                 max_new_tokens=24,
             )
-            fine = [frame.time for frame in answer.frames if frame.kind == "cone"]
-            yield {
-                "id": row.id,
-                "video": row.video,
-                "question": row.question,
-                **row.facts,
-                "answer": answer.text,
-                "right": is_right_answer(row.facts, answer.text, row.evidence),
-                "tokens": answer.tokens,
+            fine, record = cone_times(answer), answered(row, answer)
+            yield record | {
                 "prepare_seconds": round(prepare_seconds, 4),
-                "seconds": round(answer.seconds, 4),
                 "fine_share": len(fine) / patches.num_frames,
-                "evidence_seen": evidence_seen(row.evidence, fine) if fine else None,
+                "evidence_seen": record["evidence_seen"] if fine else None,
             }
 
     return answer_job

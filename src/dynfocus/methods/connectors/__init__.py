@@ -25,6 +25,7 @@ from dynfocus.methods.connectors.interface import (
 from dynfocus.methods.connectors.llama_vid import LlamaVid
 from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
 from dynfocus.methods.connectors.projected import (
+    Compressor,
     ProjectedTokens,
     UniformPatches,
     VideoChatGPT,
@@ -45,25 +46,15 @@ __all__ = [
 ]
 
 
-def _uniform_patches(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
-    settings = FocusSettings.from_dict(dict(options.get("budget_of", {})))
-    return ProjectedTokens(UniformPatches(sizes.num_patches, settings), sizes)
+DEFAULT_CONNECTOR = "dynfocus"
+
+BuildConnector = Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]
 
 
-def _video_chatgpt(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
-    return ProjectedTokens(VideoChatGPT(sizes.num_patches, **options), sizes)
-
-
-def _chat_univi(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
-    return ProjectedTokens(ChatUniVi(sizes.num_patches, **options), sizes)
-
-
-def _llama_vid(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
-    return LlamaVid(sizes)
-
-
-def _llava_onevision(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
-    return LlavaOnevisionConnector(sizes)
+def _projected(compressor: Callable[..., Compressor]) -> BuildConnector:
+    return lambda sizes, options: ProjectedTokens(
+        compressor(sizes.num_patches, **options), sizes
+    )
 
 
 def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
@@ -76,17 +67,13 @@ def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
     return FocusNetwork(focus, sizes.dim, sizes.text_dim, sizes.hidden_size)
 
 
-DEFAULT_CONNECTOR = "dynfocus"
-
-BuildConnector = Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]
-
 CONNECTORS: dict[str, BuildConnector] = {
-    "chat_univi": _chat_univi,
+    "chat_univi": _projected(ChatUniVi),
     "dynfocus": _dynfocus,
-    "llama_vid": _llama_vid,
-    "llava_onevision": _llava_onevision,
-    "uniform_patches": _uniform_patches,
-    "video_chatgpt": _video_chatgpt,
+    "llama_vid": lambda sizes, _: LlamaVid(sizes),
+    "llava_onevision": lambda sizes, _: LlavaOnevisionConnector(sizes),
+    "uniform_patches": _projected(UniformPatches),
+    "video_chatgpt": _projected(VideoChatGPT),
 }
 """Connectors by name."""
 

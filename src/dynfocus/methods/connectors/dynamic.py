@@ -17,7 +17,6 @@ from dynfocus.focus import (
     CountedBudget,
     FocusNetwork,
     FocusSettings,
-    FrameEncoding,
     TokenBudget,
     TokenPlan,
     VideoFeatures,
@@ -25,7 +24,7 @@ from dynfocus.focus import (
 )
 from dynfocus.focus.network import AskedVideos
 from dynfocus.focus.tokens import NUM_ROD_TOKENS, lay_out
-from dynfocus.methods.connectors.interface import ConnectorSizes
+from dynfocus.methods.connectors.interface import ConnectorSizes, PatchKeeper
 
 if TYPE_CHECKING:
     from dynfocus.focus.question import QuestionHead
@@ -52,7 +51,7 @@ class CrossFusion(nn.Module):
         return events + logits.softmax(dim=2) @ spatial
 
 
-class VariantNetwork(nn.Module):
+class VariantNetwork(PatchKeeper, nn.Module):
     """Cones for the frames that matter and Rods for the others, in variants.
 
     ``cone`` says what becomes of a kept frame: ``compact`` is Eq. 10; ``cross_attention``
@@ -118,14 +117,6 @@ class VariantNetwork(nn.Module):
         num_read = self.settings.num_read_frames_for(num_frames)
         rods = (num_read - kept) * self.use_rods + kept * self._kept_has_rods
         return kept * self.num_tokens_per_cone + NUM_ROD_TOKENS * rods
-
-    def encode(self, patches: Tensor) -> FrameEncoding:
-        """Keep the patches of some frames, ``[F, N, D]``, as they are."""
-        return FrameEncoding(None, patches)
-
-    def add_events(self, video: VideoFeatures) -> VideoFeatures:
-        """Give the video back: its patches are needed beside its events."""
-        return video
 
     def budget(self, max_video_tokens: int | None = None) -> TokenBudget:
         """Give what counts the tokens of a video, and fits it into a budget."""

@@ -67,7 +67,19 @@ class Connector(Protocol):
         """
 
 
-class ConnectedNetwork(nn.Module):
+class PatchKeeper:
+    """The half of a network before a question, for one that keeps videos as patches."""
+
+    def encode(self, patches: Tensor) -> FrameEncoding:
+        """Keep the patches of some frames, ``[F, N, D]``, as they are."""
+        return FrameEncoding(None, patches)
+
+    def add_events(self, video: VideoFeatures) -> VideoFeatures:
+        """Give the video back: nothing else is made of it before a question."""
+        return video
+
+
+class ConnectedNetwork(PatchKeeper, nn.Module):
     """Any connector in the place of `FocusNetwork`, with its methods.
 
     Videos are kept as patches, and frames that a budget leaves out are left out evenly.
@@ -96,14 +108,6 @@ class ConnectedNetwork(nn.Module):
                 sizes.text_dim,
                 sizes.hidden_size,
             )
-
-    def encode(self, patches: Tensor) -> FrameEncoding:
-        """Keep the patches of some frames, ``[F, N, D]``, as they are."""
-        return FrameEncoding(None, patches)
-
-    def add_events(self, video: VideoFeatures) -> VideoFeatures:
-        """Give the video back: nothing else is made of it before a question."""
-        return video
 
     def budget(self, max_video_tokens: int | None = None) -> TokenBudget:
         """Give what counts the tokens of a video, and fits it into a budget."""

@@ -5,9 +5,9 @@ Here are the plain compressors; Chat-UniVi has a file of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -75,12 +75,15 @@ class UniformPatches:
 
     Args:
         num_patches: Patches of a frame.
-        settings: The network whose number of tokens is the budget.
+        budget_of: Settings of the network whose number of tokens is the budget; the
+            paper's by default.
     """
 
-    def __init__(self, num_patches: int, settings: FocusSettings) -> None:
+    def __init__(
+        self, num_patches: int, budget_of: Mapping[str, Any] | None = None
+    ) -> None:
         self.num_patches = num_patches
-        self.settings = settings
+        self.settings = FocusSettings.from_dict(dict(budget_of or {}))
 
     def num_kept(self, num_frames: int) -> int:
         """Count the frames that the budget pays for; one at least."""
