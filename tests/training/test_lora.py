@@ -137,4 +137,4 @@ def test_packages_that_are_missing_are_named_with_their_extra(make_tiny, monkeyp
     with pytest.raises(ImportError, match=r"lora needs the package peft: pip install"):
         add_adapters(model, SETTINGS)
     with pytest.raises(ImportError, match=r"bitsandbytes: .*\[quantization\]"):
-        lora.load_quantized("no", LoraSettings(rank=1, alpha=1, quantization="4bit"))
+        parts.load_quantized("no", LoraSettings(rank=1, alpha=1, quantization="4bit"))

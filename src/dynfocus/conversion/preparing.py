@@ -139,6 +139,5 @@ def _tokenizer(source: str | Path, what: str, subfolder: str = "") -> Any:
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ValueError(
             f"{source} has no tokenizer for the {what} that can be loaded "
-            f"({reason_of(error)}); "
-            "give a folder that holds one"
+            f"({reason_of(error)}); give a folder that holds one"
         ) from error

@@ -130,17 +130,6 @@ def _ramp(values: Floats, low: float, high: float) -> Floats:
     return np.clip((values - low) / (high - low), 0, 1)
 
 
-def _shrink(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Make frames as small as features are taken from, ``[T, h, w, 3]``."""
-    size = fit_size(frames.shape[1:3], LOOK_PIXELS)
-    if max(frames.shape[1:3]) <= LOOK_PIXELS:
-        return frames
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
-    small = F.interpolate(pixels.float(), size, mode="bilinear", antialias=True)
-    rounded = small.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-    return np.asarray(rounded.numpy())
-
-
 def _describe(frames: NDArray[np.uint8]) -> Features:
     lab = _lab(frames)
     layout = _mean_in_cells(lab, _LAYOUT_GRID)

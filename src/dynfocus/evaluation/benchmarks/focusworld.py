@@ -233,7 +233,7 @@ def describe_answer(
     return record
 
 
-def answered(row: Row, answer: Answer) -> Record:
+def answered(row: Row, answer: Answer) -> dict[str, Any]:
     """Make the record of an answer: what was asked, what it cost, whether it is right."""
     return {
         "id": row.id,
