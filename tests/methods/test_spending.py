@@ -16,12 +16,12 @@ from dynfocus.methods import (
     num_steps_read,
     spend,
 )
-from dynfocus.methods.regions import (
+from dynfocus.methods.selectors.cones_and_rods import _ranks_within, relevance
+from dynfocus.methods.spending import (
     QuestionSimilarity,
     compare_regions,
     encode_regions,
 )
-from dynfocus.methods.selectors.cones_and_rods import _ranks_within, relevance
 from dynfocus.plugins import HostFeatures
 
 

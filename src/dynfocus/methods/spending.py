@@ -1,9 +1,11 @@
 """A budget of video tokens, spent on an encoded video as a selector says.
 
-Nothing is trained: what is kept of a step are weighted means of its own tokens.
+Nothing is trained: what is kept of a step are weighted means of its own tokens. A dual
+encoder compares the question with frames and their regions.
 
-Letters: S steps (a frame, or for some models a pair of frames), N tokens a step, H width,
-n tokens kept of a step, B steps of a window.
+Letters: T frames, S steps (a frame, or for some models a pair of frames), F frames of a
+step, N tokens a step, H width, n tokens kept of a step, B steps of a window, R regions,
+C width of a dual encoder.
 """
 
 from __future__ import annotations
@@ -14,16 +16,114 @@ from typing import Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dynfocus.focus import HostBudget, dpc_knn, merge_weights, uniform_indices
 from dynfocus.focus.tokens import NUM_ROD_TOKENS
-from dynfocus.methods.regions import QuestionSimilarity
+from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import Selection, Selector, SelectorInput
-from dynfocus.methods.selectors.cones_and_rods import NUM_NEIGHBORS, standardized
+from dynfocus.methods.selectors.cones_and_rods import (
+    NUM_NEIGHBORS,
+    TEMPERATURE,
+    standardized,
+)
 
+REGION_SIDE = 3
+"""A frame is seen whole and in 3 x 3 regions."""
 _POOLED_SIDE = 4
 _WINDOW = 32
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QuestionSimilarity:
+    """How well the steps of a video and their tokens fit a question."""
+
+    whole: Tensor
+    """Similarity of each step, whole: the scorer's own cosine, ``[S]``."""
+    attention: Tensor
+    """Share of every token of each step, ``[S, N]``."""
+
+    def take(self, rows: Tensor) -> QuestionSimilarity:
+        """Keep some steps, given by increasing rows ``[S']``."""
+        return QuestionSimilarity(
+            whole=self.whole[rows], attention=self.attention[rows]
+        )
+
+
+def encode_regions(
+    scorer: FrameScorer, frames: NDArray[np.uint8], frames_per_step: int
+) -> Tensor:
+    """Encode frames whole and region by region.
+
+    Args:
+        scorer: A dual encoder.
+        frames: Frames of uint8, shape ``[T, H, W, 3]``.
+        frames_per_step: Frames that are averaged, ``F``.
+
+    Returns:
+        Unit vectors, shape ``[S, 1 + R, C]``; the whole first, then rows of regions.
+    """
+    views = [frames, *_regions(frames)]
+    seen = torch.stack(
+        [torch.from_numpy(scorer.encode_frames(view)) for view in views], dim=1
+    )
+    steps = [part.mean(0) for part in torch.split(seen, frames_per_step)]
+    return F.normalize(torch.stack(steps), dim=2)
+
+
+def compare_regions(
+    scorer: FrameScorer,
+    regions: Tensor | None,
+    question: str,
+    *,
+    grid: tuple[int, int],
+    num_front: int,
+) -> QuestionSimilarity:
+    """Compare an encoded video with a question.
+
+    The tokens of a step are attended by the softmax of the similarity of their region,
+    bilinear between the regions' centres, at a temperature of 0.02.
+
+    Args:
+        scorer: The dual encoder.
+        regions: What `encode_regions` gave.
+        question: The question.
+        grid: Rows and columns of the tokens of a step.
+        num_front: Tokens of a step before its grid; they get no attention.
+
+    Raises:
+        ValueError: The video was encoded without a scorer.
+    """
+    if regions is None:
+        raise ValueError(
+            "the video was encoded without a scorer; index it anew with the model that "
+            "has one"
+        )
+    words = torch.from_numpy(scorer.encode_text(question))
+    similar = regions @ words.to(regions)  # [S, 1 + R]
+    square = similar[:, 1:].view(-1, 1, REGION_SIDE, REGION_SIDE)
+    tokens = F.interpolate(square, grid, mode="bilinear").flatten(1)
+    attention = (tokens / TEMPERATURE).softmax(1)
+    return QuestionSimilarity(
+        whole=similar[:, 0], attention=F.pad(attention, (num_front, 0))
+    )
+
+
+def _regions(frames: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Cut frames into regions, row by row; tiny frames overlap by a pixel."""
+    height, width = frames.shape[1:3]
+
+    def cut(length: int, index: int) -> slice:
+        start = index * length // REGION_SIDE
+        return slice(start, max(start + 1, (index + 1) * length // REGION_SIDE))
+
+    return [
+        np.ascontiguousarray(frames[:, cut(height, row), cut(width, column)])
+        for row in range(REGION_SIDE)
+        for column in range(REGION_SIDE)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +262,7 @@ def pool_steps(video: EncodedSteps) -> Tensor:
     grid = video.tokens[:, video.num_front :].reshape(-1, rows, columns, width)
     target = min(rows, _POOLED_SIDE), min(columns, _POOLED_SIDE)
     parts = [
-        torch.nn.functional.adaptive_avg_pool2d(part.movedim(3, 1).float(), target)
+        F.adaptive_avg_pool2d(part.movedim(3, 1).float(), target)
         for part in torch.split(grid, _WINDOW)
     ]
     return torch.cat(parts).flatten(1)

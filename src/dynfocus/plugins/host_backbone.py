@@ -25,7 +25,7 @@ from dynfocus.methods import (
     num_steps_read,
     spend,
 )
-from dynfocus.methods.regions import compare_regions, encode_regions
+from dynfocus.methods.spending import compare_regions, encode_regions
 from dynfocus.models.conversation import Answer, PreparedTurn, Turn, check_count
 from dynfocus.models.encoding import Progress, VideoSource, make_thumbnails
 from dynfocus.models.options import AskOptions

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dynfocus.atomic import check_writable, write_atomically
+from dynfocus.methods.frame_selection import Progress, read_overview
 from dynfocus.methods.image_features import LOOK_PIXELS, fit_size, image_features
-from dynfocus.methods.overview import Progress, read_overview
 from dynfocus.methods.selectors.prototypes import find_events, stretches_of
 from dynfocus.report.pages import (
     FAINT,

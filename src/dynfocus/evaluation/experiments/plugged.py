@@ -88,9 +88,14 @@ class PluggedPlan:
         """List the ways that this plan can ask."""
         return tuple(way for way in WAYS if self.scorer or not way.sees_question)
 
+    @property
+    def pairs(self) -> list[tuple[str, float]]:
+        """List ways and shares, all tokens first."""
+        asked = [(way.label, share) for way in self.ways for share in self.shares]
+        return [(FULL, 1.0), *asked]
+
     def rows(self) -> list[Row]:
         """Make the rows of the runner: each question in every way, with every share."""
-        pairs = [(way.label, share) for way in self.ways for share in self.shares]
         return [
             replace(
                 row,
@@ -100,7 +105,7 @@ class PluggedPlan:
             )
             for test in self.sets
             for row in test.rows(set=test.name)
-            for label, share in ((FULL, 1.0), *pairs)
+            for label, share in self.pairs
         ]
 
 
@@ -180,10 +185,9 @@ def summarise(records: Sequence[Record], plan: PluggedPlan) -> dict[str, Any]:
     constant = {}
     for test in plan.sets:
         of_set = [record for record in records if record["set"] == test.name]
-        pairs = [(way.label, share) for way in plan.ways for share in plan.shares]
         asked = {
             pair: [r for r in of_set if (r["way"], r["share"]) == pair]
-            for pair in ((FULL, 1.0), *pairs)
+            for pair in plan.pairs
         }
         full = asked[FULL, 1.0]
         constant[test.name] = accuracy(answer_constantly(full)).value

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynfocus.focus import dpc_knn
-from dynfocus.methods.regions import TEMPERATURE
 from dynfocus.methods.selectors.interface import (
     SMALL,
     Floats,
@@ -21,6 +20,8 @@ from dynfocus.methods.selectors.interface import (
 )
 
 NUM_NEIGHBORS = 5
+TEMPERATURE = 0.02
+"""Difference of similarities that makes one weight ``e`` times another."""
 _MIN_EVENTS = 25
 
 
