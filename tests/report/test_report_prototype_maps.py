@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dynfocus.models import PrototypeMap
+from dynfocus.report.answers import MapPictures, draw_layer
 from dynfocus.report.pages import choose_colours
-from dynfocus.report.prototype_maps import MapPictures, draw_layer
 
 CELLS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [0, 2, 2, 1], [0, 0, 3, 3]])
 COLOURS = choose_colours(4)

@@ -68,7 +68,7 @@ def test_video_is_encoded_as_the_processor_writes_it(make_tiny, num_frames):
     encoded = encode_conversation(processor.tokenizer, turns)
     assert encoded["input_ids"].tolist() == inputs["input_ids"][0].tolist()
     shown = encoded["input_ids"] == processor.video_token_id
-    (tokens,) = model.build_video_tokens(VideoInputs.of(inputs))
+    _, (tokens,) = model.embed_prompt(inputs["input_ids"], VideoInputs.of(inputs))
     assert int(shown.sum()) == len(tokens.embeds)
     question = processor.tokenizer(TURNS[0][0])["input_ids"]
     assert inputs["qformer_input_ids"][0].tolist() == question

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import os
@@ -18,9 +19,8 @@ from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dynfocus.atomic import PART_SUFFIX
+from dynfocus.atomic import PART_SUFFIX, write_atomically
 from dynfocus.errors import UnusableEntryError, UnusableEntryWarning
-from dynfocus.index.digests import ContentDigests
 from dynfocus.index.entries import (
     EntryFacts,
     EntryKey,
@@ -40,6 +40,9 @@ _SUFFIX = ".safetensors"
 _ENTRIES = "entries"
 _DIGESTS = "digests"
 _LEFT_OVER_SECONDS = 24 * 3600.0
+_DIGEST_BYTES = 16
+_SETTLED_SECONDS = 2.0
+"""A file changed so recently may change again without a new time."""
 _logger = logging.getLogger(__name__)
 
 
@@ -101,7 +104,9 @@ class IndexStore:
 
     def path(self, key: EntryKey) -> Path:
         """Return the file of an entry, whether or not it is there."""
-        name = hashlib.blake2b(key.to_json().encode(), digest_size=16).hexdigest()
+        name = hashlib.blake2b(
+            key.to_json().encode(), digest_size=_DIGEST_BYTES
+        ).hexdigest()
         return self.folder / _ENTRIES / name[:2] / f"{name}{_SUFFIX}"
 
     def open(
@@ -281,3 +286,83 @@ def _describe(used_seconds: float, num_bytes: int, path: Path) -> StoredEntry:
         storage=storage,
         problem=problem,
     )
+
+
+class ContentDigests:
+    """Name files by their content.
+
+    A digest is remembered by the path, size and times of the file, one small file each,
+    so that a large video is not read whole for every question.
+
+    Args:
+        folder: Where digests are remembered; it need not be there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[Path, tuple[list[int], str]] = {}
+
+    def of(self, path: str | Path) -> str:
+        """Give the digest of a file.
+
+        Args:
+            path: The file.
+
+        Returns:
+            32 hexadecimal digits that depend on its content alone.
+        """
+        path = Path(path).resolve()
+        facts = _facts(path)
+        known_facts, digest = self._known.get(path) or self._recall(path)
+        if known_facts == facts:
+            return digest
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, _hash).hexdigest()
+        is_settled = time.time() - path.stat().st_mtime > _SETTLED_SECONDS
+        if is_settled and _facts(path) == facts:
+            self._known[path] = facts, digest
+            self._remember(path, facts, digest)
+        return digest
+
+    def forget_missing(self) -> None:
+        """Remove what is remembered of files that are no longer there."""
+        for note in self.folder.glob("*.json"):
+            if not Path(str(_read(note).get("path", ""))).is_file():
+                note.unlink(missing_ok=True)
+
+    def _note(self, path: Path) -> Path:
+        name = hashlib.blake2b(os.fsencode(path), digest_size=_DIGEST_BYTES)
+        return self.folder / f"{name.hexdigest()}.json"
+
+    def _recall(self, path: Path) -> tuple[object, str]:
+        """Read the facts and the digest of a file that were written down."""
+        known = _read(self._note(path))
+        facts = known.get("facts") if known.get("path") == str(path) else None
+        return facts, str(known.get("digest"))
+
+    def _remember(self, path: Path, facts: list[int], digest: str) -> None:
+        note = self._note(path)
+        document = {"path": str(path), "facts": facts, "digest": digest}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(note, json.dumps(document))
+        except OSError as error:
+            _logger.info("the digest of a file is not remembered: %s", error)
+
+
+def _hash() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=_DIGEST_BYTES)
+
+
+def _facts(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _read(note: Path) -> dict[str, object]:
+    """Read what is remembered; what cannot be read is as good as not there."""
+    try:
+        document = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

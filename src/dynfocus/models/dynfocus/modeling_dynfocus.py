@@ -240,17 +240,6 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         )
         return tokens
 
-    def build_video_tokens(self, inputs: VideoInputs) -> list[VideoTokens]:
-        """Give the video tokens of each block of a pass, in reading order."""
-        if not inputs.has_video:
-            return []
-        return self.focus(
-            self._videos(inputs),
-            *inputs.questions(),
-            owners=inputs.owners(),
-            plans=inputs.plans(self.focus_network.budget()),
-        )
-
     def _videos(self, inputs: VideoInputs) -> list[VideoFeatures]:
         counts = inputs.frame_counts()
         if inputs.video_features is not None:
@@ -277,7 +266,14 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         Returns:
             Embedded prompts ``[B, L, H]`` and the video tokens of each block.
         """
-        tokens = self.build_video_tokens(inputs)
+        tokens: list[VideoTokens] = []
+        if inputs.has_video:
+            tokens = self.focus(
+                self._videos(inputs),
+                *inputs.questions(),
+                owners=inputs.owners(),
+                plans=inputs.plans(self.focus_network.budget()),
+            )
         return self.place(input_ids, tokens), tokens
 
     def place(self, input_ids: Tensor, tokens: Sequence[VideoTokens]) -> Tensor:

@@ -17,19 +17,15 @@ from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
 from dynfocus.focus import FocusBudget, FocusSettings, TokenBudget, VideoFeatures
 from dynfocus.methods.connectors import ConnectorSizes, build_network
-from dynfocus.models.dynfocus.media import (
-    Block,
-    Limits,
-    ReadMedium,
-    assign_media,
-    read_media,
-)
 from dynfocus.models.dynfocus.prompts import (
     CHAT_TEMPLATE,
     IMAGE_MARK,
     VIDEO_TOKEN,
+    Block,
+    assign_media,
     pad_ids,
     pad_lists,
+    read_media,
     repeat_items,
 )
 from dynfocus.models.dynfocus.vision import to_pixel_values
@@ -254,20 +250,26 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         _check_call(audio, return_tensors)
         texts = _texts(text)
         blocks, media = assign_media(texts, images, videos, questions)
-        fps = self.fps if fps is None else fps
-        max_frames = self.max_frames if max_frames is None else max_frames
-        limits = Limits(fps, max_frames, max_video_tokens)
-        contents = read_media(blocks, media, self.budget, limits, self.frame_size)
+        contents, plans = read_media(
+            blocks,
+            media,
+            self.budget,
+            fps=self.fps if fps is None else fps,
+            max_frames=self.max_frames if max_frames is None else max_frames,
+            max_video_tokens=max_video_tokens,
+            frame_size=self.frame_size,
+        )
         data = self._prompt_inputs(
             texts,
             [self.lead_in(block.question) for block in blocks],
-            [contents[block.medium].plan.num_tokens for block in blocks],
+            [plans[block.medium].num_tokens for block in blocks],
             padding_side or self.tokenizer.padding_side,
             add_special_tokens,
             return_offsets_mapping,
         )
         if blocks:
-            data |= self._block_inputs(blocks, contents)
+            data |= self._media_inputs(contents) | self._block_inputs(blocks)
+            data["video_plans"] = torch.tensor(plans)
         return BatchFeature(data)
 
     def _prompt_inputs(
@@ -302,27 +304,22 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
             data["offset_mapping"] = pad_lists(offsets, (0, 0), side)
         return data
 
-    def _block_inputs(
-        self, blocks: Sequence[Block], contents: Sequence[ReadMedium]
-    ) -> dict[str, Any]:
+    def _block_inputs(self, blocks: Sequence[Block]) -> dict[str, Any]:
         """Give the question and the video of each block."""
         tokenizer = self.qformer_tokenizer
         rows = tokenizer([block.question for block in blocks])["input_ids"]
         padded = pad_ids(rows, self._pad_token_id(tokenizer), "right")
-        data = self._media_inputs(contents)
-        data["qformer_input_ids"] = padded["input_ids"]
-        data["qformer_attention_mask"] = padded["attention_mask"]
-        data["block_videos"] = torch.tensor([block.medium for block in blocks])
-        data["video_plans"] = torch.tensor([medium.plan for medium in contents])
-        return data
+        return {
+            "qformer_input_ids": padded["input_ids"],
+            "qformer_attention_mask": padded["attention_mask"],
+            "block_videos": torch.tensor([block.medium for block in blocks]),
+        }
 
-    def _media_inputs(self, contents: Sequence[ReadMedium]) -> dict[str, Any]:
-        features = [
-            item.content for item in contents if isinstance(item.content, VideoFeatures)
-        ]
-        sampled = [
-            item.content for item in contents if isinstance(item.content, SampledFrames)
-        ]
+    def _media_inputs(
+        self, contents: Sequence[SampledFrames | VideoFeatures]
+    ) -> dict[str, Any]:
+        features = [item for item in contents if isinstance(item, VideoFeatures)]
+        sampled = [item for item in contents if isinstance(item, SampledFrames)]
         if features and sampled:
             raise ValueError(
                 "videos that are encoded and videos that are not cannot be mixed in "

@@ -130,11 +130,6 @@ class VideoInputs:
             )
         return owners
 
-    def block_lengths(self, budget: TokenBudget) -> list[int]:
-        """Count the tokens of each block from its number of frames alone."""
-        plans = self.plans(budget)
-        return [plans[owner].num_tokens for owner in self.owners()]
-
     def repeat_blocks(
         self, placeholders: Tensor, expand_size: int, budget: TokenBudget
     ) -> dict[str, Any]:
@@ -152,7 +147,9 @@ class VideoInputs:
         if not self.has_video:
             return given
         ids, mask = self.questions()
-        rows = rows_of_blocks(placeholders, self.block_lengths(budget)).tolist()
+        plans = self.plans(budget)
+        lengths = [plans[owner].num_tokens for owner in self.owners()]
+        rows = rows_of_blocks(placeholders, lengths).tolist()
         order = [
             block
             for row in range(len(placeholders))

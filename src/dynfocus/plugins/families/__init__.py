@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dynfocus.extensions import FAMILIES, load_extensions
-from dynfocus.plugins.families.internvl import InternVL
+from dynfocus.plugins.families.image_frames import InternVL, SmolVLM
 from dynfocus.plugins.families.llava import LlavaNextVideo, LlavaOnevision, VideoLlava
 from dynfocus.plugins.families.qwen import Qwen3VL, Qwen25VL
-from dynfocus.plugins.families.smolvlm import SmolVLM
 from dynfocus.plugins.family import Family
 
 _OWN: tuple[type[Family], ...] = (
