@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,21 +22,18 @@ from dynfocus.cli.commands import (
 from dynfocus.cli.console import (
     check_video,
     describe_cost,
-    load_model,
-    name_model,
     print_json,
     progress_bar,
     read_question,
     say,
-    warn_if_meaningless,
 )
 from dynfocus.cli.frame_choice import Choosing, Looking, ask_about_frames
 from dynfocus.cli.servers import (
     Backend,
     Serving,
     given_options,
+    load_answerer,
     printed_pieces,
-    served,
 )
 
 if TYPE_CHECKING:
@@ -130,18 +126,10 @@ def ask(
             json=json,
         )
         return
-    connection = serving.connect()
     truth = _find_truth(reader, question) if report is not None else None
-    name, source = name_model(model, reader, only_own=serving.backend == "vllm")
-    focused = load_model(
-        source,
-        **asdict(loading),
-        index_folder=False if no_index else None,
-        scorer=choosing.scorer,
+    name, focused, connection = load_answerer(
+        model, reader, serving, loading, no_index=no_index, scorer=choosing.scorer
     )
-    warn_if_meaningless(focused, reader)
-    if connection is not None:
-        focused = served(focused, connection)
     started = time.perf_counter()
     with progress_bar("Reading the video") as progress:
         index: Any = focused.index(

@@ -18,7 +18,14 @@ from dynfocus.cli.commands import (
     at_least_one,
     command,
 )
-from dynfocus.cli.console import plural, print_json, progress_bar, read_input, say, warn
+from dynfocus.cli.console import (
+    plural,
+    print_json,
+    progress_bar,
+    read_input,
+    say,
+    warn_if_meaningless,
+)
 
 if TYPE_CHECKING:
     from dynfocus.bulk import Record, Row
@@ -97,7 +104,10 @@ def batch(
         ),
         needs="index" if index_only else None,
     )
-    _warn_if_meaningless(model, rows)
+    first = next((row.video for row in rows if Path(row.video).is_file()), None)
+    if first is not None:
+        what = "so its answers mean nothing for others"
+        warn_if_meaningless(model == "nano", Path(first), what)
     new: list[Record] = []
     with progress_bar("Answering") as progress:
         records = run_rows(
@@ -137,17 +147,3 @@ def _read(questions: str, defaults: AskOptions, *, index_only: bool) -> list[Row
     except ValueError as error:
         raise ValueError(f"{questions}: {error}") from error
     return [replace(row, question=None) for row in rows] if index_only else rows
-
-
-def _warn_if_meaningless(model: str, rows: list[Row]) -> None:
-    """Say so once when the shipped model is asked about a world it does not know."""
-    from dynfocus.world import is_world_video
-
-    if model != "nano":
-        return
-    first = next((row.video for row in rows if Path(row.video).is_file()), None)
-    if first is not None and not is_world_video(first):
-        warn(
-            "the shipped nano model only knows FocusWorld videos, so its answers mean "
-            "nothing for others; name a model that knows the real world with --model"
-        )

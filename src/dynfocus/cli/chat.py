@@ -22,16 +22,13 @@ from dynfocus.cli.commands import (
 from dynfocus.cli.console import (
     check_video,
     describe_cost,
-    load_model,
-    name_model,
     progress_bar,
     say,
-    warn_if_meaningless,
 )
 from dynfocus.cli.servers import (
     Serving,
     ask_aloud,
-    served,
+    load_answerer,
 )
 
 if TYPE_CHECKING:
@@ -62,17 +59,9 @@ def chat(
             "--backend openai answers single questions: use dynfocus ask"
         )
     reader = check_video(video)
-    connection = serving.connect()
-    _, source = name_model(model, reader, only_own=serving.backend == "vllm")
-    focused = load_model(
-        source,
-        **asdict(loading),
-        index_folder=False if no_index else None,
-        scorer=scorer,
+    _, focused, _ = load_answerer(
+        model, reader, serving, loading, no_index=no_index, scorer=scorer
     )
-    warn_if_meaningless(focused, reader)
-    if connection is not None:
-        focused = served(focused, connection)
     with progress_bar("Reading the video") as progress:
         session = focused.chat(
             reader,

@@ -178,15 +178,23 @@ def check_video(video: Path) -> VideoReader:
 
 
 def warn_if_meaningless(
-    focused: VideoModel, video: VideoReader, what: str = "its answer means"
+    is_nano: bool,
+    video: VideoReader | Path | None,
+    what: str = "so its answer means nothing for this one",
 ) -> None:
-    """Say so when the shipped model is asked about a world that it does not know."""
+    """Say so when the shipped model is asked about a world that it does not know.
+
+    Args:
+        is_nano: Whether the shipped model is asked.
+        video: What is asked about; None where nothing tells what it is.
+        what: What follows from it.
+    """
     from dynfocus.world import is_world_video
 
-    if focused.is_nano and not is_world_video(video):
+    if is_nano and not (video is not None and is_world_video(video)):
         warn(
-            f"the shipped nano model only knows FocusWorld videos, so {what} "
-            "nothing for this one; name a model that knows the real world with --model"
+            f"the shipped nano model only knows FocusWorld videos, {what}; name a model "
+            "that knows the real world with --model"
         )
 
 

@@ -260,5 +260,7 @@ def _load_scorer(name: str, video: VideoReader) -> FrameScorer:
     if model_type(name) != "dynfocus":
         return DualEncoder(name)
     focused = load_model(name)
-    warn_if_meaningless(focused, video, "its scores mean")
+    warn_if_meaningless(
+        focused.is_nano, video, "so its scores mean nothing for this one"
+    )
     return FocusedScorer(focused)

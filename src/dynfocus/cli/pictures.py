@@ -90,7 +90,9 @@ def timeline(
     reader = check_video(video)
     known = known_evidence(reader, evidence)
     focused = load_model(model, index_folder=False if no_index else None)
-    warn_if_meaningless(focused, reader, "its scores mean")
+    warn_if_meaningless(
+        focused.is_nano, reader, "so its scores mean nothing for this one"
+    )
     if len(questions) > 1 and not focused.scores_see_question:
         warn(f"the scores of {model} do not see the question: all timelines are equal")
     with progress_bar("Reading the video") as progress:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import positive
+from dynfocus.cli.commands import Loading, positive
+from dynfocus.cli.console import load_model, name_model, warn_if_meaningless
 
 if TYPE_CHECKING:
     from dynfocus.backends import ChatClient, Server
     from dynfocus.models import Answer, ChatSession, VideoModel
+    from dynfocus.video import VideoReader
 
 
 Backend = Literal["vllm", "openai"]
@@ -139,12 +141,36 @@ class Connection:
         return self.client.server
 
 
-def served(model: VideoModel, connection: Connection) -> VideoModel:
-    """Let a server run the language model of a model."""
-    from dynfocus.backends import VllmGenerator
+def load_answerer(
+    named: str | None,
+    video: VideoReader,
+    serving: Serving,
+    loading: Loading,
+    *,
+    no_index: bool,
+    scorer: str | None,
+) -> tuple[str, VideoModel, Connection | None]:
+    """Load what answers about a video; where a server is named, that writes for it.
 
-    client, name = connection.client, connection.served_model
-    return model.with_generator(VllmGenerator(model, client, served_model=name))
+    Returns:
+        What the model is called, the model, and the server.
+    """
+    connection = serving.connect()
+    name, source = name_model(named, video, only_own=serving.backend == "vllm")
+    model = load_model(
+        source,
+        **asdict(loading),
+        index_folder=False if no_index else None,
+        scorer=scorer,
+    )
+    warn_if_meaningless(model.is_nano, video)
+    if connection is not None:
+        from dynfocus.backends import VllmGenerator
+
+        client, served_model = connection.client, connection.served_model
+        writer = VllmGenerator(model, client, served_model=served_model)
+        model = model.with_generator(writer)
+    return name, model, connection
 
 
 def ask_aloud(

@@ -32,11 +32,11 @@ from dynfocus.cli.console import (
     read_input,
     say,
     status_line,
-    warn,
+    warn_if_meaningless,
 )
 
 if TYPE_CHECKING:
-    from dynfocus.models import Session, VideoModel
+    from dynfocus.models import Session
     from dynfocus.video import LiveReader
 
 _WAIT_SECONDS = 0.1
@@ -142,7 +142,12 @@ def watch(
         index_folder=False,
         needs="session",
     )
-    _warn_if_meaningless(focused, source)
+    path = Path(source)
+    warn_if_meaningless(
+        focused.is_nano,
+        path if path.is_file() else None,
+        "and nothing tells that this is one",
+    )
     session = focused.session(
         max_frames=max_frames, fps=fps, max_video_tokens=max_video_tokens
     )
@@ -215,17 +220,6 @@ def _input_options(words: Sequence[str]) -> dict[str, str]:
     if wrong:
         raise typer.BadParameter(f"{wrong[0]!r} is not of the form NAME=VALUE")
     return dict(word.split("=", 1) for word in words)
-
-
-def _warn_if_meaningless(focused: VideoModel, source: str) -> None:
-    from dynfocus.world import is_world_video
-
-    path = Path(source)
-    if focused.is_nano and not (path.is_file() and is_world_video(path)):
-        warn(
-            "the shipped nano model only knows FocusWorld videos, and nothing tells "
-            "that this is one; name a model that knows the real world with --model"
-        )
 
 
 class Desk:
