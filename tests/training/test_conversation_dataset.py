@@ -17,10 +17,10 @@ from dynfocus.focus import FocusBudget
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM
 from dynfocus.training import run_recipe
 from dynfocus.training.batches import Collator
-from dynfocus.training.conversation import IGNORED, marked_turns
 from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos, FrameReader
 from dynfocus.training.failures import BatchFacts
+from dynfocus.training.labels import IGNORED, marked_turns
 from dynfocus.video import VideoWriter
 
 VIDEO = "focusworld:train/3?seconds=9"

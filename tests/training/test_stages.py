@@ -16,9 +16,9 @@ from dynfocus.models.conversation import build_conversation
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.training import load_recipe, run_recipe
 from dynfocus.training.batches import collate
-from dynfocus.training.conversation import encode_caption, encode_conversation
 from dynfocus.training.dataset import ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos
+from dynfocus.training.labels import encode_caption, encode_conversation
 from dynfocus.training.loop import train
 from dynfocus.training.parts import group_of, set_trainable
 from dynfocus.training.stages import TRAINS, make_stage_job

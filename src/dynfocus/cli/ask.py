@@ -15,6 +15,7 @@ from dynfocus.cli.commands import (
     MaxNewTokens,
     Method,
     NoIndex,
+    Question,
     Reading,
     Video,
     command,
@@ -73,12 +74,7 @@ _REFUSED: dict[Backend | None, frozenset[str]] = {
 def ask(
     context: typer.Context,
     video: Video,
-    question: Annotated[
-        str,
-        typer.Argument(
-            metavar="QUESTION", help='What to ask; "-" reads it from standard input.'
-        ),
-    ],
+    question: Question,
     loading: Loading,
     reading: Reading,
     serving: Serving,

@@ -36,6 +36,12 @@ def not_negative(value: int) -> int:
 
 
 Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.")]
+Question = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUESTION", help='What to ask; "-" reads it from standard input.'
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import Json, MaxNewTokens, Video, command
+from dynfocus.cli.commands import Json, MaxNewTokens, Question, Video, command
 from dynfocus.cli.console import check_video, print_json, read_question
 from dynfocus.cli.frame_choice import Choosing, Looking, choose, make_request
 
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest
     from dynfocus.methods import FrameSelection
-
-Question = Annotated[
-    str,
-    typer.Argument(
-        metavar="QUESTION", help='What to ask; "-" reads it from standard input.'
-    ),
-]
 
 
 @command(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dynfocus.atomic import check_writable, write_atomically
+from dynfocus.methods.image_features import fit_size
 from dynfocus.report.pages import INK, PAPER, Colour, choose_colours, font, render
 from dynfocus.report.timelines import Interval, draw_timeline
 from dynfocus.video import VideoReader
@@ -171,9 +172,8 @@ def _frames_at(index: VideoIndex, wanted: NDArray[np.float64]) -> NDArray[np.uin
             "report has no pictures to show; index the video from its file"
         )
     reader = VideoReader(index.source)
-    scale = _THUMBNAIL_PIXELS / max(reader.size)
-    height, width = (max(8, round(side * scale)) for side in reader.size)
-    return reader.sample(times=wanted, size=(height, width)).frames
+    size = fit_size(reader.size, _THUMBNAIL_PIXELS)
+    return reader.sample(times=wanted, size=size).frames
 
 
 def draw_layer(picture: Pixels, cells: Cells, colours: Sequence[Colour]) -> Pixels:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from dynfocus.training.conversation import pad_rows, pad_samples, padding_id
 from dynfocus.training.dataset import ConversationDataset
 from dynfocus.training.encoded_videos import Pixels
 from dynfocus.training.failures import BatchFacts
+from dynfocus.training.labels import pad_rows, pad_samples, padding_id
 
 
 def collate(

@@ -19,7 +19,10 @@ from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
 from dynfocus.text import sentence
 from dynfocus.training.clock_shift import shift_clock
-from dynfocus.training.conversation import (
+from dynfocus.training.encoded_videos import FrameReader
+from dynfocus.training.evidence import asked_of, shows_answer
+from dynfocus.training.failures import SAMPLE_ERRORS, Failure
+from dynfocus.training.labels import (
     IGNORED,
     conversation_turns,
     encode_caption,
@@ -29,9 +32,6 @@ from dynfocus.training.conversation import (
     padding_id,
     place_marks,
 )
-from dynfocus.training.encoded_videos import FrameReader
-from dynfocus.training.evidence import asked_of, shows_answer
-from dynfocus.training.failures import SAMPLE_ERRORS, Failure
 from dynfocus.training.sources import Sample, medium_of
 from dynfocus.validation import checked
 

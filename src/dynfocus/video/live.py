@@ -28,7 +28,7 @@ from dynfocus.video.live_clock import ArrivalClock, MomentSampler, trusted_times
 from dynfocus.video.reader import checked_size
 from dynfocus.video.scaler import FrameScaler, read_orientation
 from dynfocus.video.scan import nominal_rate
-from dynfocus.video.watchdog import AbandonedError, available_cores
+from dynfocus.video.watchdog import AbandonedError, available_cores, check_timeout
 
 _logger = logging.getLogger(__name__)
 _QUEUE_SIZE = 8
@@ -80,11 +80,7 @@ class LiveReader:
         options: Mapping[str, str] | None = None,
         timeout_seconds: float | None = 60.0,
     ) -> None:
-        if timeout_seconds is not None and not timeout_seconds > 0:
-            raise ValueError(
-                "timeout_seconds must be above 0, or None to wait for ever, "
-                f"got {timeout_seconds}."
-            )
+        check_timeout(timeout_seconds)
         self.source = source
         self.num_decoded = 0
         self.num_damaged = 0

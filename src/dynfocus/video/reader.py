@@ -17,7 +17,7 @@ from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
 from dynfocus.video.plan import check_count, wanted_times
 from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
-from dynfocus.video.watchdog import available_cores
+from dynfocus.video.watchdog import available_cores, check_timeout
 
 _logger = logging.getLogger(__name__)
 
@@ -333,11 +333,7 @@ def _checked_crew(num_threads: int | None, timeout_seconds: float | None) -> Cre
         raise ValueError(
             f"num_threads must be at least 1, or None for all cores, got {num_threads}."
         )
-    if timeout_seconds is not None and not timeout_seconds > 0:
-        raise ValueError(
-            "timeout_seconds must be above 0, or None to wait for ever, "
-            f"got {timeout_seconds}."
-        )
+    check_timeout(timeout_seconds)
     return Crew(num_threads, timeout_seconds)
 
 

@@ -17,6 +17,15 @@ Result = TypeVar("Result")
 _TICK_SECONDS = 0.05
 
 
+def check_timeout(timeout_seconds: float | None) -> None:
+    """Refuse a time that is not above 0; None waits for ever."""
+    if timeout_seconds is not None and not timeout_seconds > 0:
+        raise ValueError(
+            "timeout_seconds must be above 0, or None to wait for ever, "
+            f"got {timeout_seconds}."
+        )
+
+
 def available_cores() -> int:
     """Count the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

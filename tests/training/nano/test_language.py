@@ -7,7 +7,7 @@ import torch
 from transformers import AutoTokenizer
 
 from dynfocus.training import load_recipe
-from dynfocus.training.conversation import encode_conversation
+from dynfocus.training.labels import encode_conversation
 from dynfocus.training.nano.language import (
     SPECIAL_TOKENS,
     LogDataset,

@@ -126,11 +126,11 @@ def _read_again(
         )
     reader = VideoReader(source) if isinstance(source, str | Path) else source
     if isinstance(reader, VideoReader):
-        scale = min(1.0, _PICTURE_PIXELS / max(reader.size))
-        height, width = (max(8, round(side * scale)) for side in reader.size)
-        model_size = (frame_size, frame_size)
-        sampled = reader.sample(times=wanted, size=model_size)
-        return sampled, reader.sample(times=wanted, size=(height, width)).frames
+        from dynfocus.methods.image_features import fit_size  # not for each question
+
+        size = fit_size(reader.size, min(_PICTURE_PIXELS, max(reader.size)))
+        sampled = reader.sample(times=wanted, size=(frame_size, frame_size))
+        return sampled, reader.sample(times=wanted, size=size).frames
     everything = read_video(source, fps=1.0, max_frames=None, frame_size=frame_size)
     nearest = np.abs(everything.times[None] - wanted[:, None]).argmin(axis=1)
     sampled = SampledFrames(everything.frames[nearest], everything.times[nearest])

@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
-from dynfocus.training.conversation import encode_conversation, pad_samples
+from dynfocus.training.labels import encode_conversation, pad_samples
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
 from dynfocus.validation import Count, checked

@@ -7,13 +7,13 @@ import torch
 
 from dynfocus.focus import VideoFeatures
 from dynfocus.models.dynfocus import VideoInputs
-from dynfocus.training.conversation import (
+from dynfocus.training.dataset import conversation_turns
+from dynfocus.training.labels import (
     IGNORED,
     encode_caption,
     encode_conversation,
     pad_samples,
 )
-from dynfocus.training.dataset import conversation_turns
 
 TURNS = [
     ("How many times does the red square appear?", "3"),
