@@ -16,8 +16,7 @@ from dynfocus.errors import TooManyFailuresError
 from dynfocus.focus import FocusBudget
 from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM
 from dynfocus.training import run_recipe
-from dynfocus.training.batches import Collator
-from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.dataset import Collator, ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos, FrameReader
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.labels import IGNORED, marked_turns

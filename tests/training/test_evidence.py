@@ -11,8 +11,7 @@ from torch.nn.functional import binary_cross_entropy, cross_entropy
 from dynfocus.focus import FocusBudget, uniform_indices
 from dynfocus.models.loading import load_parts
 from dynfocus.training import load_recipe, run_recipe
-from dynfocus.training.batches import Collator
-from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.dataset import Collator, ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.evidence import (
     EvidenceModel,

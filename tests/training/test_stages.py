@@ -15,8 +15,7 @@ from dynfocus.focus import FocusBudget
 from dynfocus.models.conversation import build_conversation
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.training import load_recipe, run_recipe
-from dynfocus.training.batches import collate
-from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.dataset import ConversationDataset, Layout, collate
 from dynfocus.training.encoded_videos import EncodedVideos
 from dynfocus.training.labels import encode_caption, encode_conversation
 from dynfocus.training.loop import train

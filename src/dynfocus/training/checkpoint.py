@@ -104,20 +104,18 @@ def find_checkpoint(output: Path, num_processes: int, frozen: str) -> str | None
     return str(folder)
 
 
-def remove_broken(output: Path) -> None:
-    """Remove checkpoints after the last whole one, left by a run that died saving."""
-    whole = _last_whole(output)
-    while (last := get_last_checkpoint(str(output))) is not None:
-        if whole is not None and Path(last) == whole:
-            return
-        logger.warning("%s was not written to its end and is removed", last)
-        shutil.rmtree(last)
+def remove_checkpoints(output: Path, *, keeps_whole: bool) -> None:
+    """Remove checkpoints that a run must not continue from.
 
-
-def remove_all(output: Path) -> None:
-    """Remove the checkpoints of a run that starts over, or it would continue them."""
-    while (last := get_last_checkpoint(str(output))) is not None:
-        logger.warning("%s is of an earlier run and is removed", last)
+    Args:
+        output: The folder of the run.
+        keeps_whole: Whether only those go that stand after the last whole one, left by a
+            run that died saving; else all, because the run starts over.
+    """
+    kept = _last_whole(output) if keeps_whole else None
+    why = "was not written to its end" if keeps_whole else "is of an earlier run"
+    while (last := get_last_checkpoint(str(output))) and Path(last) != kept:
+        logger.warning("%s %s and is removed", last, why)
         shutil.rmtree(last)
 
 

@@ -32,8 +32,7 @@ from dynfocus.training.checkpoint import (
     fingerprint_frozen,
     load_learned,
     mark_whole,
-    remove_all,
-    remove_broken,
+    remove_checkpoints,
     save_learned,
 )
 from dynfocus.training.failures import BatchFacts, Failure, FailureLog
@@ -276,10 +275,7 @@ def _prepare(
     output = Path(recipe.output)
     if arguments.should_save:
         output.mkdir(parents=True, exist_ok=True)
-        if frozen is not None:
-            remove_broken(output)
-        else:
-            remove_all(output)
+        remove_checkpoints(output, keeps_whole=frozen is not None)
     checkpoint = None
     if frozen is not None:
         checkpoint = find_checkpoint(output, arguments.world_size, frozen)

@@ -22,8 +22,7 @@ from dynfocus.models.dynfocus import (
 )
 from dynfocus.models.dynfocus.prompts import VICUNA_CHAT_TEMPLATE
 from dynfocus.training.arguments import count_processes
-from dynfocus.training.batches import Collator
-from dynfocus.training.dataset import ConversationDataset, Layout
+from dynfocus.training.dataset import Collator, ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos, FrameReader, PreparedVideos
 from dynfocus.training.evidence import EvidenceModel, EvidenceWeights
 from dynfocus.training.loop import Job
