@@ -31,22 +31,9 @@ class VideoWriter:
         path: Where the file will stand; its folder must exist.
         fps: Frames a second.
         size: Height and width in pixels, both even.
-        preset: Speed of the encoder, one of the names of x264.
         crf: Quality of the encoder, from 0 (lossless) to 51 (worst).
         comment: Text for the file's own ``comment`` field, none if empty.
     """
-
-    PRESETS = (
-        "ultrafast",
-        "superfast",
-        "veryfast",
-        "faster",
-        "fast",
-        "medium",
-        "slow",
-        "slower",
-        "veryslow",
-    )
 
     def __init__(
         self,
@@ -54,18 +41,17 @@ class VideoWriter:
         *,
         fps: float,
         size: tuple[int, int],
-        preset: str = "veryfast",
         crf: int = 20,
         comment: str = "",
     ) -> None:
         self.path = Path(path)
-        _check_arguments(fps, size, preset, crf)
+        _check_arguments(fps, size, crf)
         self.fps = fps
         self.size = size
         self.comment = comment
         self.num_frames = 0
         self._whole = ExitStack()
-        self._options = {"preset": preset, "crf": str(crf)} | _same_everywhere()
+        self._options = {"preset": "veryfast", "crf": str(crf)} | _same_everywhere()
         self._container: Any = None
         self._stream: Any = None
 
@@ -162,7 +148,7 @@ def _same_everywhere() -> dict[str, str]:
     return {"x264-params": "asm=avx2"} if has_avx512 else {}
 
 
-def _check_arguments(fps: float, size: tuple[int, int], preset: str, crf: int) -> None:
+def _check_arguments(fps: float, size: tuple[int, int], crf: int) -> None:
     """Refuse settings that the encoder would misread."""
     if not 0 < fps <= 1000 or not math.isfinite(fps):
         raise ValueError(f"fps must be above 0 and at most 1000, got {fps}.")
@@ -170,10 +156,6 @@ def _check_arguments(fps: float, size: tuple[int, int], preset: str, crf: int) -
         raise ValueError(
             "size must be an even height and an even width of at least 2 pixels, "
             f"got {tuple(size)}."
-        )
-    if preset not in VideoWriter.PRESETS:
-        raise ValueError(
-            f"preset must be one of {', '.join(VideoWriter.PRESETS)}, got {preset!r}."
         )
     if not 0 <= crf <= 51:
         raise ValueError(f"crf must be between 0 and 51, got {crf}.")

@@ -7,7 +7,7 @@ D_q width of the text encoder, H width of the language model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -162,7 +162,6 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         pixel_values: Tensor,
         pts_seconds: Tensor | Sequence[float],
         window: int = WINDOW_FRAMES,
-        progress: Callable[[int, int], None] | None = None,
     ) -> VideoFeatures:
         """Encode a video once, for any number of questions.
 
@@ -170,16 +169,14 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             pixel_values: Normalised frames, shape ``[T, 3, H, W]``.
             pts_seconds: Presentation time of every frame, shape ``[T]``.
             window: Frames that go through the vision tower together.
-            progress: Called with the frames done and the frames in all.
 
         Returns:
             The question-independent half.
         """
-        parts = []
-        for start in range(0, len(pixel_values), window):
-            parts.append(self.encode_frames(pixel_values[start : start + window]))
-            if progress is not None:
-                progress(min(start + window, len(pixel_values)), len(pixel_values))
+        parts = [
+            self.encode_frames(pixel_values[start : start + window])
+            for start in range(0, len(pixel_values), window)
+        ]
         return self.focus_network.add_events(VideoFeatures.join(parts, pts_seconds))
 
     def encode_question(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

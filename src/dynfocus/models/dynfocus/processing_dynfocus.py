@@ -127,10 +127,8 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         """List what a call can give."""
         return ["input_ids", "attention_mask", *VideoInputs.names()]
 
-    def num_video_tokens(self, num_frames: int, max_cones: int | None = None) -> int:
+    def num_video_tokens(self, num_frames: int) -> int:
         """Count the tokens of a block before anything is encoded."""
-        if max_cones is not None:
-            return FocusBudget(settings=self.settings).num_tokens(num_frames, max_cones)
         return self.budget().plan(num_frames).num_tokens
 
     def budget(self, max_video_tokens: int | None = None) -> TokenBudget:
