@@ -25,13 +25,13 @@ from reels import SPOILS, Frames, Reel, load_clips, make_reel
 from dynfocus.evaluation.metrics import Estimate
 from dynfocus.evaluation.pages import Line, draw_lines, table
 from dynfocus.methods import SELECTORS, SelectorInput
-from dynfocus.methods.image_features import fit_size
-from dynfocus.methods.overview import (
+from dynfocus.methods.frame_selection import (
     LOOK_PIXELS,
     as_selector_input,
     overview_rate,
     read_overview,
 )
+from dynfocus.methods.image_features import fit_size
 from dynfocus.provenance import describe_hardware, source_commit
 from dynfocus.video import VideoReader
 
