@@ -30,6 +30,8 @@ Record = Mapping[str, Any]
 Records = Sequence[Record]
 Verdict = Literal["better", "worse", "undecided"]
 
+TIME_KINDS = ("when", "action_time")
+"""Kinds of questions that an interval answers."""
 MIN_INTERVAL_IOU = 0.5
 """Overlap from which a time interval counts as right."""
 MIN_VIDEOS = 10
@@ -71,7 +73,7 @@ def is_right_answer(
         evidence: When the answer is shown; without, the times that the truth says.
     """
     truth = str(record["truth"])
-    if record["kind"] != "when":
+    if record["kind"] not in TIME_KINDS:
         return is_same_answer(text, truth)
     said = parse_interval(_plain(text))
     true = evidence[0] if evidence else parse_interval(_plain(truth))

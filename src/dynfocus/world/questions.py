@@ -146,16 +146,18 @@ def with_article(name: str) -> str:
 
 
 def parse_interval(text: str) -> Interval | None:
-    """Read ``from mm:ss to mm:ss``; returns None when the text is not of that form."""
+    """Read ``from mm:ss to mm:ss``, seconds with tenths or without; None if it is not."""
     words = text.split()
     if len(words) != 4 or words[0] != "from" or words[2] != "to":
         return None
     ends = []
     for word in (words[1], words[3]):
         minutes, colon, seconds = word.partition(":")
-        if not (colon and minutes.isdecimal() and seconds.isdecimal()):
+        whole, point, tenths = seconds.partition(".")
+        parts = (minutes, whole, tenths) if point else (minutes, whole)
+        if not (colon and all(part.isdecimal() for part in parts)):
             return None
-        ends.append(60.0 * int(minutes) + int(seconds))
+        ends.append(60.0 * int(minutes) + float(seconds))
     return ends[0], ends[1]
 
 

@@ -1,1 +1,18 @@
 """The widened FocusWorld, which is to take the place of the world that nano knows."""
+
+from dynfocus.world.wide.balance import balance, make_groups
+from dynfocus.world.wide.facts import Appearance, Member, Moment, SceneFacts
+from dynfocus.world.wide.question import WideQuestion
+from dynfocus.world.wide.questions import KINDS, make_questions
+
+__all__ = [
+    "KINDS",
+    "Appearance",
+    "Member",
+    "Moment",
+    "SceneFacts",
+    "WideQuestion",
+    "balance",
+    "make_groups",
+    "make_questions",
+]
