@@ -17,6 +17,7 @@ __all__ = [
     "NoModelError",
     "NonFiniteLogitsError",
     "OtherPromptWarning",
+    "RefusedFrameTimesError",
     "StuckVideoError",
     "TooManyFailuresError",
     "UnreadableVideoError",
@@ -95,6 +96,14 @@ class BackendError(DynFocusError, OSError):
 
     Remedy: check its address, key and the name of its model; give a slow one more time
     with ``timeout_seconds``.
+    """
+
+
+class RefusedFrameTimesError(BackendError):
+    """A vLLM server takes no times of frames with a request.
+
+    Remedy: start it with ``--trust-request-mm-kwargs``, or send the frames with
+    ``--layout sheets``, which says their times in words.
     """
 
 

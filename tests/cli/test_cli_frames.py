@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from seen_request import read_request
+from stand_in_server import RefusedRequestError
 from tiny_clip import save_tiny_clip
 
 KEY = "sk-very-secret-0123456789"
@@ -152,6 +153,27 @@ def test_json_tells_what_was_sent_and_what_came(run, clip, stand_in):
     seen = read_request(stand_in.bodies[0])
     assert seen.times == [pytest.approx(frame["time"]) for frame in document["frames"]]
     assert stand_in.bodies[0]["max_tokens"] == 5
+
+
+def test_frames_go_as_sheets_to_a_server_that_takes_no_times(run, clip, stand_in):
+    def refuse_times(body):
+        read_request(body)
+        if "media_io_kwargs" in body:
+            raise RefusedRequestError(
+                "Per-request media_io_kwargs are not allowed; start the server with "
+                "--trust-request-mm-kwargs"
+            )
+
+    stand_in.check = refuse_times
+    call = server_of(stand_in, "--json", "--layout", "video", "--budget", 3)
+    outcome = run("ask", clip, QUESTION, *call)
+    assert outcome.code == 0
+    assert outcome.document["text"] == "an answer"
+    assert outcome.document["layout"] == "sheets"
+    (warning,) = [x for x in outcome.err_lines if x.startswith("dynfocus: ")]
+    assert "start vLLM with --trust-request-mm-kwargs" in warning
+    assert warning.endswith("; they are sent as sheets")
+    assert ["media_io_kwargs" in body for body in stand_in.bodies] == [True, False]
 
 
 def test_an_answer_that_was_cut_is_said_to_be(run, clip, stand_in):

@@ -21,7 +21,7 @@ from dynfocus.backends.stream import (
     read_events,
     shorten,
 )
-from dynfocus.errors import BackendError
+from dynfocus.errors import BackendError, RefusedFrameTimesError
 from dynfocus.validation import Positive, checked
 
 API_KEY_VARIABLE = "OPENAI_API_KEY"
@@ -36,6 +36,10 @@ _HINTS = {
     413: "send fewer or smaller frames",
     429: "wait a little and ask again",
 }
+
+
+_REFUSED_TIMES = ("trust-request-mm-kwargs", "media_io_kwargs")
+"""Either is in what vLLM says when it takes no settings of a video with a request."""
 
 
 @checked
@@ -203,6 +207,12 @@ class ChatClient:
         except ValueError:
             reason = ""
         reason = reason or response.reason_phrase or "no reason given"
+        if status < 500 and any(sign in reason for sign in _REFUSED_TIMES):
+            raise RefusedFrameTimesError(
+                f"the server at {self.server.url} takes no times of frames with a "
+                "request; start vLLM with --trust-request-mm-kwargs, or use "
+                "--layout sheets"
+            )
         hint = _HINTS.get(status, "").format(variable=self.server.api_key_variable)
         raise StreamError(
             f"refused with HTTP {status}: {reason.rstrip('.')}"

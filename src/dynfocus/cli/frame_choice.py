@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -20,9 +20,10 @@ from dynfocus.cli.console import (
     warn_if_meaningless,
 )
 from dynfocus.cli.servers import Serving, printed_pieces
+from dynfocus.errors import RefusedFrameTimesError
 
 if TYPE_CHECKING:
-    from dynfocus.backends import FrameRequest, Server
+    from dynfocus.backends import ChatClient, Completion, FrameRequest, Server
     from dynfocus.methods import FrameScorer, FrameSelection
     from dynfocus.video import VideoReader
 
@@ -89,7 +90,8 @@ Layout = Annotated[
     typer.Option(
         "--layout",
         help="sheets: Cones as pictures, Rods on contact sheets. images: every frame a "
-        "picture. video: all of one size as one video, for vLLM.",
+        "picture. video: all of one size as one video, for vLLM, started with "
+        "--trust-request-mm-kwargs since 0.33.",
     ),
 ]
 ConePixels = Annotated[
@@ -215,12 +217,16 @@ def ask_about_frames(
     assert connection is not None  # there is a backend
     server = connection.server
     chosen = choose(video, question, choosing, looking)
+    layout = choosing.layout
     made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
-    if json:
-        completion = connection.client.complete(made.body)
-    else:
-        with printed_pieces() as show:
-            completion = connection.client.complete(made.body, show)
+    try:
+        completion = _complete(connection.client, made, json)
+    except RefusedFrameTimesError as error:
+        warn(f"{error}; they are sent as sheets")
+        layout = "sheets"
+        choosing = replace(choosing, layout=layout)
+        made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
+        completion = _complete(connection.client, made, json)
     seconds = time.perf_counter() - started
     if json:
         print_json(
@@ -230,7 +236,7 @@ def ask_about_frames(
                 "backend": "openai",
                 "url": server.url,
                 "model": model,
-                "layout": choosing.layout,
+                "layout": layout,
                 "scorer": chosen.scorer,
                 "text": completion.text,
                 "finish_reason": completion.finish_reason,
@@ -250,6 +256,14 @@ def ask_about_frames(
         f"{plural(len(chosen.frames), 'frame')} ({plural(num_cones, 'Cone')}, "
         f"{plural(num_rods, 'Rod')}), {seconds:.2f} s"
     )
+
+
+def _complete(client: ChatClient, made: FrameRequest, json: bool) -> Completion:
+    """Ask the server; the pieces are printed as they come unless a document is wanted."""
+    if json:
+        return client.complete(made.body)
+    with printed_pieces() as show:
+        return client.complete(made.body, show)
 
 
 def _load_scorer(name: str, video: VideoReader) -> FrameScorer:
