@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import replace
 from functools import cache
@@ -75,3 +76,13 @@ def test_words_that_give_the_answer_away_are_found_out():
     assert row.constant.value < 55
     assert row.blind.value > 90
     assert not row.is_balanced
+
+
+def test_the_command_prints_a_row_a_kind(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    blindness = importlib.import_module("blindness")
+    assert blindness.main(["--videos", "40"]) == 0
+    printed = capsys.readouterr().out
+    assert "| needle |" in printed
+    assert "| groups |" in printed
+    assert "above the design: none" in printed

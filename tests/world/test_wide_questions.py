@@ -18,7 +18,7 @@ from dynfocus.world.wide.claims import make_claim
 from dynfocus.world.wide.questions import ACTIONS
 from dynfocus.world.wide.wordings import ABSENT, CLAUSES, UNANSWERABLE
 
-SEEDS = range(30)
+SEEDS = range(24)
 
 
 @cache

@@ -56,7 +56,7 @@ class Blindness:
 
         A figure is above if chance alone would put one of the fifty figures of a page
         there in one page of twenty: the interval that counts is ``STRICTER`` times as
-        wide as that of 95 %.
+        wide as that of 95 %. Too few videos for an interval put nothing above.
         """
         pairs = [(self.constant, self.design), (self.blind, self.design)]
         if self.blind_with_options is not None and self.design_of_options is not None:
@@ -69,8 +69,8 @@ class Blindness:
 
 
 def _surely(found: Estimate) -> float:
-    if found.low is None:
-        return found.value
+    if found.low is None:  # too few videos say nothing
+        return 0.0
     return found.value - STRICTER * (found.value - found.low)
 
 

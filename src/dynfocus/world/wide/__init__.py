@@ -1,7 +1,13 @@
 """The widened FocusWorld, which is to take the place of the world that nano knows."""
 
 from dynfocus.world.wide.balance import balance, make_groups
-from dynfocus.world.wide.facts import Appearance, Member, Moment, SceneFacts
+from dynfocus.world.wide.facts import (
+    Appearance,
+    Member,
+    Moment,
+    SceneFacts,
+    facts_of,
+)
 from dynfocus.world.wide.question import WideQuestion
 from dynfocus.world.wide.questions import KINDS, make_questions
 
@@ -13,6 +19,7 @@ __all__ = [
     "SceneFacts",
     "WideQuestion",
     "balance",
+    "facts_of",
     "make_groups",
     "make_questions",
 ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dynfocus.world.scene import LANES, SPLITS, Scene, Stretch, Visit
+from dynfocus.world.vocabulary import BASE_PIXELS
+
 Interval = tuple[float, float]
 
 
@@ -100,3 +103,42 @@ class SceneFacts:
         """Members that come into view, in the order in which they do."""
         seen = [member for member in self.cast if member.appearances]
         return tuple(sorted(seen, key=lambda member: member.appearances[0].start))
+
+
+def facts_of(scene: Scene) -> SceneFacts:
+    """Tell what is true of a scene of the narrow world, where nobody acts or changes."""
+    cast = tuple(
+        Member(
+            shape=thing.shape,
+            colour=thing.colour,
+            size=thing.size,
+            letter=thing.letter,
+            held_out=thing.held_out,
+            appearances=tuple(_appearance(v) for v in scene.visits_of(number)),
+        )
+        for number, thing in enumerate(scene.cast)
+    )
+    return SceneFacts(
+        video=f"{scene.split}/{scene.seed}",
+        duration=scene.duration,
+        cast=cast,
+        rooms=_moments(scene.rooms),
+        anomalies=_moments(scene.anomalies),
+        key=(SPLITS.index(scene.split), scene.seed),
+    )
+
+
+def _appearance(visit: Visit) -> Appearance:
+    direction = "" if visit.path == "stay" else visit.path
+    place = ""
+    rests_at_left = visit.stop < BASE_PIXELS / 2
+    if not direction and not visit.leaves_ahead and rests_at_left == visit.from_left:
+        row = "top" if LANES[visit.lane] < BASE_PIXELS / 2 else "bottom"
+        place = f"{row} {'left' if rests_at_left else 'right'}"
+    return Appearance(
+        start=visit.start, end=visit.end, direction=direction, place=place
+    )
+
+
+def _moments(stretches: tuple[Stretch, ...]) -> tuple[Moment, ...]:
+    return tuple(Moment(name=s.name, start=s.start, end=s.end) for s in stretches)
