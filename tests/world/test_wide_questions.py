@@ -13,6 +13,7 @@ from wide_facts import make_facts
 
 from dynfocus.evaluation.metrics import is_right_answer
 from dynfocus.world import KINDS as NARROW_KINDS
+from dynfocus.world.vocabulary import is_held_out
 from dynfocus.world.wide import KINDS, balance, make_groups, make_questions
 from dynfocus.world.wide.claims import make_claim
 from dynfocus.world.wide.questions import ACTIONS
@@ -74,6 +75,18 @@ def test_answers_about_an_object_are_its_own():
     for q in asked("count"):
         found = member(q)
         assert int(q.answer) == (len(found.appearances) if found else 0)
+
+
+def test_no_option_is_a_letter_that_is_never_on_such_an_object():
+    questions = [
+        q
+        for seed in range(8)
+        for q in make_questions(make_facts(seed, split="train"))
+        if q.name == "needle" and q.kind != "absent"
+    ]
+    for q in questions:
+        colour, shape = q.slots["thing"].split()
+        assert not any(is_held_out(shape, colour, letter) for letter in q.options)
 
 
 def test_order_and_neighbours_in_time():

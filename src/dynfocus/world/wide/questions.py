@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from dynfocus.world.questions import clock, with_article
-from dynfocus.world.vocabulary import ANOMALIES, COLOURS, LETTERS, ROOMS, SHAPES, SIZES
+from dynfocus.world.vocabulary import (
+    ANOMALIES,
+    COLOURS,
+    LETTERS,
+    ROOMS,
+    SHAPES,
+    SIZES,
+    is_held_out,
+)
 from dynfocus.world.wide.claims import make_claim
 from dynfocus.world.wide.facts import Appearance, Interval, Member, SceneFacts
 from dynfocus.world.wide.question import WideQuestion, put_in_words
@@ -188,13 +196,23 @@ def _exact_span(interval: Interval) -> str:
     return f"from {start} to {end}"
 
 
+def _letters(member: Member) -> list[str]:
+    """Return the letters that it could carry: one that never is would tell by itself."""
+    return [
+        letter
+        for letter in LETTERS
+        if member.held_out or not is_held_out(member.shape, member.colour, letter)
+    ]
+
+
 def _needle(asker: _Asker) -> None:
     for member in asker.members():
         asker.ask_closed(
             "needle",
             {"thing": member.name},
             member.letter,
-            LETTERS,
+            _letters(member),
+            num_choices=len(LETTERS),
             evidence=member.evidence,
             held_out=member.held_out,
         )
@@ -239,7 +257,10 @@ def _absent(asker: _Asker) -> None:
     """Ask the same about an object that is there and one that is not."""
     names = asker.absent()
     for member in asker.members():
-        said = {"needle": (member.letter, LETTERS), "size": (member.size, SIZES)}
+        said: dict[str, tuple[str, Sequence[str]]] = {
+            "needle": (member.letter, _letters(member)),
+            "size": (member.size, SIZES),
+        }
         if len(member.appearances) == 1:
             (stay,) = member.appearances
             if stay.direction:
