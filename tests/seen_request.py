@@ -16,6 +16,7 @@ from stand_in_server import RefusedRequestError
 ROLES = ("system", "user", "assistant")
 KEYS = {
     "max_completion_tokens",
+    "logprobs",
     "max_tokens",
     "media_io_kwargs",
     "messages",

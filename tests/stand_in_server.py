@@ -32,6 +32,8 @@ class StandInServer:
     """Yields the pieces of the answer."""
     models: tuple[str, ...] = ("served",)
     prompt_tokens: int | None = None
+    log_probability: float | None = None
+    """Sent with each piece that is not empty, where the request asks for it."""
     raw: bytes | None = None
     """Sent in place of a stream."""
     content_type: str = "text/event-stream"
@@ -138,7 +140,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self._event(_choice({"role": "assistant", "content": ""}))
         for piece in stand_in.answer(body):
-            self._event(_choice({"content": piece}))
+            event = _choice({"content": piece})
+            if body.get("logprobs") and stand_in.log_probability is not None:
+                told = [{"token": piece, "logprob": stand_in.log_probability}]
+                event["choices"][0]["logprobs"] = {"content": told}
+            self._event(event)
         if stand_in.finish_reason is not None:
             self._event(_choice({}, stand_in.finish_reason))
         if body.get("stream_options", {}).get("include_usage"):

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +132,14 @@ def to_json(value: Any, **options: Any) -> str:
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=False, **options)
     return text
+
+
+def mean_probability(log_probabilities: Sequence[float]) -> float | None:
+    """Give the geometric mean of probabilities; of none, None.
+
+    Args:
+        log_probabilities: The natural logarithm of each.
+    """
+    if not log_probabilities:
+        return None
+    return math.exp(min(0.0, math.fsum(log_probabilities) / len(log_probabilities)))

@@ -252,3 +252,11 @@ def test_a_list_of_models_must_be_one(stand_in):
     stand_in.models = ()
     with pytest.raises(BackendError, match="gave no list of models"):
         client.list_models()
+
+
+@pytest.mark.parametrize(("told", "expected"), [(-0.5, 0.6065), (None, None)])
+def test_confidence_is_what_the_server_says_of_its_tokens(stand_in, told, expected):
+    stand_in.log_probability = told
+    client = ChatClient(Server(url=stand_in.url))
+    completion = client.complete({**BODY, "logprobs": True})
+    assert completion.confidence == pytest.approx(expected, abs=1e-4)

@@ -86,6 +86,7 @@ def test_the_request_is_the_prompt(
         "model": "served",
         "max_tokens": 7,
         "temperature": 0.0,
+        "logprobs": True,
         "logit_bias": {"3": -100},
         "stream_options": {"include_usage": True},
         "stream": True,

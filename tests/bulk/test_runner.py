@@ -47,6 +47,8 @@ def test_a_video_is_encoded_once_for_all_its_questions(
         "answer": "v1.mp4: Where?",
         "tokens": 12,
         "seconds": 0.5,
+        "best_time": 1.0,
+        "confidence": 0.9,
     }
 
 

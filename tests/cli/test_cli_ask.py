@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from dynfocus.defaults import NANO_QUESTIONS
 from dynfocus.world import find_questions, make_dataset, make_video
 
 
@@ -147,3 +149,41 @@ def test_chat_goes_on_after_a_failed_turn_and_says_so_at_the_end(run, models, cl
     assert outcome.err_lines[0] == (
         "dynfocus: the prompt has too many tokens; ask for less"
     )
+
+
+def test_several_questions_are_answered_in_one_call(run, models, clip):
+    outcome = run("ask", clip, "What is this?", "Who?", "-m", "other")
+    assert (outcome.code, outcome.out) == (0, "words: 3\nwords: 1\n")
+    assert models[0].num_indexed == 1
+    assert len(outcome.err_lines) == 2
+    call = ("ask", clip, "What is this?", "Who?", "-m", "other", "--json")
+    outcome = run(*call, "--report", "r.html")
+    texts = [answer["text"] for answer in outcome.document["answers"]]
+    assert texts == ["words: 3", "words: 1"]
+    assert outcome.document["video"] == str(clip)
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert "What is this?" in page
+    assert "Who?" in page
+
+
+def test_an_answer_says_its_time_and_its_confidence(run, tmp_path):
+    made = make_video(tmp_path / "w.mp4", 30, seed=3)
+    asked = next(one for one in made.questions if one.kind == "needle")
+    outcome = run("ask", made.path, asked.question, "--no-index")
+    assert outcome.out == f"{asked.answer}\n"
+    assert re.match(r"at 00:\d\d, \d+ % sure; \d+ video tokens", outcome.err_lines[-1])
+    document = run("ask", made.path, asked.question, "--no-index", "--json").document
+    assert 0 < document["confidence"] <= 1
+    assert 0 <= document["best_time"] <= 30
+
+
+def test_what_nano_can_be_asked_is_said_by_help_and_chat(run, models, clip):
+    listed = run("ask", "--help").out
+    told = run("chat", clip, "-m", "nano", stdin="exit\n").err
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for question in NANO_QUESTIONS:
+        assert question in listed
+        assert question in told
+        assert question in readme
+    other = run("chat", clip, "-m", "other", stdin="exit\n").err
+    assert NANO_QUESTIONS[0] not in other

@@ -142,6 +142,7 @@ def test_the_answer_of_a_server_that_sees_frames_is_streamed(
 
 def test_json_tells_what_was_sent_and_what_came(run, clip, stand_in):
     stand_in.check = read_request
+    stand_in.log_probability = -0.25
     call = server_of(stand_in, "--json", "--layout", "video", "--max-new-tokens", 5)
     outcome = run("ask", clip, "-", *call, "--budget", 3, stdin="  Why?\n")
     document = outcome.document
@@ -153,6 +154,8 @@ def test_json_tells_what_was_sent_and_what_came(run, clip, stand_in):
     seen = read_request(stand_in.bodies[0])
     assert seen.times == [pytest.approx(frame["time"]) for frame in document["frames"]]
     assert stand_in.bodies[0]["max_tokens"] == 5
+    assert document["confidence"] == pytest.approx(0.7788, abs=1e-4)
+    assert document["best_time"] is None  # no scorer looked at the question
 
 
 def test_frames_go_as_sheets_to_a_server_that_takes_no_times(run, clip, stand_in):

@@ -59,6 +59,8 @@ def test_a_video_that_does_not_fit_is_told(run, models, clip):
         "text": "seen:\n6",
         "tokens": 6,
         "seconds": 0.25,
+        "best_time": None,
+        "confidence": None,
     }
     assert outcome.err_lines[-1] == "Seen: 6.0 s in 6 frames, 3 held, 1 in 2."
 

@@ -12,12 +12,14 @@ import dynfocus
 from dynfocus.errors import NonFiniteLogitsError
 from dynfocus.focus import FocusSettings, QuestionSettings
 from dynfocus.index import VideoIndex
-from dynfocus.models import AskOptions, Turn, one_pass
-from dynfocus.models.conversation import build_conversation
+from dynfocus.models import AskOptions, FrameReport, Turn, one_pass
+from dynfocus.models.conversation import build_conversation, find_best_time
 from dynfocus.models.dynfocus import VideoInputs
 from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.generation import Written
 from dynfocus.models.video_model import VideoModel
 from dynfocus.video import VideoReader
+from dynfocus.world import make_video
 
 QUESTION = "what is on the red square ?"
 
@@ -258,7 +260,7 @@ def test_a_generator_may_be_another(focused, clip):
         marks = ("<echo>",)
 
         def generate(self, turn, max_new_tokens, on_text=None):
-            return f"{turn.question} {max_new_tokens} {len(turn.history)}"
+            return Written(f"{turn.question} {max_new_tokens} {len(turn.history)}")
 
     model = focused.with_generator(Echo())
     assert model.ask(clip, "what ?", max_new_tokens=3).text == "what ? 3 0"
@@ -292,3 +294,74 @@ def test_a_session_is_refused_in_one_sentence_where_there_is_none(focused, monke
         focused.session()
     with pytest.raises(ValueError, match="has no spatial prototypes to show"):
         focused.map_prototypes(None, None)
+
+
+def test_confidence_is_the_mean_probability_of_the_tokens(focused, clip):
+    answer = focused.ask(clip, QUESTION, max_new_tokens=5)
+    options = AskOptions(max_new_tokens=5)
+    turn = focused.prepare(focused.index(clip), QUESTION, options)
+    written = focused.backbone.generate(
+        turn,
+        max_new_tokens=5,
+        do_sample=False,
+        suppress_tokens=[turn.placeholder],
+        output_scores=True,
+        return_dict_in_generate=True,
+    )
+    product = 1.0
+    for token, scores in zip(written.sequences[0], written.scores, strict=True):
+        product *= float(scores[0].softmax(dim=-1)[token])
+    expected = product ** (1 / len(written.scores))
+    assert answer.confidence == pytest.approx(expected, rel=1e-4)
+    assert json.loads(json.dumps(answer.to_dict()))["confidence"] == answer.confidence
+
+
+def test_a_generator_without_probabilities_gives_no_confidence(focused, clip):
+    class Silent:
+        marks = ()
+
+        def generate(self, turn, max_new_tokens, on_text=None):
+            return Written("words")
+
+    assert focused.with_generator(Silent()).ask(clip, QUESTION).confidence is None
+
+
+def test_nano_says_when_it_saw_the_answer(tmp_path):
+    made = make_video(tmp_path / "w.mp4", 60, seed=3)
+    nano = dynfocus.load("nano", index_folder=False)
+    needles = [one for one in made.questions if one.kind == "needle"]
+    answers = nano.ask(made.path, [one.question for one in needles])
+    for asked, answer in zip(needles, answers, strict=True):
+        assert answer.question == asked.question
+        assert answer.text == asked.answer
+        assert 0 < answer.confidence <= 1
+        assert any(a - 1 <= answer.best_time <= b + 1 for a, b in asked.evidence)
+
+
+def test_several_questions_are_answered_as_one_by_one(focused, clip, monkeypatch):
+    questions = [QUESTION, "what ?", QUESTION]
+    single = [focused.ask(clip, one, max_new_tokens=3).text for one in questions]
+    count, encode = [], DynFocusBackbone.encode
+
+    def spy(self, *arguments):
+        count.append(1)
+        return encode(self, *arguments)
+
+    monkeypatch.setattr(DynFocusBackbone, "encode", spy)
+    answers = focused.ask(clip, questions, max_new_tokens=3)
+    assert [answer.text for answer in answers] == single
+    assert len(count) == 1
+    with pytest.raises(ValueError, match="there is no question"):
+        focused.ask(clip, [])
+    with pytest.raises(ValueError, match="the question is empty"):
+        focused.ask(clip, ["what ?", " "])
+
+
+def test_equal_scores_point_at_no_frame():
+    def frame(time, score):
+        return FrameReport(index=0, time=time, score=score, kind="rod", tokens=2)
+
+    assert find_best_time([]) is None
+    assert find_best_time([frame(4.0, 0.5)]) == 4.0
+    assert find_best_time([frame(0.0, 0.5), frame(1.0, 0.5)]) is None
+    assert find_best_time([frame(0.0, 0.1), frame(1.0, 0.5), frame(2.0, 0.5)]) == 1.0

@@ -96,6 +96,8 @@ class Completion:
     """Why it ended, such as ``"stop"`` or ``"length"``."""
     prompt_tokens: int | None
     """Tokens that the server counted in the prompt, if it says so."""
+    confidence: float | None = None
+    """Geometric mean of the probabilities of its tokens, if the server says them."""
 
 
 class ChatClient:
@@ -162,6 +164,7 @@ class ChatClient:
             text=answer.text,
             finish_reason=answer.finish_reason,
             prompt_tokens=answer.prompt_tokens,
+            confidence=answer.confidence,
         )
 
     def _connection(self) -> httpx.Client:

@@ -206,7 +206,10 @@ def _limits(server: Server | None, max_new_tokens: int) -> dict[str, Any]:
     host = "" if server is None else server.host
     if any(host == own or host.endswith(f".{own}") for own in _OWN_HOSTS):
         return {"max_completion_tokens": max_new_tokens}
-    return {"max_tokens": max_new_tokens, "temperature": 0.0}
+    limits = {"max_tokens": max_new_tokens, "temperature": 0.0}
+    if server is not None and server.url.startswith("http:"):
+        limits["logprobs"] = True  # services behind https refuse it for some models
+    return limits
 
 
 def _clock(seconds: float) -> str:

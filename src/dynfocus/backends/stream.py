@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dynfocus.text import mend_text
+from dynfocus.text import mean_probability, mend_text
 
 _LONGEST_LINE = 16 * 2**20
 _MOST_SHOWN = 300
@@ -65,9 +65,15 @@ class AnswerText:
         self.finish_reason: str | None = None
         self.prompt_tokens: int | None = None
         self.is_whole = False
+        self._log_probabilities: list[float] = []
         self._refusal = ""
         self._on_text = on_text
         self._held = ""
+
+    @property
+    def confidence(self) -> float | None:
+        """Geometric mean of the probabilities of the tokens, if the server says them."""
+        return mean_probability(self._log_probabilities)
 
     @property
     def broken_off(self) -> str:
@@ -105,6 +111,10 @@ class AnswerText:
         piece = part.get("content") or ""
         if not isinstance(piece, str):
             raise TypeError(piece)
+        self._log_probabilities += [
+            float(token["logprob"])
+            for token in (choice.get("logprobs") or {}).get("content") or ()
+        ]
         self._add(piece)
 
     def check(self) -> None:

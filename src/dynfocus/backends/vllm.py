@@ -21,6 +21,7 @@ from dynfocus.backends.client import ChatClient
 from dynfocus.conversion.exporting import EMBEDS_MARK, serving_messages
 from dynfocus.errors import OtherPromptWarning
 from dynfocus.models.conversation import OnText, PreparedTurn
+from dynfocus.models.generation import Written
 from dynfocus.models.video_model import VideoModel
 
 _NEVER = -100
@@ -56,7 +57,7 @@ class VllmGenerator:
 
     def generate(
         self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
-    ) -> str:
+    ) -> Written:
         """Answer a prompt; see `Generator.generate`.
 
         Raises:
@@ -73,7 +74,7 @@ class VllmGenerator:
                 OtherPromptWarning,
                 stacklevel=2,
             )
-        return completion.text
+        return Written(completion.text, completion.confidence)
 
     def request(self, turn: PreparedTurn, max_new_tokens: int) -> dict[str, Any]:
         """Write the request of a turn.
@@ -92,6 +93,7 @@ class VllmGenerator:
             "messages": serving_messages(turn.history, turn.question, part),
             "max_tokens": max_new_tokens,
             "temperature": 0.0,
+            "logprobs": True,
             "logit_bias": {str(turn.placeholder): _NEVER},
             "stream_options": {"include_usage": True},
         }

@@ -150,6 +150,8 @@ class Asker:
             "answer": answer.text,
             "tokens": answer.tokens,
             "seconds": round(answer.seconds, 3),
+            "best_time": answer.best_time,
+            "confidence": answer.confidence,
             **more,
         }
 

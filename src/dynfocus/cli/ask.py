@@ -15,7 +15,7 @@ from dynfocus.cli.commands import (
     MaxNewTokens,
     Method,
     NoIndex,
-    Question,
+    Questions,
     Reading,
     Video,
     command,
@@ -36,6 +36,7 @@ from dynfocus.cli.servers import (
     load_answerer,
     printed_pieces,
 )
+from dynfocus.defaults import NANO_QUESTIONS
 
 if TYPE_CHECKING:
     from dynfocus.models import Answer, VideoModel
@@ -70,11 +71,14 @@ _REFUSED: dict[Backend | None, frozenset[str]] = {
     "--url http://localhost:8000",
     'dynfocus ask clip.mp4 "Who comes in?" --backend openai '
     "--url https://api.openai.com/v1 --model gpt-4o --budget 32",
+    'dynfocus ask clip.mp4 "Who comes in?" "What happens then?"',
+    ending="\n\n\b\nWhat nano was taught to answer, with other things in these places:\n"
+    + "\n".join(f"- {one}" for one in NANO_QUESTIONS),
 )
 def ask(
     context: typer.Context,
     video: Video,
-    question: Question,
+    question: Questions,
     loading: Loading,
     reading: Reading,
     serving: Serving,
@@ -94,16 +98,19 @@ def ask(
         ),
     ] = None,
 ) -> None:
-    """Answer a question about a video.
+    """Answer a question, or several, about a video, which is encoded once.
 
-    The answer goes to standard output, one line on what it cost to standard error. With
+    The answers go to standard output, each on a line of its own. A line to standard
+    error says the time of the frame whose score for the question is highest, how sure
+    the model is (the geometric mean of the probabilities of the answer's tokens, not
+    calibrated), each where it is known, and what the answer cost. With
     --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
     --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens.
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
     docs/models.md, and docs/plugins.md for vision language models without training.
     """
     serving.check(context, _REFUSED[serving.backend])
-    question = read_question(question)
+    questions = [read_question(one) for one in question]
     reader = check_files(video, report)
     if serving.backend == "openai":
         given = given_options(context)
@@ -111,9 +118,14 @@ def ask(
             raise typer.BadParameter(
                 "--backend openai needs --model, the name of the model at the server"
             )
+        if len(questions) > 1:
+            raise typer.BadParameter(
+                "--backend openai answers one question a call, since each has frames of "
+                "its own: ask them one by one"
+            )
         ask_about_frames(
             reader,
-            question,
+            questions[0],
             choosing,
             Looking(fps=reading.fps if "fps" in given else None),
             serving,
@@ -122,7 +134,7 @@ def ask(
             json=json,
         )
         return
-    truth = _find_truth(reader, question) if report is not None else None
+    truths = _find_truths(reader, questions) if report is not None else []
     name, focused, connection = load_answerer(
         model, reader, serving, loading, no_index=no_index, scorer=choosing.scorer
     )
@@ -140,22 +152,27 @@ def ask(
     }
     if connection is not None:
         facts |= {"backend": serving.backend, "url": connection.server.url}
-    answer = _answer(
-        focused,
-        index,
-        question,
-        is_aloud=not json,
-        is_streamed=connection is not None,
-        max_video_tokens=reading.max_video_tokens,
-        method=method,
-        max_new_tokens=max_new_tokens,
-    )
-    if json:
-        print_json(facts | answer.to_dict())
     work = "opening its index" if index.is_from_disk else "reading the video"
-    say(f"{describe_cost(answer)} after {index_seconds:.2f} s for {work}")
+    after = f" after {index_seconds:.2f} s for {work}"
+    answers: list[Answer] = []
+    for one in questions:
+        answer = _answer(
+            focused,
+            index,
+            one,
+            is_aloud=not json,
+            is_streamed=connection is not None,
+            max_video_tokens=reading.max_video_tokens,
+            method=method,
+            max_new_tokens=max_new_tokens,
+        )
+        say(f"{describe_cost(answer)}{'' if answers else after}")
+        answers.append(answer)
+    if json:
+        told = [answer.to_dict() for answer in answers]
+        print_json(facts | (told[0] if len(told) == 1 else {"answers": told}))
     if report is not None:
-        _write_report(report, focused, reader, index, answer, truth)
+        _write_report(report, focused, reader, index, answers, truths)
         say(f"Report: {report}")
 
 
@@ -178,12 +195,15 @@ def _answer(
     return answer
 
 
-def _find_truth(video: VideoReader, question: str) -> WorldQuestion | None:
-    """Look up the truth where FocusWorld left it beside a video."""
+def _find_truths(
+    video: VideoReader, questions: list[str]
+) -> list[WorldQuestion | None]:
+    """Look up the truth of each question where FocusWorld left it beside a video."""
     from dynfocus.world import find_questions, is_world_video
 
     found = find_questions(video.path) if is_world_video(video) else ()
-    return {one.question: one for one in found}.get(question)
+    known = {one.question: one for one in found}
+    return [known.get(question) for question in questions]
 
 
 def _write_report(
@@ -191,25 +211,28 @@ def _write_report(
     focused: VideoModel,
     video: VideoReader,
     index: Any,
-    answer: Answer,
-    truth: WorldQuestion | None,
+    answers: list[Answer],
+    truths: list[WorldQuestion | None],
 ) -> None:
     from dynfocus.evaluation import is_right
     from dynfocus.report import write_report
 
     maps, reason = None, focused.why_not("maps")
     if reason is None:
-        maps = [focused.map_prototypes(video, answer)]
+        maps = [focused.map_prototypes(video, answer) for answer in answers]
     else:
         say(f"No prototype maps in the report: {reason}")
     write_report(
         report,
         index,
-        [answer],
-        title=answer.question,
-        truths=[truth.answer] if truth else None,
-        verdicts=[is_right(truth, answer.text)] if truth else None,
-        evidence=[truth.evidence] if truth else None,
+        answers,
+        title=answers[0].question,
+        truths=[truth.answer if truth else None for truth in truths],
+        verdicts=[
+            is_right(truth, answer.text) if truth else None
+            for truth, answer in zip(truths, answers, strict=True)
+        ],
+        evidence=[truth.evidence if truth else () for truth in truths],
         maps=maps,
     )
 

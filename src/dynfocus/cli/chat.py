@@ -68,6 +68,13 @@ def chat(
             **asdict(reading),
             progress=progress,
         )
+    if focused.is_nano:
+        from dynfocus.defaults import NANO_QUESTIONS
+
+        say(
+            "Nano was taught these questions, with other things in their places:"
+            + "".join(f"\n  {one}" for one in NANO_QUESTIONS)
+        )
     failures = sum(
         not _answer(session, question, max_new_tokens) for question in _questions()
     )

@@ -42,6 +42,13 @@ Question = Annotated[
         metavar="QUESTION", help='What to ask; "-" reads it from standard input.'
     ),
 ]
+Questions = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="QUESTION...",
+        help='What to ask, one question or several; "-" reads one from standard input.',
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -171,14 +178,19 @@ class Command:
     """Calls that a user can run as they stand."""
     name: str | None = None
     """What it is called; by default what the function is called."""
+    ending: str = ""
+    """What its help says after what the function's docstring says."""
 
     def add_to(self, app: typer.Typer) -> None:
         """Add the command to the program or to a group of it."""
-        app.command(self.name, epilog=epilog(*self.examples))(_spread(self.run))
+        help_text = f"{inspect.getdoc(self.run)}{self.ending}"
+        app.command(self.name, help=help_text, epilog=epilog(*self.examples))(
+            _spread(self.run)
+        )
 
 
 def command(
-    *examples: str, name: str | None = None
+    *examples: str, name: str | None = None, ending: str = ""
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a function a command.
 
@@ -187,8 +199,9 @@ def command(
     Args:
         *examples: Calls that a user can run as they stand.
         name: What it is called; by default what the function is called.
+        ending: What its help says after what the function's docstring says.
     """
-    return lambda run: Command(run, examples, name)
+    return lambda run: Command(run, examples, name, ending)
 
 
 def add_group(

@@ -198,11 +198,22 @@ def warn_if_meaningless(
         )
 
 
+def describe_trust(best_time: float | None, confidence: float | None) -> str:
+    """Say where an answer was seen and how sure the model was; ends with "; " if at all."""
+    told = []
+    if best_time is not None:
+        told.append(f"at {int(best_time) // 60:02d}:{int(best_time) % 60:02d}")
+    if confidence is not None:
+        told.append(f"{100 * confidence:.0f} % sure")
+    return f"{', '.join(told)}; " if told else ""
+
+
 def describe_cost(answer: Answer) -> str:
-    """Say in one line what an answer cost."""
+    """Say in one line where an answer was seen, how sure it is and what it cost."""
     num_cones = sum(frame.kind == "cone" for frame in answer.frames)
     num_frames = len(answer.frames)
     return (
+        f"{describe_trust(answer.best_time, answer.confidence)}"
         f"{plural(answer.tokens, 'video token')}, {plural(num_frames, 'frame')} "
         f"({plural(num_cones, 'Cone')}, {plural(num_frames - num_cones, 'Rod')}), "
         f"{answer.seconds:.2f} s"

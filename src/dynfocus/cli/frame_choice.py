@@ -10,6 +10,7 @@ import typer
 
 from dynfocus.cli.commands import at_least_one, not_negative, positive
 from dynfocus.cli.console import (
+    describe_trust,
     load_model,
     plural,
     print_json,
@@ -228,6 +229,7 @@ def ask_about_frames(
         made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
         completion = _complete(connection.client, made, json)
     seconds = time.perf_counter() - started
+    best_time = _find_best_time(chosen)
     if json:
         print_json(
             {
@@ -242,6 +244,8 @@ def ask_about_frames(
                 "finish_reason": completion.finish_reason,
                 "prompt_tokens": completion.prompt_tokens,
                 "frames": [asdict(frame) for frame in chosen.frames],
+                "best_time": best_time,
+                "confidence": completion.confidence,
                 "seconds": round(seconds, 3),
             }
         )
@@ -253,6 +257,7 @@ def ask_about_frames(
             "--max-new-tokens"
         )
     say(
+        f"{describe_trust(best_time, completion.confidence)}"
         f"{plural(len(chosen.frames), 'frame')} ({plural(num_cones, 'Cone')}, "
         f"{plural(num_rods, 'Rod')}), {seconds:.2f} s"
     )
@@ -264,6 +269,14 @@ def _complete(client: ChatClient, made: FrameRequest, json: bool) -> Completion:
         return client.complete(made.body)
     with printed_pieces() as show:
         return client.complete(made.body, show)
+
+
+def _find_best_time(chosen: FrameSelection) -> float | None:
+    """Find the time of the frame most relevant to the question, if a scorer looked."""
+    rated = [
+        (one.relevance, -one.time) for one in chosen.frames if one.relevance is not None
+    ]
+    return -max(rated)[1] if rated else None
 
 
 def _load_scorer(name: str, video: VideoReader) -> FrameScorer:

@@ -48,7 +48,7 @@ def _section(path: str, command: Any) -> str:
         words.append("[OPTIONS]")
     if getattr(command, "commands", None):
         words.append("COMMAND")
-    lines = [f"## `{path}`", "", inspect.cleandoc(command.help or ""), ""]
+    lines = [f"## `{path}`", "", _prose(command.help or ""), ""]
     lines += ["```", " ".join(words), "```", ""]
     if arguments or options:
         lines += ["| | | default |", "| --- | --- | --- |"]
@@ -57,6 +57,11 @@ def _section(path: str, command: Any) -> str:
         lines.append("")
     lines += ["```console", *_commands(command.epilog or ""), "```", ""]
     return "\n".join(lines)
+
+
+def _prose(text: str) -> str:
+    """Write a help text without the marks of paragraphs that are not wrapped."""
+    return inspect.cleandoc(text).replace("\b\n", "").replace(":\n- ", ":\n\n- ")
 
 
 def _placeholder(argument: Any) -> str:

@@ -282,7 +282,15 @@ class Desk:
         if self._is_json:
             whole = answer.to_dict()
             told = {
-                key: whole[key] for key in ("question", "text", "tokens", "seconds")
+                key: whole[key]
+                for key in (
+                    "question",
+                    "text",
+                    "tokens",
+                    "seconds",
+                    "best_time",
+                    "confidence",
+                )
             }
             print(json_format.dumps(facts | told, ensure_ascii=False), flush=True)
         else:

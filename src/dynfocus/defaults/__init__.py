@@ -11,6 +11,7 @@ from dynfocus.defaults.choosing import (
 )
 from dynfocus.defaults.hub import (
     NANO,
+    NANO_QUESTIONS,
     RECOMMENDED,
     RECOMMENDED_SCORER,
     Download,
@@ -30,6 +31,7 @@ __all__ = [
     "DownloadError",
     "MODEL_VARIABLE",
     "NANO",
+    "NANO_QUESTIONS",
     "NoModelError",
     "RECOMMENDED",
     "RECOMMENDED_SCORER",

@@ -14,6 +14,21 @@ from dynfocus.errors import DownloadError
 
 NANO = "nano"
 """The model that the package ships."""
+NANO_QUESTIONS = (
+    "What letter is on the red cross?",
+    "Is the purple star small or large?",
+    "What colour is the object with the letter C?",
+    "What shape is the object with the letter C?",
+    "Does a purple diamond appear?",
+    "How many times does the red diamond appear?",
+    "Which appears first, the red cross or the purple star?",
+    "When does the purple star appear?",
+    "Which room is shown most of the time?",
+    "What strange thing happens?",
+    "Which way does the cross move, left or right?",
+    "Describe the video.",
+)
+"""What nano was taught to answer, literally, with other things in the places of these."""
 RECOMMENDED = "HuggingFaceTB/SmolVLM2-500M-Video-Instruct"
 """A vision language model for videos that is small enough for a laptop's CPU."""
 RECOMMENDED_SCORER = "google/siglip2-base-patch16-224"

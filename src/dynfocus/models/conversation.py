@@ -61,6 +61,12 @@ class Answer:
     """One entry a frame that it read, in time order; their tokens add up to `tokens`."""
     seconds: float
     """Time from the call to the answer, decoding included."""
+    best_time: float | None = None
+    """Time in seconds of the frame whose score for the question is highest, the first of
+    equals; None where scores do not depend on the question or do not differ."""
+    confidence: float | None = None
+    """Geometric mean of the probabilities of the answer's tokens, from 0 to 1, the token
+    that ends it included; None where whatever wrote it gives no probabilities."""
 
     def to_dict(self) -> dict[str, Any]:
         """Give the answer as plain values that JSON can hold."""
@@ -166,6 +172,21 @@ class ChatSession:
         )
         self.turns.append(Turn(question, answer.text))
         return answer
+
+
+def find_best_time(frames: Sequence[FrameReport]) -> float | None:
+    """Find the time of the frame of the highest score, in seconds.
+
+    Args:
+        frames: What became of each frame, with scores that depend on the question.
+
+    Returns:
+        The time, of the first of equals; None where no score differs from another.
+    """
+    scores = {frame.score for frame in frames}
+    if len(scores) < min(2, len(frames)) or not frames:
+        return None
+    return max(frames, key=lambda frame: frame.score).time
 
 
 def build_conversation(history: Sequence[Turn], question: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ Letters: L prompt tokens.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,16 @@ from transformers import LogitsProcessor, TextStreamer
 
 from dynfocus.errors import NonFiniteLogitsError
 from dynfocus.models.conversation import OnText, PreparedTurn
+from dynfocus.text import mean_probability
+
+
+class Written(NamedTuple):
+    """An answer as the language model wrote it."""
+
+    text: str
+    """The answer, without white space at its ends."""
+    confidence: float | None = None
+    """Geometric mean of the probabilities of its tokens; None where they are not known."""
 
 
 class Generator(Protocol):
@@ -25,7 +35,7 @@ class Generator(Protocol):
 
     def generate(
         self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
-    ) -> str:
+    ) -> Written:
         """Answer a prompt.
 
         Args:
@@ -34,7 +44,7 @@ class Generator(Protocol):
             on_text: Called with each finished piece of the answer.
 
         Returns:
-            The answer, without white space at its ends.
+            The answer and how sure the model was of it.
         """
 
 
@@ -55,13 +65,14 @@ class LocalGenerator:
 
     def generate(
         self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
-    ) -> str:
+    ) -> Written:
         """Answer a prompt; see `Generator.generate`.
 
         Raises:
             NonFiniteLogitsError: The model gave logits that are not numbers.
         """
         words = self._tokenizer
+        watched = WatchedLogits()
         with torch.inference_mode():
             output = self._run(
                 turn,
@@ -72,15 +83,22 @@ class LocalGenerator:
                 top_p=None,
                 top_k=None,
                 suppress_tokens=[turn.placeholder],
-                logits_processor=[FiniteLogits()],
+                logits_processor=[watched],
                 streamer=None if on_text is None else CallbackStreamer(words, on_text),
             )
         text: str = words.decode(output[0], skip_special_tokens=True)
-        return text.strip()
+        return Written(text.strip(), mean_probability(watched.log_probabilities))
 
 
-class FiniteLogits(LogitsProcessor):  # type: ignore[misc]
-    """Stop generation as soon as the logits are not numbers."""
+class WatchedLogits(LogitsProcessor):  # type: ignore[misc]
+    """Stop as soon as logits are not numbers, and note how likely the likeliest token is.
+
+    It serves one answer, of one prompt, written by taking the likeliest token each time.
+    """
+
+    def __init__(self) -> None:
+        self.log_probabilities: list[float] = []
+        """Of each token written so far, among those that may be said."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Check the scores of one step, where minus infinity means forbidden."""
@@ -89,6 +107,8 @@ class FiniteLogits(LogitsProcessor):  # type: ignore[misc]
                 "the model gave logits that are not finite; its weights are damaged or "
                 "the precision is too low, so load it anew or with dtype=torch.float32"
             )
+        chances = scores.float().log_softmax(dim=-1)
+        self.log_probabilities.append(float(chances.max()))
         return scores
 
 

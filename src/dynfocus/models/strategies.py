@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from dynfocus.index import VideoIndex
-from dynfocus.models.conversation import Answer, OnText, Turn
+from dynfocus.models.conversation import Answer, OnText, Turn, find_best_time
 from dynfocus.models.options import AskOptions
 
 if TYPE_CHECKING:
@@ -55,13 +55,17 @@ class OnePass:
         """Answer a question about an encoded video; see `Strategy.answer`."""
         started = time.perf_counter()
         turn = model.prepare(video, question, options, history)
-        text = model.generator.generate(turn, options.max_new_tokens, on_text)
+        written = model.generator.generate(turn, options.max_new_tokens, on_text)
         return Answer(
-            text=text,
+            text=written.text,
             question=question,
             tokens=sum(frame.tokens for frame in turn.frames),
             frames=turn.frames,
             seconds=time.perf_counter() - started,
+            best_time=find_best_time(turn.frames)
+            if model.scores_see_question
+            else None,
+            confidence=written.confidence,
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import torch
 from torch import Tensor
@@ -192,6 +192,7 @@ class VideoModel:
                 f"{reason}; use dynfocus ask or chat, or name a DynFocus model"
             )
 
+    @overload
     def ask(
         self,
         video: Video,
@@ -200,12 +201,33 @@ class VideoModel:
         progress: Progress | None = None,
         on_text: OnText | None = None,
         **options: Any,
-    ) -> Answer:
-        """Answer a question about a video.
+    ) -> Answer: ...
+
+    @overload
+    def ask(
+        self,
+        video: Video,
+        question: list[str] | tuple[str, ...],
+        *,
+        progress: Progress | None = None,
+        on_text: OnText | None = None,
+        **options: Any,
+    ) -> list[Answer]: ...
+
+    def ask(
+        self,
+        video: Video,
+        question: str | list[str] | tuple[str, ...],
+        *,
+        progress: Progress | None = None,
+        on_text: OnText | None = None,
+        **options: Any,
+    ) -> Answer | list[Answer]:
+        """Answer a question, or several, about a video that is encoded once.
 
         Args:
             video: A file, a `VideoReader`, frames, or what `index` gave.
-            question: The question.
+            question: The question, or a list of questions that do not know each other.
             progress: Called with the steps done and the steps in all while frames
                 are decoded and encoded.
             on_text: Called with each finished piece of the answer.
@@ -213,10 +235,11 @@ class VideoModel:
                 ``max_video_tokens``, ``method``, ``max_new_tokens``.
 
         Returns:
-            The answer, its cost and what became of each frame.
+            The answer, its cost and what became of each frame; of a list of questions a
+            list of answers in its order. Encoding counts in the seconds of the first.
 
         Raises:
-            ValueError: The question is empty, an option is wrong, or the prompt is
+            ValueError: A question is empty, there is none, an option is wrong, or the prompt is
                 longer than the model can read.
             FileNotFoundError: There is no such file.
             UnreadableVideoError: The file holds no video that can be decoded.
@@ -225,10 +248,18 @@ class VideoModel:
         """
         started = time.perf_counter()
         asked = self._options(options)
-        self._check_words(question, ())
+        questions = [question] if isinstance(question, str) else list(question)
+        if not questions:
+            raise ValueError("there is no question; give at least one")
+        for one in questions:
+            self._check_words(one, ())
         encoded = self.backbone.encode(video, asked, progress)
-        answer = self.strategy.answer(self, encoded, question, asked, on_text=on_text)
-        return replace(answer, seconds=time.perf_counter() - started)
+        answers: list[Answer] = []
+        for one in questions:
+            answer = self.strategy.answer(self, encoded, one, asked, on_text=on_text)
+            answers.append(replace(answer, seconds=time.perf_counter() - started))
+            started = time.perf_counter()
+        return answers[0] if isinstance(question, str) else answers
 
     def answer(
         self,
