@@ -5,6 +5,9 @@ among them. It has read the questions about other videos with their answers, and
 among the options where there are any. Where an answer repeats a name of the question it
 learns the place of the name. Its accuracy bounds nothing from above; it finds what a text
 gives away by single words.
+
+Folds of one set whose choices are evened out lean against the truth: what the others
+hold more of, the fold holds less of. So a balanced kind is measured a little below chance.
 """
 
 from __future__ import annotations
