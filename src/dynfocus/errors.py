@@ -14,6 +14,7 @@ __all__ = [
     "DownloadError",
     "DynFocusError",
     "DynFocusWarning",
+    "ForgottenTurnsWarning",
     "NoModelError",
     "NonFiniteLogitsError",
     "OtherPromptWarning",
@@ -64,6 +65,13 @@ class DamagedVideoWarning(DynFocusWarning):
 
     Remedy: none is needed where the rest of the video suffices; the message names the
     moments. Copy the file again if it was whole where it came from.
+    """
+
+
+class ForgottenTurnsWarning(DynFocusWarning):
+    """A model that was trained on single questions is asked without earlier turns.
+
+    Remedy: write every question out in full; "and then?" means nothing to the model.
     """
 
 

@@ -53,7 +53,8 @@ def served_by(nano: VideoModel, stand_in: StandInServer) -> VideoModel:
     return nano.with_generator(VllmGenerator(nano, client))
 
 
-def test_the_server_answers_as_we_do(nano, world, served, stand_in):
+def test_the_server_answers_as_we_do(nano, world, served, stand_in, monkeypatch):
+    monkeypatch.setattr(nano.processor, "single_turn", False)
     index = nano.index(world.path)
     session = served_by(nano, stand_in).chat(index)
     local = nano.chat(index)

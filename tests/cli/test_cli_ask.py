@@ -142,6 +142,20 @@ def test_chat_encodes_once_and_answers_each_line(run, models, clip):
     assert models[0].num_indexed == 1
 
 
+def test_chat_with_nano_answers_as_ask_and_says_why(run, tmp_path):
+    world = make_video(tmp_path / "w.mp4", 30, seed=3)
+    asked = [question.question for question in world.questions[:4]]
+    outcome = run("chat", world.path, "-m", "nano", stdin="\n".join(asked))
+    alone = [run("ask", world.path, one, "-m", "nano").out for one in asked]
+    assert outcome.code == 0
+    assert [x.strip() for x in outcome.out.splitlines()] == [x.strip() for x in alone]
+    told = [line for line in outcome.err_lines if "single questions" in line]
+    assert told == [
+        "dynfocus: nano was trained on single questions: each is asked without those "
+        "before it, so write it out in full"
+    ]
+
+
 def test_chat_goes_on_after_a_failed_turn_and_says_so_at_the_end(run, models, clip):
     outcome = run("chat", clip, "-m", "other", stdin="this is too long\nOne\n")
     assert outcome.code == 1

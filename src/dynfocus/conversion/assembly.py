@@ -61,6 +61,8 @@ class Choices:
     """Tokenizer of the Q-Former; by default the one beside it."""
     question_first: bool = False
     """Whether the question also stands before the video tokens."""
+    single_turn: bool = False
+    """Ask the model without earlier turns."""
     image_mean: Sequence[float] | None = None
     """Mean of each colour; by default that of the tower's image processor."""
     image_std: Sequence[float] | None = None
@@ -303,6 +305,7 @@ def _make_processor(
         image_mean=mean,
         image_std=std,
         question_first=choices.question_first,
+        single_turn=choices.single_turn,
     )
     if parts.question_tokenizer is not None:
         processor.set_qformer_tokenizer(parts.question_tokenizer)

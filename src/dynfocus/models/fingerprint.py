@@ -29,7 +29,7 @@ READ_LATER = frozenset(
     {"focus", "initializer_range", "num_query_tokens", "qformer_config", "text_config"}
     | {"connector", "connector_options"}
     | {"chat_template", "fps", "max_frames", "question_first", "tokenizer"}
-    | {"use_question_vocabulary", "video_token_id"}
+    | {"single_turn", "use_question_vocabulary", "video_token_id"}
 )
 """Arguments of configuration and processor that encoding does not read; all others, new
 ones too, decide the fingerprint, and of the focus settings those that say so."""

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, overload
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import torch
 from torch import Tensor
 
+from dynfocus.errors import ForgottenTurnsWarning
 from dynfocus.index import IndexStore, VideoIndex
 from dynfocus.models.conversation import (
     Answer,
@@ -42,6 +44,13 @@ _NEEDS = {
 }
 
 
+def _without_turns(name: str) -> str:
+    return (
+        f"{name} was trained on single questions: each is asked without those before it, "
+        "so write it out in full"
+    )
+
+
 class Backbone(Protocol):
     """What turns videos and questions into prompts; it holds nothing of a request."""
 
@@ -57,8 +66,9 @@ class Backbone(Protocol):
     def abilities(self) -> frozenset[str]:
         """What it can beyond answering.
 
-        ``"index"`` on disk, ``"session"``, ``"maps"`` of spatial prototypes, and
-        ``"prompt_embeds"`` for a server that runs its language model.
+        ``"index"`` on disk, ``"session"``, ``"maps"`` of spatial prototypes,
+        ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that runs
+        its language model.
         """
 
     @property
@@ -276,13 +286,19 @@ class VideoModel:
             video: What `index` gave.
             question: The question.
             options: How it is answered.
-            history: Earlier turns, as text; the video stands before the first.
+            history: Earlier turns, as text; the video stands before the first. A model
+                that was trained on single questions is asked without them.
             on_text: Called with each finished piece of the answer.
 
         Returns:
             The answer, its cost and what became of each frame.
         """
         self.backbone.check(options)
+        if history and "turns" not in self.backbone.abilities:
+            warnings.warn(
+                _without_turns(self.name), ForgottenTurnsWarning, stacklevel=3
+            )
+            history = ()
         self._check_words(question, history)
         return self.strategy.answer(
             self, video, question, options, history=history, on_text=on_text

@@ -49,7 +49,7 @@ class HostBackbone:
         name: What the model is called in messages.
     """
 
-    abilities: frozenset[str] = frozenset()
+    abilities: frozenset[str] = frozenset({"turns"})
     is_nano = False
     store = None
 

@@ -66,6 +66,8 @@ class ModelSettings:
     """Changes to the configuration of a new text encoder."""
     question_first: bool = False
     """In a new model the question stands before the video tokens, too."""
+    single_turn: bool = False
+    """A new model learns single questions alone, and is asked without earlier turns."""
     connector: str | None = None
     """Put this connector, drawn anew, into the model at the start. The projectors that it
     shares with that model start trained."""
@@ -77,7 +79,7 @@ class ModelSettings:
 
     def check(self, start: StageStart) -> None:
         """Refuse settings that do not belong to this start."""
-        of_parts = bool(self.qformer) or self.question_first
+        of_parts = bool(self.qformer) or self.question_first or self.single_turn
         of_connector = bool(self.options) or self.scores != "fresh"
         if start.model is None and (self.connector is not None or of_connector):
             raise ValueError(
@@ -86,7 +88,7 @@ class ModelSettings:
         if start.model is not None and (self.connector is None or of_parts):
             raise ValueError(
                 "model: start.model brings its own settings; leave the group out, or name "
-                "another connector without qformer and question_first"
+                "another connector without qformer, question_first and single_turn"
             )
 
 
@@ -128,6 +130,7 @@ def _put_together(
         focus=own.focus or FocusSettings.paper(),
         qformer=own.qformer,
         question_first=own.question_first,
+        single_turn=own.single_turn,
         dtype=torch.float32,
         seed=None,
     )

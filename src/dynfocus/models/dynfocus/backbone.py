@@ -79,6 +79,8 @@ class DynFocusBackbone:
     def abilities(self) -> frozenset[str]:
         """What it can beyond answering; what needs prototypes only as DynFocus."""
         of_all = {"index", "prompt_embeds"}
+        if not self.processor.single_turn:
+            of_all.add("turns")
         return frozenset(of_all | ({"maps", "session"} if self._is_plain else set()))
 
     @property

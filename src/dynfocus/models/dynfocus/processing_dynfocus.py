@@ -58,6 +58,8 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         question_first: Whether the question of a block also stands before its video
             tokens, so that a causal model reads them with the question in mind. This
             is not in the paper, where it stands behind them only.
+        single_turn: Whether the model was trained on single questions, so that the
+            turns before a question are left out.
         use_question_vocabulary: Whether questions have a tokenizer of their own, as
             the Q-Former of InstructBLIP does; `set_qformer_tokenizer` sets it, and
             it lives in the folder ``qformer_tokenizer``.
@@ -75,6 +77,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         fps: float = 1.0,
         max_frames: int | None = None,
         question_first: bool = False,
+        single_turn: bool = False,
         use_question_vocabulary: bool = False,
         chat_template: str | None = None,
     ) -> None:
@@ -94,6 +97,7 @@ class DynFocusProcessor(ProcessorMixin):  # type: ignore[misc]
         self.fps = fps
         self.max_frames = max_frames
         self.question_first = question_first
+        self.single_turn = single_turn
         self.use_question_vocabulary = use_question_vocabulary
         self.video_token = VIDEO_TOKEN
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
