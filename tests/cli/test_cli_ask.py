@@ -151,8 +151,8 @@ def test_chat_with_nano_answers_as_ask_and_says_why(run, tmp_path):
     assert [x.strip() for x in outcome.out.splitlines()] == [x.strip() for x in alone]
     told = [line for line in outcome.err_lines if "single questions" in line]
     assert told == [
-        "dynfocus: nano was trained on single questions: each is asked without those "
-        "before it, so write it out in full"
+        "dynfocus: warning: nano was trained on single questions: each is asked without "
+        "those before it, so write it out in full"
     ]
 
 
