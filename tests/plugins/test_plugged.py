@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from tiny_hosts import BUILDERS
 
 import dynfocus
 from dynfocus.errors import NonFiniteLogitsError
+from dynfocus.models import AskOptions
 from dynfocus.plugins import HostProcessor, plug
 
 QUESTION = "what is on the red square ?"
@@ -198,3 +200,29 @@ def test_logits_that_are_not_numbers_are_reported(make_frames):
     focused = plug(host.model, host.processor)
     with pytest.raises(NonFiniteLogitsError, match="logits that are not finite"):
         focused.ask(make_frames(2), QUESTION)
+
+
+@pytest.mark.parametrize("family", sorted(BUILDERS))
+def test_confidence_is_the_mean_probability_of_a_hosts_tokens(
+    plugged, make_frames, family
+):
+    focused = plugged(family)
+    index = focused.index(make_frames(4))
+    answer = focused.ask(index, QUESTION, max_new_tokens=3)
+    turn = focused.prepare(index, QUESTION, AskOptions(max_new_tokens=3))
+    written = focused.backbone.run(
+        turn,
+        max_new_tokens=3,
+        do_sample=False,
+        suppress_tokens=[turn.placeholder],
+        output_scores=True,
+        return_dict_in_generate=True,
+    )
+    tokens = written.sequences[0, turn.input_ids.shape[1] :]
+    chances = [
+        float(scores[0].float().softmax(dim=-1)[token])
+        for token, scores in zip(tokens, written.scores, strict=True)
+    ]
+    expected = float(np.prod(chances)) ** (1 / len(chances))
+    assert answer.confidence == pytest.approx(expected, rel=1e-4)
+    assert answer.best_time is None  # no scorer looked at the question
