@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dynfocus.defaults import RECOMMENDED_SCORER, find_downloaded
 from seen_request import read_request
 from stand_in_server import RefusedRequestError
 from tiny_clip import save_tiny_clip
@@ -96,6 +97,24 @@ def test_an_encoder_or_a_model_may_score(run, clip, tmp_path):
     outcome = run("frames", clip, "What?", "--scorer", tmp_path / "none")
     assert outcome.code == 1
     assert "could not be loaded" in outcome.err
+
+
+def test_a_scorer_that_was_downloaded_looks_by_itself(run, clip, tmp_path, hub):
+    folder = save_tiny_clip(tmp_path)
+    hub.name = RECOMMENDED_SCORER
+    hub.files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert run("download", "--scorer").code == 0
+    call = ("frames", clip, "what", "--budget", 3, "--json")
+    outcome = run(*call)
+    found = find_downloaded(RECOMMENDED_SCORER)
+    assert outcome.document["scorer"] == str(found)
+    assert outcome.err_lines == [
+        f"Scorer: {RECOMMENDED_SCORER}, as it was downloaded; --scorer none leaves it out"
+    ]
+    assert outcome.document == run(*call, "--scorer", found).document
+    without = run(*call, "--scorer", "none")
+    assert without.document["scorer"] is None
+    assert "No scorer looked at the question" in without.err
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tiny_hosts import Host
 
 import dynfocus
 from dynfocus.cli import main
+from dynfocus.defaults import RECOMMENDED_SCORER
 from dynfocus.models import VideoModel
 from dynfocus.plugins import HostProcessor, host_type
 from tiny_clip import save_tiny_clip
@@ -142,7 +143,8 @@ def test_a_conversation_on_the_command_line(folder, clip, capsys, monkeypatch):
     call = ["chat", str(clip), "--model", str(folder), "--max-video-tokens", "40"]
     assert main([*call, "--max-new-tokens", "2"]) == 0
     costs = capsys.readouterr().err.splitlines()
-    assert [line.split(",")[0] for line in costs] == ["40 video tokens"] * 2
+    assert len(costs) == 2
+    assert all("; 40 video tokens, " in line for line in costs)
 
 
 def test_a_scorer_is_named_on_the_command_line(folder, clip, tmp_path, capsys):
@@ -155,3 +157,30 @@ def test_a_scorer_is_named_on_the_command_line(folder, clip, tmp_path, capsys):
     index = focused.index(clip)
     assert focused.scores_see_question
     assert index.features.regions.shape[:2] == (6, 10)
+
+
+def test_a_scorer_that_was_downloaded_looks_by_itself(
+    folder, clip, tmp_path, capsys, hub
+):
+    clip_model = save_tiny_clip(tmp_path)
+    hub.name = RECOMMENDED_SCORER
+    hub.files = {file.name: file.read_bytes() for file in clip_model.iterdir()}
+    assert main(["download", "--scorer"]) == 0
+    capsys.readouterr()
+    call = ["ask", str(clip), QUESTION, "--model", str(folder), "--json"]
+    call += ["--max-video-tokens", "40", "--max-new-tokens", "2"]
+    assert main([*call]) == 0
+    found = capsys.readouterr()
+    assert found.err.startswith(f"Scorer: {RECOMMENDED_SCORER}, as it was downloaded")
+    assert main([*call, "--scorer", str(clip_model)]) == 0
+    named = capsys.readouterr()
+    assert "Scorer:" not in named.err
+    assert main([*call, "--scorer", "none"]) == 0
+    without = capsys.readouterr()
+    scores = [
+        [frame["score"] for frame in json.loads(made.out)["frames"]]
+        for made in (found, named, without)
+    ]
+    assert scores[0] == scores[1] != scores[2]
+    assert main([*call[:3], "--model", "nano"]) == 0
+    assert "Scorer:" not in capsys.readouterr().err

@@ -15,6 +15,7 @@ from dynfocus.cli.commands import (
     Model,
     NoIndex,
     Reading,
+    Scorer,
     at_least_one,
     command,
 )
@@ -24,6 +25,7 @@ from dynfocus.cli.console import (
     progress_bar,
     read_input,
     say,
+    scorer_of,
     warn_if_meaningless,
 )
 
@@ -80,6 +82,7 @@ def batch(
         ),
     ] = None,
     model: Model = "nano",
+    scorer: Scorer = None,
     max_new_tokens: MaxNewTokens = 64,
     no_index: NoIndex = False,
     json: Json = False,
@@ -100,7 +103,9 @@ def batch(
     loader = ModelLoader(
         name=model,
         options=LoadOptions(
-            **asdict(loading), index_folder=False if no_index else None
+            **asdict(loading),
+            index_folder=False if no_index else None,
+            scorer=scorer_of(model, scorer),
         ),
         needs="index" if index_only else None,
     )

@@ -121,7 +121,8 @@ Scorer = Annotated[
         "--scorer",
         metavar="NAME",
         help="With another vision language model: an image-text encoder, a folder or a "
-        "name on the hub, that tells which frames belong to the question.",
+        "name on the hub, that tells which frames belong to the question; by default the "
+        "one that dynfocus download --scorer fetched, with none nothing.",
     ),
 ]
 MaxNewTokens = Annotated[

@@ -112,6 +112,42 @@ def name_model(
     return chosen.name, chosen.source
 
 
+def choose_scorer(named: str | None) -> str | None:
+    """Settle what compares frames with the question, and say so unless the call does.
+
+    Args:
+        named: What the call names, if it does; ``"none"`` for nothing.
+
+    Returns:
+        What is named, else the recommended scorer if it was downloaded; None for nothing.
+    """
+    if named is not None:
+        return None if named == "none" else named
+    from dynfocus.defaults import RECOMMENDED_SCORER, find_downloaded
+
+    folder = find_downloaded(RECOMMENDED_SCORER)
+    if folder is None:
+        return None
+    say(
+        f"Scorer: {RECOMMENDED_SCORER}, as it was downloaded; --scorer none leaves it out"
+    )
+    return str(folder)
+
+
+def scorer_of(model: str, named: str | None) -> str | None:
+    """Settle the scorer that goes with a model; one of the project's own needs none.
+
+    Args:
+        model: ``"nano"``, a folder, or a hub id.
+        named: What the call names, if it does; ``"none"`` for nothing.
+    """
+    from dynfocus.defaults import model_type
+
+    if named is None and model_type(model) == "dynfocus":
+        return None
+    return choose_scorer(named)
+
+
 def load_model(name: str, *, needs: str | None = None, **options: Any) -> VideoModel:
     """Load a model without the notes that libraries write meanwhile.
 

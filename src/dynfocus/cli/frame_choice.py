@@ -10,6 +10,7 @@ import typer
 
 from dynfocus.cli.commands import at_least_one, not_negative, positive
 from dynfocus.cli.console import (
+    choose_scorer,
     describe_trust,
     load_model,
     plural,
@@ -45,8 +46,9 @@ Scorer = Annotated[
         "--scorer",
         metavar="NAME",
         help="What compares frames with the question: CLIP, SigLIP and their like, or a "
-        "DynFocus model; a folder or a name on the hub. By default nothing does, and "
-        "frames are chosen by their look.",
+        "DynFocus model; a folder or a name on the hub. By default the one that "
+        "dynfocus download --scorer fetched; without it, or with none, frames are "
+        "chosen by their look.",
     ),
 ]
 Rule = Annotated[
@@ -132,12 +134,13 @@ def choose(
     """Choose frames, with a progress bar; say so where nothing reads the question."""
     from dynfocus.methods import find_selector, select_frames
 
+    named = choose_scorer(choosing.scorer)
     try:
-        has_scorer = choosing.scorer is not None
+        has_scorer = named is not None
         find_selector(looking.rule, "rule", has_scorer=has_scorer, rest="dropped")
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from error
-    scorer = None if choosing.scorer is None else _load_scorer(choosing.scorer, video)
+    scorer = None if named is None else _load_scorer(named, video)
     with progress_bar("Reading the video") as progress:
         chosen = select_frames(
             video,
@@ -158,7 +161,7 @@ def choose(
     if scorer is None:
         say(
             "No scorer looked at the question: the frames show what happens, whatever is "
-            "asked. --scorer names one."
+            "asked. dynfocus download --scorer fetches one, --scorer names another."
         )
     return chosen
 

@@ -69,7 +69,7 @@ def frames(
 ) -> None:
     """Choose the frames of a video that a question needs, within a budget.
 
-    Needs no model: without --scorer or --model the frames show what happens, whatever
+    Needs no model: without a scorer or --model the frames show what happens, whatever
     the question is. Prints a line a frame: its time in seconds, and whether it is a Cone
     or a Rod.
     """

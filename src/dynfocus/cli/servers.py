@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dynfocus.cli.commands import Loading, positive
-from dynfocus.cli.console import load_model, name_model, warn_if_meaningless
+from dynfocus.cli.console import (
+    load_model,
+    name_model,
+    scorer_of,
+    warn_if_meaningless,
+)
 
 if TYPE_CHECKING:
     from dynfocus.backends import ChatClient, Server
@@ -161,7 +166,7 @@ def load_answerer(
         source,
         **asdict(loading),
         index_folder=False if no_index else None,
-        scorer=scorer,
+        scorer=scorer_of(source, scorer),
     )
     warn_if_meaningless(model.is_nano, video)
     if connection is not None:
