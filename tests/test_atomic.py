@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,35 @@ def test_text_can_always_be_written(tmp_path):
     write_atomically(tmp_path / "r.html", "caf\udce9.mp4")
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert text == "caf\N{REPLACEMENT CHARACTER}.mp4"
+
+
+def test_what_is_read_is_not_written_over(tmp_path):
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(b"film")
+    (tmp_path / "link").symlink_to(video)
+    for name in ("clip.mp4", "link"):
+        with pytest.raises(UnwritableFileError, match="that is the file that is read"):
+            check_writable(tmp_path / name, read=video)
+    check_writable(tmp_path / "clip.html", read=video)
+
+
+def test_a_pipe_stays_a_pipe_and_gets_the_whole(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    check_writable(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write_atomically(pipe, "a page")
+    reader.join(10)
+    assert got == [b"a page"]
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "page").write_text("before")
+    (tmp_path / "link").symlink_to(tmp_path / "page")
+    write_atomically(tmp_path / "link", "after")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "page").read_text() == "after"

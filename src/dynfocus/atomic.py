@@ -7,6 +7,8 @@ crash, is written here: under a hidden name beside it, brought to the disk, rena
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,12 +30,22 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     Several processes may write the same file at once: the last one's stays.
 
     Args:
-        path: The file; replaced if it exists.
+        path: The file; replaced if it exists. A link is followed, and a pipe or a device
+            stays what it is: the whole content is written into it at the end.
 
     Yields:
-        A path in the same folder that nobody else writes to.
+        A path that nobody else writes to.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()
+    if _is_special(path):
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder) / path.name
+            yield part
+            with part.open("rb") as whole, path.open("wb") as target:
+                shutil.copyfileobj(whole, target)
+        return
     part = _part(path)
     try:
         yield part
@@ -56,18 +68,26 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
         part.write_bytes(data)
 
 
-def check_writable(path: str | Path, *, what: str = "the report") -> None:
+def check_writable(
+    path: str | Path, *, what: str = "the report", read: str | Path | None = None
+) -> None:
     """Fail now if a file could not be written later.
 
     Args:
         path: The file to be written; it may exist already and is left as it is.
         what: How to call the file in the message.
+        read: A file that is read, which must stay what it is.
 
     Raises:
-        UnwritableFileError: The path is a folder, or its folder is missing or refuses
-            new files.
+        UnwritableFileError: The path is a folder or the file that is read, or its folder
+            is missing or refuses new files.
     """
     path = Path(path)
+    if read is not None and _is_same(path, Path(read)):
+        raise UnwritableFileError(
+            f"{what} cannot be written to {path}: that is the file that is read; name "
+            "another"
+        )
     if path.is_dir():
         raise UnwritableFileError(
             f"{what} cannot be written to {path}: it is a folder; name a file"
@@ -77,6 +97,8 @@ def check_writable(path: str | Path, *, what: str = "the report") -> None:
             f"{what} cannot be written to {path}: the folder {path.parent} does not "
             "exist; create it or name another file"
         )
+    if _is_special(path):
+        return
     part = _part(path)
     try:
         part.touch(exist_ok=False)
@@ -87,6 +109,18 @@ def check_writable(path: str | Path, *, what: str = "the report") -> None:
         ) from error
     finally:
         _remove(part)
+
+
+def _is_special(path: Path) -> bool:
+    """Tell a pipe or a device from a file, a folder and what is not there."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _part(path: Path) -> Path:

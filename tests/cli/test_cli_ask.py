@@ -147,13 +147,26 @@ def test_chat_with_nano_answers_as_ask_and_says_why(run, tmp_path):
     asked = [question.question for question in world.questions[:4]]
     outcome = run("chat", world.path, "-m", "nano", stdin="\n".join(asked))
     alone = [run("ask", world.path, one, "-m", "nano").out for one in asked]
-    assert outcome.code == 0
-    assert [x.strip() for x in outcome.out.splitlines()] == [x.strip() for x in alone]
+    assert (outcome.code, outcome.out) == (0, "".join(alone))
     told = [line for line in outcome.err_lines if "single questions" in line]
     assert told == [
         "dynfocus: warning: nano was trained on single questions: each is asked without "
         "those before it, so write it out in full"
     ]
+
+
+def test_the_video_is_not_written_over(run, models, clip):
+    before = Path(clip).read_bytes()
+    calls = [
+        ("ask", clip, "What?", "-m", "other", "--report", clip),
+        ("frames", clip, "x", "--served-model", "m", "--request", clip),
+        ("batch", clip, "--out", clip),
+    ]
+    for call in calls:
+        outcome = run(*call)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "that is the file that is read; name another" in outcome.err
+    assert Path(clip).read_bytes() == before
 
 
 def test_chat_goes_on_after_a_failed_turn_and_says_so_at_the_end(run, models, clip):

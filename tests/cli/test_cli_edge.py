@@ -75,7 +75,7 @@ def test_no_arguments_show_the_help_as_a_wrong_call(run):
     ("words", "message"),
     [
         (("nonsense",), "No such command 'nonsense'"),
-        (("ask", "clip.mp4"), "Missing argument 'QUESTION'"),
+        (("ask", "clip.mp4"), "Missing argument 'QUESTION...'"),
         (("ask", "clip.mp4", ""), "the question is empty"),
         (("ask", "clip.mp4", "  \n"), "the question is empty"),
         (("timeline", "clip.mp4"), "Missing argument 'QUESTIONS...'"),

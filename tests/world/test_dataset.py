@@ -143,6 +143,10 @@ def test_finished_videos_are_kept_and_others_made_anew(tmp_path, monkeypatch):
     (tmp_path / "videos" / "test-000001.mp4").unlink()
     make_dataset(tmp_path, 2, 5.0, **SMALL)
     assert made == ["test-000000.mp4", "test-000001.mp4"]
+    (tmp_path / "videos" / "test-000000.mp4").write_text("<html>")
+    made.clear()
+    make_dataset(tmp_path, 2, 5.0, **SMALL)
+    assert made == ["test-000000.mp4"]
     made.clear()
     make_dataset(tmp_path, 2, 6.0, **SMALL)
     assert len(made) == 2

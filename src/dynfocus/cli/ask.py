@@ -242,5 +242,5 @@ def check_files(video: Path, report: Path | None) -> VideoReader:
     if report is not None:
         from dynfocus.atomic import check_writable
 
-        check_writable(report)
+        check_writable(report, read=video)
     return check_video(video)

@@ -95,9 +95,13 @@ def batch(
     """
     if index_only and no_index:
         raise typer.BadParameter("--index-only and --no-index leave nothing to do")
+    from dynfocus.atomic import check_writable
     from dynfocus.bulk import Asker, ModelLoader, run_rows
     from dynfocus.models.options import AskOptions, LoadOptions
 
+    check_writable(
+        out, what="the answers", read=None if questions == "-" else questions
+    )
     defaults = AskOptions(**asdict(reading), max_new_tokens=max_new_tokens)
     rows = _read(questions, defaults, index_only=index_only)
     loader = ModelLoader(

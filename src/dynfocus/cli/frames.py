@@ -82,7 +82,7 @@ def frames(
     if model is not None:
         choosing = replace(choosing, scorer=model)
     question = read_question(question)
-    _check_places(out, request)
+    _check_places(video, out, request)
     chosen = choose(check_video(video), question, choosing, looking)
     document = chosen.to_dict()
     if out is not None:
@@ -97,14 +97,14 @@ def frames(
             print(f"{frame.time:.3f}\t{frame.kind}")
 
 
-def _check_places(out: Path | None, request: str | None) -> None:
+def _check_places(video: Path, out: Path | None, request: str | None) -> None:
     """Fail before the work on what cannot be written after it."""
     if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise ValueError(f"{out} is there and not empty; choose another folder")
     if request not in (None, "-"):
         from dynfocus.atomic import check_writable
 
-        check_writable(Path(str(request)), what="the request")
+        check_writable(str(request), what="the request", read=video)
 
 
 def _write_files(out: Path, chosen: FrameSelection, looking: Looking) -> list[str]:

@@ -195,7 +195,9 @@ def printed_pieces() -> Iterator[Callable[[str], None]]:
 
     def show(piece: str) -> None:
         nonlocal is_begun
-        is_begun = True
+        if not is_begun:
+            piece = piece.lstrip()
+        is_begun = is_begun or bool(piece)
         print(piece, end="", flush=True)
 
     try:

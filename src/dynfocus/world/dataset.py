@@ -17,7 +17,7 @@ from dynfocus.world.conversations import make_sample
 from dynfocus.world.questions import WorldQuestion, make_questions
 from dynfocus.world.render import check_size
 from dynfocus.world.scene import SPLITS, Split, make_scene
-from dynfocus.world.video import Progress, WorldVideo, make_video
+from dynfocus.world.video import Progress, WorldVideo, is_world_video, make_video
 
 
 def make_dataset(
@@ -92,7 +92,7 @@ def _make_or_keep(
 ) -> WorldVideo:
     note = path.with_suffix(".json")
     wanted = {"duration": seconds, "fps": fps, "size": size}
-    if path.is_file() and note.is_file() and _made_with(note) == wanted:
+    if note.is_file() and _made_with(note) == wanted and is_world_video(path):
         scene = make_scene(seed, seconds, split)
         questions = tuple(make_questions(scene))
         return WorldVideo(path=path, scene=scene, questions=questions)
