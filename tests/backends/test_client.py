@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from dynfocus.backends import BackendError, ChatClient, Server
+from stand_in_server import RefusedRequestError
 
 KEY = "sk-very-secret-0123456789"
 BODY = {"model": "served", "messages": [{"role": "user", "content": "Why?"}]}
@@ -260,3 +261,22 @@ def test_confidence_is_what_the_server_says_of_its_tokens(stand_in, told, expect
     client = ChatClient(Server(url=stand_in.url))
     completion = client.complete({**BODY, "logprobs": True})
     assert completion.confidence == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_server_without_probabilities_is_asked_without_them(stand_in):
+    def refuse(body):
+        if "logprobs" in body:
+            raise RefusedRequestError("Unsupported parameter: 'logprobs'")
+
+    stand_in.check = refuse
+    client = ChatClient(Server(url=stand_in.url))
+    completion = client.complete({**BODY, "logprobs": True})
+    assert (completion.text, completion.confidence) == ("an answer", None)
+    assert ["logprobs" in body for body in stand_in.bodies] == [True, False]
+    stand_in.check = refuse_all
+    with pytest.raises(BackendError, match="refused with HTTP 400: no logprobs"):
+        client.complete(BODY)
+
+
+def refuse_all(body):
+    raise RefusedRequestError("no logprobs here")

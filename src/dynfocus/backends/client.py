@@ -42,6 +42,13 @@ _REFUSED_TIMES = ("trust-request-mm-kwargs", "media_io_kwargs")
 """Either is in what vLLM says when it takes no settings of a video with a request."""
 
 
+_OF_LOGPROBS = ("logprobs", "top_logprobs")
+
+
+class _NoLogprobsError(StreamError):
+    """A server that gives no probabilities of its tokens."""
+
+
 @checked
 class Server:
     """Where a chat completion server is, and how to speak to it."""
@@ -135,7 +142,8 @@ class ChatClient:
         """Send a request and read the answer while it is written.
 
         Args:
-            body: The request; it is made a streaming one.
+            body: The request; it is made a streaming one. A server that refuses
+                ``logprobs`` is asked again without them.
             on_text: Called with each piece of the answer as it comes; the pieces put
                 together are the answer's text.
 
@@ -146,9 +154,27 @@ class ChatClient:
             BackendError: The server is not there, refuses, is silent for too long,
                 answers nonsense or nothing, filters the answer or breaks off.
         """
+        answer = AnswerText(on_text)
+        try:
+            self._stream(body, answer)
+        except BackendError as error:
+            if "logprobs" not in body or not isinstance(
+                error.__cause__, _NoLogprobsError
+            ):
+                raise
+            rest = {k: v for k, v in body.items() if k not in _OF_LOGPROBS}
+            self._stream(rest, answer)
+        return Completion(
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            prompt_tokens=answer.prompt_tokens,
+            confidence=answer.confidence,
+        )
+
+    def _stream(self, body: Mapping[str, Any], answer: AnswerText) -> None:
+        """Send a request, and take the answer while it is written."""
         content = json.dumps({**body, "stream": True}).encode()
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        answer = AnswerText(on_text)
         url = f"{self.server.url}/chat/completions"
         with (
             self._failures(answer),
@@ -160,12 +186,6 @@ class ChatClient:
                 self._check_status(response)
             _read(response, answer)
             answer.check()
-        return Completion(
-            text=answer.text,
-            finish_reason=answer.finish_reason,
-            prompt_tokens=answer.prompt_tokens,
-            confidence=answer.confidence,
-        )
 
     def _connection(self) -> httpx.Client:
         key, seconds = self.server.api_key, self.server.timeout_seconds
@@ -217,7 +237,10 @@ class ChatClient:
                 "--layout sheets"
             )
         hint = _HINTS.get(status, "").format(variable=self.server.api_key_variable)
-        raise StreamError(
+        refused = (
+            _NoLogprobsError if status < 500 and "logprob" in reason else StreamError
+        )
+        raise refused(
             f"refused with HTTP {status}: {reason.rstrip('.')}"
             + (f"; {hint}" if hint else "")
         )

@@ -207,9 +207,7 @@ def _limits(server: Server | None, max_new_tokens: int) -> dict[str, Any]:
     if any(host == own or host.endswith(f".{own}") for own in _OWN_HOSTS):
         return {"max_completion_tokens": max_new_tokens}
     limits = {"max_tokens": max_new_tokens, "temperature": 0.0}
-    if server is not None and server.url.startswith("http:"):
-        limits["logprobs"] = True  # services behind https refuse it for some models
-    return limits
+    return limits if server is None else {**limits, "logprobs": True}
 
 
 def _clock(seconds: float) -> str:
