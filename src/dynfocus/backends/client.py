@@ -45,10 +45,6 @@ _REFUSED_TIMES = ("trust-request-mm-kwargs", "media_io_kwargs")
 _OF_LOGPROBS = ("logprobs", "top_logprobs")
 
 
-class _NoLogprobsError(StreamError):
-    """A server that gives no probabilities of its tokens."""
-
-
 @checked
 class Server:
     """Where a chat completion server is, and how to speak to it."""
