@@ -154,9 +154,8 @@ class ChatClient:
         try:
             self._stream(body, answer)
         except BackendError as error:
-            if "logprobs" not in body or not isinstance(
-                error.__cause__, _NoLogprobsError
-            ):
+            refused = "refused with HTTP 4" in str(error) and "logprob" in str(error)
+            if "logprobs" not in body or not refused:
                 raise
             rest = {k: v for k, v in body.items() if k not in _OF_LOGPROBS}
             self._stream(rest, answer)
@@ -233,10 +232,7 @@ class ChatClient:
                 "--layout sheets"
             )
         hint = _HINTS.get(status, "").format(variable=self.server.api_key_variable)
-        refused = (
-            _NoLogprobsError if status < 500 and "logprob" in reason else StreamError
-        )
-        raise refused(
+        raise StreamError(
             f"refused with HTTP {status}: {reason.rstrip('.')}"
             + (f"; {hint}" if hint else "")
         )
