@@ -119,6 +119,11 @@ def sentence(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun: ``1 frame``, ``2 frames``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def to_json(value: Any, **options: Any) -> str:
     r"""Write JSON that any file takes: readable, or with ``\u`` where it must be.
 

@@ -1,8 +1,11 @@
+import re
+
+
 def test_a_video_is_described_in_lines(run, clip):
     outcome = run("probe", clip)
     assert outcome.code == 0
     lines = outcome.out.splitlines()
-    names = [line.split("  ")[0] for line in lines[:7]]
+    names = [line.split("  ")[0] for line in lines[:8]]
     assert names == [
         "file",
         "container",
@@ -11,8 +14,9 @@ def test_a_video_is_described_in_lines(run, clip):
         "key frames",
         "learned by",
         "64 frames",
+        "damage",
     ]
-    assert lines[7] in {"Nothing about it is hard.", "Hard about it:"}
+    assert lines[8] in {"Nothing about it is hard.", "Hard about it:"}
     assert outcome.err == ""
 
 
@@ -29,3 +33,14 @@ def test_what_is_no_video_is_refused_in_one_sentence(run, tmp_path):
     assert outcome.code == 1
     assert outcome.out == ""
     assert "notes.txt: " in outcome.err
+
+
+def test_how_far_damage_was_looked_for_is_said(run, clip):
+    (some,) = re.findall("^damage +(.*)", run("probe", clip).out, re.MULTILINE)
+    assert re.fullmatch(
+        r"none in \d frames? that (was|were) decoded; --full decodes all", some
+    )
+    (all_,) = re.findall(
+        "^damage +(.*)", run("probe", clip, "--full").out, re.MULTILINE
+    )
+    assert re.fullmatch(r"none in all \d+ frames that were decoded", all_)

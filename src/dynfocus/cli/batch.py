@@ -20,7 +20,6 @@ from dynfocus.cli.commands import (
     command,
 )
 from dynfocus.cli.console import (
-    plural,
     print_json,
     progress_bar,
     read_input,
@@ -28,6 +27,7 @@ from dynfocus.cli.console import (
     scorer_of,
     warn_if_meaningless,
 )
+from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.bulk import Record, Row

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dynfocus.cli.startup import import_lightly
-from dynfocus.text import decode_text, read_text, to_json
+from dynfocus.text import decode_text, plural, read_text, to_json
 
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import OnStep
@@ -191,11 +191,6 @@ def read_input(name: str) -> str:
     if stream is None:  # somebody has put another in its place
         return sys.stdin.read()
     return decode_text(stream.read(), "standard input")
-
-
-def plural(count: int, noun: str) -> str:
-    """Write a count with its noun: ``1 frame``, ``2 frames``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def read_question(question: str) -> str:

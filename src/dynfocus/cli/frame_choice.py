@@ -13,7 +13,6 @@ from dynfocus.cli.console import (
     choose_scorer,
     describe_trust,
     load_model,
-    plural,
     print_json,
     progress_bar,
     quiet_libraries,
@@ -23,6 +22,7 @@ from dynfocus.cli.console import (
 )
 from dynfocus.cli.servers import Serving, printed_pieces
 from dynfocus.errors import RefusedFrameTimesError
+from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.backends import ChatClient, Completion, FrameRequest, Server

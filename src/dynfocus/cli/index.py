@@ -19,8 +19,8 @@ from dynfocus.cli.commands import (
     at_least_one,
     command,
 )
-from dynfocus.cli.console import file_progress, plural, print_json, say, warn
-from dynfocus.text import sentence
+from dynfocus.cli.console import file_progress, print_json, say, warn
+from dynfocus.text import plural, sentence
 
 if TYPE_CHECKING:
     from dynfocus.bulk import Record

@@ -22,13 +22,13 @@ from dynfocus.cli.commands import (
 from dynfocus.cli.console import (
     check_video,
     load_model,
-    plural,
     print_json,
     progress_bar,
     say,
     warn,
     warn_if_meaningless,
 )
+from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.report import QuestionTimeline

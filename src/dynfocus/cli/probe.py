@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from dynfocus.cli.commands import Json, Video, command
-from dynfocus.cli.console import plural, print_json
+from dynfocus.cli.console import print_json, progress_bar
+from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.video import VideoProbe
@@ -19,16 +22,26 @@ _LEARNED_BY = {
 
 @command(
     "dynfocus probe clip.mp4",
-    "dynfocus probe a.ts --json",
+    "dynfocus probe a.ts --full --json",
 )
-def probe(video: Video, json: Json = False) -> None:
-    """Say what a video file is and what will be hard about it.
+def probe(
+    video: Video,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Decode every frame to look for damage, not some key frames."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Say what a video file is, what will be hard about it, and whether it is damaged.
 
     Frames, times and key frames are counted, not taken from the header. Needs no model.
     """
     from dynfocus.video import probe_video
 
-    found = probe_video(video)
+    with progress_bar("Decoding") as progress:
+        found = probe_video(video, is_full=full, progress=progress)
     if json:
         print_json(found.to_dict())
         return
@@ -53,7 +66,8 @@ def _lines(found: VideoProbe) -> list[tuple[str, str]]:
         )
         if count
     ]
-    share = found.packets_for_64_frames / max(1, found.frame_count)
+    num_packets = found.frame_count + found.hidden_frame_count
+    share = found.packets_for_64_frames / max(1, num_packets)
     left_out = " at most" if found.leaves_out_unneeded else ""
     return [
         ("file", f"{found.path}, {found.file_bytes / 1e6:,.1f} MB"),
@@ -73,4 +87,18 @@ def _lines(found: VideoProbe) -> list[tuple[str, str]]:
             "64 frames",
             f"need{left_out} {found.packets_for_64_frames:,} decoded ({share:.0%})",
         ),
+        ("damage", _describe_damage(found)),
     ]
+
+
+def _describe_damage(found: VideoProbe) -> str:
+    """Say what was found, and whether everything was looked at."""
+    is_full = found.tried_frame_count >= found.frame_count
+    rest = "" if is_full else "; --full decodes all"
+    if found.damage is not None:
+        return f"{found.damage.rstrip('.')}{rest}"
+    all_ = "all " if is_full else ""
+    return (
+        f"none in {all_}{plural(found.tried_frame_count, 'frame')} that "
+        f"{'was' if found.tried_frame_count == 1 else 'were'} decoded{rest}"
+    )

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from dynfocus.cli.commands import Json, at_least_one, command
-from dynfocus.cli.console import plural, print_json, progress_bar, say
+from dynfocus.cli.console import print_json, progress_bar, say
+from dynfocus.text import plural
 
 DATA_HELP = "Bring in training data, and look through it before training."
 

@@ -28,12 +28,12 @@ from dynfocus.cli.commands import (
 from dynfocus.cli.console import (
     describe_cost,
     load_model,
-    plural,
     read_input,
     say,
     status_line,
     warn_if_meaningless,
 )
+from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.models import Session

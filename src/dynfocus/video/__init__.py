@@ -9,8 +9,9 @@ from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.discovery import find_videos
 from dynfocus.video.frames import frame_array, is_frame, read_image, read_video
 from dynfocus.video.live import LiveReader
-from dynfocus.video.probe import MediumTrial, VideoProbe, probe_video, try_video
+from dynfocus.video.probe import VideoProbe, probe_video
 from dynfocus.video.reader import VideoReader
+from dynfocus.video.trial import MediumTrial, try_video
 from dynfocus.video.writer import VideoWriter
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,10 @@ class SampledFrames(_FramesAndTimes):
     """What could not be decoded, as ``VideoReader.sample`` warned; None if nothing."""
     is_doubtful: NDArray[np.bool_] | None = None
     """Which frames may show damage, shape ``[T]``; None if none does."""
+    stored_sizes: NDArray[np.int32]
+    """Height and width of each frame as the file stores it, ``[T, 2]``."""
+    is_interlaced: NDArray[np.bool_]
+    """Which frames hold two fields, a moment each, ``[T]``."""
 
 
 class FrameCollector:
@@ -60,6 +64,9 @@ class FrameCollector:
         self.is_kept = np.zeros(len(indices), dtype=bool)
         self.is_doubtful = np.zeros(len(indices), dtype=bool)
         self.has_errors = False
+        self._stored_sizes = np.zeros((len(indices), 2), dtype=np.int32)
+        self._is_interlaced = np.zeros(len(indices), dtype=bool)
+        self._order = np.argsort(indices, kind="stable")
 
     def kept(self) -> SampledFrames:
         """Return the frames that were kept with their times."""
@@ -69,6 +76,8 @@ class FrameCollector:
         sampled = SampledFrames(self.frames[kept], self.times[kept])
         if self.is_doubtful.any():
             sampled.is_doubtful = self.is_doubtful[kept]
+        sampled.stored_sizes = self._stored_sizes[kept]
+        sampled.is_interlaced = self._is_interlaced[kept]
         return sampled
 
     def drop_frames(self) -> None:
@@ -90,6 +99,7 @@ class FrameCollector:
         self,
         index: int,
         shown_index: int,
+        frame: Any,
         picture: NDArray[np.uint8],
         *,
         is_doubtful: bool,
@@ -99,11 +109,15 @@ class FrameCollector:
         Args:
             index: The frame that the timeline expects.
             shown_index: The frame that the decoder delivered.
-            picture: That frame, ``[H, W, 3]``.
+            frame: That frame as it was decoded.
+            picture: Its picture, ``[H, W, 3]``.
             is_doubtful: Whether it may show damage.
         """
-        slots = np.flatnonzero(self.indices == index)
+        bounds = np.searchsorted(self.indices, [index, index + 1], sorter=self._order)
+        slots = self._order[bounds[0] : bounds[1]]
         self.frames[slots] = picture
+        self._stored_sizes[slots] = frame.height, frame.width
+        self._is_interlaced[slots] = frame.interlaced_frame
         self.times[slots] = self.timeline.pts_seconds[shown_index]
         self.is_kept[slots] = True
         self.is_doubtful[slots] = is_doubtful

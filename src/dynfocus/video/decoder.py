@@ -302,9 +302,14 @@ def _keep_stretch(
 
     def keep(wanted: int, shown_index: int, frame: Any | None) -> None:
         if frame is not None:
-            picture = scaler.picture(frame)
             is_doubtful = mode == "tolerant"
-            collector.keep(wanted, shown_index, picture, is_doubtful=is_doubtful)
+            collector.keep(
+                wanted,
+                shown_index,
+                frame,
+                scaler.picture(frame),
+                is_doubtful=is_doubtful,
+            )
 
     latest, is_ordered = -1, True
     for count, frame in enumerate(frames):

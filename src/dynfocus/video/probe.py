@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dynfocus.errors import DamagedVideoWarning
+from dynfocus.text import plural
 from dynfocus.video.decoder import plan_stretches
 from dynfocus.video.plan import wanted_times
 from dynfocus.video.reader import VideoReader
 from dynfocus.video.scan import FileFacts
 from dynfocus.video.timeline import Timeline
+from dynfocus.video.trial import try_frames
 
 # Key frames further apart than this make single frames expensive.
 _LONG_GAP_SECONDS = 10.0
-# Frames that are decoded to see whether a file can be used.
-_TRIAL_SIDE = 32
-_NUM_TRIAL_FRAMES = 3
+# Players and we count from the same moment but for this much.
+_LATE_SECONDS = 0.1
 _HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
 
@@ -65,6 +64,14 @@ class VideoProbe:
     """Whether frames that no other needs can be left undecoded."""
     packets_for_64_frames: int
     """Packets on the way to 64 uniform frames."""
+    tried_frame_count: int
+    """Frames that were decoded to look for damage."""
+    damage: str | None
+    """What these showed of it; None if nothing."""
+    is_interlaced: bool
+    """Whether any of them holds two fields, a moment each."""
+    stored_sizes: list[tuple[int, int]]
+    """Their heights and widths as stored, in order of appearance."""
     difficulties: list[str]
     """What will be hard, a sentence each; empty for an easy file."""
 
@@ -74,26 +81,20 @@ class VideoProbe:
         return {**values.pop("facts"), **values}
 
 
-@dataclass(frozen=True, kw_only=True)
-class MediumTrial:
-    """What opening a file showed."""
-
-    problem: str | None = None
-    """Why it cannot be read."""
-    damage: str | None = None
-    """What is wrong with it though it can be read."""
-    seconds: float | None = None
-    """Length of a video."""
-
-
 def probe_video(
-    video: str | Path | VideoReader, *, timeout_seconds: float | None = 60.0
+    video: str | Path | VideoReader,
+    *,
+    is_full: bool = False,
+    timeout_seconds: float | None = 60.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> VideoProbe:
     """Find out what a video file is and what will be hard about it.
 
     Args:
         video: A video file, or a reader that has it open.
+        is_full: Decode every frame to look for damage, not a few key frames.
         timeout_seconds: As for ``VideoReader``.
+        progress: Called with the number of frames decoded and in all.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -102,7 +103,8 @@ def probe_video(
     """
     if not isinstance(video, VideoReader):
         video = VideoReader(video, timeout_seconds=timeout_seconds)
-    timeline, facts = video.timeline, video.timeline.facts
+    trial = try_frames(video, is_full=is_full, progress=progress)
+    timeline, facts = video.timeline, video.timeline.facts  # as decoding found them
     steps = np.diff(timeline.pts_seconds)
     steps = steps if len(steps) else np.array([timeline.duration])
     probe = VideoProbe(
@@ -125,6 +127,10 @@ def probe_video(
         is_seekable=timeline.is_seekable,
         leaves_out_unneeded=timeline.marks_unreferenced,
         packets_for_64_frames=_packets_for(timeline, 64),
+        tried_frame_count=trial.num_frames,
+        damage=trial.damage,
+        is_interlaced=trial.num_interlaced > 0,
+        stored_sizes=trial.sizes,
         difficulties=[],
     )
     difficulties = [
@@ -133,31 +139,6 @@ def probe_video(
         *_hard_to_show(probe),
     ]
     return replace(probe, difficulties=difficulties)
-
-
-def try_video(path: str | Path, *, is_full: bool = False) -> MediumTrial:
-    """Open a video and decode some of it.
-
-    Args:
-        path: The file.
-        is_full: Decode a frame of every second, not three frames in all.
-
-    Returns:
-        What it showed; a file that cannot be read is no error here.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DamagedVideoWarning)
-        try:
-            reader = VideoReader(path)
-            reader.sample(
-                fps=1.0 if is_full else None,
-                num_frames=None if is_full else _NUM_TRIAL_FRAMES,
-                size=(_TRIAL_SIDE, _TRIAL_SIDE),
-            )
-        except (OSError, ValueError) as error:
-            return MediumTrial(problem=" ".join(str(error).split()))
-    notes = [str(w.message) for w in caught if w.category is DamagedVideoWarning]
-    return MediumTrial(damage=notes[0] if notes else None, seconds=reader.duration)
 
 
 def _learned_by(timeline: Timeline) -> str:
@@ -194,7 +175,10 @@ def _hard_to_read(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
         )
     num_broken = int((~timeline.is_intact).sum())
     if num_broken:
-        yield f"{num_broken} frames are damaged or missing packets and are left out."
+        yield (
+            f"{plural(num_broken, 'frame')} cannot be told to be whole, for packets on "
+            "the way are damaged or missing."
+        )
     if probe.learned_by == "decoding":
         yield (
             "Its packets carry no usable times: opening decodes the whole file, and so "
@@ -226,12 +210,16 @@ def _hard_to_time(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
             "frame: a frame's number does not give its time."
         )
     if probe.facts.declared_frame_count not in {0, probe.frame_count}:
-        yield (
-            f"Its header declares {probe.facts.declared_frame_count} frames, but "
-            f"{probe.frame_count} are shown."
-        )
+        declared = plural(probe.facts.declared_frame_count, "frame")
+        yield f"Its header declares {declared}; shown: {probe.frame_count:,}."
     if probe.hidden_frame_count and not timeline.is_counted:
-        yield f"{probe.hidden_frame_count} of its packets show no frame of their own."
+        yield f"It has {plural(probe.hidden_frame_count, 'packet')} that show no frame."
+    late = probe.facts.late_seconds
+    if late >= _LATE_SECONDS:
+        yield (
+            f"Its picture starts {late:.1f} s after the file does: players count from "
+            f"there, so their times are {late:.1f} s more than those of frames."
+        )
     if probe.facts.video_streams > 1:
         yield (
             f"It has {probe.facts.video_streams} video streams; number "
@@ -241,6 +229,17 @@ def _hard_to_time(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
 
 def _hard_to_show(probe: VideoProbe) -> Iterator[str]:
     """Say what happens to the picture."""
+    if probe.is_interlaced:
+        yield (
+            "Its pictures are interlaced; frames hold both fields, so what moves has "
+            "combed edges."
+        )
+    if len(probe.stored_sizes) > 1:
+        sizes = ", ".join(f"{width}x{height}" for height, width in probe.stored_sizes)
+        yield (
+            f"The size of its pictures changes ({sizes}); all frames are stretched to "
+            "that of the first."
+        )
     if probe.turned_degrees:
         yield (
             f"Its picture is stored turned: {probe.turned_degrees} degrees clockwise make "

@@ -50,6 +50,8 @@ class FileFacts:
     """Width of a pixel to its height, ``"1:1"`` if nothing is said."""
     transfer: int
     """How light becomes numbers, as AVColorTransferCharacteristic counts them."""
+    late_seconds: float
+    """Seconds from the beginning of the file, where sound may be, to the first frame."""
     declared_frame_count: int
     """Frames by the header, 0 if it does not say."""
     video_streams: int
@@ -167,11 +169,20 @@ def _read_facts(container: Any, stream: Any, frame: Any) -> FileFacts:
             *(context.sample_aspect_ratio or Fraction(1)).as_integer_ratio()
         ),
         transfer=int(context.color_trc or 0),
+        late_seconds=_late_seconds(container, stream, frame),
         declared_frame_count=stream.frames,
         video_streams=len(films),
         cover_pictures=len(container.streams.video) - len(films),
         audio_streams=len(container.streams.audio),
     )
+
+
+def _late_seconds(container: Any, stream: Any, frame: Any) -> float:
+    """Measure how long a file runs before its first frame is shown."""
+    if frame.pts is None:
+        return 0.0
+    begin = (container.start_time or 0) / av.time_base
+    return round(max(0.0, float(frame.pts * stream.time_base) - begin), 6)
 
 
 class _FirstFrame:
