@@ -1,4 +1,4 @@
-"""Points of a batch: checked, compared bit by bit, and added up by cluster.
+"""Points of a batch: checked, compared bit by bit, and added up by cluster or on a grid.
 
 What ``dpc_knn``, ``kmeans`` and ``merge_clusters`` do beside their equations.
 
@@ -6,10 +6,13 @@ Letters beyond the shared ones: ``N`` points of an entry, ``C`` their width and
 ``K`` clusters.
 """
 
+import math
 from typing import NoReturn
 
 import torch
+from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 _GLANCE = 4
 """Coordinates of points compared first: those that differ there need no second look."""
@@ -150,3 +153,19 @@ def expand_index(index: Tensor, x: Tensor) -> Tensor:
 def at_least_single(x: Tensor) -> Tensor:
     """Return ``x`` in single precision, or in double if it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def average_grid(patches: Tensor, side: int) -> Tensor:
+    """Average the patches of frames, ``[F, N, C]``, over a coarser grid, ``[F, side * side, C]``.
+
+    Raises:
+        ValueError: The patches do not form a square.
+    """
+    own = math.isqrt(patches.shape[1])
+    if own * own != patches.shape[1]:
+        raise ValueError(
+            "patches must form a square grid, got "
+            f"{patches.shape[1]} of them; drop the class token and crop to a square"
+        )
+    grid = rearrange(patches, "f (h w) c -> f c h w", h=own)
+    return rearrange(F.adaptive_avg_pool2d(grid, side), "f c h w -> f (h w) c")

@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dynfocus.focus._points import at_least_single
+from dynfocus.focus._points import at_least_single, average_grid
 from dynfocus.focus.clustering import MergeWeight, merge_clusters
 from dynfocus.focus.official import Clustering, GlobalScoreNetwork, cluster_points
 from dynfocus.focus.topk import TopkGradient, hard_topk, perturbed_topk
@@ -160,15 +160,7 @@ class EventPrototypes(nn.Module):
         Returns:
             Event tokens of each frame, shape ``[F, P, D]``.
         """
-        side = math.isqrt(patches.shape[1])
-        if side * side != patches.shape[1]:
-            raise ValueError(
-                "patches must form a square grid, got "
-                f"{patches.shape[1]} of them; drop the class token and crop to a square"
-            )
-        target = math.isqrt(self.num_event_tokens)
-        grid = rearrange(patches, "f (h w) d -> f d h w", h=side)
-        return rearrange(F.adaptive_avg_pool2d(grid, target), "f d h w -> f (h w) d")
+        return average_grid(patches, math.isqrt(self.num_event_tokens))
 
     def estimate(self, pooled: Tensor, mask: Tensor) -> EventBatch:
         """Cluster frames into event prototypes: T-DPC (Eq. 1, 4, 5).

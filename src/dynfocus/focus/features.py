@@ -97,6 +97,10 @@ class VideoFeatures:
     """Event prototypes of the video, as a batch of one; estimated anew when absent."""
     frame_indices: Tensor | None = None
     """Which of the sampled frames these are, ``[T]``, int64; all of them when absent."""
+    is_high: Tensor | None = None
+    """True at frames of a second, higher frequency, ``[T]``; none of them when absent."""
+    duration: float | None = None
+    """Length of the whole video in seconds, where it is known."""
 
     def __post_init__(self) -> None:
         for name, tensor, rank in self._ranks():
@@ -127,6 +131,8 @@ class VideoFeatures:
             ranks.append(("patches", self.patches, 3))
         if self.frame_indices is not None:
             ranks.append(("frame_indices", self.frame_indices, 1))
+        if self.is_high is not None:
+            ranks.append(("is_high", self.is_high, 1))
         return ranks
 
     @property
@@ -161,6 +167,7 @@ class VideoFeatures:
                 if self.frame_indices is None
                 else self.frame_indices.to(device=device)
             ),
+            is_high=None if self.is_high is None else self.is_high.to(device=device),
         )
 
     @classmethod
@@ -182,6 +189,33 @@ class VideoFeatures:
             spatial=torch.cat(spatial),
             pts_seconds=times.to(spatial[0].device),
             patches=None if patches[0] is None else torch.cat(patches),
+        )
+
+    def mix(self, high: VideoFeatures) -> VideoFeatures:
+        """Add the frames of a second, higher frequency, in order of time.
+
+        Args:
+            high: These frames; one that is in both stands twice, the low one first.
+
+        Returns:
+            The patches of all, without event prototypes.
+
+        Raises:
+            ValueError: Something was made from the patches already.
+        """
+        if not (self.is_raw and high.is_raw):
+            raise ValueError(
+                "only patches of two frequencies can be mixed; encode the video with a "
+                "SlowFocus model"
+            )
+        times = torch.cat([self.pts_seconds, high.pts_seconds.to(self.pts_seconds)])
+        order = times.argsort(stable=True)
+        is_high = torch.arange(len(times), device=times.device) >= self.num_frames
+        return VideoFeatures(
+            spatial=torch.cat([self.spatial, high.spatial.to(self.spatial)])[order],
+            pts_seconds=times[order],
+            is_high=is_high[order],
+            duration=self.duration,
         )
 
     def take(self, frames: Tensor) -> VideoFeatures:
@@ -218,10 +252,11 @@ class VideoFeatures:
         return self._rows(frames, events, numbers)
 
     def thin(self, max_frames: int | None) -> VideoFeatures:
-        """Leave at most so many frames: the centres of events, then others evenly.
+        """Leave at most so many frames: those that count most, then others evenly.
 
-        Every frame, kept or not, has had its part in the event prototypes, where these
-        are known. Not in the paper, where every sampled frame has tokens.
+        The centres of events count most, or the frames of the higher frequency. Every
+        frame, kept or not, has had its part in the event prototypes, where these are
+        known. Not in the paper, where every sampled frame has tokens.
 
         Args:
             max_frames: Frames to keep, from 1; None for all of them.
@@ -231,6 +266,8 @@ class VideoFeatures:
         is_kept = torch.zeros_like(self.pts_seconds, dtype=torch.bool)
         if self.prototypes is not None:
             is_kept[self.prototypes.frames[0]] = True
+        elif self.is_high is not None:
+            is_kept = self.is_high
         return self.at(fill_evenly(is_kept, max_frames))
 
     def number(self, frames: Tensor) -> Tensor:
@@ -250,6 +287,8 @@ class VideoFeatures:
             patches=None if self.patches is None else self.patches[frames],
             prototypes=prototypes,
             frame_indices=None if numbers is None else numbers[frames],
+            is_high=None if self.is_high is None else self.is_high[frames],
+            duration=self.duration,
         )
 
 

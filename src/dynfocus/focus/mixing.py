@@ -128,5 +128,9 @@ class MixingAttention(nn.Module):
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Let all tokens ``[T, C, D]`` look at all of others; a result for each query."""
-    rows = (x.flatten(0, 1)[None] for x in (queries, keys, values))  # [1, T C, D]
-    return F.scaled_dot_product_attention(*rows)[0].view_as(queries)
+    attended = F.scaled_dot_product_attention(_row(queries), _row(keys), _row(values))
+    return attended.view_as(queries)
+
+
+def _row(tokens: Tensor) -> Tensor:
+    return tokens.flatten(0, 1)[None]  # [1, T C, D]

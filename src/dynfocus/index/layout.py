@@ -13,7 +13,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -226,7 +226,7 @@ def unpack_features(
         return VideoFeatures(
             spatial=tensors["patches"], pts_seconds=tensors["pts_seconds"]
         )
-    whole = {name: tensors[name] for name in _OF_FRAMES if name in tensors}
+    whole: dict[str, Any] = {n: tensors[n] for n in _OF_FRAMES if n in tensors}
     if layout.storage == "compact":
         whole |= _decode_all(tensors, layout)
     parts = {field: tensors[name] for name, field in _PROTOTYPES.items()}

@@ -126,6 +126,7 @@ def ask_frames(
     input_ids: Tensor,
     attention_mask: Tensor,
     window: int,
+    read: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Ask the Q-Former about every frame of every block.
 
@@ -136,16 +137,13 @@ def ask_frames(
         input_ids: The question of each block, shape ``[B, L]``.
         attention_mask: True at the questions' tokens, shape ``[B, L]``.
         window: Frames that go through the Q-Former together.
+        read: Turns the patches of a video into those that the Q-Former reads; by default
+            these are kept beside them.
 
     Returns:
         The answers of the queries, shape ``[B, T, n, D_q]``, zero after a block's end.
     """
-    if any(video.patches is None for video in videos):
-        raise ValueError(
-            'text_side "frame_queries" needs the patches of every frame, but the video '
-            "features hold none; encode the video again with this model"
-        )
-    patches = torch.cat([v.patches for v in videos if v.patches is not None])
+    patches = torch.cat([v.spatial if read else _normalised(v) for v in videos])
     num_frames = [video.num_frames for video in videos]
     pairs = _pairs(num_frames).to(input_ids.device)
     num_queries = query_tokens.shape[1]
@@ -158,11 +156,20 @@ def ask_frames(
                 [mask.new_ones(len(mask), num_queries), mask], dim=1
             ),
             query_embeds=query_tokens.expand(len(mask), -1, -1),
-            encoder_hidden_states=patches[frame],
+            encoder_hidden_states=read(patches[frame]) if read else patches[frame],
         )
         answers.append(outputs.last_hidden_state[:, :num_queries])
     per_block = torch.split(torch.cat(answers), num_frames)
     return pad_sequence(list(per_block), batch_first=True)
+
+
+def _normalised(video: VideoFeatures) -> Tensor:
+    if video.patches is None:
+        raise ValueError(
+            'text_side "frame_queries" needs the patches of every frame, but the video '
+            "features hold none; encode the video again with this model"
+        )
+    return video.patches
 
 
 def _pairs(num_frames: Sequence[int]) -> Tensor:
