@@ -14,9 +14,9 @@ Interval = tuple[float, float]
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _HOURS, _MINUTES, _SECOND = (
-    r"h(?:(?:ou)?rs?)?",
-    r"m(?:in(?:ute)?s?)?",
-    r"s(?:ec(?:ond)?s?)?",
+    r"h(?:ours?|rs?)?",
+    r"m(?:inutes?|ins?)?",
+    r"s(?:econds?|ecs?)?",
 )
 _TIME = re.compile(
     rf"""(?<![\w:.])(?:
