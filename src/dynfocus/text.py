@@ -12,11 +12,13 @@ import codecs
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MOMENT = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
 
 def check_text(text: object, what: str) -> str:
@@ -59,6 +61,31 @@ def check_name(name: object, what: str) -> str:
     except UnicodeEncodeError:
         return check_text(name, what)  # says what is wrong
     return str(name)
+
+
+def read_moment(moment: object, what: str) -> float:
+    """Read a moment of a video as people write it.
+
+    Args:
+        moment: Seconds, or a text: seconds, ``m:ss`` or ``h:mm:ss``.
+        what: How to call it in the message.
+
+    Returns:
+        Seconds from the beginning of the video.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    found = _MOMENT.fullmatch(moment.strip()) if isinstance(moment, str) else None
+    if found is not None:
+        hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        is_carried = (found[2] and seconds >= 60) or (found[1] and minutes >= 60)
+        if not is_carried:
+            return 3600 * hours + 60 * minutes + seconds
+    is_number = isinstance(moment, int | float) and not isinstance(moment, bool)
+    if is_number and 0 <= moment < math.inf:  # type: ignore[operator]
+        return float(moment)  # type: ignore[arg-type]
+    raise ValueError(f"{what} must be seconds from 0, m:ss or h:mm:ss, got {moment!r}")
 
 
 def _name_half(character: str) -> str:

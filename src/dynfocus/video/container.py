@@ -66,8 +66,17 @@ def film_streams(container: Any) -> list[Any]:
     ]
 
 
-def best_stream(container: Any, path: Path | str) -> Any:
-    """Choose the video stream that a player would show, never a cover picture."""
+def best_stream(container: Any, path: Path | str, wanted: int | None = None) -> Any:
+    """Choose the video stream that a player would show, never a cover picture.
+
+    Args:
+        container: The open file.
+        path: How to call it.
+        wanted: Number of the stream in the file, in place of the player's choice.
+
+    Raises:
+        UnreadableVideoError: There is no such stream, or none that can be decoded.
+    """
     if container.format.name in _TEXT_FORMATS:
         raise UnreadableVideoError(f"{path}: this is a text file, not a video.")
     films = film_streams(container)
@@ -80,6 +89,14 @@ def best_stream(container: Any, path: Path | str) -> Any:
         )
     best = container.streams.best("video")
     stream = best if best in films else films[0]
+    if wanted is not None:
+        numbers = {film.index: film for film in films}
+        if wanted not in numbers:
+            raise UnreadableVideoError(
+                f"{path}: there is no video stream {wanted}; the file has "
+                f"{', '.join(map(str, numbers))}."
+            )
+        stream = numbers[wanted]
     if stream.codec_context is None:
         raise UnreadableVideoError(
             f"{path}: this build of FFmpeg has no decoder for the file's video; "

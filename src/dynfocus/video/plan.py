@@ -8,24 +8,28 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.text import read_moment
+
 
 def wanted_times(
-    duration: float,
+    end: float,
     *,
     fps: float | None = None,
     num_frames: int | None = None,
     times: Sequence[float] | NDArray[np.float64] | None = None,
     max_frames: int | None = None,
+    start: float = 0.0,
 ) -> NDArray[np.float64]:
     """Turn a sampling plan into moments of the video.
 
     Args:
-        duration: Length of the video in seconds.
-        fps: Moments a second, at ``0, 1 / fps, 2 / fps, ...`` below ``duration``.
+        end: Where the video, or the excerpt of it, ends, in seconds.
+        fps: Moments a second, at ``start, start + 1 / fps, ...`` below ``end``.
         num_frames: This many moments, the centres of equal stretches of the video.
-        times: The moments themselves, from 0 to ``duration``, in any order.
+        times: The moments themselves, from ``start`` to ``end``, in any order.
         max_frames: Upper bound. A rate that gives more is replaced by this many
             uniform moments; for the other two plans exceeding it is an error.
+        start: Where an excerpt begins, in seconds.
 
     Returns:
         Moments in seconds, shape ``[T]``. Without a plan: one a second.
@@ -42,11 +46,33 @@ def wanted_times(
     if max_frames is not None:
         check_count("max_frames", max_frames)
     if times is not None:
-        return _bounded(_checked_times(times, duration), max_frames)
+        return _bounded(_checked_times(times, start, end), max_frames)
     if num_frames is not None:
         check_count("num_frames", num_frames)
-        return _bounded(_uniform_times(duration, num_frames), max_frames)
-    return _rate_times(duration, 1.0 if fps is None else fps, max_frames)
+        return _bounded(_uniform_times(start, end, num_frames), max_frames)
+    return _rate_times(start, end, 1.0 if fps is None else fps, max_frames)
+
+
+def check_excerpt(
+    start: float | str | None, end: float | str | None
+) -> tuple[float, float | None]:
+    """Read where an excerpt begins and ends, and refuse one that is empty.
+
+    Args:
+        start: As `read_moment` takes it; None for the beginning.
+        end: As `read_moment` takes it; None for the end.
+
+    Returns:
+        Both in seconds.
+
+    Raises:
+        ValueError: One is no moment, or the end is not after the start.
+    """
+    begin = 0.0 if start is None else read_moment(start, "start")
+    stop = None if end is None else read_moment(end, "end")
+    if stop is not None and stop <= begin:
+        raise ValueError(f"end must be after start ({begin:g} s), got {stop:g} s")
+    return begin, stop
 
 
 def check_count(name: str, value: int) -> None:
@@ -68,9 +94,9 @@ def _bounded(
 
 
 def _checked_times(
-    times: Sequence[float] | NDArray[np.float64], duration: float
+    times: Sequence[float] | NDArray[np.float64], start: float, end: float
 ) -> NDArray[np.float64]:
-    """Check given moments against the length of the video."""
+    """Check given moments against where the video begins and ends."""
     moments = np.asarray(times, dtype=np.float64)
     if moments.ndim != 1 or len(moments) == 0:
         raise ValueError(
@@ -78,30 +104,31 @@ def _checked_times(
             f"got shape {list(moments.shape)}."
         )
     # A microsecond of slack lets the times of an earlier sample be given back.
-    refused = moments[~((moments >= 0) & (moments <= duration + 1e-6))]
+    refused = moments[~((moments >= start) & (moments <= end + 1e-6))]
     if len(refused):
-        raise ValueError(
-            f"times must lie between 0 and the video's duration of {duration:.3f} s, "
-            f"got {refused[0]:g}."
-        )
+        where = f"0 and the video's duration of {end:.3f} s"
+        if start > 0:
+            where = f"{start:.3f} and {end:.3f} s, where the excerpt is"
+        raise ValueError(f"times must lie between {where}, got {refused[0]:g}.")
     return moments
 
 
-def _uniform_times(duration: float, count: int) -> NDArray[np.float64]:
+def _uniform_times(start: float, end: float, count: int) -> NDArray[np.float64]:
     """Give the centres of ``count`` equal stretches of the video."""
-    return (np.arange(count, dtype=np.float64) + 0.5) * (duration / count)
+    centres = np.arange(count, dtype=np.float64) + 0.5
+    return start + centres * ((end - start) / count)
 
 
 def _rate_times(
-    duration: float, fps: float, max_frames: int | None
+    start: float, end: float, fps: float, max_frames: int | None
 ) -> NDArray[np.float64]:
-    """Give ``0, 1 / fps, ...`` below ``duration``, thinned to ``max_frames``."""
+    """Give ``start, start + 1 / fps, ...`` below ``end``, thinned to ``max_frames``."""
     if isinstance(fps, bool) or not isinstance(fps, int | float | np.number):
         raise ValueError(f"fps must be a number above 0, got {fps!r}.")
     if not 0 < fps < math.inf:
         raise ValueError(f"fps must be a finite number above 0, got {fps}.")
-    # The slack keeps rounding from adding a moment that equals the duration.
-    count = max(1, math.ceil(duration * fps - 1e-6))
+    # The slack keeps rounding from adding a moment that equals the end.
+    count = max(1, math.ceil((end - start) * fps - 1e-6))
     if max_frames is not None and count > max_frames:
-        return _uniform_times(duration, max_frames)
-    return np.arange(count, dtype=np.float64) / float(fps)
+        return _uniform_times(start, end, max_frames)
+    return start + np.arange(count, dtype=np.float64) / float(fps)

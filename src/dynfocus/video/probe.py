@@ -30,6 +30,8 @@ class VideoProbe:
 
     path: str
     """The file."""
+    stream: int
+    """Number of the video stream that was read."""
     facts: FileFacts
     """What it says of itself."""
     size: tuple[int, int]
@@ -84,6 +86,7 @@ class VideoProbe:
 def probe_video(
     video: str | Path | VideoReader,
     *,
+    stream: int | None = None,
     is_full: bool = False,
     timeout_seconds: float | None = 60.0,
     progress: Callable[[int, int], None] | None = None,
@@ -93,22 +96,24 @@ def probe_video(
     Args:
         video: A video file, or a reader that has it open.
         is_full: Decode every frame to look for damage, not a few key frames.
+        stream: As for ``VideoReader``.
         timeout_seconds: As for ``VideoReader``.
         progress: Called with the number of frames decoded and in all.
 
     Raises:
         FileNotFoundError: There is no such file.
-        UnreadableVideoError: The file holds no video that can be decoded.
+        UnreadableVideoError: The file holds no such stream, or none that can be decoded.
         StuckVideoError: Reading made no progress.
     """
     if not isinstance(video, VideoReader):
-        video = VideoReader(video, timeout_seconds=timeout_seconds)
+        video = VideoReader(video, stream=stream, timeout_seconds=timeout_seconds)
     trial = try_frames(video, is_full=is_full, progress=progress)
     timeline, facts = video.timeline, video.timeline.facts  # as decoding found them
     steps = np.diff(timeline.pts_seconds)
     steps = steps if len(steps) else np.array([timeline.duration])
     probe = VideoProbe(
         path=str(video.path),
+        stream=timeline.stream_index,
         facts=facts,
         size=timeline.size,
         turned_degrees=-90 * timeline.orientation.quarter_turns % 360,
@@ -221,9 +226,10 @@ def _hard_to_time(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
             f"there, so their times are {late:.1f} s more than those of frames."
         )
     if probe.facts.video_streams > 1:
+        *others, last = map(str, probe.facts.video_stream_numbers)
         yield (
-            f"It has {probe.facts.video_streams} video streams; number "
-            f"{timeline.stream_index} is read."
+            f"It has {probe.facts.video_streams} video streams, numbers "
+            f"{', '.join(others)} and {last}; number {probe.stream} is read."
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
 from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
-from dynfocus.video.plan import check_count, wanted_times
+from dynfocus.video.plan import check_count, check_excerpt, wanted_times
 from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
 from dynfocus.video.watchdog import available_cores, check_timeout
@@ -42,14 +44,21 @@ class VideoReader:
 
     Args:
         path: A video file of any kind that FFmpeg reads.
+        stream: Number of the video stream, as `probe_video` lists them; by default the
+            one that a player shows.
+        start: Where an excerpt begins: seconds, or a text ``m:ss`` or ``h:mm:ss``. Of an
+            excerpt only frames on display from ``start`` on and before ``end`` are
+            given; times stay those of the file, the first no earlier than ``start``.
+        end: Where the excerpt ends, half-open.
         num_threads: Cores to use; by default all that this process may use.
         timeout_seconds: How long reading or decoding may make no progress at all
             before it is given up; ``None`` waits for ever.
 
     Raises:
-        ValueError: ``num_threads`` or ``timeout_seconds`` is not above 0.
+        ValueError: ``num_threads`` or ``timeout_seconds`` is not above 0, or the excerpt
+            is empty or lies outside the video.
         FileNotFoundError: There is no such file.
-        UnreadableVideoError: The file holds no video that can be decoded.
+        UnreadableVideoError: The file holds no such stream, or none that can be decoded.
         StuckVideoError: Reading made no progress, also raised by ``sample``.
     """
 
@@ -57,12 +66,35 @@ class VideoReader:
         self,
         path: str | Path,
         *,
+        stream: int | None = None,
+        start: float | str | None = None,
+        end: float | str | None = None,
         num_threads: int | None = None,
         timeout_seconds: float | None = 60.0,
     ) -> None:
         self.path = Path(path)
         self._crew = _checked_crew(num_threads, timeout_seconds)
+        self._wanted_stream = stream
         self._timeline = self._open()
+        self._start, self._end = self._checked_excerpt(start, end)
+
+    def excerpt(
+        self, start: float | str | None = None, end: float | str | None = None
+    ) -> VideoReader:
+        """Give a reader of an excerpt of this video, which need not be opened again.
+
+        Args:
+            start: As for the class; by default where this reader starts.
+            end: As for the class; by default where this reader ends.
+
+        Raises:
+            ValueError: The excerpt is empty or lies outside the video.
+        """
+        start = self._start if start is None else start
+        end = self._end if end is None else end
+        reader = copy.copy(self)
+        reader._start, reader._end = self._checked_excerpt(start, end)
+        return reader
 
     @property
     def timeline(self) -> Timeline:
@@ -78,6 +110,35 @@ class VideoReader:
     def duration(self) -> float:
         """Seconds from the first frame to the end of the last one that the file holds."""
         return self._timeline.duration
+
+    @property
+    def start(self) -> float:
+        """Where the excerpt begins, in seconds; 0 for a whole video."""
+        return self._start
+
+    @property
+    def end(self) -> float:
+        """Where the excerpt ends, in seconds; for a whole video its duration."""
+        return min(self.duration, math.inf if self._end is None else self._end)
+
+    @property
+    def is_excerpt(self) -> bool:
+        """Whether frames come from an excerpt of the video alone."""
+        return self.start > 0 or self.end < self.duration
+
+    @property
+    def other_stream(self) -> int | None:
+        """Number of the stream, if it is not the one that a player shows."""
+        index = self._timeline.stream_index
+        return None if index == self._timeline.facts.shown_stream else index
+
+    @property
+    def frame_times(self) -> NDArray[np.float64]:
+        """When each frame of the excerpt, or of the video, comes on display, ``[F]``."""
+        pts = self._timeline.pts_seconds
+        first = int(np.searchsorted(pts, self.start + 1e-6, "right")) - 1
+        stop = int(np.searchsorted(pts, self.end))
+        return np.maximum(pts[max(first, 0) : stop], self.start)
 
     @property
     def frame_count(self) -> int:
@@ -116,9 +177,12 @@ class VideoReader:
         Raises:
             ValueError: The plan is none, or wants moments outside the video.
         """
-        limit = self.duration if times is None else self._timeline.declared_duration
+        limit = self.end
+        if times is not None and self._end is None:
+            limit = self._timeline.declared_duration
         return wanted_times(
             limit,
+            start=self.start,
             fps=fps,
             num_frames=num_frames,
             times=times,
@@ -142,10 +206,10 @@ class VideoReader:
         frame a second is taken.
 
         Args:
-            fps: Moments a second, from 0 on and below the duration.
+            fps: Moments a second, from `start` on and below `end`.
             num_frames: This many moments, the centres of equal stretches.
-            times: The moments in seconds since the first frame, in any order, up to the
-                end; of a file that is cut off, up to the end that it declares.
+            times: The moments in seconds since the first frame, in any order, from
+                `start` up to the end; of a file that is cut off, up to the end that it declares.
             size: Height and width to resize to; by default the displayed size.
             max_frames: At most this many; a rate that gives more is replaced by
                 this many uniform moments.
@@ -215,6 +279,25 @@ class VideoReader:
             collectors.append(collector)
         self._report(MissingFrames.of(wanted, *collectors), is_given=times is not None)
 
+    def _checked_excerpt(
+        self, start: float | str | None, end: float | str | None
+    ) -> tuple[float, float | None]:
+        """Refuse an excerpt that is empty or lies outside the video."""
+        begin, stop = check_excerpt(start, end)
+        if begin >= self.duration:
+            raise ValueError(
+                f"{self.path}: start must lie before the end of the video at "
+                f"{self.duration:.3f} s, got {begin:g} s."
+            )
+        # Players round lengths up to whole seconds.
+        last = math.ceil(self._timeline.declared_duration)
+        if stop is not None and stop > last:
+            raise ValueError(
+                f"{self.path}: end must not lie beyond the end of the video at "
+                f"{self._timeline.declared_duration:.3f} s, got {stop:g} s."
+            )
+        return begin, stop
+
     def _size_of(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """Check a wanted size; by default the displayed one."""
         return self.size if size is None else checked_size(size)
@@ -225,6 +308,7 @@ class VideoReader:
         """Learn the packets of the file."""
         return open_timeline(
             self.path,
+            wanted_stream=self._wanted_stream,
             timeout_seconds=self._crew.timeout_seconds,
             trusts_index=trusts_index,
             counts_frames=counts_frames,
@@ -267,12 +351,11 @@ class VideoReader:
         """Decode the frames of wanted moments, as far as that is possible."""
         timeline = self._timeline
         indices = (
-            _nearest_key_frames(self.path, timeline, wanted)
-            if fast
-            else timeline.frames_at(wanted)
+            _nearest_key_frames(self, wanted) if fast else timeline.frames_at(wanted)
         )
         collector = FrameCollector(timeline, indices, size, progress)
         collect_frames(self.path, collector, self._crew)
+        np.maximum(collector.times, self.start, out=collector.times)
         return collector
 
     def _report(self, missing: MissingFrames, *, is_given: bool) -> str | None:
@@ -282,7 +365,8 @@ class VideoReader:
                 f"{self.path}: none of the {len(missing.wanted)} wanted frames could be "
                 "decoded."
             )
-        text = missing.describe(self._timeline, is_given=is_given)
+        ends_before = self.end < self.duration
+        text = missing.describe(self._timeline, is_given=is_given or ends_before)
         if text is None:
             return None
         damage = f"{self.path.name}: {text}"
@@ -307,14 +391,18 @@ def _divide(
 
 
 def _nearest_key_frames(
-    path: Path, timeline: Timeline, wanted: NDArray[np.float64]
+    reader: VideoReader, wanted: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Find the key frame nearest to each moment, the earlier of two."""
+    timeline = reader.timeline
     is_key = np.isin(timeline.packets, timeline.key_packets) & timeline.is_intact
+    is_key &= timeline.pts_seconds >= reader.start - 1e-6
+    is_key &= timeline.pts_seconds < reader.end
     keys = np.flatnonzero(is_key)
     if timeline.is_counted or not len(keys):
+        what = "this excerpt" if reader.is_excerpt else "this file"
         raise UnreadableVideoError(
-            f"{path}: fast mode needs key frames with times, and this file has none "
+            f"{reader.path}: fast mode needs key frames with times, and {what} has none "
             "that are shown; sample it without fast."
         )
     seconds = timeline.pts_seconds[keys]

@@ -56,6 +56,10 @@ class FileFacts:
     """Frames by the header, 0 if it does not say."""
     video_streams: int
     """Video streams beside cover pictures."""
+    video_stream_numbers: tuple[int, ...]
+    """Their numbers among all streams of the file."""
+    shown_stream: int
+    """Number of the one that a player shows."""
     cover_pictures: int
     """Cover pictures."""
     audio_streams: int
@@ -96,19 +100,22 @@ class Scan:
     """Whether the decoder undoes faults of the encoder that the first packet names."""
 
 
-def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
+def scan_file(
+    path: Path, pulse: Pulse, *, trusts_index: bool, wanted_stream: int | None = None
+) -> Scan | None:
     """Learn all packets and decode up to the first frame; nothing if the index errs.
 
     Args:
         path: The file, already checked.
         pulse: Told of progress.
         trusts_index: Whether the index of the file may stand for its packets.
+        wanted_stream: Number of the stream, in place of the one that a player shows.
 
     Raises:
-        UnreadableVideoError: No frame can be decoded.
+        UnreadableVideoError: There is no such stream, or no frame can be decoded.
     """
     with open_container(path) as container:
-        stream = best_stream(container, path)
+        stream = best_stream(container, path, wanted_stream)
         prepare(container, stream, num_threads=1)
         context = stream.codec_context
         table = read_index(path, container, stream) if trusts_index else None
@@ -133,7 +140,7 @@ def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
             )
         structure = read_structure(path, container.format.name)
         return Scan(
-            facts=_read_facts(container, stream, first.frame),
+            facts=_read_facts(path, container, stream, first.frame),
             table=recorder.table(stream.time_base) if table is None else table,
             first_frame=first.frame,
             has_errors=first.has_errors,
@@ -154,7 +161,7 @@ def scan_file(path: Path, pulse: Pulse, *, trusts_index: bool) -> Scan | None:
         )
 
 
-def _read_facts(container: Any, stream: Any, frame: Any) -> FileFacts:
+def _read_facts(path: Path, container: Any, stream: Any, frame: Any) -> FileFacts:
     """Note what a file says of itself while it is open."""
     context = stream.codec_context
     films = film_streams(container)
@@ -172,6 +179,8 @@ def _read_facts(container: Any, stream: Any, frame: Any) -> FileFacts:
         late_seconds=_late_seconds(container, stream, frame),
         declared_frame_count=stream.frames,
         video_streams=len(films),
+        video_stream_numbers=tuple(film.index for film in films),
+        shown_stream=best_stream(container, path).index,
         cover_pictures=len(container.streams.video) - len(films),
         audio_streams=len(container.streams.audio),
     )

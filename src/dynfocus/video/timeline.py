@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.video.container import (
-    best_stream,
     check_file,
     decode,
     open_container,
@@ -135,32 +134,49 @@ def open_timeline(
     path: Path,
     *,
     timeout_seconds: float | None,
+    wanted_stream: int | None = None,
     trusts_index: bool = True,
     counts_frames: bool = False,
 ) -> Timeline:
     """Check a file and read its timeline under watch."""
     check_file(path)
     job = partial(
-        read_timeline, path, trusts_index=trusts_index, counts_frames=counts_frames
+        read_timeline,
+        path,
+        wanted_stream=wanted_stream,
+        trusts_index=trusts_index,
+        counts_frames=counts_frames,
     )
     return run_watched(path, [job], timeout_seconds=timeout_seconds)[0]
 
 
 def read_timeline(
-    path: Path, pulse: Pulse, *, trusts_index: bool = True, counts_frames: bool = False
+    path: Path,
+    pulse: Pulse,
+    *,
+    wanted_stream: int | None = None,
+    trusts_index: bool = True,
+    counts_frames: bool = False,
 ) -> Timeline:
-    """Read the timeline of the best video stream of a file.
+    """Read the timeline of a video stream of a file.
 
     Args:
         path: The file, already checked.
         pulse: Told of progress.
+        wanted_stream: Number of the stream, in place of the one that a player shows.
         trusts_index: Whether the index of the file may stand for its packets.
         counts_frames: Whether frames are told apart by number though they have times.
     """
-    scan = scan_file(path, pulse, trusts_index=trusts_index)
+    scan = scan_file(
+        path, pulse, trusts_index=trusts_index, wanted_stream=wanted_stream
+    )
     if scan is None:
         return read_timeline(
-            path, pulse, trusts_index=False, counts_frames=counts_frames
+            path,
+            pulse,
+            wanted_stream=wanted_stream,
+            trusts_index=False,
+            counts_frames=counts_frames,
         )
     if _has_usable_times(scan) and not counts_frames:
         return _timeline_of_packets(scan)
@@ -295,7 +311,7 @@ def _timeline_of_frames(path: Path, scan: Scan, pulse: Pulse) -> Timeline:
     last_packets: list[int] = []
     number = 0
     with open_container(path) as container:
-        stream = best_stream(container, path)
+        stream = container.streams[scan.stream_index]
         prepare(container, stream, num_threads=available_cores())
         for number, packet in read_packets(container, stream):
             pulse.beat()
