@@ -29,7 +29,7 @@ from clustering_page import write_page
 from torch import Tensor
 
 from dynfocus.focus import FocusSettings, SpatialPrototypes, dpc_knn
-from dynfocus.models.dynfocus.vision import map_parts
+from dynfocus.models.vision import map_parts
 from dynfocus.provenance import describe_hardware, source_commit
 
 NUM_CLUSTERS, NUM_NEIGHBORS = 25, 5

@@ -33,7 +33,7 @@ from transformers import (
 from transformers.initialization import no_init_weights
 
 from dynfocus.models import AskOptions, VideoModel
-from dynfocus.models.dynfocus.modeling_dynfocus import CACHE_NAME
+from dynfocus.models.video_language_model import CACHE_NAME
 from dynfocus.plugins import HostFeatures, HostProcessor, plug
 from dynfocus.plugins.host_prompts import fill
 from dynfocus.provenance import describe_hardware, source_commit

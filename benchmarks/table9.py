@@ -39,8 +39,8 @@ from dynfocus.focus import (
     VideoFeatures,
 )
 from dynfocus.methods.connectors import ConnectorSizes, build_connector
-from dynfocus.models.dynfocus.modeling_dynfocus import CACHE_NAME
-from dynfocus.models.dynfocus.vision import encode_pixels
+from dynfocus.models.video_language_model import CACHE_NAME
+from dynfocus.models.vision import encode_pixels
 from dynfocus.provenance import processor_name, source_commit
 
 CONNECTOR = ("S-DPC", "T-DPC", "dynamic selection", "dynamic encoding", "connector")

@@ -15,7 +15,7 @@ import pytest
 import dynfocus
 from dynfocus.index import IndexStore
 from dynfocus.models import VideoModel
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def nano(shipped: VideoModel, monkeypatch: pytest.MonkeyPatch) -> VideoModel:
     def load(name, *, index_folder=None, storage=None, **options) -> VideoModel:
         store = None if index_folder is False else IndexStore(index_folder)
         return VideoModel(
-            DynFocusBackbone(shipped.model, shipped.processor, name, store, storage)
+            FeatureBackbone(shipped.model, shipped.processor, name, store, storage)
         )
 
     monkeypatch.setattr(dynfocus, "load", load)

@@ -24,7 +24,7 @@ from dynfocus.conversion import assemble
 from dynfocus.conversion.checkpoints import read_tensors
 from dynfocus.conversion.key_maps import module_of
 from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
-from dynfocus.models.dynfocus.vision import encode_pixels
+from dynfocus.models.vision import encode_pixels
 
 FRESH = {
     "focus_network.cooperative_encoding.context_projector",

@@ -9,7 +9,7 @@ from published_layouts import FOCUS, SIDE, WIDTH
 from torch import Tensor
 
 from dynfocus.conversion import assemble
-from dynfocus.models.dynfocus.vision import encode_pixels
+from dynfocus.models.vision import encode_pixels
 
 HEADS, QFORMER_HEADS = 16, 12
 WORDS = [4, 9, 4, 17, 2]

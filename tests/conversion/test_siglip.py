@@ -13,8 +13,8 @@ from transformers import (
 
 from dynfocus.conversion import siglip_tower
 from dynfocus.conversion.siglip import siglip_dual_encoder, siglip_processor
-from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.models.loading import load_parts
+from dynfocus.models.vision import encode_pixels
 
 
 @pytest.fixture

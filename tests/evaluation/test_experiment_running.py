@@ -23,7 +23,7 @@ from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
 from dynfocus.evaluation.experiments.running import run_variants
 from dynfocus.focus import FocusSettings, VideoFeatures
 from dynfocus.index import VideoIndex
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.loading import load_parts
 from dynfocus.models.options import AskOptions
 from dynfocus.models.video_model import VideoModel
@@ -240,7 +240,7 @@ def test_finished_weights_are_used_after_their_folder_has_moved(
 def test_the_prompt_of_an_answer_is_the_one_of_training(start):
     own = ModelSettings(connector="llama_vid")
     model, processor = connect(*load_parts(start, device="cpu"), own)
-    asked = VideoModel(DynFocusBackbone(model, processor, "llama_vid"))
+    asked = VideoModel(FeatureBackbone(model, processor, "llama_vid"))
     video = VideoIndex(
         features=VideoFeatures(
             spatial=torch.randn(3, 16, 12), pts_seconds=torch.arange(3.0).double()

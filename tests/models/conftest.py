@@ -18,7 +18,7 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.video_model import VideoModel
 from dynfocus.video import VideoWriter
 
@@ -123,7 +123,7 @@ def make_processor() -> Callable[..., DynFocusProcessor]:
 
 @pytest.fixture
 def focused(make_model, make_processor) -> VideoModel:
-    return VideoModel(DynFocusBackbone(make_model(), make_processor(), "tiny"))
+    return VideoModel(FeatureBackbone(make_model(), make_processor(), "tiny"))
 
 
 @pytest.fixture

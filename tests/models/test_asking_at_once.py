@@ -11,7 +11,7 @@ import pytest
 import dynfocus
 from dynfocus.index import IndexStore
 from dynfocus.models import VideoModel
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.world import make_video
 
 NUM_THREADS = 6
@@ -52,7 +52,7 @@ def test_questions_about_several_videos_at_once(nano, worlds):
 
 def test_files_read_at_once_into_one_index(nano, worlds, tmp_path):
     store = IndexStore(tmp_path / "index")
-    model = VideoModel(DynFocusBackbone(nano.model, nano.processor, "nano", store))
+    model = VideoModel(FeatureBackbone(nano.model, nano.processor, "nano", store))
     question = "What letter is shown?"
     paths = [world.path for world in worlds] * 4
 

@@ -8,7 +8,7 @@ import torch
 import dynfocus
 from dynfocus.focus import FocusSettings, QuestionSettings
 from dynfocus.models.dynfocus import DynFocusConfig
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.video_model import VideoModel
 
 QUESTION = "what is on the red square ?"
@@ -45,7 +45,7 @@ def test_it_is_saved_loaded_indexed_and_asked(
     build, connector, clip, tmp_path, monkeypatch
 ):
     model, processor = build(connector)
-    expected = VideoModel(DynFocusBackbone(model, processor, "tiny")).ask(
+    expected = VideoModel(FeatureBackbone(model, processor, "tiny")).ask(
         clip, QUESTION, max_new_tokens=4
     )
     model.save_pretrained(tmp_path / "saved")
@@ -72,7 +72,7 @@ def test_it_is_saved_loaded_indexed_and_asked(
 @pytest.mark.parametrize("connector", CASES)
 def test_a_budget_and_a_conversation_work_as_with_any_other(build, connector, clip):
     model, processor = build(connector)
-    asked = VideoModel(DynFocusBackbone(model, processor, "tiny"))
+    asked = VideoModel(FeatureBackbone(model, processor, "tiny"))
     index = asked.index(clip)
     whole = asked.ask(index, QUESTION, max_new_tokens=2)
     loose = asked.ask(index, QUESTION, max_new_tokens=2, max_video_tokens=10_000)

@@ -14,8 +14,8 @@ from dynfocus.conversion import export_language_model
 from dynfocus.conversion.exporting import serving_messages, serving_template
 from dynfocus.models.conversation import Turn, build_conversation
 from dynfocus.models.dynfocus import DynFocusProcessor
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
-from dynfocus.models.dynfocus.prompts import CHAT_TEMPLATE, VICUNA_CHAT_TEMPLATE
+from dynfocus.models.feature_backbone import FeatureBackbone
+from dynfocus.models.prompts import CHAT_TEMPLATE, VICUNA_CHAT_TEMPLATE
 from dynfocus.models.video_model import VideoModel
 from served_language_model import MARK, detect_format
 
@@ -41,7 +41,7 @@ def test_the_served_prompt_is_ours_token_for_token(
     if adds_first_token:
         add_special_tokens(processor.tokenizer)
     folder = export_language_model(
-        VideoModel(DynFocusBackbone(make_model(), processor, "tiny")), tmp_path / "out"
+        VideoModel(FeatureBackbone(make_model(), processor, "tiny")), tmp_path / "out"
     )
     served = AutoTokenizer.from_pretrained(folder)
     assert detect_format(served.chat_template) == "openai"
@@ -97,7 +97,7 @@ def test_prompts_agree_where_the_first_word_is_marked(
 ):
     tokenizer = letter_tokenizer(is_legacy)
     processor = DynFocusProcessor(tokenizer, frame_size=28, chat_template=template)
-    focused = VideoModel(DynFocusBackbone(make_model(), processor, "letters"))
+    focused = VideoModel(FeatureBackbone(make_model(), processor, "letters"))
     exported = serving_template(focused)
     text = processor.apply_chat_template(
         build_conversation(HISTORY, "Who?"), add_generation_prompt=True

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dynfocus.focus import FocusSettings, SpatialPrototypes
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
 from dynfocus.models.dynfocus.merged_patches import assign_patches
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.video_model import VideoModel
 from dynfocus.video import SampledFrames, VideoReader
 
@@ -77,7 +77,7 @@ def test_a_model_whose_frames_answer_the_question_is_mapped(
     make_model, make_processor, clip
 ):
     model = make_model(text_side="frame_queries")
-    focused = VideoModel(DynFocusBackbone(model, make_processor(), "tiny"))
+    focused = VideoModel(FeatureBackbone(model, make_processor(), "tiny"))
     maps = focused.map_prototypes(clip, ask(focused, clip))
     assert len(maps) == 3
     assert all(found.attention.sum() == pytest.approx(1) for found in maps)

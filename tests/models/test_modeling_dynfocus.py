@@ -14,7 +14,7 @@ from transformers import (
 
 from dynfocus.focus import FocusSettings, QuestionSettings
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, VideoInputs
-from dynfocus.models.dynfocus.modeling_dynfocus import CACHE_NAME, CACHE_NAMES
+from dynfocus.models.video_language_model import CACHE_NAME, CACHE_NAMES
 
 PRESETS = {
     "paper": FocusSettings.paper(num_prototypes=4, num_noise_samples=20),

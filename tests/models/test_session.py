@@ -55,10 +55,10 @@ def test_patches_are_held_for_a_model_that_reads_them(
     make_model, make_processor, make_frames
 ):
     from dynfocus.models import VideoModel
-    from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+    from dynfocus.models.feature_backbone import FeatureBackbone
 
     model = make_model(text_side="frame_queries")
-    focused = VideoModel(DynFocusBackbone(model, make_processor(), "tiny"))
+    focused = VideoModel(FeatureBackbone(model, make_processor(), "tiny"))
     session = focused.session(max_frames=8)
     session.push(make_frames(7))
     wanted = focused.ask(make_frames(7), QUESTION, max_new_tokens=4)

@@ -19,7 +19,7 @@ from dynfocus.focus import FocusSettings
 from dynfocus.index import IndexLayout, IndexStore
 from dynfocus.models import VideoModel
 from dynfocus.models.dynfocus import DynFocusConfig, DynFocusProcessor
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.fingerprint import READ_LATER, ModelFingerprint, index_layout
 from dynfocus.video import DamagedVideoWarning
 from dynfocus.world import make_video
@@ -35,7 +35,7 @@ def build(make_model, make_processor, index_folder) -> Build:
     def make(seed: int = 0, focus: FocusSettings | None = None, **options):
         options.setdefault("store", IndexStore(index_folder))
         return VideoModel(
-            DynFocusBackbone(
+            FeatureBackbone(
                 make_model(focus, seed=seed), make_processor(focus), "tiny", **options
             )
         )
@@ -238,12 +238,12 @@ def test_a_model_that_reads_patches_keeps_them(make_model, make_processor, clip)
     outcomes = []
     for store in (None, IndexStore(), IndexStore()):
         model = VideoModel(
-            DynFocusBackbone(plain, make_processor(), "tiny", store, "exact")
+            FeatureBackbone(plain, make_processor(), "tiny", store, "exact")
         )
         outcomes.append(ask(model, clip))
     assert outcomes[0] == outcomes[1] == outcomes[2]
     compact = VideoModel(
-        DynFocusBackbone(plain, make_processor(), "tiny", IndexStore(), "compact")
+        FeatureBackbone(plain, make_processor(), "tiny", IndexStore(), "compact")
     )
     assert ask(compact, clip) == ask(compact, clip)
     assert compact.index(clip).features.patches.shape == (6, 17, 32)
@@ -293,10 +293,10 @@ def test_the_shipped_model_answers_the_same_from_both_storages(tmp_path):
     assert layout.offered()[0].storage == "exact"
     assert layout == IndexLayout(settings=plain.model.settings, dim=160)
     compact = VideoModel(
-        DynFocusBackbone(plain.model, plain.processor, "nano", IndexStore(), "compact")
+        FeatureBackbone(plain.model, plain.processor, "nano", IndexStore(), "compact")
     )
     exact = VideoModel(
-        DynFocusBackbone(plain.model, plain.processor, "nano", IndexStore())
+        FeatureBackbone(plain.model, plain.processor, "nano", IndexStore())
     )
     for question in made.questions[:6]:
         expected = plain.ask(made.path, question.question)

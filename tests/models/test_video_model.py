@@ -15,7 +15,7 @@ from dynfocus.index import VideoIndex
 from dynfocus.models import AskOptions, FrameReport, Turn, one_pass
 from dynfocus.models.conversation import build_conversation, find_best_time
 from dynfocus.models.dynfocus import VideoInputs
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.generation import Written
 from dynfocus.models.video_model import VideoModel
 from dynfocus.video import VideoReader
@@ -100,11 +100,11 @@ def test_a_model_tells_whether_its_scores_see_the_question(make_model, make_proc
         question=QuestionSettings(use_question_scores=True),
     )
     seeing = VideoModel(
-        DynFocusBackbone(make_model(settings), make_processor(settings), "tiny")
+        FeatureBackbone(make_model(settings), make_processor(settings), "tiny")
     )
     assert seeing.scores_see_question
     assert not VideoModel(
-        DynFocusBackbone(make_model(), make_processor(), "tiny")
+        FeatureBackbone(make_model(), make_processor(), "tiny")
     ).scores_see_question
 
 
@@ -341,13 +341,13 @@ def test_nano_says_when_it_saw_the_answer(tmp_path):
 def test_several_questions_are_answered_as_one_by_one(focused, clip, monkeypatch):
     questions = [QUESTION, "what ?", QUESTION]
     single = [focused.ask(clip, one, max_new_tokens=3).text for one in questions]
-    count, encode = [], DynFocusBackbone.encode
+    count, encode = [], FeatureBackbone.encode
 
     def spy(self, *arguments):
         count.append(1)
         return encode(self, *arguments)
 
-    monkeypatch.setattr(DynFocusBackbone, "encode", spy)
+    monkeypatch.setattr(FeatureBackbone, "encode", spy)
     answers = focused.ask(clip, questions, max_new_tokens=3)
     assert [answer.text for answer in answers] == single
     assert len(count) == 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.focus import SpatialPrototypes
-from dynfocus.models.dynfocus.vision import map_parts
+from dynfocus.models.vision import map_parts
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from transformers import (
 
 from dynfocus.conversion import Choices, assemble
 from dynfocus.focus import FocusSettings
-from dynfocus.models.dynfocus.backbone import NANO
+from dynfocus.models.feature_backbone import NANO
 from dynfocus.training import run_recipe
 from dynfocus.training.nano import language, vision
 from dynfocus.training.nano.language import train_tokenizer

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from dynfocus.cli import main
 from dynfocus.errors import TooManyFailuresError
 from dynfocus.focus import FocusBudget
-from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM
+from dynfocus.models.prompts import VICUNA_SYSTEM
 from dynfocus.training import run_recipe
 from dynfocus.training.dataset import Collator, ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos, FrameReader

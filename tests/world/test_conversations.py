@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynfocus.models.dynfocus.prompts import IMAGE_MARK
+from dynfocus.models.prompts import IMAGE_MARK
 from dynfocus.world import make_questions, make_scene, render
 from dynfocus.world.conversations import (
     FRAME_MARK,

@@ -41,7 +41,7 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
+from dynfocus.models.prompts import VIDEO_TOKEN
 
 REPORT_FILE = "assembly.json"
 

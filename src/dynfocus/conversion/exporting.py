@@ -27,7 +27,7 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
+from dynfocus.models.prompts import VIDEO_TOKEN
 from dynfocus.models.video_model import VideoModel
 
 EMBEDS_MARK = "<prompt_embeds>"

@@ -16,7 +16,7 @@ from dynfocus.conversion.checkpoints import (
     reason_of,
 )
 from dynfocus.defaults import check_reachable
-from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
+from dynfocus.models.prompts import VIDEO_TOKEN
 
 QUESTION_FOLDER = "qformer_tokenizer"
 CLIP_COLOURS = (

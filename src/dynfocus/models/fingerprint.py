@@ -12,12 +12,11 @@ import torch
 from torch import nn
 
 from dynfocus.index import IndexLayout
-from dynfocus.models.dynfocus import (
-    DynFocusConfig,
-    DynFocusForConditionalGeneration,
-    DynFocusProcessor,
-)
-from dynfocus.models.dynfocus.vision import (
+from dynfocus.models.dynfocus import DynFocusConfig
+from dynfocus.models.video_config import VideoConfig
+from dynfocus.models.video_language_model import VideoLanguageModel
+from dynfocus.models.video_processor import VideoProcessor
+from dynfocus.models.vision import (
     PatchFeatures,
     build_vision_tower,
     count_patches,
@@ -50,8 +49,8 @@ class ModelFingerprint:
 
     def __init__(
         self,
-        model: DynFocusForConditionalGeneration,
-        processor: DynFocusProcessor,
+        model: VideoLanguageModel,
+        processor: VideoProcessor,
         *,
         of_patches: bool = False,
     ) -> None:
@@ -99,7 +98,7 @@ class ModelFingerprint:
         return digest.hexdigest()[:32]
 
 
-def _arguments(one: DynFocusConfig | DynFocusProcessor) -> dict[str, Any]:
+def _arguments(one: VideoConfig | VideoProcessor) -> dict[str, Any]:
     """Give what an object was made with, as far as encoding may read it."""
     names = inspect.signature(type(one).__init__).parameters
     own = names.keys() - READ_LATER - {"self", "kwargs"}
@@ -153,7 +152,7 @@ def index_layout(config: DynFocusConfig, dtype: torch.dtype) -> IndexLayout:
     )
 
 
-def patch_layout(config: DynFocusConfig, dtype: torch.dtype) -> IndexLayout:
+def patch_layout(config: VideoConfig, dtype: torch.dtype) -> IndexLayout:
     """Tell what is kept of a video where only its patches are; see `index_layout`."""
     return IndexLayout(
         storage="patches",

@@ -21,7 +21,7 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.memory import check_memory, quantization_config
 from dynfocus.models.options import LoadOptions
 from dynfocus.models.video_model import VideoModel
@@ -67,7 +67,7 @@ def load_model(
     store = None
     if folder is not False:
         store = IndexStore(None if folder is True else folder)
-    backbone = DynFocusBackbone(model, processor, str(name), store, options.storage)
+    backbone = FeatureBackbone(model, processor, str(name), store, options.storage)
     return VideoModel(backbone)
 
 

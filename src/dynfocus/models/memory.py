@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import AutoModelForImageTextToText
 
 from dynfocus.focus.features import WINDOW_FRAMES
-from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
-from dynfocus.models.dynfocus.vision import count_patches
+from dynfocus.models.video_config import VideoConfig
+from dynfocus.models.vision import count_patches
 
 QUANTIZATIONS = ("8bit", "4bit")
 KEPT_WHOLE = (
@@ -45,7 +46,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    config: DynFocusConfig, dtype: torch.dtype, quantize: str | None = None
+    config: VideoConfig, dtype: torch.dtype, quantize: str | None = None
 ) -> MemoryEstimate:
     """Estimate the memory of a model from its configuration.
 
@@ -58,7 +59,7 @@ def estimate_memory(
         The estimate; nothing is loaded for it.
     """
     with torch.device("meta"):
-        model = DynFocusForConditionalGeneration(config)
+        model = AutoModelForImageTextToText.from_config(config)
     width = dtype.itemsize
     matrices = sum(_quantised_weights(model)) if quantize else 0
     whole = sum(weight.numel() for weight in model.parameters()) - matrices
@@ -112,7 +113,7 @@ def _group(limit: Path, used: Path) -> int | None:
 
 
 def check_memory(
-    config: DynFocusConfig,
+    config: VideoConfig,
     source: str,
     *,
     device: str,
@@ -142,7 +143,7 @@ def check_memory(
 
 
 def _remedy(
-    config: DynFocusConfig,
+    config: VideoConfig,
     device: str,
     dtype: torch.dtype,
     quantize: str | None,

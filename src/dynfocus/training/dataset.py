@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dynfocus.models.dynfocus import DynFocusProcessor
-from dynfocus.models.dynfocus.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
+from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
 from dynfocus.text import sentence
 from dynfocus.training.clock_shift import shift_clock
 from dynfocus.training.encoded_videos import FrameReader, Pixels

@@ -29,8 +29,8 @@ from dynfocus.index import (
     unpack_features,
 )
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
-from dynfocus.models.dynfocus.vision import encode_pixels
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
+from dynfocus.models.vision import encode_pixels
 from dynfocus.training.failures import SAMPLE_ERRORS
 from dynfocus.training.sources import (
     Sample,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
+from dynfocus.models.prompts import VIDEO_TOKEN
 from dynfocus.training.sources import PLACEHOLDER, Sample
 
 IGNORED = -100

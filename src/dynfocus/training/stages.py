@@ -20,7 +20,7 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.prompts import VICUNA_CHAT_TEMPLATE
+from dynfocus.models.prompts import VICUNA_CHAT_TEMPLATE
 from dynfocus.training.arguments import count_processes
 from dynfocus.training.dataset import Collator, ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos, FrameReader, PreparedVideos

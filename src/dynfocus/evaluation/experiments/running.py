@@ -26,7 +26,7 @@ from dynfocus.evaluation.benchmarks.focusworld import (
 )
 from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
 from dynfocus.methods import build_connector
-from dynfocus.models.dynfocus.backbone import DynFocusBackbone
+from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.loading import load_config, load_parts
 from dynfocus.models.video_model import VideoModel
 from dynfocus.validation import from_mapping
@@ -239,7 +239,7 @@ def _make_ready(
         start, processor, own
     )  # may differ from what was trained
     connected.load_state_dict(trained.state_dict())
-    model = VideoModel(DynFocusBackbone(connected, asked, variant.name))
+    model = VideoModel(FeatureBackbone(connected, asked, variant.name))
 
     def answer_job(job: VideoJob, on_step: OnStep | None) -> Iterator[Record]:
         cache.fill([{"video": job.video}])

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any, ClassVar
+from typing import Any
 
-from transformers import (
-    CONFIG_MAPPING,
-    AutoConfig,
-    InstructBlipQFormerConfig,
-    InstructBlipVisionConfig,
-    PreTrainedConfig,
-)
+from transformers import PreTrainedConfig
 
 from dynfocus.focus import FocusSettings
 from dynfocus.methods.connectors import DEFAULT_CONNECTOR, ConnectorSizes
-from dynfocus.models.dynfocus.vision import count_patches
+from dynfocus.models.video_config import INITIALIZER_RANGE, VideoConfig
+from dynfocus.models.vision import count_patches
 
 TEXT_SIDES = ("text", "frame_queries")
-_INSTRUCTBLIP = {  # parts that older releases of transformers do not map by name
-    "instructblip_vision_model": InstructBlipVisionConfig,
-    "instructblip_qformer": InstructBlipQFormerConfig,
-}
-_INITIALIZER_RANGE = 0.02
-_LEAST_INITIALIZER_RANGE = 1e-6
 
 
-class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
+class DynFocusConfig(VideoConfig):
     """Hold what a DynFocus checkpoint needs to be rebuilt.
 
     Args:
@@ -51,16 +39,6 @@ class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
     """
 
     model_type = "dynfocus"
-    keys_to_ignore_at_inference: ClassVar[list[str]] = [
-        "cache",
-        "past_key_values",
-        "video_tokens",
-    ]
-    sub_configs: ClassVar[dict[str, Any]] = {
-        "vision_config": AutoConfig,
-        "qformer_config": InstructBlipQFormerConfig,
-        "text_config": AutoConfig,
-    }
 
     def __init__(
         self,
@@ -74,13 +52,9 @@ class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
         video_token_id: int | None = None,
         num_query_tokens: int = 32,
         frame_size: int | None = None,
-        initializer_range: float = _INITIALIZER_RANGE,
+        initializer_range: float = INITIALIZER_RANGE,
         **kwargs: Any,
     ) -> None:
-        self.vision_config = _vision_config(vision_config)
-        self.qformer_config = _sub_config(qformer_config, "instructblip_qformer")
-        self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
-        self.text_config = _sub_config(text_config, "llama")
         settings = focus if isinstance(focus, FocusSettings) else _settings(focus)
         self.focus = settings.to_dict()
         if text_side not in TEXT_SIDES:
@@ -97,16 +71,27 @@ class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
         self.connector = connector
         self.connector_options = dict(connector_options or {})
         self.text_side = text_side
-        self.video_token_id = video_token_id
-        self.num_query_tokens = num_query_tokens
-        self.frame_size = _frame_size(frame_size, self.vision_config)
-        self.initializer_range = initializer_range
-        super().__init__(**kwargs)
+        super().__init__(
+            vision_config,
+            qformer_config,
+            text_config,
+            video_token_id=video_token_id,
+            num_query_tokens=num_query_tokens,
+            frame_size=frame_size,
+            initializer_range=initializer_range,
+            **kwargs,
+        )
+        self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
 
     @property
     def is_plain(self) -> bool:
         """Tell whether the connector is DynFocus as it is, and none of the others."""
         return self.connector == DEFAULT_CONNECTOR and not self.connector_options
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Give the name of the connector."""
+        return (self.connector,)
 
     @property
     def connector_facts(self) -> dict[str, Any] | None:
@@ -137,48 +122,3 @@ class DynFocusConfig(PreTrainedConfig):  # type: ignore[misc]
 
 def _settings(focus: dict[str, Any] | None) -> FocusSettings:
     return FocusSettings.paper() if focus is None else FocusSettings.from_dict(focus)
-
-
-def _sub_config(
-    config: PreTrainedConfig | dict[str, Any] | None, default_type: str
-) -> Any:
-    if isinstance(config, PreTrainedConfig):
-        return config
-    fields = dict(config or {})
-    model_type = fields.pop("model_type", default_type)
-    if model_type in _INSTRUCTBLIP:
-        return _INSTRUCTBLIP[model_type](**fields)
-    if model_type not in CONFIG_MAPPING:
-        raise ValueError(
-            f"model_type {model_type!r} is not known to the installed transformers; "
-            "install a version that has it, or choose another model"
-        )
-    return CONFIG_MAPPING[model_type](**fields)
-
-
-def _vision_config(config: PreTrainedConfig | dict[str, Any] | None) -> Any:
-    """Build the vision configuration, with a usable spread of fresh weights.
-
-    The class default of InstructBLIP's tower is 1e-10, made for weights that are
-    always loaded; a tower trained from scratch would never leave zero.
-    """
-    vision = copy.deepcopy(_sub_config(config, "instructblip_vision_model"))
-    spread = getattr(vision, "initializer_range", None)
-    if spread is not None and spread < _LEAST_INITIALIZER_RANGE:
-        vision.initializer_range = _INITIALIZER_RANGE
-    return vision
-
-
-def _frame_size(frame_size: int | None, vision_config: Any) -> int:
-    side = vision_config.image_size
-    if not isinstance(side, int):
-        if len(set(side)) != 1:
-            raise ValueError(
-                f"vision_config.image_size must be a square, got {tuple(side)}"
-            )
-        side = int(side[0])
-    if frame_size is not None and frame_size != side:
-        raise ValueError(
-            f"frame_size must equal vision_config.image_size ({side}), got {frame_size}"
-        )
-    return int(side)

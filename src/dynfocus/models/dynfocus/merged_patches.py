@@ -24,8 +24,8 @@ from dynfocus.models.dynfocus import (
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
-from dynfocus.models.dynfocus.vision import ask_frames, encode_pixels
 from dynfocus.models.encoding import Video
+from dynfocus.models.vision import ask_frames, encode_pixels
 from dynfocus.video import SampledFrames, VideoReader, read_video
 
 _PICTURE_PIXELS = 320

@@ -1,71 +1,28 @@
 """The DynFocus model: vision tower, dynamic cooperative network, language model.
 
-Letters: V videos, T frames, F frames in a window, N patches, P event tokens, M spatial
-prototypes, D width of the vision tower, B prompts, L text tokens, n question tokens,
-D_q width of the text encoder, H width of the language model.
+Letters: F frames in a window, D_q width of the text encoder, n question tokens, B
+questions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoModelForCausalLM,
-    GenerationMixin,
-    InstructBlipQFormerModel,
-    PreTrainedModel,
-)
 from transformers import initialization as init
-from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from dynfocus.focus import (
-    FrameEncoding,
-    TokenPlan,
-    VideoFeatures,
-    VideoTokens,
-)
+from dynfocus.focus import FrameEncoding, TokenPlan, VideoFeatures, VideoTokens
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.methods.connectors import build_network
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
-from dynfocus.models.dynfocus.vision import (
-    ask_frames,
-    build_vision_tower,
-    encode_pixels,
-    map_parts,
-)
-from dynfocus.models.dynfocus.visual_inputs import (
-    VideoInputs,
-    check_question_length,
-    place_video_tokens,
-)
-
-CACHE_NAMES = ("cache", "past_key_values")
-"""What transformers calls the cache of earlier steps, from 5.24 on and before."""
-CACHE_NAME = next(
-    field.name for field in fields(CausalLMOutputWithPast) if field.name in CACHE_NAMES
-)
-"""What the installed transformers calls it."""
+from dynfocus.models.video_language_model import VideoLanguageModel
+from dynfocus.models.vision import ask_frames, encode_pixels, map_parts
 
 
-@dataclass
-class DynFocusCausalLMOutputWithPast(CausalLMOutputWithPast):  # type: ignore[misc]
-    """What one pass gives: the language model's output and the video tokens it read."""
-
-    video_tokens: list[VideoTokens] | None = None
-    """One entry a block, in reading order; only when the pass saw video."""
-
-    @classmethod
-    def of(cls, outputs: Any, video_tokens: list[VideoTokens]) -> Self:
-        """Add video tokens to what the language model gave."""
-        return cls(**outputs, video_tokens=video_tokens or None)
-
-
-class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class DynFocusForConditionalGeneration(VideoLanguageModel):
     """Answer questions about videos with few tokens.
 
     The vision tower and the prototypes of a video do not depend on the question;
@@ -76,13 +33,6 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
 
     config_class = DynFocusConfig
     base_model_prefix = "dynfocus"
-    main_input_name = "input_ids"
-    input_modalities = ("video", "text")
-    supports_gradient_checkpointing = True
-    _supports_flash_attn = True
-    _supports_sdpa = True
-    _supports_attention_backend = True
-    _skip_keys_device_placement: ClassVar[list[str]] = list(CACHE_NAMES)
     _no_split_modules: ClassVar[list[str]] = [
         "InstructBlipEncoderLayer",
         "InstructBlipQFormerLayer",
@@ -91,54 +41,28 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         "CooperativeEncoding",
     ]
 
-    def __init__(self, config: DynFocusConfig) -> None:
-        super().__init__(config)
-        self.settings = config.focus_settings
-        self.vision_tower = build_vision_tower(config.vision_config)
-        self.text_encoder = InstructBlipQFormerModel(config.qformer_config)
-        self.query_tokens: nn.Parameter | None = None
-        if config.text_side == "frame_queries":
-            width = config.qformer_config.hidden_size
-            queries = torch.zeros(1, config.num_query_tokens, width)
-            self.query_tokens = nn.Parameter(queries)
-        self.focus_network: Any = build_network(  # a FocusNetwork, or what is like one
+    @property
+    def reads_frames(self) -> bool:
+        """Tell whether the Q-Former's queries read every frame, with the question."""
+        return bool(self.config.text_side == "frame_queries")
+
+    def build_network(self) -> nn.Module:
+        """Build a `FocusNetwork`, or what is like one."""
+        config = self.config
+        return build_network(
             config.connector,
             config.connector_sizes,
             self.settings,
             config.connector_options,
         )
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
-        self.post_init()
-        if config.video_token_id is not None:
-            self.generation_config.suppress_tokens = [config.video_token_id]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if module is not self:
-            return
-        head = self.focus_network.question_head
+        head = self.focus_network.question_head if module is self else None
         if head is not None and head.clock is not None:
             tables = head.clock.draw_tables(self.config.initializer_range)
             init.copy_(head.clock.tables.weight, tables)
-        if self.query_tokens is not None:
-            init.normal_(self.query_tokens, std=self.config.initializer_range)
-
-    def get_input_embeddings(self) -> Any:
-        """Give the word embeddings of the language model."""
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the word embeddings of the language model."""
-        self.language_model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> Any:
-        """Give the language model's head."""
-        return self.language_model.get_output_embeddings()
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the language model's head."""
-        self.language_model.set_output_embeddings(new_embeddings)
 
     def encode_frames(self, pixel_values: Tensor) -> FrameEncoding:
         """Encode some frames, each by itself.
@@ -152,47 +76,9 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         """
         patches = encode_pixels(self.vision_tower, pixel_values)
         encoded = map_parts(self.focus_network.encode, patches.content)
-        if self.config.text_side == "frame_queries":
+        if self.reads_frames:
             return encoded._replace(patches=patches.normalised)
         return encoded
-
-    @torch.no_grad()
-    def encode_video(
-        self,
-        pixel_values: Tensor,
-        pts_seconds: Tensor | Sequence[float],
-        window: int = WINDOW_FRAMES,
-    ) -> VideoFeatures:
-        """Encode a video once, for any number of questions.
-
-        Args:
-            pixel_values: Normalised frames, shape ``[T, 3, H, W]``.
-            pts_seconds: Presentation time of every frame, shape ``[T]``.
-            window: Frames that go through the vision tower together.
-
-        Returns:
-            The question-independent half.
-        """
-        parts = [
-            self.encode_frames(pixel_values[start : start + window])
-            for start in range(0, len(pixel_values), window)
-        ]
-        return self.focus_network.add_events(VideoFeatures.join(parts, pts_seconds))
-
-    def encode_question(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Read the question of each block with the text half of the Q-Former.
-
-        Args:
-            input_ids: The questions, shape ``[B, n]``.
-            attention_mask: True at their tokens, shape ``[B, n]``.
-
-        Returns:
-            Text features, shape ``[B, n, D_q]``.
-        """
-        limit = self.config.qformer_config.max_position_embeddings
-        check_question_length(input_ids, limit)
-        outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask)
-        return outputs.last_hidden_state
 
     def focus(
         self,
@@ -236,163 +122,3 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             frame_text=frame_text,
         )
         return tokens
-
-    def _videos(self, inputs: VideoInputs) -> list[VideoFeatures]:
-        counts = inputs.frame_counts()
-        if inputs.video_features is not None:
-            return list(inputs.video_features)
-        pixels, times = inputs.pixel_values_videos, inputs.video_pts_seconds
-        assert pixels is not None  # frame_counts has checked both
-        assert times is not None
-        parts = [
-            self.encode_frames(window) for window in torch.split(pixels, WINDOW_FRAMES)
-        ]
-        packed = VideoFeatures.join(parts, times)
-        frames = torch.split(torch.arange(packed.num_frames), counts)
-        return [packed.take(own) for own in frames]
-
-    def embed_prompt(
-        self, input_ids: Tensor, inputs: VideoInputs
-    ) -> tuple[Tensor, list[VideoTokens]]:
-        """Embed prompts and put their video tokens in place.
-
-        Args:
-            input_ids: The prompts with their placeholders, shape ``[B, L]``.
-            inputs: The video inputs of the pass.
-
-        Returns:
-            Embedded prompts ``[B, L, H]`` and the video tokens of each block.
-        """
-        tokens: list[VideoTokens] = []
-        if inputs.has_video:
-            tokens = self.focus(
-                self._videos(inputs),
-                *inputs.questions(),
-                owners=inputs.owners(),
-                plans=inputs.plans(self.focus_network.budget()),
-            )
-        return self.place(input_ids, tokens), tokens
-
-    def place(self, input_ids: Tensor, tokens: Sequence[VideoTokens]) -> Tensor:
-        """Embed prompts ``[B, L]``, with video tokens at their placeholders."""
-        placeholders = self._placeholders(input_ids)
-        embeds = self.get_input_embeddings()(input_ids.masked_fill(placeholders, 0))
-        blocks = [block.embeds for block in tokens]
-        return place_video_tokens(embeds, placeholders, blocks)
-
-    def _placeholders(self, input_ids: Tensor) -> Tensor:
-        token = self.config.video_token_id
-        return input_ids == (-1 if token is None else token)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        pixel_values_videos: Tensor | None = None,
-        video_num_frames: Tensor | None = None,
-        video_pts_seconds: Tensor | None = None,
-        video_features: Sequence[VideoFeatures] | None = None,
-        block_videos: Tensor | None = None,
-        qformer_input_ids: Tensor | None = None,
-        qformer_attention_mask: Tensor | None = None,
-        video_plans: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        cache: Any = None,
-        past_key_values: Any = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        use_cache: bool | None = None,
-        logits_to_keep: int | Tensor = 0,
-        **kwargs: Any,
-    ) -> DynFocusCausalLMOutputWithPast:
-        """Predict the next tokens of prompts with videos.
-
-        `VideoInputs` explains the video inputs; ``inputs_embeds`` are prompts that
-        `embed_prompt` gave; the others are those of every causal language model, whose
-        ``cache`` transformers before 5.24 call ``past_key_values``. The output also
-        holds the video tokens that this pass placed.
-        """
-        cache = past_key_values if cache is None else cache
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("exactly one of input_ids and inputs_embeds must be given")
-        tokens: list[VideoTokens] = []
-        if input_ids is not None:
-            is_prefill = not cache or cache.get_seq_length() == 0
-            if is_prefill or pixel_values_videos is not None or video_features:
-                inputs = VideoInputs(
-                    pixel_values_videos=pixel_values_videos,
-                    video_num_frames=video_num_frames,
-                    video_pts_seconds=video_pts_seconds,
-                    video_features=video_features,
-                    block_videos=block_videos,
-                    qformer_input_ids=qformer_input_ids,
-                    qformer_attention_mask=qformer_attention_mask,
-                    video_plans=video_plans,
-                )
-                inputs_embeds, tokens = self.embed_prompt(input_ids, inputs)
-            else:
-                inputs_embeds = self.get_input_embeddings()(input_ids)
-        outputs = self.language_model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            labels=labels,
-            use_cache=use_cache,
-            logits_to_keep=logits_to_keep,
-            **{**kwargs, CACHE_NAME: cache, "return_dict": True},
-        )
-        return DynFocusCausalLMOutputWithPast.of(outputs, tokens)
-
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        inputs_embeds: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        is_first_iteration: bool | None = False,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """Choose the inputs of one generation step; video is read in the first only.
-
-        Args:
-            input_ids: The tokens so far, shape ``[B, L]``.
-            inputs_embeds: Prompts embedded before.
-            attention_mask: True at real tokens, shape ``[B, L]``.
-            is_first_iteration: Whether this step reads the prompt.
-            **kwargs: The other inputs, the cache of earlier steps among them.
-
-        Returns:
-            The arguments of `forward`.
-        """
-        model_inputs: dict[str, Any] = super().prepare_inputs_for_generation(
-            input_ids,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            is_first_iteration=is_first_iteration,
-            **kwargs,
-        )
-        if not is_first_iteration and kwargs.get("use_cache", True):
-            for name in VideoInputs.names():
-                model_inputs.pop(name, None)
-        return model_inputs
-
-    def _expand_inputs_for_generation(
-        self,
-        expand_size: int = 1,
-        is_encoder_decoder: bool = False,
-        input_ids: Tensor | None = None,
-        **model_kwargs: Any,
-    ) -> tuple[Tensor | None, dict[str, Any]]:
-        """Repeat the prompts for beams; videos stay single, blocks follow prompts."""
-        video = {n: model_kwargs.pop(n, None) for n in VideoInputs.names()}
-        if expand_size > 1 and input_ids is not None:
-            video = VideoInputs(**video).repeat_blocks(
-                self._placeholders(input_ids), expand_size, self.focus_network.budget()
-            )
-        input_ids, model_kwargs = super()._expand_inputs_for_generation(
-            expand_size=expand_size,
-            is_encoder_decoder=is_encoder_decoder,
-            input_ids=input_ids,
-            **model_kwargs,
-        )
-        given = {name: value for name, value in video.items() if value is not None}
-        return input_ids, {**model_kwargs, **given}

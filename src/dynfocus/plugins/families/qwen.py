@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from dynfocus.models.dynfocus.modeling_dynfocus import CACHE_NAME
+from dynfocus.models.video_language_model import CACHE_NAME
 from dynfocus.plugins.family import (
     Family,
     FramePlan,

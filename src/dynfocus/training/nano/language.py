@@ -27,7 +27,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from dynfocus.models.dynfocus.prompts import VIDEO_TOKEN
+from dynfocus.models.prompts import VIDEO_TOKEN
 from dynfocus.training.labels import encode_conversation, pad_samples
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe

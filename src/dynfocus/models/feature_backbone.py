@@ -1,4 +1,4 @@
-"""DynFocus as the backbone of a `VideoModel`: its index, its prompts, its prototypes."""
+"""Our models as the backbone of a `VideoModel`: their index, prompts and prototypes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,6 @@ from dynfocus.models.conversation import (
     check_count,
 )
 from dynfocus.models.dynfocus.merged_patches import PrototypeMap, map_prototypes
-from dynfocus.models.dynfocus.modeling_dynfocus import DynFocusForConditionalGeneration
-from dynfocus.models.dynfocus.processing_dynfocus import DynFocusProcessor
-from dynfocus.models.dynfocus.prompts import IMAGE_MARK, VIDEO_TOKEN
 from dynfocus.models.encoding import (
     Progress,
     Video,
@@ -36,7 +33,10 @@ from dynfocus.models.encoding import (
 )
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
 from dynfocus.models.options import AskOptions
+from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN
 from dynfocus.models.stored_videos import StoredVideos
+from dynfocus.models.video_language_model import VideoLanguageModel
+from dynfocus.models.video_processor import VideoProcessor
 
 if TYPE_CHECKING:
     from dynfocus.models.session import FrameEncoder
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-class DynFocusBackbone:
-    """Turn videos and questions into prompts with a DynFocus model.
+class FeatureBackbone:
+    """Turn videos and questions into prompts with a model of ours.
 
     Args:
         model: The model.
@@ -61,8 +61,8 @@ class DynFocusBackbone:
 
     def __init__(
         self,
-        model: DynFocusForConditionalGeneration,
-        processor: DynFocusProcessor,
+        model: VideoLanguageModel,
+        processor: VideoProcessor,
         name: str,
         store: IndexStore | None = None,
         storage: str | None = None,
@@ -85,8 +85,9 @@ class DynFocusBackbone:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The model's connector."""
-        return (self.model.config.connector,)
+        """What makes the model's tokens."""
+        methods: tuple[str, ...] = self.model.config.methods
+        return methods
 
     @property
     def _is_plain(self) -> bool:

@@ -67,7 +67,7 @@ class VideoInputs:
         if self.video_num_frames is None or self.video_pts_seconds is None:
             raise ValueError(
                 "pixel_values_videos needs video_num_frames and video_pts_seconds; "
-                "prepare the inputs with DynFocusProcessor"
+                "prepare the inputs with the model's processor"
             )
         counts: list[int] = self.video_num_frames.tolist()
         num_frames = len(self.pixel_values_videos)
@@ -75,7 +75,7 @@ class VideoInputs:
             raise ValueError(
                 f"video_num_frames must add up to the {num_frames} frames of "
                 f"pixel_values_videos, got {counts}; prepare the inputs with "
-                "DynFocusProcessor"
+                "the model's processor"
             )
         return counts
 
@@ -96,7 +96,7 @@ class VideoInputs:
             raise ValueError(
                 f"video_plans must have one row a video, for at most its {counts} frames, "
                 f"got {self.video_plans.tolist()}; prepare the inputs with "
-                "DynFocusProcessor"
+                "the model's processor"
             )
         return plans
 
@@ -105,7 +105,7 @@ class VideoInputs:
         if self.qformer_input_ids is None:
             raise ValueError(
                 "a video needs qformer_input_ids, the question of each block; prepare "
-                "the inputs with DynFocusProcessor"
+                "the inputs with the model's processor"
             )
         mask = self.qformer_attention_mask
         ids = self.qformer_input_ids
@@ -121,12 +121,12 @@ class VideoInputs:
         if len(owners) != num_blocks:
             raise ValueError(
                 f"block_videos must have one entry a question ({num_blocks}), got "
-                f"{len(owners)}; prepare the inputs with DynFocusProcessor"
+                f"{len(owners)}; prepare the inputs with the model's processor"
             )
         if any(not 0 <= owner < num_videos for owner in owners):
             raise ValueError(
                 f"block_videos must name videos from 0 to {num_videos - 1}, got "
-                f"{owners}; prepare the inputs with DynFocusProcessor"
+                f"{owners}; prepare the inputs with the model's processor"
             )
         return owners
 
@@ -209,7 +209,7 @@ def check_placement(placeholders: Tensor, lengths: list[int]) -> None:
         raise ValueError(
             f"the prompts hold {row.numel()} video placeholders, but their "
             f"{len(lengths)} video blocks need {num_expected} tokens; prepare the "
-            "inputs with DynFocusProcessor and the same settings as the model"
+            "inputs with the model's processor and the same settings as the model"
         )
     counts = torch.tensor(lengths, dtype=torch.long, device=row.device)
     block = torch.arange(len(lengths), device=row.device).repeat_interleave(counts)
@@ -218,7 +218,7 @@ def check_placement(placeholders: Tensor, lengths: list[int]) -> None:
     if bool((same_block & ~follows).any()):
         raise ValueError(
             f"the video placeholders do not come in stretches of {lengths} tokens; "
-            "prepare the inputs with DynFocusProcessor and the same settings as the "
+            "prepare the inputs with the model's processor and the same settings as the "
             "model"
         )
 
