@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import re
+import shlex
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from tiny_hosts import COLOURS, LANGUAGE, TOWER, build_tokenizer
-from transformers import AutoModelForImageTextToText, LlavaConfig
+from tiny_hosts import COLOURS, LANGUAGE, TOWER, build_tokenizer, save_host
+from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaConfig
 
 from dynfocus import extensions
+from dynfocus.cli import main
 from dynfocus.plugins import HostProcessor, families, plug
 from dynfocus.plugins.host_pixels import to_pixels
 from dynfocus.plugins.host_prompts import fill, lay_out
+from tiny_clip import save_tiny_clip
 
 PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
 QUESTION = "what is red ?"
@@ -60,6 +64,31 @@ def test_the_family_that_is_shown_can_be_installed(monkeypatch, make_frames):
     assert (
         plug(model, processor, max_video_tokens=20).ask(frames, QUESTION).tokens == 20
     )
+
+
+def test_the_lines_that_plug_a_host_run(hosts, clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    clip.rename("lecture.mp4")
+    host = hosts("llava_onevision")
+    usage, _ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    parts = {AutoModelForImageTextToText: host.model, AutoProcessor: host.processor}
+    with monkeypatch.context() as patch:
+        for loader, part in parts.items():
+            patch.setattr(loader, "from_pretrained", lambda name, part=part: part)
+        exec(compile(usage, "docs/plugins.md", "exec"), {})
+
+
+def test_the_commands_that_plug_a_host_run(hosts, clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    clip.rename("lecture.mp4")
+    save_host(hosts("llava_onevision"), tmp_path / "FOLDER_OR_HUB_ID")
+    Path("openai").mkdir()
+    save_tiny_clip(tmp_path).rename("openai/clip-vit-base-patch32")
+    calls = re.findall(r"^\$ dynfocus (.*)", PAGE, re.MULTILINE)
+    assert len(calls) == 3
+    for call in calls:
+        assert main(shlex.split(call)) == 0, capsys.readouterr().err
 
 
 def test_the_table_has_every_family():

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_hosts import Host
+from tiny_hosts import save_host
 
 import dynfocus
 from dynfocus.cli import main
@@ -19,20 +19,9 @@ from tiny_clip import save_tiny_clip
 QUESTION = "what is on the red square ?"
 
 
-def save(host: Host, folder: Path) -> Path:
-    """Write a host as its repository on the hub has it."""
-    host.model.save_pretrained(folder)
-    host.processor.tokenizer.save_pretrained(folder)
-    template = host.processor.chat_template
-    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-    numbers = json.dumps(dict(host.processor.numbers))
-    (folder / "preprocessor_config.json").write_text(numbers)
-    return folder
-
-
 @pytest.fixture
 def folder(hosts, tmp_path) -> Path:
-    return save(hosts("llava_onevision"), tmp_path / "tiny host")
+    return save_host(hosts("llava_onevision"), tmp_path / "tiny host")
 
 
 def test_a_folder_is_recognised_by_its_configuration(folder, plugged, clip):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -276,3 +278,14 @@ def build_host(name: str, seed: int = 0) -> Host:
         tokenizer=tokenizer, numbers=numbers, chat_template=template
     )
     return Host(model, processor)
+
+
+def save_host(host: Host, folder: Path) -> Path:
+    """Write a host as its repository on the hub has it."""
+    host.model.save_pretrained(folder)
+    host.processor.tokenizer.save_pretrained(folder)
+    template = host.processor.chat_template
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    numbers = json.dumps(dict(host.processor.numbers))
+    (folder / "preprocessor_config.json").write_text(numbers)
+    return folder
