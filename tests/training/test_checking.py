@@ -89,6 +89,30 @@ def test_the_clean_list_can_be_trained_on(folder, load):
     assert not check_data(report.clean, num_workers=1).problems
 
 
+def test_what_neighbours_write_is_looked_through_too(folder, load):
+    answer = {"role": "assistant", "content": "This."}
+    clip = {"type": "video", "video": "clip.mp4"}
+    asked = {"role": "user", "content": [clip, {"type": "text", "text": "What?"}]}
+    samples = [
+        {"id": "two", "video": ["clip.mp4", "clip.mp4"], "conversations": WORDS},
+        {"id": "bad", "video": ["clip.mp4", "text.mp4"], "conversations": WORDS},
+        {"id": "parts", "messages": [asked, answer]},
+        {"id": "sound", "messages": [{"role": "user", "content": [{}]}, answer]},
+        {"id": "pair", "image": ["red.png", "red.png"], "conversations": WORDS},
+    ]
+    path = folder / "neighbours.json"
+    path.write_text(json.dumps(samples))
+    report = check_data(path, num_workers=1)
+    problems = dict(report.problems)
+    assert list(problems) == ["bad", "sound"]
+    assert "not a video" in problems["bad"]
+    assert "has a part of type 'None'" in problems["sound"]
+    two, parts, pair = load([{"json": str(report.clean)}])
+    assert two["duration"] == pytest.approx([3, 3])
+    assert (parts["duration"], parts["video"]) == (3, str(folder / "clip.mp4"))
+    assert "duration" not in pair
+
+
 def test_media_are_found_under_a_root(folder):
     (folder / "lists").mkdir()
     moved = (folder / "data.jsonl").rename(folder / "lists" / "data.jsonl")
@@ -100,8 +124,8 @@ def test_media_are_found_under_a_root(folder):
 
 
 def test_several_processes_find_the_same(folder):
-    media = [(str(folder / name), "video") for name in ("clip.mp4", "text.mp4")]
-    media += [(str(folder / name), "image") for name in ("red.png", "bad.png")]
+    media = [("video", str(folder / name)) for name in ("clip.mp4", "text.mp4")]
+    media += [("image", str(folder / name)) for name in ("red.png", "bad.png")]
     counts = []
     found = try_media(
         media,

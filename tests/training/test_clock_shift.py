@@ -126,7 +126,7 @@ def answer_of(made, number):
 def test_a_sample_begins_at_the_same_time_every_time(dataset):
     made = dataset(shift_clock=True)
     for number in range(5):
-        first, again = made[number]["shown"], made[number]["shown"]
+        first, again = made[number]["shown"][0], made[number]["shown"][0]
         assert torch.equal(first.pts_seconds, again.pts_seconds)
 
 
@@ -134,7 +134,7 @@ def test_a_sample_says_the_time_that_the_asked_frames_have(dataset):
     made = dataset(shift_clock=True)
     jumps = moved = 0
     for number in range(40):
-        shown = made[number]["shown"].pts_seconds
+        shown = made[number]["shown"][0].pts_seconds
         ahead = shown - torch.arange(4) * 20
         # from 00:57 to 01:02: behind the frame at 40 s, and within no gap
         asked = shift_words(ANSWER, later(int(ahead[2]))).replace(" ", "")
@@ -149,4 +149,4 @@ def test_a_sample_says_the_time_that_the_asked_frames_have(dataset):
 
 def test_pictures_have_no_clock_to_shift(dataset):
     made = dataset(kind="image", shift_clock=True)
-    assert {int(made[n]["shown"].pts_seconds[0]) for n in range(40)} == {0}
+    assert {int(made[n]["shown"][0].pts_seconds[0]) for n in range(40)} == {0}

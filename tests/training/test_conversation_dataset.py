@@ -116,6 +116,55 @@ def test_every_turn_shows_the_video_with_its_own_question(make_data):
     assert seen == {True, False}
 
 
+OTHER = "focusworld:train/4?seconds=6"
+
+
+def test_several_videos_stand_behind_their_numbers_where_they_are_marked(make_data):
+    both = [VIDEO, OTHER]
+    samples = [
+        talk("<video>\n<video>\nWhich?", "And then?", video=both),
+        talk("<video>\nOne?", "<video>\nTwo?", video=both),
+        talk("Which?", "And then?", video=both),
+    ]
+    _, data = make_data(samples, blocks="every_turn")
+    front = "<s>USER: Video 1: <video>\nVideo 2: <video>\nWhich? ASSISTANT: "
+    for number in (0, 2):
+        assert words(data, data[number]).startswith(front)
+        assert data[number]["owners"] == [0, 1]
+    apart = words(data, data[1])
+    assert "USER: Video 1: <video>\nOne?" in apart
+    assert "USER: Video 2: <video>\nTwo?" in apart
+    num_tokens = int((data[1]["input_ids"] == data.processor.video_token_id).sum())
+    assert num_tokens == data.count_tokens(9) + data.count_tokens(6)
+    lengths = data.lengths()
+    assert lengths[0] == lengths[2] + len("<video>\n<video>\n") // 4
+
+
+@torch.no_grad()
+def test_several_videos_of_a_sample_teach_what_each_block_shows(make_data):
+    samples = [
+        talk("<video>\n<video>\nWhich?", video=[VIDEO, OTHER]),
+        talk("<video>\nOne?", "Two?", video=OTHER),
+    ]
+    model, data = make_data(samples, blocks="every_turn")
+    batch = Collator(data)([data[0], data[1]])
+    assert batch.pop("facts").num_frames == 9 + 6 + 6
+    assert batch["block_videos"].tolist() == [0, 1, 2, 2]
+    together = model(**batch).logits
+    alone = Collator(data)([data[0]])
+    alone.pop("facts")
+    assert "block_videos" not in alone
+    logits = model(**alone).logits[0]
+    torch.testing.assert_close(together[0, : len(logits)], logits, rtol=1e-4, atol=1e-4)
+
+
+def test_the_system_of_a_sample_takes_the_place_of_the_usual_one(make_data):
+    sample = talk("<image>\nWhat?", video=VIDEO, system="Be brief.")
+    for template in ("roles", "vicuna_v1"):
+        _, data = make_data([sample], template=template)
+        assert words(data, data[0]).startswith("<s>Be brief. USER: <video>\nWhat?")
+
+
 @torch.no_grad()
 def test_several_blocks_and_frames_from_files_go_through_the_model(make_data):
     samples = [

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from dynfocus.training.encoded_videos import EncodedVideos
-from dynfocus.training.sources import load_frames, medium_of
+from dynfocus.training.sources import load_frames
 from dynfocus.video import VideoReader
 from dynfocus.world import make_video
 
@@ -177,12 +177,6 @@ def test_the_limit_of_frames_holds_for_focusworld_too():
     whole = load_frames(VIDEO, "video", fps=2.0, max_frames=None, frame_size=112)
     assert len(whole.times) == 18
     assert set(frames.times) <= set(whole.times)
-
-
-def test_the_medium_of_a_sample():
-    assert medium_of({"video": "a"}) == ("video", "a")
-    assert medium_of({"image": "b"}) == ("image", "b")
-    assert medium_of({}) == ("", "")
 
 
 def test_an_encoder_that_learns_is_refused(make_tiny, tmp_path):

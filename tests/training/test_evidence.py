@@ -68,7 +68,7 @@ def questions(encoded, model):
         ):
             if shows is not None:
                 text = model.encode_question(ids[None], torch.ones_like(ids[None]))
-                yield sample, sample["shown"], text, shows
+                yield sample, sample["shown"][0], text, shows
 
 
 def losses(learner, encoded, collator, language=0.0):

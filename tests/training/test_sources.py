@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynfocus.training.sources import Source, load_samples, medium_of, world_addresses
+from dynfocus.training.samples import media_of
+from dynfocus.training.sources import Source, load_samples, world_addresses
 from dynfocus.world import make_questions
 from dynfocus.world.conversations import log_conversation, parse_address
 
@@ -140,8 +141,8 @@ def test_null_stands_for_no_medium(write, tmp_path):
     ]
     (shown, words), failures = load_samples((Source(json=write(raw)),))
     assert failures == []
-    assert medium_of(shown) == ("image", str(tmp_path / "a.png"))
-    assert medium_of(words) == ("", "")
+    assert media_of(shown) == [("image", str(tmp_path / "a.png"))]
+    assert media_of(words) == []
 
 
 def test_media_that_are_missing_are_named(write):

@@ -69,7 +69,7 @@ def mixed(make_tiny, load, tmp_path):
     cache.fill(chosen)
     data = ConversationDataset(chosen, cache, processor, counter(model), Layout())
     encoded = [data[i] for i in (3, 0, 2, 1)]  # the text first
-    assert encoded[2]["shown"].num_frames == 1
+    assert encoded[2]["shown"][0].num_frames == 1
     assert len({len(e["questions"][0]) for e in encoded[1:]}) > 1
     return model, encoded
 
@@ -149,7 +149,7 @@ def test_samples_become_what_their_stage_needs(make_tiny, load, tmp_path):
                 expected = encode_conversation(tokenizer, turns)
                 assert set(encoded) == {"input_ids", "labels"}
             else:
-                num_frames = encoded["shown"].num_frames
+                num_frames = encoded["shown"][0].num_frames
                 room = "<video>" * FocusBudget(settings=model.settings).num_tokens(
                     num_frames
                 )
@@ -473,7 +473,7 @@ def test_frozen_weights_are_kept_in_their_precision(stage_recipe):
         learns = name.startswith(tuple(PROJECTORS))
         assert parameter.requires_grad == learns
         assert parameter.dtype == (torch.float32 if learns else torch.bfloat16), name
-    assert job.dataset[0]["shown"].pixel_values.dtype == torch.bfloat16
+    assert job.dataset[0]["shown"][0].pixel_values.dtype == torch.bfloat16
 
 
 def test_attention_that_is_not_installed_is_named(stage_recipe):

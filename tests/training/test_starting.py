@@ -112,14 +112,14 @@ def test_what_comes_from_files_trains_as_what_is_kept(recipe, connector):
 
 def test_events_of_shared_patches_are_made_once(recipe, monkeypatch):
     job = make_stage_job(load_recipe(recipe()))
-    first = job.dataset[0]["shown"]
+    first = job.dataset[0]["shown"][0]
     assert first.prototypes is not None
-    assert job.dataset[0]["shown"] is first
+    assert job.dataset[0]["shown"][0] is first
     gate = {"focus": FOCUS | {"spatial_gate": True}}
     learned = make_stage_job(
         load_recipe(recipe(model={"connector": "dynfocus"} | gate))
     )
-    assert learned.dataset[0]["shown"].is_raw
+    assert learned.dataset[0]["shown"][0].is_raw
 
 
 def test_projectors_that_a_connector_shares_start_trained(start):

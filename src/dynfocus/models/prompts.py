@@ -120,6 +120,19 @@ def find_blocks(text: str) -> list[BlockMark]:
     return blocks
 
 
+def number_marks(mark: str, count: int, noun: str = "Video") -> list[str]:
+    """Write the marks of several media, each behind its number; of one the mark alone.
+
+    Args:
+        mark: What holds the place of one.
+        count: How many there are.
+        noun: What one is called.
+    """
+    if count == 1:
+        return [mark]
+    return [f"{noun} {number}: {mark}" for number in range(1, count + 1)]
+
+
 def repeat_items(items: Sequence[_Item], copies: Sequence[int]) -> list[_Item]:
     """Repeat each item so many times."""
     pairs = zip(items, copies, strict=True)

@@ -21,21 +21,19 @@ from typing import Any
 from PIL import Image
 
 from dynfocus.text import sentence
-from dynfocus.training.sources import (
+from dynfocus.training.samples import (
     PLACEHOLDER,
+    Medium,
     Sample,
     check_sample,
     drawn_seconds,
     is_drawn,
-    medium_of,
-    read_entries,
-    write_samples,
+    media_of,
 )
+from dynfocus.training.sources import read_entries, write_samples
 from dynfocus.video import MediumTrial, try_video
 
 Progress = Callable[[int, int], None]
-Medium = tuple[str, str]
-"""The name of a file, or an address, and ``video`` or ``image``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +61,7 @@ def check_data(
     """Look through training data and write the list of what is good.
 
     Args:
-        path: LLaVA samples, ``.json`` or ``.jsonl``.
+        path: Samples, ``.json`` or ``.jsonl``.
         root: Folder of the media; the file's by default.
         clean: The list to write; ``NAME.clean.jsonl`` beside the file by default. Its
             videos have a ``duration``, by which batches are grouped.
@@ -83,9 +81,10 @@ def check_data(
         raise ValueError(f"the clean list must be another file than the data, {path}")
     checked = [_check(entry, root) for _, entry in entries]
     media = dict.fromkeys(
-        pair[::-1]
+        medium
         for sample in checked
-        if isinstance(sample, dict) and (pair := medium_of(sample))[1]
+        if isinstance(sample, dict)
+        for medium in media_of(sample)
     )
     trials = try_media(list(media), num_workers, is_full=is_full, progress=progress)
     problems, damaged, good = [], [], []
@@ -93,15 +92,15 @@ def check_data(
         if isinstance(sample, str):
             problems.append((name, sample))
             continue
-        kind, medium = medium_of(sample)
-        trial = trials[medium, kind] if medium else MediumTrial()
-        if trial.problem is not None:
-            problems.append((name, trial.problem))
+        tried = [trials[medium] for medium in media_of(sample)]
+        wrong = [trial.problem for trial in tried if trial.problem is not None]
+        if wrong:
+            problems.append((name, wrong[0]))
             continue
-        if trial.damage is not None:
-            damaged.append((name, trial.damage))
-        seconds = {} if trial.seconds is None else {"duration": trial.seconds}
-        good.append({**entry, **seconds})
+        damaged += [(name, trial.damage) for trial in tried if trial.damage is not None]
+        seconds = [trial.seconds for trial in tried if trial.seconds is not None]
+        told = seconds[0] if len(seconds) == 1 else seconds
+        good.append({**entry, "duration": told} if seconds else entry)
     write_samples(good, clean)
     return DataReport(
         num_samples=len(entries), problems=problems, damaged=damaged, clean=clean
@@ -115,7 +114,7 @@ def _check(entry: Any, root: Path) -> Sample | str:
     except (ValueError, OSError) as error:
         return str(error)
     texts = [turn["value"] for turn in sample["conversations"]]
-    if not medium_of(sample)[1] and any(PLACEHOLDER in text for text in texts):
+    if not media_of(sample) and any(PLACEHOLDER in text for text in texts):
         return f"has the mark {PLACEHOLDER}, but names neither a video nor an image"
     return sample
 
@@ -133,37 +132,37 @@ def try_media(
     crash is found, too, and takes nothing along.
 
     Args:
-        media: Each with its kind, ``video`` or ``image``.
+        media: Each behind its kind, ``video`` or ``image``.
         num_workers: Processes; one a core by default; 1 uses this one.
         is_full: Decode a frame of every second.
         progress: Called with the media done and in all.
     """
     found: dict[Medium, MediumTrial] = {}
 
-    def note(medium: str, kind: str, trial: MediumTrial) -> None:
-        found[medium, kind] = trial
+    def note(kind: str, medium: str, trial: MediumTrial) -> None:
+        found[kind, medium] = trial
         if progress is not None:
             progress(len(found), len(media))
 
     files: dict[str, list[str]] = {"video": [], "image": []}
-    for medium, kind in media:
+    for kind, medium in media:
         if is_drawn(medium):
             seconds = drawn_seconds(medium) if kind == "video" else None
-            note(medium, kind, MediumTrial(seconds=seconds))
+            note(kind, medium, MediumTrial(seconds=seconds))
         else:
             files[kind].append(medium)
     num_workers = num_workers or os.cpu_count() or 1
     with ThreadPoolExecutor(num_workers) as pool:
         trials = pool.map(try_image, files["image"])
         for path, trial in zip(files["image"], trials, strict=True):
-            note(path, "image", trial)
+            note("image", path, trial)
     attempt = partial(try_video, is_full=is_full)
     if min(num_workers, len(files["video"])) <= 1:
         for path in files["video"]:
-            note(path, "video", attempt(path))
+            note("video", path, attempt(path))
     else:
         for path, trial in _in_processes(attempt, files["video"], num_workers):
-            note(path, "video", trial)
+            note("video", path, trial)
     return found
 
 

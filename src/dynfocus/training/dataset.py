@@ -6,7 +6,7 @@ Letters: T frames of a video, S tokens of a sample.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dynfocus.models.dynfocus import DynFocusProcessor
-from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
+from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN, number_marks
 from dynfocus.text import sentence
 from dynfocus.training.clock_shift import shift_clock
 from dynfocus.training.encoded_videos import FrameReader, Pixels
@@ -24,17 +24,19 @@ from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import SAMPLE_ERRORS, BatchFacts, Failure
 from dynfocus.training.labels import (
     IGNORED,
+    Place,
     conversation_turns,
     encode_caption,
     encode_conversation,
     expand_blocks,
     marked_turns,
+    media_places,
     pad_rows,
     pad_samples,
     padding_id,
     place_marks,
 )
-from dynfocus.training.sources import Sample, medium_of
+from dynfocus.training.samples import Sample, media_of, name_media
 from dynfocus.validation import checked
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ class Layout:
     blocks: Literal["first", "every_turn"] = "first"
     """``first``: the video stands once, before the words of the first turn that has its
     mark; ``every_turn``: each later human turn shows it again, before its words where it
-    has the mark and otherwise at random before or behind them (the published code)."""
+    has the mark and otherwise at random before or behind them (the published code).
+    Several videos of a sample stand once each, behind their numbers."""
     max_text_tokens: Tokens | None = None
     """Text tokens of a sample, without its video's; what is beyond them is cut off."""
     max_question_tokens: Tokens | None = None
@@ -123,7 +126,7 @@ class ConversationDataset(Dataset[dict[str, Any]]):
             return {
                 "failure": Failure(
                     sample=str(sample.get("id", f"number {number}")),
-                    medium=medium_of(sample)[1],
+                    medium=name_media(sample),
                     reason=sentence(error),
                 )
             }
@@ -132,46 +135,57 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         """Read and write down a sample.
 
         Returns:
-            ``input_ids`` and ``labels`` ``[S]`` and, with a video, ``shown`` and the
-            ``questions`` of its blocks; with ``has_evidence`` also, for each question,
+            ``input_ids`` and ``labels`` ``[S]`` and, with media, ``shown``, which of
+            them each block shows (``owners``), and the ``questions`` of the blocks; with ``has_evidence`` also, for each question,
             ``shows_answer``, the frames in its evidence, and ``answers``, the first
             token of its answer.
         """
         sample = self.samples[number]
         turns = conversation_turns(sample)
-        kind, medium = medium_of(sample)
-        if not medium:
-            return self._cut(self._write(turns), sample)
-        if isinstance(self.media, FrameReader):
-            shown: Any = self.media.load(medium, kind)
-        else:
-            shown = self.media.load(medium)
-        is_caption = self.layout.template == "plain_guided"
-        places = {0: True} if is_caption else self._places(sample, number)
+        media = media_of(sample)
+        if not media:
+            return self._cut(self._write(turns, sample), sample)
+        kinds = [kind for kind, _ in media]
+        shown = [self._load(kind, medium) for kind, medium in media]
+        places = self._places(sample, number)
         evidence = self._evidence(sample, places, shown) if self.has_evidence else {}
-        if kind == "video" and self.layout.shift_clock:
+        if kinds == ["video"] and self.layout.shift_clock:
             rng = np.random.default_rng([71, self.seed, number])
-            shown, turns = shift_clock(shown, turns, rng)
-        if is_caption:
-            written = encode_caption(self.tokenizer, VIDEO_TOKEN, turns[0][1])
+            shown[0], turns = shift_clock(shown[0], turns, rng)
+        if self.layout.template == "plain_guided":
+            room = "\n".join(number_marks(VIDEO_TOKEN, len(media), kinds[0].title()))
+            written = encode_caption(self.tokenizer, room, turns[0][1])
         else:
-            written = self._write(place_marks(turns, places))
-        asked = [turns[turn][0] for turn in places]
-        placed = self._show(self._cut(written, sample), shown, asked, sample)
+            marked = place_marks(turns, places, kinds[0].title())
+            written = self._write(marked, sample)
+        asked = [turns[place.turn][0] for place in places]
+        owners = [place.medium for place in places]
+        placed = self._show(self._cut(written, sample), shown, owners, asked, sample)
         num_blocks = len(placed["questions"])
         return placed | {name: known[:num_blocks] for name, known in evidence.items()}
 
+    def _load(self, kind: str, medium: str) -> Any:
+        if isinstance(self.media, FrameReader):
+            return self.media.load(medium, kind)
+        return self.media.load(medium)
+
     def _evidence(
-        self, sample: Sample, places: Iterable[int], shown: Any
+        self, sample: Sample, places: Sequence[Place], shown: Sequence[Any]
     ) -> dict[str, list[Any]]:
-        """Return the frames that show each answer, and the first token of each."""
+        """Return the frames that show each answer, and the first token of each.
+
+        Times do not say which of several videos they belong to, so these show none.
+        """
         known = asked_of(sample)
-        times = shown.pts_seconds
-        spans = [known[turn].evidence for turn in places]
+        is_one = len(shown) == 1
+        spans = [known[place.turn].evidence if is_one else [] for place in places]
         words = [
-            self.tokenizer.encode(f" {known[turn].answer}", add_special_tokens=False)
-            for turn in places
+            self.tokenizer.encode(
+                f" {known[place.turn].answer}", add_special_tokens=False
+            )
+            for place in places
         ]
+        times = shown[0].pts_seconds
         return {
             "shows_answer": [shows_answer(times, s) if s else None for s in spans],
             "answers": [ids[0] if ids else padding_id(self.tokenizer) for ids in words],
@@ -186,9 +200,11 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         Args:
             shown: What it shows; words alone by default.
         """
-        written = self._write([("" if shown is None else VIDEO_TOKEN, "")])
+        written = self._write([("" if shown is None else VIDEO_TOKEN, "")], {})
         written["labels"] = torch.full_like(written["labels"], IGNORED)
-        return written if shown is None else self._show(written, shown, ["?"], {})
+        return (
+            written if shown is None else self._show(written, [shown], [0], ["?"], {})
+        )
 
     def lengths(self) -> list[int]:
         """Estimate how many tokens each sample has, without encoding it."""
@@ -197,36 +213,40 @@ class ConversationDataset(Dataset[dict[str, Any]]):
     def _length(self, number: int) -> int:
         sample = self.samples[number]
         words = sum(len(turn["value"]) for turn in sample["conversations"]) // 4
-        if not medium_of(sample)[1]:
+        if not media_of(sample):
             return words
-        num_frames = self._count_frames(sample)
-        if num_frames == 0:
-            return words
-        num_blocks = 1
-        if self.layout.template != "plain_guided":
-            num_blocks = len(self._places(sample, number))
-        return words + num_blocks * self.count_tokens(num_frames)
+        counts = self._count_frames(sample)
+        shown = [counts[place.medium] for place in self._places(sample, number)]
+        return words + sum(self.count_tokens(count) for count in shown if count)
 
-    def _count_frames(self, sample: Sample) -> int:
+    def _count_frames(self, sample: Sample) -> list[int]:
         if isinstance(self.media, FrameReader):
             return self.media.count_frames(sample)
         try:
-            return self.media.num_frames(medium_of(sample)[1])
+            return [self.media.num_frames(medium) for _, medium in media_of(sample)]
         except FileNotFoundError:  # it could not be encoded, and fails when asked for
-            return 0
+            return [0] * len(media_of(sample))
 
-    def _write(self, turns: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
-        system = VICUNA_SYSTEM if self.layout.template == "vicuna_v1" else ""
-        return encode_conversation(self.tokenizer, turns, system)
+    def _write(
+        self, turns: Sequence[tuple[str, str]], sample: Sample
+    ) -> dict[str, Tensor]:
+        own = VICUNA_SYSTEM if self.layout.template == "vicuna_v1" else ""
+        return encode_conversation(self.tokenizer, turns, sample.get("system", own))
 
-    def _places(self, sample: Sample, number: int) -> dict[int, bool]:
-        """Choose the turns that show the video, and whether before their words."""
+    def _places(self, sample: Sample, number: int) -> list[Place]:
+        """Choose the turns that show each medium, and whether before their words."""
+        places = media_places(sample)
+        if self.layout.template == "plain_guided":
+            return [Place(0, place.medium) for place in places]
+        if self.layout.blocks == "first" or len(places) > 1:
+            return places
         marked = marked_turns(sample)
-        if self.layout.blocks == "first":
-            return {marked[0]: True}
         rng = np.random.default_rng([61, self.seed, number])
         later = range(marked[0], len(sample["conversations"]) // 2)
-        return {turn: turn in marked or bool(rng.integers(2)) for turn in later}
+        return [
+            Place(turn, is_front=turn in marked or bool(rng.integers(2)))
+            for turn in later
+        ]
 
     def _cut(self, written: dict[str, Tensor], sample: Sample) -> dict[str, Any]:
         limit = self.layout.max_text_tokens
@@ -244,11 +264,12 @@ class ConversationDataset(Dataset[dict[str, Any]]):
     def _show(
         self,
         written: dict[str, Any],
-        shown: Any,
+        shown: Sequence[Any],
+        owners: Sequence[int],
         asked: Sequence[str],
         sample: Sample,
     ) -> dict[str, Any]:
-        """Make room for the video and add the questions of its blocks."""
+        """Make room for the media and add the questions of their blocks."""
         token = int(self.processor.video_token_id)
         num_marks = int((written["input_ids"] == token).sum())
         if num_marks == 0:
@@ -256,14 +277,18 @@ class ConversationDataset(Dataset[dict[str, Any]]):
                 "the mark of its video lies beyond layout.max_text_tokens; raise it or "
                 "leave the sample out"
             )
-        asked = asked[:num_marks]
-        room = [token] * self.count_tokens(shown.num_frames)
-        blocks = [[*self._lead_in(question), *room] for question in asked]
+        asked, owners = asked[:num_marks], owners[:num_marks]
+        counts = [self.count_tokens(shown[owner].num_frames) for owner in owners]
+        blocks = [
+            [*self._lead_in(question), *[token] * count]
+            for question, count in zip(asked, counts, strict=True)
+        ]
         rows = {name: written[name] for name in ("input_ids", "labels")}
         return {
             **written,
             **expand_blocks(rows, token, blocks),
-            "shown": shown,
+            "shown": list(shown),
+            "owners": list(owners),
             "questions": [self._question(question, sample) for question in asked],
         }
 
@@ -322,9 +347,14 @@ def _gather_videos(seen: Sequence[dict[str, Any]], filler: int) -> dict[str, Any
         "qformer_input_ids": ids,
         "qformer_attention_mask": mask.long(),
     }
-    if len(asked) > len(seen):
-        counts = torch.tensor([len(sample["questions"]) for sample in seen])
-        batch["block_videos"] = torch.arange(len(seen)).repeat_interleave(counts)
+    videos = [video for sample in seen for video in sample["shown"]]
+    owners: list[int] = []
+    num_before = 0
+    for sample in seen:
+        owners += [num_before + owner for owner in sample["owners"]]
+        num_before += len(sample["shown"])
+    if owners != list(range(len(videos))):
+        batch["block_videos"] = torch.tensor(owners)
     if any("shows_answer" in sample for sample in seen):
         batch["shows_answer"] = [
             shows
@@ -333,7 +363,6 @@ def _gather_videos(seen: Sequence[dict[str, Any]], filler: int) -> dict[str, Any
         ]
         words = [s.get("answers", [0] * len(s["questions"])) for s in seen]
         batch["answers"] = torch.tensor([word for row in words for word in row])
-    videos = [sample["shown"] for sample in seen]
     if not isinstance(videos[0], Pixels):
         return {**batch, "video_features": videos}
     return {
@@ -363,7 +392,7 @@ class Collator:
         whole = [sample for sample in samples if "failure" not in sample]
         facts = BatchFacts(
             num_tokens=sum(len(sample["input_ids"]) for sample in whole),
-            num_frames=sum(s["shown"].num_frames for s in whole if "shown" in s),
+            num_frames=sum(v.num_frames for s in whole for v in s.get("shown", ())),
             num_cut=sum("is_cut" in sample for sample in whole),
             failures=tuple(s["failure"] for s in samples if "failure" in s),
         )

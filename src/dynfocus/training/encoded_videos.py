@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -32,13 +32,14 @@ from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusP
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
 from dynfocus.models.vision import encode_pixels
 from dynfocus.training.failures import SAMPLE_ERRORS
-from dynfocus.training.sources import (
+from dynfocus.training.samples import (
+    Medium,
     Sample,
     drawn_seconds,
     is_drawn,
-    load_frames,
-    medium_of,
+    media_of,
 )
+from dynfocus.training.sources import load_frames
 
 try:
     from accelerate import PartialState
@@ -118,10 +119,10 @@ class EncodedVideos:
         What cannot be read is left out with a warning, and fails again when it is asked
         for. Several processes share the work.
         """
-        media = {m: kind for s in samples for kind, m in [medium_of(s)] if m}
+        media = list(dict.fromkeys(m for sample in samples for m in media_of(sample)))
         state = PartialState()
-        mine = list(media.items())[state.process_index :: state.num_processes]
-        missing = [(m, kind) for m, kind in mine if not self._has(m)]
+        mine = media[state.process_index :: state.num_processes]
+        missing = [(kind, m) for kind, m in mine if not self._has(m)]
         if missing:
             logger.info("encoding %d of %d videos and images", len(missing), len(mine))
             self._keep_all(missing, shows_bar=state.is_main_process)
@@ -158,13 +159,13 @@ class EncodedVideos:
         except OSError:  # there is no such medium, so its entry has no name
             return False
 
-    def _keep_all(self, media: Sequence[tuple[str, str]], *, shows_bar: bool) -> None:
+    def _keep_all(self, media: Sequence[Medium], *, shows_bar: bool) -> None:
         console = Console(stderr=True)
         shows_bar = shows_bar and console.is_terminal
         home = self._model.device
         if torch.cuda.is_available():
             self._model.vision_tower.to(PartialState().device)
-        for medium, kind in track(
+        for kind, medium in track(
             media, "Encoding", console=console, disable=not shows_bar
         ):
             try:
@@ -280,17 +281,22 @@ class FrameReader:
             pts_seconds=torch.zeros(1, dtype=torch.float64),
         )
 
-    def count_frames(self, sample: Sample) -> int:
-        """Count the frames of a sample without opening its file.
+    def count_frames(self, sample: Sample) -> list[int]:
+        """Count the frames of each medium of a sample without opening its files.
 
         Raises:
             ValueError: If nothing says how long its video is.
         """
-        kind, medium = medium_of(sample)
-        if kind != "video":
-            return int(bool(medium))
+        told = sample.get("duration")
+        durations = iter(told if isinstance(told, list) else [told])
+        return [
+            self._count(sample, medium, next(durations, None)) if kind == "video" else 1
+            for kind, medium in media_of(sample)
+        ]
+
+    def _count(self, sample: Sample, medium: str, told: Any) -> int:
         drawn = drawn_seconds(medium)
-        seconds = sample.get("duration") if drawn is None else drawn
+        seconds = told if drawn is None else drawn
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise ValueError(
                 f"sample {sample.get('id', '?')} does not tell the 'duration' of its "

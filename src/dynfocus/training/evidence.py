@@ -40,7 +40,7 @@ from torch.nn.utils.rnn import pad_sequence
 from dynfocus.focus import EventBatch, VideoFeatures, uniform_indices
 from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
 from dynfocus.training.labels import IGNORED, conversation_turns
-from dynfocus.training.sources import Sample
+from dynfocus.training.samples import Sample
 from dynfocus.validation import checked
 
 Interval = tuple[float, float]

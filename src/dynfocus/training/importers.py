@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.text import read_text
-from dynfocus.training.sources import PLACEHOLDER, Sample, write_samples
+from dynfocus.training.samples import PLACEHOLDER, Sample
+from dynfocus.training.sources import write_samples
 
 CAPTION_PROMPTS = (
     "Describe the video in one sentence.",

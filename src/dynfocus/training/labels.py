@@ -8,15 +8,16 @@ the prompt that asking writes, whatever the tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from dynfocus.models.prompts import VIDEO_TOKEN
-from dynfocus.training.sources import PLACEHOLDER, Sample
+from dynfocus.models.prompts import VIDEO_TOKEN, number_marks
+from dynfocus.training.samples import MARKS, Sample, media_of
 
 IGNORED = -100
 
@@ -135,25 +136,55 @@ def pad_samples(samples: Sequence[dict[str, Tensor]], pad_id: int) -> dict[str, 
 def conversation_turns(sample: Sample) -> list[tuple[str, str]]:
     """Return question and answer pairs without the placeholder."""
     texts = [turn["value"] for turn in sample["conversations"]]
-    for mark in (PLACEHOLDER, VIDEO_TOKEN):
+    for mark in MARKS:
         texts = [text.replace(mark, "").strip() for text in texts]
     return list(zip(texts[::2], texts[1::2], strict=True))
 
 
 def marked_turns(sample: Sample) -> list[int]:
-    """Return the human turns that hold the video's mark; the first if none does."""
+    """Return the human turn of each mark; the first turn once if there is none."""
     asked = [turn["value"] for turn in sample["conversations"][::2]]
-    marks = (PLACEHOLDER, VIDEO_TOKEN)
-    return [i for i, text in enumerate(asked) if any(m in text for m in marks)] or [0]
+    counts = [sum(text.count(mark) for mark in MARKS) for text in asked]
+    return [i for i, count in enumerate(counts) for _ in range(count)] or [0]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of a conversation that shows a medium."""
+
+    turn: int
+    """The human turn."""
+    medium: int = 0
+    """Which of the media of the sample."""
+    is_front: bool = True
+    """Whether it stands before the words of the turn."""
+
+
+def media_places(sample: Sample) -> list[Place]:
+    """Give each medium of a sample its place: its own mark, or else the first mark."""
+    marked = marked_turns(sample)
+    count = len(media_of(sample))
+    if len(marked) != count:
+        marked = marked[:1] * count
+    return [Place(turn, medium) for medium, turn in enumerate(marked)]
 
 
 def place_marks(
-    turns: Sequence[tuple[str, str]], places: Mapping[int, bool]
+    turns: Sequence[tuple[str, str]], places: Sequence[Place], noun: str = "Video"
 ) -> list[tuple[str, str]]:
-    """Write the video's mark on a line of its own, before or behind a turn's words."""
+    """Write marks on lines of their own, before or behind the words of their turns.
+
+    Args:
+        turns: Questions and answers.
+        places: What is shown where; several media are numbered.
+        noun: What a medium is called beside its number.
+    """
+    count = max(place.medium for place in places) + 1
+    texts = number_marks(VIDEO_TOKEN, count, noun)
     marked = list(turns)
-    for turn, is_front in places.items():
-        words, answer = turns[turn]
-        parts = [VIDEO_TOKEN, words] if is_front else [words, VIDEO_TOKEN]
-        marked[turn] = ("\n".join(parts), answer)
+    for number, (words, answer) in enumerate(turns):
+        here = [place for place in places if place.turn == number]
+        front = [texts[place.medium] for place in here if place.is_front]
+        back = [texts[place.medium] for place in here if not place.is_front]
+        marked[number] = ("\n".join([*front, words, *back]), answer)
     return marked

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from dynfocus.atomic import atomic_file
-from dynfocus.text import check_name, check_text, read_text, sentence, to_json
+from dynfocus.text import read_text, sentence, to_json
 from dynfocus.training.failures import Failure
+from dynfocus.training.samples import Sample, check_sample, name_media
 from dynfocus.validation import Count, Natural, Positive, checked
 from dynfocus.video import SampledFrames, read_image, read_video
-from dynfocus.world.conversations import PLACEHOLDER as _PLACEHOLDER
 from dynfocus.world.conversations import (
     WorldAddress,
     log_conversation,
@@ -28,11 +28,6 @@ from dynfocus.world.conversations import (
     video_samples,
 )
 from dynfocus.world.questions import KINDS
-
-Sample = dict[str, Any]
-PLACEHOLDER = _PLACEHOLDER
-"""Marks the place of a video or an image in a human turn."""
-_MEDIA = ("video", "image")
 
 
 @checked
@@ -203,7 +198,7 @@ def _read_json(path: Path, root: str | None) -> Iterator[Sample | Failure]:
         try:
             yield check_sample(raw, folder)
         except (ValueError, OSError) as error:
-            medium = medium_of(raw)[1] if isinstance(raw, dict) else ""
+            medium = name_media(raw) if isinstance(raw, dict) else ""
             yield Failure(sample=where, medium=medium, reason=sentence(error))
 
 
@@ -267,44 +262,6 @@ def write_samples(samples: Iterable[Sample], target: Path) -> None:
             file.write("\n]\n" if file.tell() else "[]\n")
 
 
-def check_sample(sample: Any, root: Path) -> Sample:
-    """Refuse a malformed sample and make its file's path absolute.
-
-    Raises:
-        FileNotFoundError: If its video or image is not there.
-        ValueError: If something else is wrong with it.
-    """
-    if isinstance(sample, ValueError):
-        raise sample
-    if not isinstance(sample, dict) or not isinstance(
-        sample.get("conversations"), list
-    ):
-        raise ValueError("'conversations' must be a list of turns")
-    turns = sample["conversations"]
-    roles = [t.get("from") if isinstance(t, dict) else None for t in turns]
-    if not turns or len(turns) % 2 or roles != ["human", "gpt"] * (len(turns) // 2):
-        raise ValueError(f"turns must alternate human, gpt, human, gpt, got {roles}")
-    for number, turn in enumerate(turns, 1):
-        check_text(turn.get("value"), f"'value' of turn {number}")
-    media = [m for m in _MEDIA if sample.get(m) is not None]
-    if len(media) > 1:
-        raise ValueError("has both a video and an image; give one")
-    kept = {k: v for k, v in sample.items() if k not in _MEDIA}
-    return kept | {m: _locate(check_name(sample[m], repr(m)), root) for m in media}
-
-
-def _locate(name: str, root: Path) -> str:
-    """Return where a medium is: an address stays, a file's path becomes absolute."""
-    if is_drawn(name):
-        return name
-    path = root / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist; set 'root' to the folder of the media"
-        )
-    return str(path)
-
-
 def world_addresses(
     num_videos: int, seconds: Sequence[float], seed: int, split: Any
 ) -> list[WorldAddress]:
@@ -316,25 +273,6 @@ def world_addresses(
         length = float(round(np.exp(rng.uniform(np.log(low), np.log(high)))))
         addresses.append(WorldAddress(split=split, seed=number, seconds=length))
     return addresses
-
-
-def medium_of(sample: Sample) -> tuple[str, str]:
-    """Return the kind and the name of a sample's medium, both empty for text alone."""
-    for kind in _MEDIA:
-        if sample.get(kind) is not None:
-            return kind, str(sample[kind])
-    return "", ""
-
-
-def is_drawn(medium: str) -> bool:
-    """Tell the address of something that is drawn from the name of a file."""
-    return parse_address(medium) is not None
-
-
-def drawn_seconds(medium: str) -> float | None:
-    """Return how long a video is whose address says so; None for a file."""
-    address = parse_address(medium)
-    return None if address is None else address.seconds
 
 
 def load_frames(

@@ -40,13 +40,8 @@ from dynfocus.training.evidence import asked_of, shows_answer
 from dynfocus.training.failures import BatchFacts
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import ModelStart, Recipe
-from dynfocus.training.sources import (
-    Sample,
-    Source,
-    VideoData,
-    load_samples,
-    medium_of,
-)
+from dynfocus.training.samples import Sample, name_media
+from dynfocus.training.sources import Source, VideoData, load_samples
 from dynfocus.validation import Count, checked
 
 logger = logging.getLogger(__name__)
@@ -103,7 +98,7 @@ class EvidenceFrames(Dataset[dict[str, Any]]):
         for sample in samples:
             asked = {q: e for q, _, e in asked_of(sample) if e}
             if asked:
-                self.videos.setdefault(medium_of(sample)[1], {}).update(asked)
+                self.videos.setdefault(name_media(sample), {}).update(asked)
         if not self.videos:
             raise ValueError(
                 "data.sources: no question says under 'evidence' when its video shows "
