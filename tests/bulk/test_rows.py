@@ -59,6 +59,54 @@ def test_half_a_character_is_no_reason_to_refuse_the_other_rows():
     assert row.id
 
 
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"video": None}, "video must be a text that is not empty, got None"),
+        (
+            {"video": 3, "question": "?"},
+            "video must be a text that is not empty, got 3",
+        ),
+        ({"video": "a", "question": " "}, "question must be a text that is not empty"),
+        ({"video": "a", "question": ""}, "question must be a text that is not empty"),
+        ({"video": "a", "question": ["?"]}, "question must be a text that is not emp"),
+        ({"video": "a", "messages": "?"}, "'conversations' must be a list of turns"),
+        ({"messages": [{"role": "user", "content": "?"}]}, "one video, got 0 videos"),
+    ],
+)
+def test_a_wrong_video_or_question_is_the_problem_of_its_row(row, problem):
+    good = {"video": "a", "question": "?"}
+    first, wrong, last = read_rows(lines(good, row, good))
+    assert (first.problem, last.problem) == ("", "")
+    assert problem in wrong.problem
+    assert wrong.id
+
+
+PARTS = [{"type": "video", "video": "a"}, {"type": "text", "text": "What?"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"video": "a", "messages": [{"role": "user", "content": "What?"}]},
+        {"messages": [{"role": "user", "content": PARTS}]},
+        {"video": ["a"], "conversations": [{"from": "human", "value": "<video>What?"}]},
+    ],
+)
+def test_a_question_may_be_a_turn(row):
+    (found,) = read_rows(lines({"id": "x"} | row))
+    assert found == Row(video="a", question="What?", id="x")
+    name = "messages" if "messages" in row else "conversations"
+    reply = {"role": "assistant", "content": "That."}
+    (answered,) = read_rows(lines(row | {name: [*row[name], reply]}))
+    assert answered.answer == "That."
+    for more in ([*row[name], reply] * 2, [{"role": "system", "content": "!"}]):
+        (wrong,) = read_rows(lines(row | {name: more}))
+        assert "a row asks one question, with or without its answer, got turns" in (
+            wrong.problem
+        )
+
+
 def test_rows_without_an_id_get_the_same_one_in_every_run():
     texts = [{"video": v, "question": q} for v in "ab" for q in ("What?", "Who?")]
     first = read_rows(lines(*texts, texts[0]))
@@ -87,10 +135,7 @@ def test_rows_about_one_video_stand_together():
         ("[]", "line 2: expected a JSON object, got list"),
         ({"question": "?"}, "line 2: the field 'video' is missing"),
         ({"video": "a", "quest": "?"}, "no field 'quest'; a row has video, question"),
-        ({"video": None}, "the field 'video' is missing"),
         ({"video": "a", "evidence": [3]}, "evidence must be a list of [begin, end]"),
-        ({"video": 3}, "video must be a text that is not empty, got 3"),
-        ({"video": "a", "question": " "}, "question must be a text that is not empty"),
         ({"video": "a", "id": "x"}, "the id 'x' is that of line 1, too"),
         ({"video": "a", "id": True}, "id must be a text that is not empty, got True"),
         ({"video": "a", "fps": 0}, "fps must be above 0, got 0"),

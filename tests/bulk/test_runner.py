@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from bulk_stand_ins import StandInLoader
 
-from dynfocus.bulk import Asker, Row, run_rows
+from dynfocus.bulk import Asker, Row, read_rows, run_rows
 from dynfocus.models.options import AskOptions
 
 
@@ -57,6 +57,8 @@ def test_what_fails_is_told_by_name_and_the_others_go_on(tmp_path, asker):
     rows = [Row(video=name, question="What?", id=name) for name in names]
     rows.append(Row(video="fine.mp4", question="too long?", id="long"))
     rows.append(Row(video="fine.mp4", question="Half \ud83d?", id="half"))
+    rows += read_rows('{"video": "fine.mp4", "question": "", "id": "mute"}')
+    rows += read_rows('{"video": null, "question": "What?", "id": "none"}')
     path = tmp_path / "a.jsonl"
     run_rows(asker, rows, path)
     records = told(path)
@@ -66,6 +68,9 @@ def test_what_fails_is_told_by_name_and_the_others_go_on(tmp_path, asker):
     assert records["cut.mp4"]["warnings"] == ["cut.mp4: 3 frames are lost"]
     assert records["fine.mp4"]["answer"] == "fine.mp4: What?"
     assert "half a character" in records["half"]["error"]
+    empty = "must be a text that is not empty, got"
+    assert records["mute"]["error"] == f"question {empty} ''"
+    assert records["none"]["error"] == f"video {empty} None"
     assert "half a character" in records["\ud83d.mp4"]["error"]
     assert run_rows(asker, rows, path) == [records[row.id] for row in rows]
 

@@ -226,3 +226,9 @@ def test_names_that_are_not_utf8_are_printed(tmp_path, clip):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out.endswith(b"\t" + name + b"\n")
+    missing = name.replace(b"caf", b"no")
+    process = program("probe", os.fsdecode(missing), env=strict)
+    _, err = process.communicate(timeout=120)
+    assert (
+        err == b"dynfocus: " + missing + b": there is no such file; check the path.\n"
+    )

@@ -101,7 +101,7 @@ BAD = [
     (
         [user({"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}})],
         {},
-        "turns must alternate",
+        "'data:image/png;base64,A' is no file; fetch it",
     ),
     (
         [user({"type": "image", "url": "https://example.org/a.png"}), ANSWER],

@@ -106,6 +106,9 @@ class Asker:
         """
         samplings: dict[tuple[float, int | None], list[Row]] = {}
         for row in job.rows:
+            if row.problem:
+                yield failure(row, row.problem)
+                continue
             key = row.options.fps, row.options.max_frames
             samplings.setdefault(key, []).append(row)
         with ExitStack() as opened:

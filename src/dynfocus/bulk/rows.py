@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from dynfocus.models.options import AskOptions
 from dynfocus.text import check_text, to_json
+from dynfocus.turns import MEDIA_FIELDS, TURN_FIELDS, read_turns
 
 _MAX_TOLD = 5
+_MARK = re.compile("<(?:video|image)>")
 _OWN_FIELDS = ("video", "question", "id", "answer", "evidence", "facts")
+_CONVERSATION = (*TURN_FIELDS, *MEDIA_FIELDS, "system")
 _OPTIONS = tuple(option.name for option in fields(AskOptions))
 
 
@@ -34,6 +38,8 @@ class Row:
     """Times that show it, half-open, in seconds."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else its record repeats, such as the kind of question."""
+    problem: str = ""
+    """Why it cannot be asked; its record says so."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,14 @@ class VideoJob:
 def read_rows(text: str, defaults: AskOptions | None = None) -> list[Row]:
     """Read rows from JSON lines and check all of them.
 
+    A wrong video or question is a problem of its row; other fields, or values, that
+    there are not are mistakes of the file.
+
     Args:
         text: One JSON object a line with ``video`` and possibly ``question``, ``id``,
             ``answer``, ``evidence``, ``facts`` and options of `AskOptions`; null stands
-            for what is not given, and empty lines are skipped.
+            for what is not given, and empty lines are skipped. In place of ``question``
+            and ``answer``, ``messages`` or ``conversations`` may hold them as turns.
         defaults: The options of rows that do not say otherwise.
 
     Returns:
@@ -97,31 +107,77 @@ def _read_row(line: str, defaults: AskOptions) -> Row:
         found = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"this is not JSON ({error.msg})") from error
+    given = _check_fields(found)
+    options = {name: given.pop(name) for name in _OPTIONS if name in given}
+    row = Row(
+        **{name: given[name] for name in ("id", "answer", "facts") if name in given},
+        video=_if_text(given.get("video")),
+        question=_if_text(given["question"]) if "question" in given else None,
+        evidence=_intervals(given.get("evidence", [])),
+        options=replace(defaults, **options),
+    )
+    try:
+        if any(name in given for name in TURN_FIELDS):
+            video, question, answer = _read_question(given)
+            return replace(row, video=video, question=question, answer=answer)
+        _check_filled(given.get("video"), "video")
+        if "question" in given:
+            _check_filled(given["question"], "question")
+    except ValueError as error:
+        return replace(row, problem=str(error))
+    return row
+
+
+def _check_fields(found: Any) -> dict[str, Any]:
+    """Give what a row says, and refuse fields that no row has."""
     if not isinstance(found, dict):
         raise ValueError(f"expected a JSON object, got {type(found).__name__}")
     given = {name: value for name, value in found.items() if value is not None}
-    known = (*_OWN_FIELDS, *_OPTIONS)
+    has_turns = any(name in given for name in TURN_FIELDS)
+    known = (*_OWN_FIELDS, *_OPTIONS, *(_CONVERSATION if has_turns else ()))
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(
             f"there is no field {unknown[0]!r}; a row has {', '.join(known)}"
         )
-    if "video" not in given:
+    if "video" not in found and not has_turns:
         raise ValueError("the field 'video' is missing")
     if isinstance(given.get("id"), int) and not isinstance(given["id"], bool):
         given["id"] = str(given["id"])
-    for name in ("video", "question", "id", "answer"):
-        if name in given:
-            _check_filled(given[name], name)
-    options = {name: given.pop(name) for name in _OPTIONS if name in given}
-    return Row(
-        **given | {"evidence": _intervals(given.get("evidence", []))},
-        options=replace(defaults, **options),
-    )
+    for name in given.keys() & {"id", "answer"}:
+        _check_filled(given[name], name)
+    return given
+
+
+def _if_text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _read_question(record: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """Read the video, the question and its answer from a conversation."""
+    read = read_turns(record)
+    roles = [role for role, _ in read.turns]
+    if (
+        "question" in record
+        or read.system
+        or roles not in (["human"], ["human", "gpt"])
+    ):
+        raise ValueError(
+            "a row asks one question, with or without its answer, got turns of "
+            f"{['system'] * bool(read.system) + roles}"
+        )
+    if read.kind != "video" or len(read.names) != 1:
+        raise ValueError(
+            f"a row asks about one video, got {len(read.names)} {read.kind or 'video'}s"
+        )
+    question, *answer = (_MARK.sub("", text).strip() for _, text in read.turns)
+    _check_filled(read.names[0], "video")
+    _check_filled(question, "question")
+    return read.names[0], question, answer[0] if answer else record.get("answer")
 
 
 def _check_filled(text: object, name: str) -> None:
-    """Refuse what is no text; half a character in it fails its row alone, later."""
+    """Refuse what is no text; half a character in it fails its row later."""
     if not isinstance(text, str) or not text.strip():
         check_text(text, name)
 
@@ -143,7 +199,8 @@ def _with_id(row: Row, numbers: Mapping[str, int]) -> Row:
                 f"the id {row.id!r} is that of line {numbers[row.id]}, too"
             )
         return row
-    content = to_json(asdict(row), sort_keys=True)
+    known = {k: v for k, v in asdict(row).items() if v or k != "problem"}
+    content = to_json(known, sort_keys=True)
     name = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     copies = 1
     unique = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import signal
@@ -64,11 +65,21 @@ def _run(words: list[str]) -> int:
 
 def _prepare_output() -> None:
     """Let names that are not UTF-8 be printed, and a closed stream take anything."""
+    codecs.register_error("names", _as_named)
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="surrogateescape")
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="names")
+
+
+def _as_named(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write the bytes of a name as they are, and what else is no character escaped."""
+    assert isinstance(error, UnicodeEncodeError)  # streams that are written to
+    found = error.object[error.start : error.end]
+    escaped = "".join(c if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1] for c in found)
+    return escaped.encode("ascii", "surrogateescape"), error.end
 
 
 class _TerminationError(BaseException):

@@ -1,17 +1,13 @@
-"""Samples of training data: neighbours' forms become LLaVA's, and each is checked.
-
-LLaVA's form is `{"video": ..., "conversations": [{"from": "human", "value": ...}, ...]}`.
-Neighbours write `role` and `content` in place of `from` and `value`, contents in parts, a
-turn of the system, and several media a sample.
-"""
+"""Samples of training data, brought into LLaVA's form and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynfocus.text import check_name, check_text
+from dynfocus.text import check_name
+from dynfocus.turns import MEDIA_FIELDS, TURN_FIELDS, read_turns
 from dynfocus.world.conversations import PLACEHOLDER as _PLACEHOLDER
 from dynfocus.world.conversations import parse_address
 
@@ -23,11 +19,8 @@ MARKS = (PLACEHOLDER, "<video>")
 Medium = tuple[str, str]
 """``video`` or ``image``, and the name of a file, or an address."""
 
-_MEDIA = ("video", "image")
-_TURNS = ("conversations", "messages")
-_TEXTS = {"from": "value", "role": "content"}
-_ROLES = {"user": "human", "assistant": "gpt"}
-_ADDRESSES = ("http://", "https://", "data:")
+_MEDIA = MEDIA_FIELDS[:2]
+_OWN = (*TURN_FIELDS, *MEDIA_FIELDS, "system")
 
 
 def check_sample(sample: Any, root: Path) -> Sample:
@@ -47,108 +40,20 @@ def check_sample(sample: Any, root: Path) -> Sample:
     """
     if isinstance(sample, ValueError):
         raise sample
-    known = sample if isinstance(sample, dict) else {}
-    turns = next((t for n in _TURNS if (t := known.get(n)) is not None), None)
-    if not isinstance(turns, list):
-        raise ValueError("'conversations' must be a list of turns")
-    read = [_read_turn(turn, number) for number, turn in enumerate(turns, 1)]
-    system = [known["system"]] if known.get("system") else []
-    while read and read[0][0] == "system":
-        system.append(read.pop(0)[1])
-    roles = [role for role, *_ in read]
-    if not read or len(read) % 2 or roles != ["human", "gpt"] * (len(read) // 2):
+    read = read_turns(sample)
+    roles = [role for role, _ in read.turns]
+    if not roles or len(roles) % 2 or roles != ["human", "gpt"] * (len(roles) // 2):
         raise ValueError(f"turns must alternate human, gpt, human, gpt, got {roles}")
-    kind, names = _media_of_turns(
-        known, [medium for *_, found in read for medium in found]
-    )
-    kept = {k: v for k, v in known.items() if k not in _OWN}
-    kept["conversations"] = [{"from": role, "value": text} for role, text, _ in read]
-    if system:
-        kept["system"] = "\n".join(check_text(text, "'system'") for text in system)
-    if names:
-        _check_marks(kept, kind, len(names))
-        paths = [_locate(check_name(name, repr(kind)), root) for name in names]
-        kept[kind] = paths[0] if len(paths) == 1 else paths
+    kept = {k: v for k, v in sample.items() if k not in _OWN}
+    kept["conversations"] = [{"from": role, "value": text} for role, text in read.turns]
+    if read.system:
+        kept["system"] = read.system
+    if read.names:
+        _check_marks(kept, read.kind, len(read.names))
+        named = [check_name(name, repr(read.kind)) for name in read.names]
+        paths = [_locate(name, root) for name in named]
+        kept[read.kind] = paths[0] if len(paths) == 1 else paths
     return kept
-
-
-_OWN = (*_TURNS, *_MEDIA, *(f"{kind}s" for kind in _MEDIA), "system")
-
-
-def _read_turn(turn: Any, number: int) -> tuple[Any, str, list[tuple[str, Any]]]:
-    """Give the role, the text and the media of a turn."""
-    if not isinstance(turn, dict):
-        return None, "", []
-    key = next((key for key in _TEXTS if turn.get(key) is not None), "from")
-    role, content = turn.get(key), turn.get(_TEXTS[key])
-    role = _ROLES.get(role, role) if isinstance(role, str) else None
-    what = f"'{_TEXTS[key]}' of turn {number}"
-    if not isinstance(content, list):
-        return role, check_text(content, what), []
-    words, media = [], []
-    for part in content:
-        kind, found = _read_part(part, what)
-        words.append(found if kind == "text" else f"<{kind}>")
-        media += [] if kind == "text" else [(kind, found)]
-    if media and role != "human":
-        raise ValueError(f"{what} shows a medium; only questions can show one")
-    return role, check_text("\n".join(words), what), media
-
-
-def _read_part(part: Any, what: str) -> tuple[str, Any]:
-    """Give the kind of a part of a content, and its text or the name of its medium."""
-    known = part if isinstance(part, dict) else {"type": "text", "text": part}
-    kind = str(known.get("type"))
-    if kind == "text":
-        return kind, check_text(known.get("text"), f"a text in {what}")
-    if kind.removesuffix("_url") not in _MEDIA:
-        raise ValueError(
-            f"{what} has a part of type {kind!r}; known are text, image, video"
-        )
-    value = next((v for k in (kind, "path", "url") if (v := known.get(k))), None)
-    if isinstance(value, list):
-        raise ValueError(
-            f"{what} names the frames of a video, whose times are not known; name a file"
-        )
-    return kind.removesuffix("_url"), value
-
-
-def _media_of_turns(
-    sample: Mapping[str, Any], shown: Sequence[tuple[str, Any]]
-) -> tuple[str, list[Any]]:
-    """Give the kind and the names of all media: those in turns, or those beside them."""
-    beside = {kind: _listed(sample, kind) for kind in _MEDIA}
-    kinds = [kind for kind in _MEDIA if beside[kind] or kind in dict(shown)]
-    if len(kinds) > 1:
-        raise ValueError("has both a video and an image; give one")
-    kind = kinds[0] if kinds else ""
-    names = beside.get(kind, [])
-    inside = [_plain_name(name) for _, name in shown if name is not None]
-    if kind and not (names or inside):
-        raise ValueError(f"shows a {kind} and names none")
-    if inside and names and inside != names:
-        raise ValueError(
-            f"names a {kind} in its turns and others beside them; give one"
-        )
-    return kind, names or inside
-
-
-def _listed(sample: Mapping[str, Any], kind: str) -> list[Any]:
-    """List the media of a kind that stand beside the turns."""
-    named = (sample.get(name) for name in (kind, f"{kind}s"))
-    value: Any = next((value for value in named if value is not None), [])
-    return [_plain_name(one) for one in (value if isinstance(value, list) else [value])]
-
-
-def _plain_name(value: Any) -> Any:
-    """Take the name of a file out of what may surround it."""
-    if isinstance(value, dict):
-        value = value.get("path") or value.get("url")
-    if not isinstance(value, str):
-        return value
-    if value.startswith(_ADDRESSES):
-        raise ValueError(f"{value[:40]!r} is no file; fetch it and name the file")
-    return value.removeprefix("file://")
 
 
 def _check_marks(sample: Sample, kind: str, num_media: int) -> None:
