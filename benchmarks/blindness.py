@@ -2,8 +2,8 @@
 
     python benchmarks/blindness.py --videos 300
 
-Asks the questions of the widened world about scenes of the narrow one, renders nothing, and
-prints a table. Exits with 1 if a kind gives more away than its design and two points.
+Asks the questions of the widened world about its scenes, draws no picture, and prints a
+table. Exits with 1 if a kind gives more away than its design and two points.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ import sys
 
 from dynfocus.evaluation.blindness import Blindness, measure_blindness
 from dynfocus.evaluation.pages import table
-from dynfocus.world import make_scene
 from dynfocus.world.dataset import draw_duration
-from dynfocus.world.wide import balance, facts_of, make_groups, make_questions
+from dynfocus.world.wide import (
+    balance,
+    facts_of,
+    make_groups,
+    make_questions,
+    make_wide_scene,
+)
 
 HEAD = [
     "kind",
@@ -35,7 +40,9 @@ def measure(
     questions = []
     for seed in range(first, first + num_videos):
         length = draw_duration(seconds, seed, "validation")
-        questions += make_questions(facts_of(make_scene(seed, length, "validation")))
+        questions += make_questions(
+            facts_of(make_wide_scene(seed, length, "validation"))
+        )
     return measure_blindness(balance(questions) + make_groups(questions))
 
 

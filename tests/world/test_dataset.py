@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from dynfocus.training.sources import Source, load_samples
 from dynfocus.video import VideoReader
-from dynfocus.world import KINDS, dataset, is_world_video, make_questions, make_scene
+from dynfocus.world import (
+    KINDS,
+    World,
+    dataset,
+    find_questions,
+    is_world_video,
+    make_questions,
+    make_scene,
+)
 from dynfocus.world.conversations import PLACEHOLDER
 from dynfocus.world.dataset import draw_duration, make_dataset
 
@@ -182,3 +191,31 @@ def test_bad_settings_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         make_dataset(tmp_path / "w", **settings)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_a_folder_of_the_widened_world(tmp_path):
+    world = World(wide=True, unseen=("fonts",))
+    make = partial(
+        make_dataset, tmp_path, 2, 12.0, 3, "validation", world=world, **SMALL
+    )
+    folder = make()
+    lines = benchmark(folder)
+    assert len({line["id"] for line in lines}) == len(lines) > 20
+    for line in lines:
+        assert {"kind", "question", "answer", "evidence", "duration"} <= set(line)
+        assert [w["held_out"] for w in line["wordings"]] == [False, False, True]
+        assert all(0 <= a < b <= 12 for a, b in line["evidence"])
+    videos = sorted((folder / "videos").glob("*.mp4"))
+    sizes = {VideoReader(path).size for path in videos}
+    assert all(min(size) >= 112 for size in sizes)
+    samples, _ = load_samples((Source(json=str(folder / "train.json")),))
+    assert [s["id"] for s in samples] == [line["id"] for line in lines]
+    asked = {w["text"] for line in lines for w in line["wordings"] if not w["held_out"]}
+    humans = {s["conversations"][0]["value"] for s in samples}
+    assert humans <= {f"{PLACEHOLDER}\n{text}" for text in asked}
+    assert find_questions(videos[0])
+    times = [path.stat().st_mtime_ns for path in videos]
+    make()
+    assert [path.stat().st_mtime_ns for path in videos] == times
+    make_dataset(tmp_path, 2, 12.0, 3, "validation", **SMALL)  # the narrow world's
+    assert all(p.stat().st_mtime_ns != t for p, t in zip(videos, times, strict=True))

@@ -17,7 +17,9 @@ from dynfocus.cli.console import load_model, print_json, progress_bar, say
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
     from dynfocus.models import Answer, VideoModel
-    from dynfocus.world import WorldQuestion
+    from dynfocus.world import WideQuestion, WorldQuestion
+
+    Question = WorldQuestion | WideQuestion
 
 NUM_QUESTIONS = 12
 """Questions asked where the video gives that many; one or two of each kind."""
@@ -84,14 +86,14 @@ def demo(
 
 @dataclass(frozen=True)
 class _Row:
-    asked: WorldQuestion
+    asked: Question
     answer: Answer
     is_right: bool
 
 
 def choose_questions(
-    questions: Sequence[WorldQuestion], count: int = NUM_QUESTIONS
-) -> list[WorldQuestion]:
+    questions: Sequence[Question], count: int = NUM_QUESTIONS
+) -> list[Question]:
     """Take one question of each kind, then second ones until there are enough.
 
     Args:
@@ -112,9 +114,7 @@ def choose_questions(
     return [questions[place] for place in chosen]
 
 
-def _make_video(
-    out: Path, duration: float, seed: int
-) -> tuple[Path, list[WorldQuestion]]:
+def _make_video(out: Path, duration: float, seed: int) -> tuple[Path, list[Question]]:
     from dynfocus.atomic import write_atomically
     from dynfocus.world import make_video
 
@@ -127,7 +127,7 @@ def _make_video(
 
 
 def _ask_all(
-    focused: VideoModel, index: VideoIndex, questions: Sequence[WorldQuestion]
+    focused: VideoModel, index: VideoIndex, questions: Sequence[Question]
 ) -> list[_Row]:
     from dynfocus.evaluation import is_right
 

@@ -16,6 +16,7 @@ HELP = "Make FocusWorld: videos whose every answer is known."
 @command(
     "dynfocus world make videos --num-videos 3 --duration 120",
     "dynfocus world make more --split train --seed 100 --json",
+    "dynfocus world make wide --wide --unseen fonts --num-videos 2",
 )
 def make(
     folder: Annotated[
@@ -34,6 +35,16 @@ def make(
         Literal["train", "validation", "test"],
         typer.Option("--split", help="Draw from this disjoint stream."),
     ] = "test",
+    wide: Annotated[
+        bool,
+        typer.Option(
+            "--wide", help="Of the widened world, which the shipped nano does not know."
+        ),
+    ] = False,
+    unseen: Annotated[
+        Literal["fonts", "walls", "paths", "cameras"] | None,
+        typer.Option("--unseen", help="Show what training never does; with --wide."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write videos with questions, answers and evidence.
@@ -41,10 +52,20 @@ def make(
     The folder gets the videos, train.json (conversations) and benchmark.jsonl (one
     question a line); a run that was stopped continues.
     """
-    from dynfocus.world import make_dataset
+    from dynfocus.world import World, make_dataset
 
+    if unseen and not wide:
+        raise typer.BadParameter("needs --wide", param_hint="--unseen")
+    if unseen and split == "train":
+        raise typer.BadParameter(
+            "training never shows these; use --split validation or test",
+            param_hint="--unseen",
+        )
+    world = World(wide=wide, unseen=(unseen,) if unseen else ())
     with progress_bar("Making videos") as progress:
-        made = make_dataset(folder, num_videos, duration, seed, split, progress)
+        made = make_dataset(
+            folder, num_videos, duration, seed, split, progress, world=world
+        )
     if json:
         print_json({"folder": str(made), "num_videos": num_videos, "split": split})
     else:

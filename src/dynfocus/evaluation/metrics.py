@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.atomic import write_atomically
-from dynfocus.world import WorldQuestion, parse_interval
+from dynfocus.world import WideQuestion, WorldQuestion, parse_interval
 from dynfocus.world.vocabulary import COLOURS, SHAPES, SIZES
 
 Record = Mapping[str, Any]
@@ -49,7 +49,7 @@ def interval_iou(one: tuple[float, float], other: tuple[float, float]) -> float:
     return max(0.0, overlap) / union if union > 0 else 0.0
 
 
-def is_right(question: WorldQuestion, text: str) -> bool:
+def is_right(question: WorldQuestion | WideQuestion, text: str) -> bool:
     """Judge an answer: exact match of the words, or half the overlap for an interval.
 
     Case, outer spaces and a final full stop do not count.

@@ -15,15 +15,19 @@ from dynfocus.world.questions import (
 from dynfocus.world.render import render
 from dynfocus.world.scene import Scene, make_scene
 from dynfocus.world.video import (
+    World,
     WorldVideo,
     find_questions,
     is_world_video,
     make_video,
 )
+from dynfocus.world.wide import WideQuestion
 
 __all__ = [
     "KINDS",
     "Scene",
+    "WideQuestion",
+    "World",
     "WorldQuestion",
     "WorldVideo",
     "find_questions",

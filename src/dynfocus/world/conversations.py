@@ -23,6 +23,7 @@ from dynfocus.world.render import placed_objects, render
 from dynfocus.world.scene import Scene, Split, make_scene, scene_generator
 from dynfocus.world.snapshots import disturb
 from dynfocus.world.vocabulary import BADGE_PIXELS, BASE_PIXELS, COLOURS, SHAPES
+from dynfocus.world.wide import WideQuestion
 
 SCHEME = "focusworld"
 PLACEHOLDER = "<image>"
@@ -198,7 +199,10 @@ def picture_sample(address: WorldAddress) -> dict[str, Any] | None:
 
 
 def make_sample(
-    name: str, medium: str, place: str, questions: Sequence[WorldQuestion]
+    name: str,
+    medium: str,
+    place: str,
+    questions: Sequence[WorldQuestion | WideQuestion],
 ) -> dict[str, Any]:
     """Write questions about one medium as a conversation in LLaVA's format.
 

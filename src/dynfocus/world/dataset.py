@@ -7,6 +7,8 @@ line with answer, options and evidence; ``videos/`` holds the files.
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,17 @@ import numpy as np
 
 from dynfocus.atomic import write_atomically
 from dynfocus.world.conversations import make_sample
-from dynfocus.world.questions import WorldQuestion, make_questions
-from dynfocus.world.render import check_size
-from dynfocus.world.scene import SPLITS, Split, make_scene
-from dynfocus.world.video import Progress, WorldVideo, is_world_video, make_video
+from dynfocus.world.questions import WorldQuestion
+from dynfocus.world.scene import SPLITS, Split
+from dynfocus.world.video import (
+    NARROW,
+    Progress,
+    World,
+    WorldVideo,
+    is_world_video,
+    make_video,
+)
+from dynfocus.world.wide import WideQuestion, balance, make_groups
 
 
 def make_dataset(
@@ -31,6 +40,7 @@ def make_dataset(
     fps: float = 8.0,
     size: int = 224,
     max_per_kind: int | None = None,
+    world: World = NARROW,
 ) -> Path:
     """Write FocusWorld videos with their questions into a folder.
 
@@ -45,33 +55,62 @@ def make_dataset(
         split: ``train``, ``validation`` or ``test``.
         progress: Called with videos done and videos in all.
         fps: Frames a second of the files.
-        size: Width and height in pixels, a multiple of 112.
+        size: Width and height in pixels, a multiple of 112; of the widened world the
+            shorter side, even and at least 112.
         max_per_kind: Ask at most so many questions of each kind.
+        world: The narrow or the widened world. Questions of the widened one are balanced
+            over all the videos, and some come in groups.
 
     Returns:
         The folder.
     """
     if num_videos < 1:
         raise ValueError(f"num_videos must be 1 or more, got {num_videos}")
-    check_size(size)
     shortest = duration[0] if isinstance(duration, tuple) else duration
-    make_scene(seed, shortest, split)  # refuses what no video can be made of
+    scene = world.scene(seed, shortest, split)
+    next(world.pictures(scene, [0.0], size))  # refuses what no video can be made of
     folder = Path(folder)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
-    conversations: list[dict[str, Any]] = []
-    lines: list[str] = []
+    videos: list[WorldVideo] = []
     for number in range(num_videos):
         seconds = draw_duration(duration, seed + number, split)
         path = folder / "videos" / f"{split}-{seed + number:06d}.mp4"
-        video = _make_or_keep(path, seconds, seed + number, split, fps, size)
-        questions = _limit(video, max_per_kind)
-        conversations += _conversations(video, questions)
-        lines += _benchmark_lines(video, questions)
+        videos.append(
+            _make_or_keep(path, seconds, seed + number, split, fps, size, world)
+        )
         if progress is not None:
             progress(number + 1, num_videos)
+    asked = _ask(videos, world, max_per_kind)
+    conversations = [_conversation(*row) for row in asked]
+    lines = [json.dumps(_benchmark_line(*row)) + "\n" for row in asked]
     write_atomically(folder / "train.json", json.dumps(conversations, indent=1) + "\n")
-    write_atomically(folder / "benchmark.jsonl", "".join(line + "\n" for line in lines))
+    write_atomically(folder / "benchmark.jsonl", "".join(lines))
     return folder
+
+
+Row = tuple[str, WorldVideo, WorldQuestion | WideQuestion]
+"""A question with its name and its video."""
+
+
+def _ask(videos: list[WorldVideo], world: World, max_per_kind: int | None) -> list[Row]:
+    """Ask about all videos; of the widened world balanced, with groups at the end."""
+    wide: dict[str, WorldVideo] = {}
+    asked: list[tuple[WorldVideo, WorldQuestion | WideQuestion]] = []
+    for video in videos:
+        for question in world.questions(video.scene, max_per_kind):
+            asked.append((video, question))
+            if isinstance(question, WideQuestion):
+                wide[question.video] = video
+    if world.wide:
+        every = [q for _, q in asked if isinstance(q, WideQuestion)]
+        kept = balance(every)
+        asked = [(wide[q.video], q) for q in [*kept, *make_groups(kept)]]
+    numbers: Counter[Path] = Counter()
+    rows: list[Row] = []
+    for video, question in asked:
+        rows.append((f"{video.path.stem}-{numbers[video.path]:03d}", video, question))
+        numbers[video.path] += 1
+    return rows
 
 
 def draw_duration(
@@ -88,15 +127,24 @@ def draw_duration(
 
 
 def _make_or_keep(
-    path: Path, seconds: float, seed: int, split: Split, fps: float, size: int
+    path: Path,
+    seconds: float,
+    seed: int,
+    split: Split,
+    fps: float,
+    size: int,
+    world: World,
 ) -> WorldVideo:
     note = path.with_suffix(".json")
     wanted = {"duration": seconds, "fps": fps, "size": size}
+    if world.wide:
+        wanted |= asdict(world) | {"unseen": list(world.unseen)}
     if note.is_file() and _made_with(note) == wanted and is_world_video(path):
-        scene = make_scene(seed, seconds, split)
-        questions = tuple(make_questions(scene))
-        return WorldVideo(path=path, scene=scene, questions=questions)
-    video = make_video(path, seconds, seed, split=split, fps=fps, size=size)
+        scene = world.scene(seed, seconds, split)
+        return WorldVideo(path=path, scene=scene, questions=world.questions(scene))
+    video = make_video(
+        path, seconds, seed, split=split, fps=fps, size=size, world=world
+    )
     write_atomically(note, json.dumps({"made_with": wanted, **video.to_dict()}) + "\n")
     return video
 
@@ -109,39 +157,19 @@ def _made_with(note: Path) -> Any:
         return None
 
 
-def _limit(video: WorldVideo, max_per_kind: int | None) -> tuple[WorldQuestion, ...]:
-    if max_per_kind is None:
-        return video.questions
-    return tuple(make_questions(video.scene, max_per_kind))
+def _conversation(
+    name: str, video: WorldVideo, question: WorldQuestion | WideQuestion
+) -> dict[str, Any]:
+    """Write a question as a conversation, a widened one in a wording of training."""
+    if isinstance(question, WideQuestion) and question.wordings:
+        wording = question.wordings[0]
+        question = replace(question, question=wording.text, answer=wording.answer)
+    return make_sample(name, "video", f"videos/{video.path.name}", [question])
 
 
-def _conversations(
-    video: WorldVideo, questions: tuple[WorldQuestion, ...]
-) -> list[dict[str, Any]]:
-    name = f"videos/{video.path.name}"
-    return [
-        make_sample(f"{video.path.stem}-{number:03d}", "video", name, [question])
-        for number, question in enumerate(questions)
-    ]
-
-
-def _benchmark_lines(
-    video: WorldVideo, questions: tuple[WorldQuestion, ...]
-) -> list[str]:
-    return [
-        json.dumps(
-            {
-                "id": f"{video.path.stem}-{number:03d}",
-                "video": f"videos/{video.path.name}",
-                "duration": video.duration,
-                "kind": question.kind,
-                "question": question.question,
-                "answer": question.answer,
-                "options": list(question.options),
-                "evidence": [list(interval) for interval in question.evidence],
-                "held_out": question.held_out,
-                "pair": question.pair,
-            }
-        )
-        for number, question in enumerate(questions)
-    ]
+def _benchmark_line(
+    name: str, video: WorldVideo, question: WorldQuestion | WideQuestion
+) -> dict[str, Any]:
+    line = question.to_dict()
+    place = {"id": name, "video": f"videos/{video.path.name}"}
+    return {**line, **place, "duration": video.duration}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import ceil, floor
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,10 @@ class WorldQuestion:
     options: tuple[str, ...] = ()
     held_out: bool = False
     pair: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what stands in a line of ``benchmark.jsonl``."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -170,8 +170,8 @@ def make_scene(seed: int, duration: float, split: Split = "test") -> Scene:
         duration=float(duration),
         cast=cast,
         visits=visits,
-        rooms=_make_rooms(rng, duration),
-        anomalies=_make_anomalies(rng, duration),
+        rooms=make_rooms(rng, duration),
+        anomalies=make_anomalies(rng, duration),
     )
 
 
@@ -240,7 +240,7 @@ def _collide(a: Visit, b: Visit) -> bool:
     return a.start < b.end + REST_SECONDS and b.start < a.end + REST_SECONDS
 
 
-def _make_rooms(rng: np.random.Generator, duration: float) -> tuple[Stretch, ...]:
+def make_rooms(rng: np.random.Generator, duration: float) -> tuple[Stretch, ...]:
     """Cut the video into one to six stretches of rooms, no two alike in a row."""
     num_stretches = int(rng.integers(1, 2 + min(5, int(duration // 20))))
     cuts = np.sort(rng.uniform(0.05, 0.95, num_stretches - 1)) * duration
@@ -254,7 +254,7 @@ def _make_rooms(rng: np.random.Generator, duration: float) -> tuple[Stretch, ...
     return tuple(rooms)
 
 
-def _make_anomalies(rng: np.random.Generator, duration: float) -> tuple[Stretch, ...]:
+def make_anomalies(rng: np.random.Generator, duration: float) -> tuple[Stretch, ...]:
     """Let one strange thing happen in every second video."""
     happens = bool(rng.integers(2))
     name = ANOMALIES[int(rng.integers(len(ANOMALIES)))]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,12 @@ import numpy as np
 
 from dynfocus.video import VideoReader, VideoWriter
 from dynfocus.world.questions import WorldQuestion, make_questions
-from dynfocus.world.render import check_size, render
+from dynfocus.world.render import Picture, render
 from dynfocus.world.scene import Scene, Split, make_scene
+from dynfocus.world.wide import WideQuestion, WideScene, facts_of, make_wide_scene
+from dynfocus.world.wide import make_questions as make_wide_questions
+from dynfocus.world.wide import render as render_wide
+from dynfocus.world.wide.scene import Variation
 
 SIGNATURE = "dynfocus FocusWorld"
 """Start of the ``comment`` field of every FocusWorld video."""
@@ -27,8 +31,8 @@ class WorldVideo:
     """A FocusWorld video on disk and everything that is true of it."""
 
     path: Path
-    scene: Scene
-    questions: tuple[WorldQuestion, ...]
+    scene: Scene | WideScene
+    questions: tuple[WorldQuestion | WideQuestion, ...]
 
     @property
     def duration(self) -> float:
@@ -45,8 +49,48 @@ class WorldVideo:
         return {
             "video": self.path.name,
             "scene": asdict(self.scene),
-            "questions": [asdict(question) for question in self.questions],
+            "questions": [question.to_dict() for question in self.questions],
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Which FocusWorld: the narrow one, which nano knows, or the widened one.
+
+    ``unseen`` names what videos of the widened one show that training never does.
+    """
+
+    wide: bool = False
+    unseen: tuple[Variation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.unseen and not self.wide:
+            raise ValueError("only the widened world has unseen variations")
+
+    def scene(self, seed: int, duration: float, split: Split) -> Scene | WideScene:
+        """Write the script of a video."""
+        if self.wide:
+            return make_wide_scene(seed, duration, split, self.unseen)
+        return make_scene(seed, duration, split)
+
+    def questions(
+        self, scene: Scene | WideScene, max_per_kind: int | None = None
+    ) -> tuple[WorldQuestion | WideQuestion, ...]:
+        """Ask about a scene of this world."""
+        if isinstance(scene, WideScene):
+            return tuple(make_wide_questions(facts_of(scene), max_per_kind))
+        return tuple(make_questions(scene, max_per_kind))
+
+    def pictures(
+        self, scene: Scene | WideScene, times: Sequence[float], size: int
+    ) -> Iterator[Picture]:
+        """Draw a scene of this world."""
+        if isinstance(scene, WideScene):
+            return render_wide(scene, times, size)
+        return render(scene, times, size)
+
+
+NARROW = World()
 
 
 def make_video(
@@ -59,6 +103,7 @@ def make_video(
     size: int = 224,
     max_per_kind: int | None = None,
     progress: Progress | None = None,
+    world: World = NARROW,
 ) -> WorldVideo:
     """Write a FocusWorld video as H.264 in an MP4 file.
 
@@ -68,9 +113,11 @@ def make_video(
         seed: The same seed, split and duration give the same video.
         split: ``train``, ``validation`` or ``test``: disjoint random streams.
         fps: Frames a second.
-        size: Width and height in pixels, a multiple of 112.
+        size: Width and height in pixels, a multiple of 112; of the widened world the
+            shorter side, even and at least 112.
         max_per_kind: Ask at most so many questions of each kind.
         progress: Called with frames done and frames in all.
+        world: The narrow or the widened world.
 
     Returns:
         The video's path, scene, and questions with answers and evidence intervals.
@@ -79,21 +126,23 @@ def make_video(
         ValueError: If a setting is out of range.
         OSError: If the file cannot be written.
     """
-    check_size(size)
-    scene = make_scene(seed, duration, split)
-    comment = f"{SIGNATURE} split={split} seed={seed}"
-    with VideoWriter(path, fps=fps, size=(size, size), comment=comment) as writer:
+    scene = world.scene(seed, duration, split)
+    height, width = next(world.pictures(scene, [0.0], size)).shape[:2]
+    with VideoWriter(
+        path,
+        fps=fps,
+        size=(height, width),
+        crf=scene.style.crf if isinstance(scene, WideScene) else 20,
+        comment=f"{SIGNATURE} split={split} seed={seed}",
+    ) as writer:
         num_frames = max(1, round(duration * fps))
-        times = np.arange(num_frames) / fps
-        for number, picture in enumerate(render(scene, times.tolist(), size), 1):
+        times = (np.arange(num_frames) / fps).tolist()
+        for number, picture in enumerate(world.pictures(scene, times, size), 1):
             writer.write(picture)
             if progress is not None:
                 progress(number, num_frames)
-    return WorldVideo(
-        path=Path(path),
-        scene=scene,
-        questions=tuple(make_questions(scene, max_per_kind)),
-    )
+    questions = world.questions(scene, max_per_kind)
+    return WorldVideo(path=Path(path), scene=scene, questions=questions)
 
 
 def is_world_video(video: str | Path | VideoReader) -> bool:
@@ -143,5 +192,6 @@ def _read_note(note: Path, name: str) -> tuple[WorldQuestion, ...]:
 def _question(row: dict[str, Any]) -> WorldQuestion:
     """Give a question back its tuples, which JSON keeps as lists."""
     evidence = tuple((start, end) for start, end in row["evidence"])
-    fields = {"evidence": evidence, "options": tuple(row["options"])}
-    return WorldQuestion(**{**row, **fields})
+    known = {name: row[name] for name in (f.name for f in fields(WorldQuestion))}
+    known |= {"evidence": evidence, "options": tuple(row["options"])}
+    return WorldQuestion(**known)

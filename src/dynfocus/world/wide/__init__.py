@@ -10,9 +10,15 @@ from dynfocus.world.wide.facts import (
 )
 from dynfocus.world.wide.question import WideQuestion
 from dynfocus.world.wide.questions import KINDS, make_questions
+from dynfocus.world.wide.render import Painter, render
+from dynfocus.world.wide.scene import VARIATIONS, WideScene
+from dynfocus.world.wide.script import make_wide_scene
 
 __all__ = [
     "KINDS",
+    "VARIATIONS",
+    "Painter",
+    "WideScene",
     "Appearance",
     "Member",
     "Moment",
@@ -22,4 +28,6 @@ __all__ = [
     "facts_of",
     "make_groups",
     "make_questions",
+    "make_wide_scene",
+    "render",
 ]

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dynfocus.world.scene import LANES, SPLITS, Scene, Stretch, Visit
-from dynfocus.world.vocabulary import BASE_PIXELS
+import numpy as np
+
+from dynfocus.world.scene import SPLITS, Stretch
+from dynfocus.world.wide.scene import Stay, WideScene
 
 Interval = tuple[float, float]
+MIN_WAY = 0.4
+"""Share of the picture that an object must cross for its direction to be plain."""
+MIN_OFF_MIDDLE = 0.05
+"""Share of the picture by which an object must keep off its middle to be in a quarter."""
+MIN_MEETING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,7 @@ class Member:
         appearances: Its stays, in order of time; empty if it is never seen.
         actions: What it does and when, by the verb: ``spin``.
         changes: What is no longer the same afterwards, such as ``its letter``, and when.
+        becomes: The words that name it after that; empty for the same.
     """
 
     shape: str
@@ -64,6 +72,7 @@ class Member:
     appearances: tuple[Appearance, ...] = ()
     actions: tuple[Moment, ...] = ()
     changes: tuple[Moment, ...] = ()
+    becomes: str = ""
 
     @property
     def name(self) -> str:
@@ -105,8 +114,13 @@ class SceneFacts:
         return tuple(sorted(seen, key=lambda member: member.appearances[0].start))
 
 
-def facts_of(scene: Scene) -> SceneFacts:
-    """Tell what is true of a scene of the narrow world, where nobody acts or changes."""
+def facts_of(scene: WideScene) -> SceneFacts:
+    """Tell what is true of a scene and can be seen."""
+    views = [
+        (stay, view)
+        for stay in scene.stays
+        if (view := scene.in_view(stay)) is not None
+    ]
     cast = tuple(
         Member(
             shape=thing.shape,
@@ -114,7 +128,24 @@ def facts_of(scene: Scene) -> SceneFacts:
             size=thing.size,
             letter=thing.letter,
             held_out=thing.held_out,
-            appearances=tuple(_appearance(v) for v in scene.visits_of(number)),
+            appearances=tuple(
+                _appearance(scene, stay, view)
+                for stay, view in views
+                if stay.thing == number
+            ),
+            actions=tuple(
+                Moment(name=deed.name, start=deed.start, end=deed.end)
+                for deed in scene.deeds
+                if deed.thing == number
+            ),
+            changes=tuple(
+                Moment(name=change.what, start=change.start, end=change.end)
+                for change in scene.changes
+                if change.thing == number
+            ),
+            becomes=next(
+                (c.after.name for c in scene.changes if c.thing == number), thing.name
+            ),
         )
         for number, thing in enumerate(scene.cast)
     )
@@ -124,20 +155,49 @@ def facts_of(scene: Scene) -> SceneFacts:
         cast=cast,
         rooms=_moments(scene.rooms),
         anomalies=_moments(scene.anomalies),
+        meetings=_meetings(views),
         key=(SPLITS.index(scene.split), scene.seed),
     )
 
 
-def _appearance(visit: Visit) -> Appearance:
-    direction = "" if visit.path == "stay" else visit.path
-    place = ""
-    rests_at_left = visit.stop < BASE_PIXELS / 2
-    if not direction and not visit.leaves_ahead and rests_at_left == visit.from_left:
-        row = "top" if LANES[visit.lane] < BASE_PIXELS / 2 else "bottom"
-        place = f"{row} {'left' if rests_at_left else 'right'}"
-    return Appearance(
-        start=visit.start, end=visit.end, direction=direction, place=place
-    )
+def _appearance(scene: WideScene, stay: Stay, view: Interval) -> Appearance:
+    """Tell which way an object goes and in which quarter it stays, if that is plain."""
+    times = np.linspace(view[0], view[1], 50, endpoint=False)
+    x = stay.at(times)[:, 0]
+    steps = np.diff(x)
+    direction = ""
+    if abs(x[-1] - x[0]) >= MIN_WAY:
+        direction = (
+            "right"
+            if (steps >= -1e-9).all()
+            else "left"
+            if (steps <= 1e-9).all()
+            else ""
+        )
+    places = scene.centres(stay, times)
+    rows = "top", "bottom", places[:, 1]
+    columns = "left", "right", places[:, 0]
+    words = []
+    for low, high, values in (rows, columns):
+        if values.max() <= 0.5 - MIN_OFF_MIDDLE:
+            words.append(low)
+        elif values.min() >= 0.5 + MIN_OFF_MIDDLE:
+            words.append(high)
+    place = " ".join(words) if len(words) == 2 else ""
+    return Appearance(start=view[0], end=view[1], direction=direction, place=place)
+
+
+def _meetings(
+    views: list[tuple[Stay, Interval]],
+) -> tuple[tuple[int, int, Interval], ...]:
+    """List who is in view together with whom for long enough to be noticed."""
+    found = []
+    for number, (one, view) in enumerate(views):
+        for other, seen in views[number + 1 :]:
+            start, end = max(view[0], seen[0]), min(view[1], seen[1])
+            if end - start >= MIN_MEETING_SECONDS:
+                found.append((one.thing, other.thing, (start, end)))
+    return tuple(found)
 
 
 def _moments(stretches: tuple[Stretch, ...]) -> tuple[Moment, ...]:

@@ -28,11 +28,9 @@ from dynfocus.world.vocabulary import (
 from dynfocus.world.wide.claims import make_claim
 from dynfocus.world.wide.facts import Appearance, Interval, Member, SceneFacts
 from dynfocus.world.wide.question import WideQuestion, put_in_words
+from dynfocus.world.wide.scene import ACTIONS, CHANGES
 from dynfocus.world.wide.wordings import ABSENT, UNANSWERABLE, plain_wording
 
-ACTIONS = ("flash", "spin", "hop")
-"""What an object does alone, by its verb."""
-CHANGES = ("its letter", "its size", "its colour")
 PLACES = ("top left", "top right", "bottom left", "bottom right")
 NOTHING_STRANGE = "nothing"
 MAX_COUNT = 6
@@ -121,8 +119,8 @@ class _Asker:
         return [words[i] for i in self.rng.permutation(len(words))]
 
     def members(self) -> list[Member]:
-        """Return the objects that are seen, in a random order."""
-        seen = self.facts.seen
+        """Return the objects that are seen and never change, in a random order."""
+        seen = [member for member in self.facts.seen if not member.changes]
         return [seen[i] for i in self.rng.permutation(len(seen))]
 
     def lonely(self) -> list[tuple[Member, Appearance]]:
@@ -135,7 +133,7 @@ class _Asker:
         """Name objects that never appear; near twins of those that do first."""
         shapes = {member.shape for member in self.facts.cast}
         colours = {member.colour for member in self.facts.cast}
-        taken = {member.name for member in self.facts.cast}
+        taken = {name for m in self.facts.cast for name in (m.name, m.becomes)}
         names = self.shuffled([f"{c} {s}" for c in COLOURS for s in SHAPES])
 
         def strangeness(name: str) -> int:
@@ -356,9 +354,11 @@ def _beside(asker: _Asker) -> None:
     facts = asker.facts
     for place, member in enumerate(facts.cast):
         met = _others_at(facts, place)
-        if len({who for who, _ in met}) != 1:
+        if len({who for who, _ in met}) != 1 or member.changes:
             continue
         neighbour = facts.cast[met[0][0]]
+        if neighbour.becomes not in ("", neighbour.name):
+            continue
         names = [f"the {other.name}" for other in facts.cast if other is not member]
         if len(names) >= 4:
             asker.ask(
@@ -451,7 +451,7 @@ def _action_time(asker: _Asker) -> None:
 
 
 def _change(asker: _Asker) -> None:
-    for member in asker.members():
+    for member in asker.facts.seen:
         if len(member.changes) == 1:
             asker.ask_closed(
                 "change",
