@@ -14,6 +14,7 @@ __all__ = [
     "DownloadError",
     "DynFocusError",
     "DynFocusWarning",
+    "FewerFramesWarning",
     "ForgottenTurnsWarning",
     "NoModelError",
     "NonFiniteLogitsError",
@@ -65,6 +66,14 @@ class DamagedVideoWarning(DynFocusWarning):
 
     Remedy: none is needed where the rest of the video suffices; the message names the
     moments. Copy the file again if it was whole where it came from.
+    """
+
+
+class FewerFramesWarning(DynFocusWarning):
+    """Fewer frames were read than were sampled, since all would not fit.
+
+    Remedy: none is needed where fewer frames suffice. Ask with a lower ``fps`` or
+    ``max_frames`` to choose them yourself, or assemble the model with a longer context.
     """
 
 

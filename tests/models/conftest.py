@@ -19,6 +19,11 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.feature_backbone import FeatureBackbone
+from dynfocus.models.slowfocus import (
+    SlowFocusConfig,
+    SlowFocusForConditionalGeneration,
+    SlowFocusProcessor,
+)
 from dynfocus.models.video_model import VideoModel
 from dynfocus.video import VideoWriter
 
@@ -42,6 +47,16 @@ VISION: dict[str, Any] = {
     "image_size": 28,
     "patch_size": 7,
 }
+QFORMER: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+SMALL_SLOW: dict[str, Any] = {"grid_size": 2, "num_positions": 50}
 LANGUAGE: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -85,16 +100,7 @@ def make_model() -> Callable[..., DynFocusForConditionalGeneration]:
         tokenizer = build_tokenizer()
         fields: dict[str, Any] = {
             "vision_config": dict(VISION),
-            "qformer_config": {
-                "vocab_size": len(tokenizer),
-                "hidden_size": 16,
-                "intermediate_size": 32,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "max_position_embeddings": 64,
-                "hidden_dropout_prob": 0.0,
-                "attention_probs_dropout_prob": 0.0,
-            },
+            "qformer_config": dict(QFORMER, vocab_size=len(tokenizer)),
             "text_config": dict(LANGUAGE, vocab_size=len(tokenizer)),
             "focus": focus or FocusSettings(**SMALL_FOCUS),
             "video_token_id": tokenizer.convert_tokens_to_ids("<video>"),
@@ -117,6 +123,52 @@ def make_processor() -> Callable[..., DynFocusProcessor]:
         return DynFocusProcessor(
             build_tokenizer(), focus=settings, frame_size=28, **changes
         )
+
+    return make
+
+
+@pytest.fixture
+def make_slow_model() -> Callable[..., SlowFocusForConditionalGeneration]:
+    """Build a tiny random SlowFocus whose gates are open, so that mixing is seen."""
+
+    def make(
+        seed: int = 0,
+        gate: float = 1.0,
+        tower: str = "clip_vision_model",
+        language: str = "llama",
+        **changes: Any,
+    ) -> SlowFocusForConditionalGeneration:
+        tokenizer = build_tokenizer()
+        fields: dict[str, Any] = {
+            "vision_config": dict(VISION, model_type=tower),
+            "qformer_config": dict(
+                QFORMER, vocab_size=len(tokenizer), encoder_hidden_size=24
+            ),
+            "text_config": dict(
+                LANGUAGE, model_type=language, vocab_size=len(tokenizer)
+            ),
+            "slow": dict(SMALL_SLOW),
+            "video_token_id": tokenizer.convert_tokens_to_ids("<video>"),
+            "num_query_tokens": 3,
+        }
+        torch.manual_seed(seed)
+        config = SlowFocusConfig(**(fields | changes))
+        model = SlowFocusForConditionalGeneration(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(5.0) if parameter.ndim > 1 else None
+            if model.focus_network.mixing is not None:
+                model.focus_network.mixing.gates.fill_(gate)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def make_slow_processor() -> Callable[..., SlowFocusProcessor]:
+    def make(**changes: Any) -> SlowFocusProcessor:
+        fields: dict[str, Any] = {"slow": dict(SMALL_SLOW), "frame_size": 28}
+        return SlowFocusProcessor(build_tokenizer(), **(fields | changes))
 
     return make
 

@@ -18,9 +18,9 @@ from dynfocus.errors import UnusableEntryWarning
 from dynfocus.focus import FocusSettings
 from dynfocus.index import IndexLayout, IndexStore
 from dynfocus.models import VideoModel
-from dynfocus.models.dynfocus import DynFocusConfig, DynFocusProcessor
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.fingerprint import READ_LATER, ModelFingerprint, index_layout
+from dynfocus.models.loading import KINDS
 from dynfocus.video import DamagedVideoWarning
 from dynfocus.world import make_video
 
@@ -252,7 +252,8 @@ def test_a_model_that_reads_patches_keeps_them(make_model, make_processor, clip)
 def test_whoever_adds_an_argument_says_whether_encoding_reads_it():
     """Every other argument decides the fingerprint; these are meant to."""
     names = set()
-    for made in (DynFocusConfig, DynFocusProcessor):
+    kinds = KINDS.values()
+    for made in (one for kind in kinds for one in (kind[0], kind[2])):
         names |= inspect.signature(made.__init__).parameters.keys() - {"self", "kwargs"}
     assert names >= READ_LATER
     assert names - READ_LATER == {

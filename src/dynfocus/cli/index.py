@@ -171,14 +171,13 @@ class _Plan:
         storage: str | None,
     ) -> None:
         from dynfocus.index.layout import check_storage
-        from dynfocus.models.fingerprint import index_layout
+        from dynfocus.models.fingerprint import index_layouts
         from dynfocus.models.loading import load_config
 
         self.model, self.dtype = model, dtype
         self.fps, self.max_frames = fps, max_frames
-        layout = index_layout(*load_config(model, dtype))
         self.asked_storage = None if storage is None else check_storage(storage)
-        self.layout = layout.offered(storage)[0]
+        self.layout = index_layouts(*load_config(model, dtype), storage)[0]
 
 
 def _index_all(

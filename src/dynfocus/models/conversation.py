@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dynfocus.models.options import AskOptions
     from dynfocus.models.video_model import VideoModel
 
+FrameKind = Literal["cone", "rod", "low", "high"]
 OnText = Callable[[str], None]
 """Called with each finished piece of an answer."""
 
@@ -34,8 +35,9 @@ class FrameReport:
     """Presentation time in seconds."""
     score: float
     """Score of the event that the frame belongs to, from 0 to 1."""
-    kind: Literal["cone", "rod"]
-    """``"cone"``: encoded finely; ``"rod"``: kept as a sketch."""
+    kind: FrameKind
+    """``"cone"``: encoded finely; ``"rod"``: kept as a sketch. Of a method that looks
+    again, ``"low"``: of the frames all over the video; ``"high"``: of the dense ones."""
     tokens: int
     """Video tokens that the language model read for it."""
 

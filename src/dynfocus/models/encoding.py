@@ -79,7 +79,7 @@ class VideoSource:
             )
         frames = read_video(video, fps=fps, max_frames=max_frames, frame_size=0)
         return cls(
-            duration=float(frames.times[-1]) + 1 / fps,
+            duration=frames.duration or float(frames.times[-1]) + 1 / fps,
             size=(frames.frames.shape[1], frames.frames.shape[2]),
             num_frames=len(frames.frames),
             frames=frames,
@@ -92,7 +92,7 @@ class VideoSource:
         frames = self.frames
         if frames is not None:
             rows = uniform_indices(len(frames.frames), num_frames).numpy()
-            frames = SampledFrames(frames.frames[rows], frames.times[rows])
+            frames = frames.take(rows)
         plan = {"num_frames": num_frames}
         return replace(self, num_frames=num_frames, frames=frames, plan=plan)
 

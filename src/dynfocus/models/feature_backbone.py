@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor
 
 from dynfocus.defaults import NANO
-from dynfocus.focus import TokenBudget, VideoFeatures, VideoTokens
+from dynfocus.errors import FewerFramesWarning
+from dynfocus.focus import TokenBudget, TokenPlan, VideoFeatures, VideoTokens
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import IndexStore, Sampling, VideoIndex
 from dynfocus.models.conversation import (
     Answer,
+    FrameKind,
     FrameReport,
     PreparedTurn,
     Turn,
@@ -31,7 +34,8 @@ from dynfocus.models.encoding import (
     make_thumbnails,
     video_path,
 )
-from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
+from dynfocus.models.fingerprint import ModelFingerprint, index_layouts
+from dynfocus.models.generation import context_limit
 from dynfocus.models.options import AskOptions
 from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN
 from dynfocus.models.stored_videos import StoredVideos
@@ -149,19 +153,18 @@ class FeatureBackbone:
     ) -> PreparedTurn:
         """Write the prompt of a question and put the video tokens in place."""
         model, processor = self.model, self.processor
-        plan = self._budget(options).plan(video.num_frames)
         words = question.strip()
         turns = build_conversation(history, question)
         text = processor.apply_chat_template(turns, add_generation_prompt=True)
+        plan = self._plan(video, options, processor.prompt_ids(text, words, 0).shape[1])
         input_ids = processor.prompt_ids(text, words, plan.num_tokens).to(model.device)
         asked = processor.question_ids(words).to(model.device)
-        tokens = model.focus(
-            [video.features], asked, torch.ones_like(asked), plans=[plan]
-        )
+        features = replace(video.features, duration=video.duration)
+        tokens = model.focus([features], asked, torch.ones_like(asked), plans=[plan])
         return PreparedTurn(
             question=question,
             history=tuple(history),
-            frames=_report_frames(tokens[0], video.features),
+            frames=_report_frames(tokens[0], video.features, model.frame_kinds),
             input_ids=input_ids,
             embeds=model.place(input_ids, tokens),
             placeholder=processor.video_token_id,
@@ -210,12 +213,36 @@ class FeatureBackbone:
         budget: TokenBudget = self.model.focus_network.budget(options.max_video_tokens)
         return budget
 
+    def _plan(
+        self, video: VideoIndex, options: AskOptions, num_words: int
+    ) -> TokenPlan:
+        """Plan the tokens of a video beside so many words of the prompt.
+
+        A model whose frames all have as many leaves out those that it could not read.
+        """
+        plan = self._budget(options).plan(video.num_frames)
+        limit = context_limit(self.model.config)
+        if not self.model.fits_context or limit is None:
+            return plan
+        room = limit - options.max_new_tokens - num_words
+        if plan.num_tokens <= room or room < self._budget(AskOptions()).minimum:
+            return (
+                plan  # if it has no room for a frame, that is said of the whole prompt
+            )
+        most = options.replace(max_video_tokens=room)
+        fitting = self._budget(most).plan(video.num_frames)
+        warnings.warn(
+            f"{self.name} reads {limit} tokens, which has room for {fitting.num_frames} "
+            f"of the {video.num_frames} frames; the others are left out, evenly",
+            FewerFramesWarning,
+            stacklevel=4,
+        )
+        return fitting
+
     def _open_store(self, storage: str | None) -> StoredVideos | None:
         """Find the model's part of the index on disk."""
         config, dtype = self.model.config, self.model.vision_tower.dtype
-        layouts = index_layout(config, dtype).offered(storage)
-        if not self._is_plain:
-            layouts = (patch_layout(config, dtype),)
+        layouts = index_layouts(config, dtype, storage)
         if self.store is None:
             return None
         fingerprint = ModelFingerprint(
@@ -249,6 +276,8 @@ class FeatureBackbone:
                     done = min(start + WINDOW_FRAMES, num_frames)
                     progress(num_frames + done, 2 * num_frames)
             features = VideoFeatures.join(parts, torch.from_numpy(sampled.times))
+            if sampled.is_high is not None:
+                features = replace(features, is_high=torch.from_numpy(sampled.is_high))
             features = self.model.focus_network.add_events(features)
         index = VideoIndex(
             features=features,
@@ -265,7 +294,9 @@ def _first_half(progress: Progress, done: int, total: int) -> None:
     progress(done, 2 * total)
 
 
-def _report_frames(tokens: VideoTokens, video: VideoFeatures) -> list[FrameReport]:
+def _report_frames(
+    tokens: VideoTokens, video: VideoFeatures, kinds: tuple[FrameKind, FrameKind]
+) -> list[FrameReport]:
     """Tell what became of each frame; their tokens add up to the video's."""
     numbers = video.number(torch.arange(video.num_frames)).tolist()
     times = dict(zip(numbers, video.pts_seconds.tolist(), strict=True))
@@ -283,7 +314,7 @@ def _report_frames(tokens: VideoTokens, video: VideoFeatures) -> list[FrameRepor
             index=index,
             time=times[index],
             score=score,
-            kind="cone" if is_cone else "rod",
+            kind=kinds[is_cone],
             tokens=before + num_tokens,
         )
     return [found[index] for index in sorted(found)]

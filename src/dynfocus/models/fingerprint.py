@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dynfocus.index import IndexLayout
+from dynfocus.index.layout import check_storage
 from dynfocus.models.dynfocus import DynFocusConfig
 from dynfocus.models.video_config import VideoConfig
 from dynfocus.models.video_language_model import VideoLanguageModel
@@ -25,7 +26,14 @@ from dynfocus.models.vision import (
 
 _NUM_SAMPLED = 4096
 READ_LATER = frozenset(
-    {"focus", "initializer_range", "num_query_tokens", "qformer_config", "text_config"}
+    {
+        "focus",
+        "slow",
+        "initializer_range",
+        "num_query_tokens",
+        "qformer_config",
+        "text_config",
+    }
     | {"connector", "connector_options"}
     | {"chat_template", "fps", "max_frames", "question_first", "tokenizer"}
     | {"single_turn", "use_question_vocabulary", "video_token_id"}
@@ -150,6 +158,26 @@ def index_layout(config: DynFocusConfig, dtype: torch.dtype) -> IndexLayout:
         num_patch_tokens=num_patch_tokens,
         dtype=dtype,
     )
+
+
+def index_layouts(
+    config: Any, dtype: torch.dtype, storage: str | None = None
+) -> tuple[IndexLayout, ...]:
+    """Tell what an index may hold for a model of any kind, the best first.
+
+    Args:
+        config: The configuration.
+        dtype: Precision of the vision tower.
+        storage: ``"exact"`` or ``"compact"``, where prototypes are kept; by default both.
+
+    Raises:
+        ValueError: The storage is none of them.
+    """
+    if storage is not None:
+        check_storage(storage)
+    if not config.is_plain:
+        return (patch_layout(config, dtype),)
+    return index_layout(config, dtype).offered(storage)
 
 
 def patch_layout(config: VideoConfig, dtype: torch.dtype) -> IndexLayout:

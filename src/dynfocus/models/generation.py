@@ -125,11 +125,17 @@ class CallbackStreamer(TextStreamer):  # type: ignore[misc]
             self._on_text(text)
 
 
+def context_limit(config: Any) -> int | None:
+    """Give the tokens that a language model can read; None where it does not say."""
+    limit: int | None = getattr(config.text_config, "max_position_embeddings", None)
+    return limit
+
+
 def check_context(
     config: Any, name: str, prompt_length: int, max_new_tokens: int
 ) -> None:
     """Refuse a prompt and an answer that do not fit into what a model can read."""
-    limit = getattr(config.text_config, "max_position_embeddings", None)
+    limit = context_limit(config)
     if limit is not None and prompt_length + max_new_tokens > limit:
         raise ValueError(
             f"the prompt has {prompt_length} tokens and the answer may have "

@@ -16,16 +16,28 @@ from transformers.initialization import no_init_weights
 
 from dynfocus.defaults import NANO, locate
 from dynfocus.index import IndexStore
-from dynfocus.models.dynfocus import (
-    DynFocusConfig,
-    DynFocusForConditionalGeneration,
-    DynFocusProcessor,
-)
+from dynfocus.models import dynfocus, slowfocus
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.memory import check_memory, quantization_config
 from dynfocus.models.options import LoadOptions
+from dynfocus.models.video_config import VideoConfig
+from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_model import VideoModel
+from dynfocus.models.video_processor import VideoProcessor
 
+KINDS: dict[str, tuple[Any, Any, Any]] = {
+    dynfocus.DynFocusConfig.model_type: (
+        dynfocus.DynFocusConfig,
+        dynfocus.DynFocusForConditionalGeneration,
+        dynfocus.DynFocusProcessor,
+    ),
+    slowfocus.SlowFocusConfig.model_type: (
+        slowfocus.SlowFocusConfig,
+        slowfocus.SlowFocusForConditionalGeneration,
+        slowfocus.SlowFocusProcessor,
+    ),
+}
+"""Configuration, model and processor of each kind of model, by ``model_type``."""
 _ASSETS = Path(__file__).parent.parent / "assets"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _SHOWN_KEYS = 3
@@ -44,7 +56,7 @@ LOADING_ERRORS = (
 def load_model(
     name: str | Path = NANO, options: LoadOptions | None = None
 ) -> VideoModel:
-    """Load a DynFocus model that answers questions about videos.
+    """Load a model of ours that answers questions about videos.
 
     Args:
         name: ``"nano"``, a folder that `save_pretrained` wrote, or a hub id.
@@ -73,7 +85,7 @@ def load_model(
 
 def load_parts(
     name: str | Path, **options: Any
-) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+) -> tuple[VideoLanguageModel, VideoProcessor]:
     """Load a model and its processor, strictly.
 
     Args:
@@ -91,8 +103,9 @@ def load_parts(
 
 def _load_parts(
     name: str | Path, options: LoadOptions
-) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+) -> tuple[VideoLanguageModel, VideoProcessor]:
     source, config = _read_config(name)
+    _, model_class, processor_class = KINDS[config.model_type]
     place = place_model(options, config.dtype or torch.float32)
     if options.device_map is None and str(name) != NANO:
         quantize = options.quantize
@@ -103,7 +116,7 @@ def _load_parts(
         is_plain = not place.options and place.dtype == torch.float32
         model = _read_small(source, config) if is_plain else None
         if model is None:
-            model, info = DynFocusForConditionalGeneration.from_pretrained(
+            model, info = model_class.from_pretrained(
                 source,
                 dtype=place.wanted or "auto",
                 output_loading_info=True,
@@ -111,16 +124,14 @@ def _load_parts(
                 **place.options,
             )
             _check_keys(source, info)
-        processor = DynFocusProcessor.from_pretrained(source)
+        processor = processor_class.from_pretrained(source)
     except LOADING_ERRORS as error:
         raise unloadable(source, error) from error
     _check_vocabulary(source, model, processor)
     return place.settle(model), processor
 
 
-def _read_small(
-    source: str, config: DynFocusConfig
-) -> DynFocusForConditionalGeneration | None:
+def _read_small(source: str, config: VideoConfig) -> VideoLanguageModel | None:
     """Fill a small model from its one file, in a tenth of the time of transformers.
 
     Args:
@@ -136,7 +147,7 @@ def _read_small(
         return None
     config.name_or_path, config.dtype = source, torch.float32
     with no_init_weights():
-        model = DynFocusForConditionalGeneration(config)
+        model: VideoLanguageModel = KINDS[config.model_type][1](config)
     model.tie_weights()
     given, places = load_file(weights), model.state_dict()
     filled = {places[name].data_ptr() for name in given if name in places}
@@ -155,7 +166,7 @@ def _read_small(
 
 def load_config(
     name: str | Path, dtype: torch.dtype | str | None = None
-) -> tuple[DynFocusConfig, torch.dtype]:
+) -> tuple[VideoConfig, torch.dtype]:
     """Read the configuration of a model, without its weights.
 
     Args:
@@ -171,10 +182,13 @@ def load_config(
     return config, place_model(LoadOptions(dtype=dtype), stored).dtype
 
 
-def _read_config(name: str | Path) -> tuple[str, DynFocusConfig]:
+def _read_config(name: str | Path) -> tuple[str, VideoConfig]:
     source = _locate(name)
+    model_type = json.loads(Path(source, "config.json").read_text("utf-8"))[
+        "model_type"
+    ]
     try:
-        return source, DynFocusConfig.from_pretrained(source)
+        return source, KINDS[model_type][0].from_pretrained(source)
     except LOADING_ERRORS as error:
         raise unloadable(source, error) from error
 
@@ -250,7 +264,7 @@ def _locate(name: str | Path) -> str:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder that does not hold a DynFocus model with its processor."""
+    """Refuse a folder that does not hold a model of ours with its processor."""
     file = folder / "config.json"
     needed = {
         file.name: file.is_file(),
@@ -266,10 +280,10 @@ def _check_folder(folder: Path) -> None:
             f"{file} is not valid JSON ({error}); save the model anew"
         ) from error
     model_type = fields.get("model_type") if isinstance(fields, dict) else None
-    if needed[file.name] and model_type != DynFocusConfig.model_type:
+    if needed[file.name] and model_type not in KINDS:
         raise ValueError(
-            f"{folder} holds a model of type {model_type!r}, accepted is "
-            f"{DynFocusConfig.model_type!r}; give the folder of a DynFocus model"
+            f"{folder} holds a model of type {model_type!r}, accepted are "
+            f"{' and '.join(map(repr, KINDS))}; give the folder of such a model"
         )
     for what, is_there in needed.items():
         if not is_there:
@@ -301,8 +315,8 @@ def _check_keys(source: str, info: dict[str, Any]) -> None:
 
 def _check_vocabulary(
     source: str,
-    model: DynFocusForConditionalGeneration,
-    processor: DynFocusProcessor,
+    model: VideoLanguageModel,
+    processor: VideoProcessor,
 ) -> None:
     config = model.config
     pairs = (
@@ -325,7 +339,7 @@ def _check_vocabulary(
             f"has <video> at {processor.video_token_id}; save both from one model"
         )
     facts = (config.focus_settings, config.connector_facts)
-    if facts != (processor.settings, processor.connector):
+    if facts != (processor.settings, processor.connector_facts):
         raise ValueError(
             f"config.json and processor_config.json in {source} differ in their focus "
             "settings or their connector; save both from one model"

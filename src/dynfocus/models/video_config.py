@@ -84,6 +84,11 @@ class VideoConfig(PreTrainedConfig):  # type: ignore[misc]
         return False
 
     @property
+    def connector_facts(self) -> dict[str, Any] | None:
+        """What a processor must know of the connector; None where settings tell all."""
+        return None
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """Give the names of what makes the tokens, which a question may ask for."""
         raise NotImplementedError

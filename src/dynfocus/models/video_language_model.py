@@ -7,8 +7,9 @@ D_q width of the text encoder, H width of the language model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -33,6 +34,7 @@ from dynfocus.focus import (
     VideoTokens,
 )
 from dynfocus.focus.features import WINDOW_FRAMES
+from dynfocus.models.conversation import FrameKind
 from dynfocus.models.video_config import VideoConfig
 from dynfocus.models.vision import (
     build_vision_tower,
@@ -72,7 +74,7 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
     the places of the placeholders in the prompt.
     """
 
-    frame_kinds: ClassVar[tuple[str, str]] = ("rod", "cone")
+    frame_kinds: ClassVar[tuple[FrameKind, FrameKind]] = ("rod", "cone")
     """What frames are called in an answer: the coarse or the fine ones."""
     fits_context: ClassVar[bool] = False
     """Whether frames are left out where all would not fit what the model can read."""
@@ -213,9 +215,14 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
         parts = [
             self.encode_frames(window) for window in torch.split(pixels, WINDOW_FRAMES)
         ]
-        packed = VideoFeatures.join(parts, times)
+        packed = replace(VideoFeatures.join(parts, times), is_high=inputs.video_is_high)
         frames = torch.split(torch.arange(packed.num_frames), counts)
-        return [packed.take(own) for own in frames]
+        durations = inputs.video_durations
+        known = [math.nan] * len(counts) if durations is None else durations.tolist()
+        return [
+            replace(packed.take(own), duration=None if math.isnan(length) else length)
+            for own, length in zip(frames, known, strict=True)
+        ]
 
     def embed_prompt(
         self, input_ids: Tensor, inputs: VideoInputs
@@ -257,6 +264,8 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
         pixel_values_videos: Tensor | None = None,
         video_num_frames: Tensor | None = None,
         video_pts_seconds: Tensor | None = None,
+        video_is_high: Tensor | None = None,
+        video_durations: Tensor | None = None,
         video_features: Sequence[VideoFeatures] | None = None,
         block_videos: Tensor | None = None,
         qformer_input_ids: Tensor | None = None,
@@ -289,6 +298,8 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
                     pixel_values_videos=pixel_values_videos,
                     video_num_frames=video_num_frames,
                     video_pts_seconds=video_pts_seconds,
+                    video_is_high=video_is_high,
+                    video_durations=video_durations,
                     video_features=video_features,
                     block_videos=block_videos,
                     qformer_input_ids=qformer_input_ids,

@@ -5,6 +5,7 @@ Letters: V videos, T frames, B prompts, L text tokens, n question tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -81,6 +82,11 @@ class VideoProcessor(ProcessorMixin):  # type: ignore[misc]
     def settings(self) -> Any:
         """Give the settings of what stands between tower and language model."""
         raise NotImplementedError
+
+    @property
+    def connector_facts(self) -> dict[str, Any] | None:
+        """What it knows of the connector, as the model's configuration."""
+        return None
 
     def budget(self, max_video_tokens: int | None = None) -> TokenBudget:
         """Give what counts the tokens of a video, and fits it into a budget."""
@@ -293,11 +299,20 @@ class VideoProcessor(ProcessorMixin):  # type: ignore[misc]
             return {"video_features": features}
         pixels = [self.pixel_values(item.frames) for item in sampled]
         times = [torch.from_numpy(np.asarray(item.times)) for item in sampled]
-        return {
+        data = {
             "pixel_values_videos": pixels[0] if len(pixels) == 1 else torch.cat(pixels),
             "video_num_frames": torch.tensor([len(item.frames) for item in sampled]),
             "video_pts_seconds": torch.cat(times).double(),
         }
+        if any(item.is_high is not None for item in sampled):
+            is_high = [np.zeros(len(item.times), bool) for item in sampled]
+            for own, item in zip(is_high, sampled, strict=True):
+                own[:] = False if item.is_high is None else item.is_high
+            data["video_is_high"] = torch.from_numpy(np.concatenate(is_high))
+        if any(item.duration is not None for item in sampled):
+            lengths = [math.nan if i.duration is None else i.duration for i in sampled]
+            data["video_durations"] = torch.tensor(lengths, dtype=torch.float64)
+        return data
 
     @staticmethod
     def _pad_token_id(tokenizer: Any) -> int:

@@ -26,6 +26,10 @@ class VideoInputs:
     """Frames of each video, ``[V]``."""
     video_pts_seconds: Tensor | None = None
     """Times of all frames, ``[sum T]``."""
+    video_is_high: Tensor | None = None
+    """True at frames of a second, higher frequency, ``[sum T]``; without, none is."""
+    video_durations: Tensor | None = None
+    """Length of each video in seconds, ``[V]``, where it is known, else NaN."""
     video_features: Sequence[VideoFeatures] | None = None
     """Videos encoded before, in place of the three above."""
     block_videos: Tensor | None = None

@@ -35,6 +35,41 @@ class SampledFrames(_FramesAndTimes):
     """Height and width of each frame as the file stores it, ``[T, 2]``."""
     is_interlaced: NDArray[np.bool_]
     """Which frames hold two fields, a moment each, ``[T]``."""
+    is_high: NDArray[np.bool_] | None = None
+    """Which frames are of a second, higher frequency, ``[T]``; None if none is."""
+    duration: float | None = None
+    """Length of the whole video in seconds, where the frames alone do not tell."""
+
+    def mix(self, high: SampledFrames) -> SampledFrames:
+        """Add the frames of a second, higher frequency, in order of time.
+
+        Args:
+            high: These frames, of the same size; one that is in both stands twice, the
+                low one first.
+
+        Raises:
+            ValueError: The frames have another size.
+        """
+        if self.frames.shape[1:] != high.frames.shape[1:]:
+            raise ValueError(
+                "the frames of both frequencies must have one size, got "
+                f"{self.frames.shape[1:3]} and {high.frames.shape[1:3]}; resize them"
+            )
+        times = np.concatenate([self.times, high.times])
+        order = np.argsort(times, kind="stable")
+        frames = np.concatenate([self.frames, high.frames])
+        mixed = SampledFrames(frames[order], times[order])
+        mixed.is_high = order >= len(self.times)
+        mixed.duration = self.duration
+        mixed.damage = self.damage or high.damage
+        return mixed
+
+    def take(self, rows: NDArray[np.int64]) -> SampledFrames:
+        """Take some frames; what is known of a decoding pass stays behind."""
+        taken = SampledFrames(self.frames[rows], self.times[rows])
+        taken.is_high = None if self.is_high is None else self.is_high[rows]
+        taken.duration = self.duration
+        return taken
 
 
 class FrameCollector:

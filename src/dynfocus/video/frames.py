@@ -41,13 +41,14 @@ def read_video(
                 f"times must have one entry a frame ({len(sampled.frames)}), got "
                 f"{len(sampled.times)}"
             )
+        sampled.is_high, sampled.duration = video.is_high, video.duration
     else:
         frames = frame_array(video)
         sampled = SampledFrames(frames, np.arange(len(frames), dtype=np.float64) / fps)
     if max_frames is None or len(sampled.frames) <= max_frames:
         return sampled
     keep = even_indices(len(sampled.frames), max_frames)
-    return SampledFrames(sampled.frames[keep], sampled.times[keep])
+    return sampled.take(keep)
 
 
 def read_image(image: Any) -> SampledFrames:

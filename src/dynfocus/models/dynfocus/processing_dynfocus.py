@@ -78,6 +78,11 @@ class DynFocusProcessor(VideoProcessor):
         """Give the settings of the dynamic cooperative network."""
         return FocusSettings.from_dict(self.focus)
 
+    @property
+    def connector_facts(self) -> dict[str, Any] | None:
+        """What it knows of the connector, as the model's configuration."""
+        return self.connector
+
     def budget(self, max_video_tokens: int | None = None) -> TokenBudget:
         """Give what counts the tokens of a video, and fits it into a budget."""
         if self.connector is None:
