@@ -88,6 +88,28 @@ def read_moment(moment: object, what: str) -> float:
     raise ValueError(f"{what} must be seconds from 0, m:ss or h:mm:ss, got {moment!r}")
 
 
+def check_excerpt(
+    start: float | str | None, end: float | str | None
+) -> tuple[float, float | None]:
+    """Read where an excerpt begins and ends, and refuse one that is empty.
+
+    Args:
+        start: As `read_moment` takes it; None for the beginning.
+        end: As `read_moment` takes it; None for the end.
+
+    Returns:
+        Both in seconds.
+
+    Raises:
+        ValueError: One is no moment, or the end is not after the start.
+    """
+    begin = 0.0 if start is None else read_moment(start, "start")
+    stop = None if end is None else read_moment(end, "end")
+    if stop is not None and stop <= begin:
+        raise ValueError(f"end must be after start ({begin:g} s), got {stop:g} s")
+    return begin, stop
+
+
 def _name_half(character: str) -> str:
     """Say what a lone surrogate is; Python reads a strange byte as one of some."""
     byte = ord(character) - 0xDC00

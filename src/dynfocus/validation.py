@@ -13,8 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.dataclasses import dataclass
+
+from dynfocus.text import read_moment
 
 _CONFIG = ConfigDict(
     arbitrary_types_allowed=True,
@@ -49,12 +58,19 @@ def _unwrap(value: Any) -> Any:
     return value.item() if type(value).__module__ == "numpy" else value
 
 
+def _read_moment(value: Any, info: ValidationInfo) -> float:
+    """Read a moment of a video that people may have written as a text."""
+    return read_moment(_unwrap(value), info.field_name or "the moment")
+
+
 Count = Annotated[int, Field(ge=1), BeforeValidator(_unwrap)]
 """A whole number from 1."""
 Natural = Annotated[int, Field(ge=0), BeforeValidator(_unwrap)]
 """A whole number from 0."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_unwrap)]
 """A finite number above 0."""
+Moment = Annotated[float, BeforeValidator(_read_moment)]
+"""A moment of a video: seconds from 0, or a text ``m:ss`` or ``h:mm:ss``."""
 
 
 @dataclass_transform(

@@ -49,8 +49,10 @@ class StandInModel:
         fps: float,
         max_frames: int | None,
         progress: Callable[[int, int], None] | None = None,
+        **excerpt: Any,
     ) -> Any:
-        self.log(f"index {video}")
+        given = [f"{k}={v}" for k, v in excerpt.items() if v is not None]
+        self.log(" ".join([f"index {video}", *given]))
         name = Path(video).name
         if progress is not None:
             progress(1, 2)

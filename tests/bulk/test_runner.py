@@ -95,6 +95,24 @@ def test_a_row_without_a_question_tells_what_became_of_the_index(asker, tmp_path
     assert why["error"] == "it is not kept: cut_lost.mp4: 3 frames are lost"
 
 
+def test_each_excerpt_and_stream_of_a_video_is_encoded_once(asker, tmp_path):
+    part = AskOptions(start="1:00", end=90)
+    rows = [
+        Row(video="a.mp4", id="part", question="What?", options=part),
+        Row(video="a.mp4", id="whole", question="What?"),
+        Row(video="a.mp4", id="more", question="Who?", options=part),
+        Row(video="a.mp4", id="other", question="What?", options=AskOptions(stream=1)),
+    ]
+    told = {record["id"]: record for record in run_rows(asker, rows)}
+    log = (tmp_path / "log").read_text()
+    assert log.count("index a.mp4 start=60.0 end=90.0 ") == 1
+    assert log.count("index a.mp4 stream=1 ") == 1
+    assert log.count("index a.mp4 ") == 3
+    assert (told["more"]["start"], told["more"]["end"]) == (60.0, 90.0)
+    assert told["other"]["stream"] == 1
+    assert not told["whole"].keys() & {"start", "end", "stream"}
+
+
 def test_videos_can_be_made_and_records_say_more(asker, tmp_path):
     there = []
 

@@ -138,10 +138,15 @@ class FakeModel:
         *,
         fps: float = 1.0,
         max_frames: int | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        stream: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> VideoIndex:
         self.num_indexed += 1
-        reader = video if isinstance(video, VideoReader) else VideoReader(video)
+        if not isinstance(video, VideoReader):
+            video = VideoReader(video, start=start, end=end, stream=stream)
+        reader = video
         sampled = reader.sample(fps=fps, max_frames=max_frames, size=(36, 48))
         num_frames = len(sampled.times)
         return VideoIndex(
@@ -152,6 +157,9 @@ class FakeModel:
             ),
             source=str(reader.path),
             duration=reader.duration,
+            start=reader.start,
+            end=reader.end,
+            stream=reader.other_stream,
             fps=fps,
             thumbnails=sampled.frames,
             entry=Path(reader.path),

@@ -32,7 +32,7 @@ class Oracle:
         self.truths: dict[str, str] = {}
         self.model = torch.nn.Linear(2, 2)
 
-    def index(self, path, *, fps, max_frames, progress):
+    def index(self, path, *, fps, max_frames, progress, **excerpt):
         self.videos.append(path.name)
         assert path.is_file()
         assert (fps, max_frames) == (1.0, None)

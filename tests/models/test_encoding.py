@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dynfocus.models import AskOptions
 from dynfocus.models.encoding import VideoSource, make_thumbnails, video_path
 from dynfocus.video import SampledFrames, VideoReader
 
 
 def test_a_file_is_planned_before_it_is_read(clip):
-    source = VideoSource.open(clip, 2.0, None)
+    source = VideoSource.open(clip, AskOptions(fps=2.0))
     assert (source.num_frames, source.size) == (12, (32, 64))
     assert source.path == str(clip)
     few = source.thin(3)
@@ -25,7 +26,7 @@ def test_a_file_is_planned_before_it_is_read(clip):
 
 def test_a_reader_stands_for_its_file(clip):
     reader = VideoReader(clip)
-    source = VideoSource.open(reader, 1.0, 4)
+    source = VideoSource.open(reader, AskOptions(max_frames=4))
     assert source.reader is reader
     assert source.num_frames == 4
     assert video_path(reader) == video_path(str(clip)) == clip
@@ -35,7 +36,7 @@ def test_a_reader_stands_for_its_file(clip):
 
 def test_frames_are_thinned_evenly(make_frames):
     frames = SampledFrames(make_frames(9), np.arange(9) * 2.0)
-    source = VideoSource.open(frames, 0.5, 6)
+    source = VideoSource.open(frames, AskOptions(fps=0.5, max_frames=6))
     assert (source.num_frames, source.path) == (6, None)
     kept = source.thin(2)
     assert kept.read((1, 1)).times.tolist() == [4.0, 12.0]

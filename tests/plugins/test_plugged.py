@@ -226,3 +226,20 @@ def test_confidence_is_the_mean_probability_of_a_hosts_tokens(
     expected = float(np.prod(chances)) ** (1 / len(chances))
     assert answer.confidence == pytest.approx(expected, rel=1e-4)
     assert answer.best_time is None  # no scorer looked at the question
+
+
+@SOME
+def test_a_budget_is_spent_on_the_excerpt_alone_with_the_times_of_the_file(
+    plugged, clip, name
+):
+    focused = plugged(name, max_video_tokens=20)
+    asked = {"start": 2, "end": "0:06", "max_new_tokens": 3}
+    answer = focused.ask(clip, QUESTION, **asked)
+    assert answer.tokens == 20
+    gap = 2.0 if name == "qwen2_5_vl" else 1.0
+    assert [frame.time for frame in answer.frames] == list(np.arange(2, 6, gap))
+    again = focused.ask(focused.index(clip), QUESTION, **asked)
+    assert again.tokens == 20
+    assert [f.time for f in again.frames] == [f.time for f in answer.frames]
+    chat = focused.chat(clip, start=2, end=6)
+    assert chat.ask(QUESTION, max_new_tokens=3).frames == answer.frames

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.video import VideoReader, probe_video
+from two_streams import write_two_streams
 
 TIMES = np.arange(200) / 10
 
@@ -26,23 +25,7 @@ def clip(write_clip, tmp_path) -> Path:
 @pytest.fixture
 def two_streams(draw_number, tmp_path) -> Path:
     """A large stream of frames 0, 1, ... and a small one of frames 500, 501, ..."""
-    path = tmp_path / "two.mp4"
-    with av.open(str(path), "w") as out:
-        streams = []
-        for height, width in ((64, 96), (32, 48)):
-            stream = out.add_stream("libx264", rate=10)
-            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-            stream.codec_context.time_base = Fraction(1, 90_000)
-            streams.append((stream, height, width))
-        for number in range(40):
-            for first, (stream, height, width) in zip((0, 500), streams, strict=True):
-                picture = draw_number(first + number, height, width)
-                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-                frame.pts, frame.time_base = number * 9000, Fraction(1, 90_000)
-                out.mux(stream.encode(frame))
-        for stream, *_ in streams:
-            out.mux(stream.encode(None))
-    return path
+    return write_two_streams(tmp_path / "two.mp4", draw_number)
 
 
 def test_the_grid_starts_at_start_and_times_are_those_of_the_file(clip, read_numbers):

@@ -104,15 +104,15 @@ class Asker:
             either ``answer``, ``tokens`` and ``seconds``, or what became of the index
             where nothing was asked, or ``error``; ``warnings`` where there were any.
         """
-        samplings: dict[tuple[float, int | None], list[Row]] = {}
+        samplings: dict[tuple[Any, ...], list[Row]] = {}
         for row in job.rows:
             if row.problem:
                 yield failure(row, row.problem)
                 continue
-            key = row.options.fps, row.options.max_frames
+            key = tuple(row.options.reading.values())
             samplings.setdefault(key, []).append(row)
         with ExitStack() as opened:
-            for (fps, max_frames), rows in samplings.items():
+            for rows in samplings.values():
                 started = time.perf_counter()
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
@@ -120,8 +120,7 @@ class Asker:
                         video = opened.enter_context(self.open_video(job.video))
                         index = model.index(
                             video,
-                            fps=fps,
-                            max_frames=max_frames,
+                            **rows[0].options.reading,
                             progress=on_step and partial(on_step, job.video),
                         )
                     except FAILURES as error:
@@ -165,7 +164,10 @@ def failure(row: Row, reason: str) -> Record:
 
 
 def _facts(row: Row) -> Record:
-    return {"id": row.id, "video": row.video, "question": row.question, **row.facts}
+    facts = {"id": row.id, "video": row.video, "question": row.question}
+    part = {name: getattr(row.options, name) for name in ("start", "end", "stream")}
+    given = {name: value for name, value in part.items() if value is not None}
+    return {**facts, **given, **row.facts}
 
 
 def _describe_index(

@@ -141,9 +141,19 @@ class VideoFeatures:
         return self.pooled is None and self.prototypes is None
 
     @property
+    def is_divisible(self) -> bool:
+        """Tell whether some of the frames can be taken for a video of their own."""
+        return self.pooled is not None or self.is_raw
+
+    @property
     def num_frames(self) -> int:
         """Count the frames, ``T``."""
         return int(self.pts_seconds.shape[0])
+
+    @property
+    def frame_seconds(self) -> Tensor:
+        """Times of the frames of each step, which is one frame here, ``[T, 1]``."""
+        return self.pts_seconds[:, None]
 
     def to(
         self,
@@ -230,13 +240,17 @@ class VideoFeatures:
         Raises:
             ValueError: There are no pooled frames to estimate new prototypes from.
         """
-        if self.pooled is None and self.prototypes is not None:
+        if not self.is_divisible:
             raise ValueError(
                 f"{len(frames)} of {self.num_frames} frames cannot be taken: "
                 "these features come from a compact index, which keeps no pooled "
                 "frames; ask about the file itself, with max_frames or a smaller fps"
             )
         return self._rows(frames.to(self.spatial.device), None, self.frame_indices)
+
+    def not_before(self, start: float) -> VideoFeatures:
+        """Time frames that were on display at ``start`` already from then on."""
+        return replace(self, pts_seconds=self.pts_seconds.clamp(min=start))
 
     def at(self, frames: Tensor) -> VideoFeatures:
         """Leave some frames, and of the event prototypes what all frames told.

@@ -31,6 +31,12 @@ class Sampling:
     """Frames a second."""
     max_frames: int | None = None
     """At most so many frames, taken evenly over the video."""
+    start: float | None = None
+    """Where an excerpt begins, in seconds."""
+    end: float | None = None
+    """Where an excerpt ends, in seconds."""
+    stream: int | None = None
+    """Number of the stream, where it is not the one that a player shows."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,12 @@ class VideoIndex:
     """Frames sampled per second."""
     max_frames: int | None = None
     """At most so many frames were sampled."""
+    start: float = 0.0
+    """Where the excerpt that was sampled begins, in seconds."""
+    end: float | None = None
+    """Where it ends; None for the end of the video."""
+    stream: int | None = None
+    """Number of the stream, where it is not the one that a player shows."""
     thumbnails: NDArray[np.uint8] | Pictures | None = None
     """The sampled frames in small, ``[T, H, W, 3]``."""
     is_from_disk: bool = False
@@ -56,6 +62,11 @@ class VideoIndex:
     def num_frames(self) -> int:
         """Count the sampled frames."""
         return int(self.features.num_frames)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Where what was sampled begins and ends, in seconds."""
+        return self.start, self.duration if self.end is None else self.end
 
 
 class Pictures:
@@ -82,6 +93,11 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.slots)
+
+    def take(self, rows: NDArray[np.int64]) -> Pictures:
+        """Take some pictures, and decode none."""
+        height, width = self.shape[1:3]
+        return Pictures(self.slots[rows], (height, width))
 
     def __getitem__(
         self, index: int | np.integer | Sequence[int] | NDArray[np.int64]

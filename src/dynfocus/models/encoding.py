@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynfocus.focus import VideoFeatures, uniform_indices
-from dynfocus.index import VideoIndex
+from dynfocus.index import Sampling, VideoIndex
+from dynfocus.models.excerpts import open_excerpt, sampling_of, within
+from dynfocus.models.options import AskOptions
 from dynfocus.video import SampledFrames, VideoReader, read_video
 
 Video: TypeAlias = (
@@ -56,17 +58,25 @@ class VideoSource:
     """The frames, where there is no file."""
     plan: dict[str, Any] = field(default_factory=dict)
     """Which frames of the file are read, as `VideoReader.sample` takes it."""
+    sampling: Sampling
+    """The same, as it was asked for."""
 
     @classmethod
-    def open(cls, video: Video, fps: float, max_frames: int | None) -> VideoSource:
+    def open(cls, video: Video, options: AskOptions) -> VideoSource:
         """Open a video, and decode nothing.
 
         Args:
             video: A file, a `VideoReader` or frames.
-            fps: Frames per second to sample, or the rate of frames without times.
-            max_frames: At most so many frames, taken evenly.
+            options: Which frames are read; ``fps`` is also the rate of frames without
+                times.
+
+        Raises:
+            ValueError: The excerpt is outside the video, or has no frame.
         """
+        video = open_excerpt(video, options)
+        sampling = sampling_of(video, options)
         reader = VideoReader(video) if isinstance(video, str | Path) else video
+        fps, max_frames = options.fps, options.max_frames
         if isinstance(reader, VideoReader):
             plan: dict[str, Any] = {"fps": fps, "max_frames": max_frames}
             return cls(
@@ -76,13 +86,32 @@ class VideoSource:
                 path=str(reader.path),
                 reader=reader,
                 plan=plan,
+                sampling=sampling,
             )
-        frames = read_video(video, fps=fps, max_frames=max_frames, frame_size=0)
+        frames = read_video(video, fps=fps, max_frames=None, frame_size=0)
+        duration = frames.duration or float(frames.times[-1]) + 1 / fps
+        frames = within(frames, options)
+        frames = read_video(frames, fps=fps, max_frames=max_frames, frame_size=0)
         return cls(
-            duration=frames.duration or float(frames.times[-1]) + 1 / fps,
+            duration=duration,
             size=(frames.frames.shape[1], frames.frames.shape[2]),
             num_frames=len(frames.frames),
             frames=frames,
+            sampling=sampling,
+        )
+
+    def index(self, features: Any, thumbnails: NDArray[np.uint8]) -> VideoIndex:
+        """Put together what was encoded of the frames, and where they came from."""
+        return VideoIndex(
+            features=features,
+            source=self.path,
+            duration=self.duration,
+            fps=self.sampling.fps,
+            max_frames=self.sampling.max_frames,
+            start=self.sampling.start or 0.0,
+            end=self.sampling.end,
+            stream=self.sampling.stream,
+            thumbnails=thumbnails,
         )
 
     def thin(self, num_frames: int) -> VideoSource:

@@ -34,6 +34,12 @@ from dynfocus.models.encoding import (
     make_thumbnails,
     video_path,
 )
+from dynfocus.models.excerpts import (
+    holds_excerpt,
+    open_excerpt,
+    sampling_of,
+    take_excerpt,
+)
 from dynfocus.models.fingerprint import ModelFingerprint, index_layouts
 from dynfocus.models.generation import context_limit
 from dynfocus.models.options import AskOptions
@@ -41,6 +47,7 @@ from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN
 from dynfocus.models.stored_videos import StoredVideos
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
+from dynfocus.video import VideoReader
 
 if TYPE_CHECKING:
     from dynfocus.models.session import FrameEncoder
@@ -116,13 +123,16 @@ class FeatureBackbone:
     ) -> VideoIndex:
         """Open the index of a video, or encode it; see `VideoModel.index`."""
         if isinstance(video, VideoIndex):
-            return video
-        sampling = Sampling(fps=options.fps, max_frames=options.max_frames)
+            return self._excerpt(video, options)
+        video = open_excerpt(video, options)
+        sampling = sampling_of(video, options)
         path = video_path(video)
         stored = None if path is None else self._stored
         if stored is None or path is None:
             return self._encode(video, options, progress)[0]
         found = stored.open(path, sampling)
+        if found is None and isinstance(video, VideoReader) and video.is_excerpt:
+            found = self._find_excerpt(stored, video, sampling)
         if found is not None:
             return found
         key = stored.key(path, sampling)  # of the file before it is read
@@ -137,8 +147,7 @@ class FeatureBackbone:
             video = VideoIndex(
                 features=video, source=None, duration=seconds, fps=options.fps
             )
-        if not isinstance(video, VideoIndex):
-            return self.index(video, options, progress)
+        video = self.index(video, options, progress)
         features = video.features.thin(options.max_frames)
         if features is video.features:
             return video
@@ -253,6 +262,28 @@ class FeatureBackbone:
             return None
         return StoredVideos(self.store, layouts, fingerprint, self.name)
 
+    def _excerpt(self, video: VideoIndex, options: AskOptions) -> VideoIndex:
+        """Take an excerpt of an encoded video, with event prototypes of its own."""
+        taken = take_excerpt(video, options)
+        if taken is video or not self._is_plain:
+            return taken
+        features = self.model.focus_network.add_events(taken.features)
+        return replace(taken, features=features)
+
+    def _find_excerpt(
+        self, stored: StoredVideos, reader: VideoReader, sampling: Sampling
+    ) -> VideoIndex | None:
+        """Take an excerpt of the index of its whole video, if that has its very frames."""
+        cut = AskOptions(start=reader.start, end=reader.end)
+        for max_frames in dict.fromkeys((sampling.max_frames, None)):
+            of_whole = Sampling(
+                fps=sampling.fps, max_frames=max_frames, stream=sampling.stream
+            )
+            whole = stored.open(reader.path, of_whole)
+            if whole is not None and holds_excerpt(whole, reader, sampling):
+                return self._excerpt(whole, cut)
+        return None
+
     def _encode(
         self, video: Video, options: AskOptions, progress: Progress | None
     ) -> tuple[VideoIndex, str | None]:
@@ -260,7 +291,7 @@ class FeatureBackbone:
 
         Decoding is the first half of the steps, encoding the second.
         """
-        source = VideoSource.open(video, options.fps, options.max_frames)
+        source = VideoSource.open(video, options)
         side = self.processor.frame_size
         decoded = None if progress is None else partial(_first_half, progress)
         sampled = source.read((side, side), decoded)
@@ -279,15 +310,8 @@ class FeatureBackbone:
             if sampled.is_high is not None:
                 features = replace(features, is_high=torch.from_numpy(sampled.is_high))
             features = self.model.focus_network.add_events(features)
-        index = VideoIndex(
-            features=features,
-            source=source.path,
-            duration=source.duration,
-            fps=options.fps,
-            max_frames=options.max_frames,
-            thumbnails=make_thumbnails(sampled.frames, source.size),
-        )
-        return index, sampled.damage
+        thumbnails = make_thumbnails(sampled.frames, source.size)
+        return source.index(features, thumbnails), sampled.damage
 
 
 def _first_half(progress: Progress, done: int, total: int) -> None:

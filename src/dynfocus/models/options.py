@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dynfocus.validation import Count, Positive, checked
+from dynfocus.text import check_excerpt
+from dynfocus.validation import Count, Moment, Natural, Positive, checked
 
 Storage = Literal["exact", "compact"]
 Quantization = Literal["8bit", "4bit"]
@@ -19,6 +20,12 @@ class AskOptions:
 
     fps: Positive = 1.0
     """Frames per second to sample; an index keeps its own."""
+    start: Moment | None = None
+    """Where the excerpt that is asked about begins: seconds, ``m:ss`` or ``h:mm:ss``."""
+    end: Moment | None = None
+    """Where it ends, half-open."""
+    stream: Natural | None = None
+    """Number of the video stream of a file; by default the one that a player shows."""
     max_frames: Count | None = None
     """At most so many frames, taken evenly."""
     max_video_tokens: Count | None = None
@@ -27,6 +34,15 @@ class AskOptions:
     """What chooses the tokens: one of the model's ``methods``; by default its own."""
     max_new_tokens: Count = 64
     """At most so many tokens in the answer."""
+
+    def __post_init__(self) -> None:
+        check_excerpt(self.start, self.end)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options that decide which frames of a video are read."""
+        names = ("fps", "max_frames", "start", "end", "stream")
+        return {name: getattr(self, name) for name in names}
 
     def replace(self, **options: Any) -> AskOptions:
         """Give the same options but for some."""

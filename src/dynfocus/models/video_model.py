@@ -241,8 +241,8 @@ class VideoModel:
             progress: Called with the steps done and the steps in all while frames
                 are decoded and encoded.
             on_text: Called with each finished piece of the answer.
-            **options: Fields of `AskOptions`: ``fps``, ``max_frames``,
-                ``max_video_tokens``, ``method``, ``max_new_tokens``.
+            **options: Fields of `AskOptions`: ``fps``, ``start``, ``end``, ``stream``,
+                ``max_frames``, ``max_video_tokens``, ``method``, ``max_new_tokens``.
 
         Returns:
             The answer, its cost and what became of each frame; of a list of questions a
@@ -300,8 +300,9 @@ class VideoModel:
             )
             history = ()
         self._check_words(question, history)
+        encoded = self.backbone.encode(video, options, None)
         return self.strategy.answer(
-            self, video, question, options, history=history, on_text=on_text
+            self, encoded, question, options, history=history, on_text=on_text
         )
 
     def prepare(
@@ -332,7 +333,8 @@ class VideoModel:
         Args:
             video: A file, a `VideoReader` or frames.
             progress: Called with the steps done and the steps in all.
-            **options: Fields of `AskOptions`; ``fps`` and ``max_frames`` matter.
+            **options: Fields of `AskOptions`; ``fps``, ``max_frames``, ``start``, ``end``
+                and ``stream`` matter.
 
         Returns:
             What takes the place of the file in `ask` and `chat`.
@@ -365,7 +367,9 @@ class VideoModel:
             StuckVideoError: Reading the file made no progress.
         """
         asked = self._options(options)
-        return ChatSession(self, self.backbone.encode(video, asked, progress), asked)
+        encoded = self.backbone.encode(video, asked, progress)
+        whole = asked.replace(start=None, end=None, stream=None)  # of the excerpt
+        return ChatSession(self, encoded, whole)
 
     def session(self, **options: Any) -> Session:
         """Start to watch a video that is still coming.

@@ -98,6 +98,10 @@ class HostFeatures:
         """Count all visual tokens."""
         return self.num_steps * self.tokens_per_step + len(self.tail)
 
+    def not_before(self, start: float) -> HostFeatures:
+        """Time frames that were on display at ``start`` already from then on."""
+        return replace(self, frame_seconds=self.frame_seconds.clamp(min=start))
+
     def take(self, rows: Tensor) -> HostFeatures:
         """Keep some steps, given by increasing rows ``[S']``."""
         if len(rows) == self.num_steps:

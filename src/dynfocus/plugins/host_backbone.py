@@ -28,6 +28,7 @@ from dynfocus.methods import (
 from dynfocus.methods.spending import compare_regions, encode_regions
 from dynfocus.models.conversation import Answer, PreparedTurn, Turn, check_count
 from dynfocus.models.encoding import Progress, VideoSource, make_thumbnails
+from dynfocus.models.excerpts import take_excerpt
 from dynfocus.models.options import AskOptions
 from dynfocus.plugins.family import Family, FramePlan, HostFeatures, StepTokens
 from dynfocus.plugins.host_pixels import to_pixels
@@ -96,9 +97,9 @@ class HostBackbone:
         The host's tokens of all frames take the place of the file.
         """
         if isinstance(video, VideoIndex):
-            return video
-        source = VideoSource.open(video, options.fps, options.max_frames)
-        return self._encode(source, options, self._selector, progress)
+            return take_excerpt(video, options)
+        source = VideoSource.open(video, options)
+        return self._encode(source, self._selector, progress)
 
     def encode(
         self, video: Any, options: AskOptions, progress: Progress | None
@@ -106,17 +107,18 @@ class HostBackbone:
         """Encode a video unless it is encoded, no more frames than will be kept."""
         selector, per_step = self._find(options.method), self.family.frames_per_step
         if isinstance(video, VideoIndex):
+            video = take_excerpt(video, options)
             if options.max_frames is None:
                 return video
             most = min(video.num_frames, -(-options.max_frames // per_step))
             rows = uniform_indices(video.num_frames, most)
             return replace(video, features=video.features.take(rows), thumbnails=None)
-        source = VideoSource.open(video, options.fps, options.max_frames)
+        source = VideoSource.open(video, options)
         plan = self.family.plan_frames(source.size, source.num_frames)
         budget = self._budget(plan.num_tokens, options.max_video_tokens)
         num_steps = num_steps_read(selector, budget, -(-source.num_frames // per_step))
         source = source.thin(num_steps * per_step)
-        return self._encode(source, options, selector, progress)
+        return self._encode(source, selector, progress)
 
     def select(
         self,
@@ -202,7 +204,6 @@ class HostBackbone:
     def _encode(
         self,
         source: VideoSource,
-        options: AskOptions,
         selector: Selector,
         progress: Progress | None,
     ) -> VideoIndex:
@@ -237,14 +238,7 @@ class HostBackbone:
             duration=source.duration,
             regions=torch.cat(regions) if regions else None,
         )
-        return VideoIndex(
-            features=features,
-            source=source.path,
-            duration=source.duration,
-            fps=options.fps,
-            max_frames=options.max_frames,
-            thumbnails=np.concatenate(thumbnails)[::per_step],
-        )
+        return source.index(features, np.concatenate(thumbnails)[::per_step])
 
     @torch.inference_mode()
     def _encode_window(self, part: SampledFrames, plan: FramePlan) -> StepTokens:

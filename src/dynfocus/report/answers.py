@@ -171,7 +171,7 @@ def _frames_at(index: VideoIndex, wanted: NDArray[np.float64]) -> NDArray[np.uin
             "the index holds neither thumbnails nor the path of its video, so the "
             "report has no pictures to show; index the video from its file"
         )
-    reader = VideoReader(index.source)
+    reader = VideoReader(index.source, stream=index.stream)
     size = fit_size(reader.size, _THUMBNAIL_PIXELS)
     return reader.sample(times=wanted, size=size).frames
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.text import read_moment
-
 
 def wanted_times(
     end: float,
@@ -51,28 +49,6 @@ def wanted_times(
         check_count("num_frames", num_frames)
         return _bounded(_uniform_times(start, end, num_frames), max_frames)
     return _rate_times(start, end, 1.0 if fps is None else fps, max_frames)
-
-
-def check_excerpt(
-    start: float | str | None, end: float | str | None
-) -> tuple[float, float | None]:
-    """Read where an excerpt begins and ends, and refuse one that is empty.
-
-    Args:
-        start: As `read_moment` takes it; None for the beginning.
-        end: As `read_moment` takes it; None for the end.
-
-    Returns:
-        Both in seconds.
-
-    Raises:
-        ValueError: One is no moment, or the end is not after the start.
-    """
-    begin = 0.0 if start is None else read_moment(start, "start")
-    stop = None if end is None else read_moment(end, "end")
-    if stop is not None and stop <= begin:
-        raise ValueError(f"end must be after start ({begin:g} s), got {stop:g} s")
-    return begin, stop
 
 
 def check_count(name: str, value: int) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
+from dynfocus.text import check_excerpt
 from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
 from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
-from dynfocus.video.plan import check_count, check_excerpt, wanted_times
+from dynfocus.video.plan import check_count, wanted_times
 from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
 from dynfocus.video.watchdog import available_cores, check_timeout

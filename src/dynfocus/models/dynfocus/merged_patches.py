@@ -124,13 +124,15 @@ def _read_again(
             f"video must be a file, frames, or the index of a file to see its frames "
             f"again, got {type(video).__name__} without a file; give the frames"
         )
-    reader = VideoReader(source) if isinstance(source, str | Path) else source
-    if isinstance(reader, VideoReader):
+    stream = video.stream if isinstance(video, VideoIndex) else None
+    if isinstance(source, str | Path):
+        source = VideoReader(source, stream=stream)
+    if isinstance(source, VideoReader):
         from dynfocus.methods.image_features import fit_size  # not for each question
 
-        size = fit_size(reader.size, min(_PICTURE_PIXELS, max(reader.size)))
-        sampled = reader.sample(times=wanted, size=(frame_size, frame_size))
-        return sampled, reader.sample(times=wanted, size=size).frames
+        size = fit_size(source.size, min(_PICTURE_PIXELS, max(source.size)))
+        sampled = source.sample(times=wanted, size=(frame_size, frame_size))
+        return sampled, source.sample(times=wanted, size=size).frames
     everything = read_video(source, fps=1.0, max_frames=None, frame_size=frame_size)
     nearest = np.abs(everything.times[None] - wanted[:, None]).argmin(axis=1)
     sampled = SampledFrames(everything.frames[nearest], everything.times[nearest])
