@@ -165,7 +165,7 @@ class FeatureBackbone:
         words = question.strip()
         turns = build_conversation(history, question)
         text = processor.apply_chat_template(turns, add_generation_prompt=True)
-        plan = self._plan(video, options, processor.prompt_ids(text, words, 0).shape[1])
+        plan = self._plan(video, options, text, words)
         input_ids = processor.prompt_ids(text, words, plan.num_tokens).to(model.device)
         asked = processor.question_ids(words).to(model.device)
         features = replace(video.features, duration=video.duration)
@@ -223,9 +223,9 @@ class FeatureBackbone:
         return budget
 
     def _plan(
-        self, video: VideoIndex, options: AskOptions, num_words: int
+        self, video: VideoIndex, options: AskOptions, text: str, words: str
     ) -> TokenPlan:
-        """Plan the tokens of a video beside so many words of the prompt.
+        """Plan the tokens of a video in a prompt that asks these words.
 
         A model whose frames all have as many leaves out those that it could not read.
         """
@@ -233,13 +233,15 @@ class FeatureBackbone:
         limit = context_limit(self.model.config)
         if not self.model.fits_context or limit is None:
             return plan
+        num_words = self.processor.prompt_ids(text, words, 0).shape[1]
         room = limit - options.max_new_tokens - num_words
         if plan.num_tokens <= room or room < self._budget(AskOptions()).minimum:
             return (
                 plan  # if it has no room for a frame, that is said of the whole prompt
             )
-        most = options.replace(max_video_tokens=room)
-        fitting = self._budget(most).plan(video.num_frames)
+        fitting = self._budget(options.replace(max_video_tokens=room)).plan(
+            video.num_frames
+        )
         warnings.warn(
             f"{self.name} reads {limit} tokens, which has room for {fitting.num_frames} "
             f"of the {video.num_frames} frames; the others are left out, evenly",
