@@ -18,6 +18,9 @@ from dynfocus.cli.console import load_model, print_json, say
     "--qformer-from instruct_blip_vicuna7b_trimmed.pth "
     "--question-tokenizer bert-base-uncased "
     "--language-model lmsys/vicuna-7b-v1.5 dynfocus-7b",
+    "dynfocus assemble --architecture slowfocus --vision-from openai/clip-vit-large-patch14 "
+    "--qformer-from Salesforce/instructblip-vicuna-7b "
+    "--language-model lmsys/vicuna-7b-v1.5 --context-length 8192 slowfocus-7b",
 )
 def assemble(
     out: Annotated[
@@ -59,10 +62,31 @@ def assemble(
             help="Tokenizer of the Q-Former, if it has none beside it.",
         ),
     ] = None,
+    architecture: Annotated[
+        Literal["dynfocus", "slowfocus"],
+        typer.Option(
+            help="What makes the tokens of frames: DynFocus's Cones and Rods, or "
+            "SlowFocus's context token and grid."
+        ),
+    ] = "dynfocus",
     focus: Annotated[
         Literal["paper", "official"],
         typer.Option(help="Settings of the paper or of the published code."),
     ] = "paper",
+    mixing: Annotated[
+        Literal["high_from_low", "bi", "off"],
+        typer.Option(
+            help="SlowFocus: who looks at whom when there are frames of two frequencies."
+        ),
+    ] = "high_from_low",
+    context_length: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens that the language model shall read, if more than it does, by "
+            "linear scaling of its positions.",
+        ),
+    ] = None,
     text_side: Annotated[
         Literal["text", "frame_queries"],
         typer.Option(
@@ -96,10 +120,13 @@ def assemble(
 
     from dynfocus import conversion
     from dynfocus.focus import FocusSettings
+    from dynfocus.focus.slow_network import SlowFocusSettings
 
     conversion.check_folder(out)
     choices = conversion.Choices(
         focus=getattr(FocusSettings, focus)(),
+        slow=SlowFocusSettings(mixing=mixing) if architecture == "slowfocus" else None,
+        context_length=context_length,
         text_side=text_side,
         question_tokenizer=question_tokenizer,
         image_mean=image_mean,

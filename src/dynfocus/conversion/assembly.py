@@ -1,4 +1,4 @@
-"""A trainable DynFocus model from a vision tower, a Q-Former and a language model.
+"""A trainable model from a vision tower, a Q-Former and a language model.
 
 The weights stay mapped in their files until the model takes them, in its precision, so
 that never more than one copy of them is held.
@@ -24,6 +24,7 @@ from transformers.utils import logging
 from dynfocus.conversion.key_maps import PROJECTORS, part_of, summarise_names
 from dynfocus.conversion.parts import (
     Checkpoints,
+    extend_context,
     load_language_model,
     load_qformer,
     load_vision_tower,
@@ -36,12 +37,14 @@ from dynfocus.conversion.preparing import (
 )
 from dynfocus.conversion.weights import Parts, Weights, collect_weights
 from dynfocus.focus import FocusSettings
-from dynfocus.models.dynfocus import (
-    DynFocusConfig,
-    DynFocusForConditionalGeneration,
-    DynFocusProcessor,
-)
+from dynfocus.focus.slow_network import SlowFocusSettings
+from dynfocus.models.dynfocus import DynFocusConfig
+from dynfocus.models.loading import KINDS
 from dynfocus.models.prompts import VIDEO_TOKEN
+from dynfocus.models.slowfocus import SlowFocusConfig
+from dynfocus.models.video_config import VideoConfig
+from dynfocus.models.video_language_model import VideoLanguageModel
+from dynfocus.models.video_processor import VideoProcessor
 
 REPORT_FILE = "assembly.json"
 
@@ -52,6 +55,10 @@ class Choices:
 
     focus: FocusSettings = field(default_factory=FocusSettings.paper)
     """The settings of the dynamic cooperative network."""
+    slow: SlowFocusSettings | None = None
+    """Make a SlowFocus with these settings; without, the model is a DynFocus."""
+    context_length: int | None = None
+    """Tokens that the language model shall read, where that is more than it does."""
     text_side: str = "text"
     """``"text"`` reads the question alone; ``"frame_queries"`` reads the Q-Former's
     queries of every frame, as LLaMA-VID and the published code do."""
@@ -77,8 +84,8 @@ class Choices:
 class Assembly:
     """A model put together, ready to be trained."""
 
-    model: DynFocusForConditionalGeneration
-    processor: DynFocusProcessor
+    model: VideoLanguageModel
+    processor: VideoProcessor
     report: AssemblyReport
 
     def save(self, folder: str | Path, max_shard_size: str = "2GB") -> None:
@@ -196,7 +203,8 @@ def _load_parts(
             f"file {language_model}; give its folder"
         )
     checkpoints = Checkpoints()
-    tower = load_vision_tower(vision_from, choices.dtype, checkpoints)
+    num_left_out = 0 if choices.slow is None else 1  # it reads the last but one
+    tower = load_vision_tower(vision_from, choices.dtype, checkpoints, num_left_out)
     sources = [qformer_from] if qformer_from else [language_model, vision_from]
     found = (load_qformer(source, checkpoints) for source in sources)
     qformer = next((part for part in found if part is not None), None)
@@ -213,6 +221,8 @@ def _load_parts(
     tokenizer = load_tokenizer(language_model)
     reader = load_language_model(language_model, choices.dtype, checkpoints)
     notes = make_room(reader, len(tokenizer))
+    if choices.context_length is not None:
+        notes += extend_context(reader, choices.context_length)
     connector = checkpoints.published(connector_from or language_model)
     has_projectors = connector is not None and connector.has(PROJECTORS)
     if connector_from and not has_projectors:
@@ -233,9 +243,11 @@ def _load_parts(
     )
 
 
-def _make_config(parts: Parts, choices: Choices) -> DynFocusConfig:
+def _make_config(parts: Parts, choices: Choices) -> VideoConfig:
+    tower = parts.tower.config
     if parts.qformer is None:
-        qformer = _fresh_qformer(choices.qformer, len(parts.tokenizer))
+        sizes = {"encoder_hidden_size": tower.hidden_size, **choices.qformer}
+        qformer = _fresh_qformer(sizes, len(parts.tokenizer))
     elif choices.qformer:
         raise ValueError(
             f"the sizes of the Q-Former come from {parts.qformer.source}, so "
@@ -243,18 +255,17 @@ def _make_config(parts: Parts, choices: Choices) -> DynFocusConfig:
         )
     else:
         qformer = parts.qformer.config
-    queries: dict[str, Any] = {}
+    fields: dict[str, Any] = {
+        "vision_config": tower,
+        "qformer_config": qformer,
+        "text_config": parts.reader.config,
+        "video_token_id": parts.tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
+    }
     if parts.num_queries is not None:
-        queries["num_query_tokens"] = parts.num_queries
-    return DynFocusConfig(
-        vision_config=parts.tower.config,
-        qformer_config=qformer,
-        text_config=parts.reader.config,
-        focus=choices.focus,
-        text_side=choices.text_side,
-        video_token_id=parts.tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
-        **queries,
-    )
+        fields["num_query_tokens"] = parts.num_queries
+    if choices.slow is not None:
+        return SlowFocusConfig(**fields, slow=choices.slow)
+    return DynFocusConfig(**fields, focus=choices.focus, text_side=choices.text_side)
 
 
 def _fresh_qformer(changes: Mapping[str, Any], vocab_size: int) -> Any:
@@ -267,22 +278,20 @@ def _fresh_qformer(changes: Mapping[str, Any], vocab_size: int) -> Any:
     return InstructBlipQFormerConfig(vocab_size=vocab_size, **changes)
 
 
-def _needed_tensors(config: DynFocusConfig) -> dict[str, Tensor]:
+def _needed_tensors(config: VideoConfig) -> dict[str, Tensor]:
     """Give names and shapes of all tensors of a model, without their memory."""
     with torch.device("meta"):
-        skeleton = DynFocusForConditionalGeneration(config)
+        skeleton = KINDS[config.model_type][1](config)
     tied = skeleton.all_tied_weights_keys
     return {n: t for n, t in skeleton.state_dict().items() if n not in tied}
 
 
 def _fill(
-    config: DynFocusConfig, weights: Weights, choices: Choices
-) -> DynFocusForConditionalGeneration:
+    config: VideoConfig, weights: Weights, choices: Choices
+) -> VideoLanguageModel:
     """Build the model around the weights and draw those that no source has."""
-    model: DynFocusForConditionalGeneration = (
-        DynFocusForConditionalGeneration.from_pretrained(
-            None, config=config, state_dict=weights.tensors, dtype=choices.dtype
-        )
+    model: VideoLanguageModel = KINDS[config.model_type][1].from_pretrained(
+        None, config=config, state_dict=weights.tensors, dtype=choices.dtype
     )
     # what is added to tokens is as loud as the words that it is to be written in
     words = float(model.get_input_embeddings().weight.detach().float().std())
@@ -292,15 +301,16 @@ def _fill(
 
 
 def _make_processor(
-    config: DynFocusConfig, parts: Parts, vision_from: str | Path, choices: Choices
-) -> DynFocusProcessor:
+    config: VideoConfig, parts: Parts, vision_from: str | Path, choices: Choices
+) -> VideoProcessor:
     mean, std = choices.image_mean, choices.image_std
     if mean is None or std is None:
         colours = read_colours(vision_from, config.frame_size)
         mean, std = mean or colours[0], std or colours[1]
-    processor = DynFocusProcessor(
+    own = {"slow": choices.slow} if choices.slow else {"focus": choices.focus}
+    processor: VideoProcessor = KINDS[config.model_type][2](
         parts.tokenizer,
-        focus=choices.focus,
+        **own,
         frame_size=config.frame_size,
         image_mean=mean,
         image_std=std,

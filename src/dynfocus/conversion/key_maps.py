@@ -2,7 +2,7 @@
 
 Three layouts are passed around: EVA's vision tower (``eva_vit_g.pth``), the Q-Former of
 InstructBLIP as LAVIS saves it, and whole LLaMA-VID checkpoints, which DynFocus's
-published code extends. The fourth is InstructBLIP in transformers.
+published code extends, and SlowFocus's. The fourth is InstructBLIP in transformers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ TOWER, FINAL_NORM = "vision_tower.", "vision_tower.post_layernorm."
 TEXT_ENCODER, QUERIES = "text_encoder.", "query_tokens"
 LANGUAGE_MODEL = "language_model."
 CONNECTOR, PROJECTORS = "focus_network.", "focus_network.cooperative_encoding."
+READER_NORM, MIXING = "focus_network.reader_norm.", "focus_network.mixing."
 
 _EVA_START = r"^(?:visual_encoder\.|(?:model\.)?vision_tower\.vision_tower\.)?"
 _BERT_START = r"^(?:Qformer|(?:model\.)?vlm_att_encoder)\.bert\."
@@ -50,6 +51,10 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"^(?:model\.)?vlm_att_val_projector\.",
         "focus_network.cooperative_encoding.context_projector.",
     ),
+    (r"^(?:model\.)?vlm_att_bert_proj\.", "focus_network.reader_projector."),
+    (r"^(?:model\.)?temporal_embedding\.", "focus_network.temporal_table.rows."),
+    (r"^(?:model\.)?mix_attn_hfreq_projector\.", MIXING + "high_projector."),
+    (r"^(?:model\.)?mix_attn_lfreq_projector\.", MIXING + "low_projector."),
     (
         r"^(?:model\.)?selective_net\.score_network\.",
         "focus_network.event_prototypes.score_network.",
@@ -72,13 +77,13 @@ _BUFFER = re.compile(r"\.position_ids$|\.rotary_emb\.inv_freq$")
 
 
 def rename(name: str) -> str | None:
-    """Give a tensor of a published checkpoint the name it has in a DynFocus model.
+    """Give a tensor of a published checkpoint the name it has in a model of ours.
 
     Args:
         name: Its name in the file.
 
     Returns:
-        Its name here; None if DynFocus has no use for it.
+        Its name here; None if no model has a use for it.
     """
     if _BUFFER.search(name):
         return None
@@ -111,7 +116,7 @@ def join_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def part_of(name: str) -> str:
-    """Tell which part of a DynFocus model a name belongs to."""
+    """Tell which part of a model a name belongs to."""
     return name.partition(".")[0]
 
 
@@ -138,5 +143,6 @@ def summarise_names(names: Iterable[str], limit: int = 8) -> str:
 
 def module_of(name: str) -> str:
     """Give the module that a tensor is counted with: two names, three in the network."""
-    depth = 3 if name.startswith(CONNECTOR) else 2
-    return ".".join(name.split(".")[:depth])
+    names = name.split(".")
+    depth = min(3, len(names) - 1) if name.startswith(CONNECTOR) else 2
+    return ".".join(names[:depth])

@@ -84,7 +84,10 @@ class Checkpoints:
 
 
 def load_vision_tower(
-    source: str | Path, dtype: torch.dtype, checkpoints: Checkpoints
+    source: str | Path,
+    dtype: torch.dtype,
+    checkpoints: Checkpoints,
+    num_left_out: int = 0,
 ) -> Part:
     """Load a vision tower.
 
@@ -92,13 +95,14 @@ def load_vision_tower(
         source: InstructBLIP, an EVA file, LLaMA-VID, or any tower of transformers.
         dtype: Precision of the weights.
         checkpoints: The checkpoints in use.
+        num_left_out: Layers at its end that are left out, since nothing reads them.
 
     Returns:
         The tower; of a published layout without the final norm.
     """
     published = checkpoints.published(source)
     if published is None:
-        return _load_other_tower(source, dtype, checkpoints)
+        return _load_other_tower(source, dtype, checkpoints, num_left_out)
     if not published.has(TOWER + "embeddings."):
         raise ValueError(
             f"{source} holds no vision tower; give --vision-from the checkpoint that "
@@ -110,6 +114,7 @@ def load_vision_tower(
         if fields
         else _tower_config(published.tensors)
     )
+    config.num_hidden_layers -= num_left_out
     names = [
         name
         for name in published.tensors
@@ -192,7 +197,10 @@ def check_state(
 
 
 def _load_other_tower(
-    source: str | Path, dtype: torch.dtype, checkpoints: Checkpoints
+    source: str | Path,
+    dtype: torch.dtype,
+    checkpoints: Checkpoints,
+    num_left_out: int,
 ) -> Part:
     fields = read_config(source)
     if fields.get("model_type") == InstructBlipVisionConfig.model_type:
@@ -207,6 +215,7 @@ def _load_other_tower(
             "vision tower for images of one size; give InstructBLIP, CLIP, SigLIP or a "
             "SigLIP 2 of fixed resolution"
         )
+    config.num_hidden_layers -= num_left_out
     tower = checkpoints.loaded(source, tower_class, dtype, config=config)
     tensors = {TOWER + name: tensor for name, tensor in tower.state_dict().items()}
     return Part(config=config, tensors=tensors, source=str(source))
@@ -295,4 +304,37 @@ def make_room(reader: Any, num_words: int) -> tuple[str, ...]:
     return (
         f"the vocabulary of the language model grew from {num_rows} to {num_words} "
         "rows, the new ones are the mean of the others",
+    )
+
+
+def extend_context(reader: Any, length: int) -> tuple[str, ...]:
+    """Let a language model read more tokens: its positions stand closer together.
+
+    Args:
+        reader: The language model.
+        length: Tokens that it shall read.
+
+    Returns:
+        A note.
+
+    Raises:
+        ValueError: It reads as many already, or its positions are not plain rotations.
+    """
+    config = reader.config
+    own, rope = config.max_position_embeddings, config.rope_parameters or {}
+    if length <= own:
+        raise ValueError(
+            f"context_length must be above the {own} tokens that the language model "
+            f"reads, got {length}; leave it out"
+        )
+    if rope.get("rope_type") != "default":
+        raise ValueError(
+            "context_length needs a language model with plain rotary positions, got "
+            f"rope_parameters {rope}; leave it out and use fewer frames"
+        )
+    config.rope_parameters = {**rope, "rope_type": "linear", "factor": length / own}
+    config.max_position_embeddings = length
+    return (
+        f"the language model reads {length} tokens in place of {own}, by linear scaling "
+        "of its positions, which it has to be trained for",
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dynfocus.conversion.checkpoints import PublishedCheckpoint
@@ -13,8 +14,10 @@ from dynfocus.conversion.key_maps import (
     CONNECTOR,
     FINAL_NORM,
     LANGUAGE_MODEL,
+    MIXING,
     PROJECTORS,
     QUERIES,
+    READER_NORM,
     TEXT_ENCODER,
     TOWER,
     module_of,
@@ -96,6 +99,7 @@ def collect_weights(parts: Parts, needed: Mapping[str, Tensor]) -> Weights:
     if parts.qformer is not None:
         _add_qformer(weights, parts.qformer, needed)
         _add_queries(weights, parts, needed)
+        _add_reader_norm(weights, parts, needed)
     tied = set(getattr(parts.reader, "all_tied_weights_keys", {}))
     language = {
         LANGUAGE_MODEL + name: tensor
@@ -184,6 +188,21 @@ def _add_queries(weights: Weights, parts: Parts, needed: Mapping[str, Tensor]) -
     weights.add(checkpoint.source, found)
 
 
+def _add_reader_norm(
+    weights: Weights, parts: Parts, needed: Mapping[str, Tensor]
+) -> None:
+    """Add the norm that the Q-Former learned with where a network has one before it."""
+    checkpoint, wanted = parts.qformer_checkpoint, _under(READER_NORM, needed)
+    if checkpoint is None or not wanted or not checkpoint.has(FINAL_NORM):
+        return
+    found = {
+        name.replace(FINAL_NORM, READER_NORM): tensor
+        for name, tensor in checkpoint.take_all(FINAL_NORM).items()
+    }
+    check_state(f"the norm of {checkpoint.source} does not fit", found, wanted)
+    weights.add(checkpoint.source, found)
+
+
 def _add_connector(
     weights: Weights, connector: PublishedCheckpoint, needed: Mapping[str, Tensor]
 ) -> None:
@@ -202,3 +221,9 @@ def _add_connector(
                 f"{module[:-1]} of {connector.source} does not fit", found, wanted
             )
             weights.add(connector.source, connector.take(wanted))
+    gates = MIXING + "gates"
+    if gates in needed and MIXING + "high_projector." in modules:
+        # what was trained without a gate was trained with an open one
+        weights.add(
+            connector.source, {gates: torch.ones_like(needed[gates], device="cpu")}
+        )

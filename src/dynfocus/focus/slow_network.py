@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from dynfocus.focus.mixing import Mixing, MixingAttention, TemporalTable
 from dynfocus.focus.network import FrameText
 from dynfocus.focus.tokens import CountedBudget, TokenPlan, VideoTokens
 from dynfocus.validation import Count, checked, from_mapping
+
+if TYPE_CHECKING:
+    from dynfocus.focus.question import QuestionHead
 
 
 @checked
@@ -94,6 +97,7 @@ class SlowFocusNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.settings = settings
+        self.question_head: QuestionHead | None = None
         self.reader_projector = (
             nn.Identity() if reader_dim == dim else nn.Linear(dim, reader_dim)
         )
