@@ -248,7 +248,7 @@ def measure(
     chosen = time.process_time()
     first = FirstToken()
     with torch.inference_mode():
-        inputs = fill(host.family, kept_video, kept, QUESTION)
+        inputs = fill(host.family, [(kept_video, kept)], QUESTION)
         output = host.run(
             inputs,
             max_new_tokens=sizes.num_new_tokens,

@@ -20,6 +20,7 @@ __all__ = [
     "NonFiniteLogitsError",
     "OtherPromptWarning",
     "RefusedFrameTimesError",
+    "SeveralVideosWarning",
     "StuckVideoError",
     "TooManyFailuresError",
     "UnreadableVideoError",
@@ -81,6 +82,13 @@ class ForgottenTurnsWarning(DynFocusWarning):
     """A model that was trained on single questions is asked without earlier turns.
 
     Remedy: write every question out in full; "and then?" means nothing to the model.
+    """
+
+
+class SeveralVideosWarning(DynFocusWarning):
+    """A model that was trained on one video a question is asked about several.
+
+    Remedy: ask about each video by itself, or name a model that was trained on several.
     """
 
 

@@ -13,6 +13,7 @@ from dynfocus.focus import (
     QuestionSettings,
     TokenPlan,
     VideoTokens,
+    share_budget,
 )
 
 PAPER, OFFICIAL = FocusSettings.paper(), FocusSettings.official()
@@ -175,3 +176,25 @@ def test_counted_tokens_buy_the_most_frames_that_fit() -> None:
     assert budget(24).plan(2) == plan_with(2, 0, 7)
     with pytest.raises(ValueError, match="at least 4, the tokens of one frame, got 3"):
         budget(3)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.integers(0, 9)), min_size=1, max_size=6),
+    st.integers(0, 300),
+)
+def test_several_videos_share_a_budget_evenly_and_leave_nothing(
+    videos: list[tuple[int, int]], spare: int
+) -> None:
+    wanted, least = map(list, zip(*videos, strict=True))
+    total = sum(least) + spare
+    shares = share_budget(total, wanted, least)
+    most = [max(pair) for pair in videos]
+    assert sum(shares) == min(total, sum(most))
+    for share, low, high in zip(shares, least, most, strict=True):
+        assert low <= share <= high
+    short = [share for share, high in zip(shares, most, strict=True) if share < high]
+    if short:  # nobody has more than one token above whoever wants more, but by need
+        held = zip(shares, least, strict=True)
+        assert max([0, *(s for s, low in held if s > low)]) <= min(short) + 1
+    with pytest.raises(ValueError, match=f"at least {sum(least)}, the least tokens of"):
+        share_budget(sum(least) - 1, wanted, least)

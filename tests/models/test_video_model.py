@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import dynfocus
-from dynfocus.errors import NonFiniteLogitsError
+from dynfocus.errors import NonFiniteLogitsError, SeveralVideosWarning
 from dynfocus.focus import FocusSettings, QuestionSettings
-from dynfocus.index import VideoIndex
+from dynfocus.index import VideoGroup, VideoIndex
 from dynfocus.models import AskOptions, FrameReport, Turn, one_pass
 from dynfocus.models.conversation import build_conversation, find_best_time
 from dynfocus.models.dynfocus import VideoInputs
@@ -357,6 +358,83 @@ def test_several_questions_are_answered_as_one_by_one(focused, clip, monkeypatch
         focused.ask(clip, [])
     with pytest.raises(ValueError, match="the question is empty"):
         focused.ask(clip, ["what ?", " "])
+
+
+def test_several_videos_are_one_question(focused, clip, make_frames):
+    other = make_frames(3, seed=5)
+    calls = []
+    answer = focused.ask(
+        [clip, other],
+        QUESTION,
+        max_new_tokens=3,
+        progress=lambda done, total: calls.append(done / total),
+    )
+    alone = [focused.score_frames(one, QUESTION) for one in (clip, other)]
+    told = [replace(frame, video=1) for frame in alone[1]]
+    assert answer.frames == [*alone[0], *told]
+    assert [frame.time for frame in told] == [0.0, 1.0, 2.0]
+    assert answer.tokens == sum(frame.tokens for frame in answer.frames)
+    assert answer.best_time is None
+    assert calls == sorted(calls)
+    assert calls[-1] == 1
+    both = [focused.index(clip), focused.index(other)]
+    assert focused.ask(both, QUESTION, max_new_tokens=3).text == answer.text
+    chat = focused.chat(both)
+    assert chat.ask(QUESTION, max_new_tokens=3).frames == answer.frames
+    assert chat.ask("what ?", max_new_tokens=3).frames != []
+    assert focused.ask([clip], QUESTION).frames == alone[0]
+    with pytest.raises(ValueError, match="there is no video; give at least one"):
+        focused.ask([], QUESTION)
+    with pytest.raises(ValueError, match="the frames of a video must be uint8"):
+        focused.ask([clip, 3], QUESTION)
+
+
+def test_several_videos_stand_in_the_prompt_behind_their_numbers(focused, clip):
+    video = VideoGroup((focused.index(clip), focused.index(clip)))
+    turn = focused.prepare(video, QUESTION, AskOptions())
+    decode = focused.processor.tokenizer.decode
+    counts = [0, 0]
+    for frame in turn.frames:
+        counts[frame.video] += frame.tokens
+    encode = focused.processor.tokenizer.encode
+    marks = [
+        [
+            *encode(f"Video {number} :", add_special_tokens=False),
+            *[turn.placeholder] * n,
+        ]
+        for number, n in enumerate(counts, 1)
+    ]
+    ids = turn.input_ids[0].tolist()
+    places = turn.is_visual[0].nonzero()[:, 0].tolist()
+    start = places[0] - len(marks[0]) + counts[0]
+    assert ids[start : places[-1] + 1] == [*marks[0], *marks[1]], decode(ids)
+    assert turn.num_lead_in == places[0] - start
+    assert len(turn.block) == len(marks[0]) + len(marks[1])
+
+
+@pytest.mark.parametrize("budget", [26, 33, 60])
+def test_several_videos_share_the_budget(focused, clip, make_frames, budget):
+    videos = [focused.index(clip), focused.index(make_frames(1))]
+    whole = [focused.score_frames(one, QUESTION) for one in videos]
+    least = sum(frame.tokens for frame in whole[1])
+    answer = focused.ask(videos, QUESTION, max_new_tokens=2, max_video_tokens=budget)
+    assert answer.tokens <= budget
+    found = [sum(f.tokens for f in answer.frames if f.video == n) for n in (0, 1)]
+    assert found[1] == least
+    alone = focused.score_frames(clip, QUESTION, max_video_tokens=budget - least)
+    assert [frame for frame in answer.frames if frame.video == 0] == alone
+    with pytest.raises(ValueError, match="the least tokens of 2 videos, got 20; raise"):
+        focused.ask(videos, QUESTION, max_video_tokens=20)
+
+
+def test_nano_says_that_it_was_trained_on_one_video(tmp_path):
+    paths = [make_video(tmp_path / f"{seed}.mp4", 6, seed=seed).path for seed in (1, 2)]
+    nano = dynfocus.load("nano", index_folder=False)
+    with pytest.warns(
+        SeveralVideosWarning, match="was trained on one video a question"
+    ):
+        answer = nano.ask(paths, "What letter is on the red square?")
+    assert {frame.video for frame in answer.frames} == {0, 1}
 
 
 def test_equal_scores_point_at_no_frame():

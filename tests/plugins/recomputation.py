@@ -10,28 +10,31 @@ from torch import Tensor
 from dynfocus.plugins.host_pixels import to_pixels
 
 
-def host_arguments(plugged: Any, frames: Any, ids: Tensor, fps: float) -> dict:
+def host_arguments(plugged: Any, videos: Any, ids: Tensor, fps: float) -> dict:
     """Give the host's own inputs for ``generate``, as its processor would name them."""
     family = plugged.backbone.family
-    plan = family.plan_frames(frames.shape[1:3], len(frames))
-    pixels = to_pixels(frames, plan.pixels)
+    made = [
+        to_pixels(frames, family.plan_frames(frames.shape[1:3], len(frames)).pixels)
+        for frames in videos
+    ]
     kind = plugged.model.config.model_type
     given: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if kind == "internvl":
-        return given | {"pixel_values": pixels}
+        return given | {"pixel_values": torch.cat(made)}
     if kind == "smolvlm":
+        pixels = torch.cat(made)
         mask = torch.ones(1, *pixels[:, 0].shape, dtype=torch.long)
         return given | {"pixel_values": pixels[None], "pixel_attention_mask": mask}
     if kind not in ("qwen2_5_vl", "qwen3_vl"):
-        return given | {"pixel_values_videos": pixels[None]}
-    patches, grid = flat_patches(pixels, plugged.processor.numbers)
+        return given | {"pixel_values_videos": torch.stack(made)}
+    cut = [flat_patches(pixels, plugged.processor.numbers) for pixels in made]
     given |= {
-        "pixel_values_videos": patches,
-        "video_grid_thw": grid,
+        "pixel_values_videos": torch.cat([patches for patches, _ in cut]),
+        "video_grid_thw": torch.cat([grid for _, grid in cut]),
         "mm_token_type_ids": 2 * (ids == family.placeholder).int(),
     }
     if kind == "qwen2_5_vl":
-        given["second_per_grid_ts"] = torch.tensor([2 / fps])
+        given["second_per_grid_ts"] = torch.tensor([2 / fps] * len(videos))
     return given
 
 

@@ -92,7 +92,7 @@ def test_prompt_and_pixels_are_the_processors(hosts, make_frames, name, count):
         return_tensors="pt",
     )
     assert torch.equal(
-        lay_out(focused.backbone.family, video, QUESTION), wanted["input_ids"]
+        lay_out(focused.backbone.family, [video], QUESTION), wanted["input_ids"]
     )
     plan = focused.backbone.family.plan_frames(frames.shape[1:3], count)
     pixels = to_pixels(frames, plan.pixels)
@@ -103,7 +103,7 @@ def test_prompt_and_pixels_are_the_processors(hosts, make_frames, name, count):
     torch.testing.assert_close(pixels, wanted[key].view_as(pixels))
     file_based = plug(host.model, host.processor, method="none")
     if name != "smolvlm":  # whose processor replaces the template
-        ids = lay_out(file_based.backbone.family, video, QUESTION)
+        ids = lay_out(file_based.backbone.family, [video], QUESTION)
         assert torch.equal(ids, wanted["input_ids"])
 
 

@@ -55,11 +55,11 @@ def test_the_family_that_is_shown_can_be_installed(monkeypatch, make_frames):
     plan = host.family.plan_frames(frames.shape[1:3], 3)
     options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
     wanted = model.generate(
-        input_ids=lay_out(host.family, video, QUESTION),
+        input_ids=lay_out(host.family, [video], QUESTION),
         pixel_values=to_pixels(frames, plan.pixels),
         **options,
     )
-    turn = fill(host.family, *host.select(video, QUESTION), QUESTION)
+    turn = fill(host.family, [host.select(video, QUESTION)], QUESTION)
     assert torch.equal(host.run(turn, **options), wanted)
     assert (
         plug(model, processor, max_video_tokens=20).ask(frames, QUESTION).tokens == 20

@@ -73,7 +73,7 @@ def test_it_reads_the_tokens_and_writes_the_answers_of_training(output, plugged)
     own = torch.cat([encoded.tokens.flatten(0, 1), encoded.tail])
     # the class token, which SigLIP has not, moves features a little
     assert torch.nn.functional.cosine_similarity(own, read.embeds).min() > 0.97
-    assert plugged.ask(index, QUESTION, max_new_tokens=24).text == own_answer.text
+    assert plugged.ask([index], QUESTION, max_new_tokens=24).text == own_answer.text
 
 
 def test_its_chat_template_writes_the_prompt_of_training(start, plugged):
@@ -91,13 +91,13 @@ def test_its_chat_template_writes_the_prompt_of_training(start, plugged):
         *[processor.video_token_id] * index.num_tokens,
         *words(f"\n{QUESTION} ASSISTANT:"),
     ]
-    assert lay_out(plugged.backbone.family, index, QUESTION)[0].tolist() == expected
+    assert lay_out(plugged.backbone.family, [index], QUESTION)[0].tolist() == expected
 
 
 def test_later_turns_are_written_after_the_first(plugged):
     index = plugged.index(render_address(ADDRESS, 1.0), fps=1.0).features
     turns = [Turn("Does a red square appear?", "yes")]
-    ids = lay_out(plugged.backbone.family, index, QUESTION, turns)[0]
+    ids = lay_out(plugged.backbone.family, [index], QUESTION, turns)[0]
     text = plugged.processor.tokenizer.decode(ids)
     assert "\nDoes a red square appear? ASSISTANT: yes</s>USER: What" in text
     assert text.endswith(f"USER: {QUESTION} ASSISTANT:")

@@ -25,10 +25,12 @@ from dynfocus.focus.tokens import (
     TokenPlan,
     TokenSpan,
     VideoTokens,
+    share_budget,
 )
 from dynfocus.focus.topk import hard_topk, perturbed_topk
 
 __all__ = [
+    "share_budget",
     "ClusterResult",
     "CooperativeEncoding",
     "CountedBudget",

@@ -6,7 +6,8 @@ other connector.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -402,6 +403,40 @@ class CountedBudget(TokenBudget):
             num_frames -= 1
         num_cones = 0 if self.count_cones is None else self.count_cones(num_frames)
         return TokenPlan(num_frames, num_cones, self.count(num_frames))
+
+
+def share_budget(total: int, wanted: Sequence[int], least: Sequence[int]) -> list[int]:
+    """Share a budget among several videos: evenly, and what one leaves goes to the others.
+
+    Args:
+        total: The budget of all videos.
+        wanted: Tokens that each would take without a budget.
+        least: The least that each can do with.
+
+    Returns:
+        The budget of each: what it wants, or as much as any other that wants more has;
+        the odd tokens go to the first.
+
+    Raises:
+        ValueError: The budget is less than all need at least.
+    """
+    if total < sum(least):
+        raise ValueError(
+            f"max_video_tokens must be at least {sum(least)}, the least tokens of "
+            f"{len(least)} videos, got {total}; raise the budget or ask about fewer"
+        )
+
+    def at(level: int) -> list[int]:
+        return [max(low, min(w, level)) for w, low in zip(wanted, least, strict=True)]
+
+    levels = range(max(wanted) + 1)
+    level = bisect_right(levels, total, key=lambda one: sum(at(one))) - 1
+    shares = at(level)
+    odd = total - sum(shares)
+    for video, share in enumerate(shares):
+        if odd and share == level < wanted[video]:
+            shares[video], odd = share + 1, odd - 1
+    return shares
 
 
 def _check_count(name: str, value: int, remedy: str) -> None:

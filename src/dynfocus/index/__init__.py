@@ -3,7 +3,7 @@
 from dynfocus.index.entries import EntryFacts, EntryKey, Sampling
 from dynfocus.index.layout import IndexLayout, pack_features, unpack_features
 from dynfocus.index.store import UNBOUNDED, IndexStore, StoredEntry, default_folder
-from dynfocus.index.video_index import Pictures, VideoIndex
+from dynfocus.index.video_index import Pictures, VideoGroup, VideoIndex
 
 __all__ = [
     "EntryFacts",
@@ -14,6 +14,7 @@ __all__ = [
     "Sampling",
     "StoredEntry",
     "UNBOUNDED",
+    "VideoGroup",
     "VideoIndex",
     "default_folder",
     "pack_features",

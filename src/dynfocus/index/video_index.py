@@ -68,6 +68,29 @@ class VideoIndex:
         """Where what was sampled begins and ends, in seconds."""
         return self.start, self.duration if self.end is None else self.end
 
+    @property
+    def videos(self) -> tuple[VideoIndex, ...]:
+        """This video, as the only one that a question is about."""
+        return (self,)
+
+
+@dataclass(frozen=True, eq=False)
+class VideoGroup:
+    """Several encoded videos that one question is about, in the order of the question."""
+
+    videos: tuple[VideoIndex, ...]
+    """The videos, two or more."""
+
+    @property
+    def source(self) -> None:
+        """No single file, for whoever would look at it again."""
+        return
+
+    @property
+    def num_frames(self) -> int:
+        """Count the sampled frames of all videos."""
+        return sum(video.num_frames for video in self.videos)
+
 
 class Pictures:
     """Look at stored pictures as at an array ``[T, H, W, 3]`` of uint8.

@@ -16,7 +16,7 @@ from torch import Tensor
 from dynfocus.text import check_text
 
 if TYPE_CHECKING:
-    from dynfocus.index import VideoIndex
+    from dynfocus.index import VideoGroup, VideoIndex
     from dynfocus.models.options import AskOptions
     from dynfocus.models.video_model import VideoModel
 
@@ -40,6 +40,8 @@ class FrameReport:
     again, ``"low"``: of the frames all over the video; ``"high"``: of the dense ones."""
     tokens: int
     """Video tokens that the language model read for it."""
+    video: int = 0
+    """Which of the videos that were asked about it is of, from 0."""
 
 
 def best_cones(frames: Sequence[FrameReport], count: int) -> list[FrameReport]:
@@ -60,12 +62,14 @@ class Answer:
     tokens: int
     """Video tokens that the language model read."""
     frames: list[FrameReport]
-    """One entry a frame that it read, in time order; their tokens add up to `tokens`."""
+    """One entry a frame that it read, video by video and in time order; their tokens add
+    up to `tokens`."""
     seconds: float
     """Time from the call to the answer, decoding included."""
     best_time: float | None = None
     """Time in seconds of the frame whose score for the question is highest, the first of
-    equals; None where scores do not depend on the question or do not differ."""
+    equals; None where scores do not depend on the question or do not differ, and for
+    several videos, whose scores do not compare."""
     confidence: float | None = None
     """Geometric mean of the probabilities of the answer's tokens, from 0 to 1, the token
     that ends it included; None where whatever wrote it gives no probabilities."""
@@ -136,12 +140,12 @@ class ChatSession:
 
     Args:
         model: The model.
-        video: The video, encoded.
+        video: The video, or the videos, encoded.
         options: How its questions are answered.
     """
 
     def __init__(
-        self, model: VideoModel, video: VideoIndex, options: AskOptions
+        self, model: VideoModel, video: VideoIndex | VideoGroup, options: AskOptions
     ) -> None:
         self._model = model
         self._video = video
@@ -183,30 +187,35 @@ def find_best_time(frames: Sequence[FrameReport]) -> float | None:
         frames: What became of each frame, with scores that depend on the question.
 
     Returns:
-        The time, of the first of equals; None where no score differs from another.
+        The time, of the first of equals; None where no score differs from another, or
+        the frames are of several videos, each with scores from 0 to 1 of its own.
     """
     scores = {frame.score for frame in frames}
-    if len(scores) < min(2, len(frames)) or not frames:
+    if len(scores) < min(2, len(frames)) or len({f.video for f in frames}) != 1:
         return None
     return max(frames, key=lambda frame: frame.score).time
 
 
-def build_conversation(history: Sequence[Turn], question: str) -> list[dict[str, Any]]:
+def build_conversation(
+    history: Sequence[Turn], question: str, num_videos: int = 1
+) -> list[dict[str, Any]]:
     """Write a conversation for the chat template.
 
     Args:
         history: Earlier turns.
         question: The question to answer.
+        num_videos: How many videos it is about.
 
     Returns:
-        The messages; the video stands at the front of the first.
+        The messages; the videos stand at the front of the first.
     """
     messages: list[dict[str, Any]] = []
     for turn in history:
         messages.append({"role": "user", "content": _text_part(turn.question)})
         messages.append({"role": "assistant", "content": _text_part(turn.answer)})
     messages.append({"role": "user", "content": _text_part(question)})
-    messages[0]["content"] = [{"type": "video"}, *messages[0]["content"]]
+    shown = [{"type": "video"} for _ in range(num_videos)]
+    messages[0]["content"] = [*shown, *messages[0]["content"]]
     return messages
 
 

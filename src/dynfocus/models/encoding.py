@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynfocus.focus import VideoFeatures, uniform_indices
-from dynfocus.index import Sampling, VideoIndex
+from dynfocus.index import Sampling, VideoGroup, VideoIndex
 from dynfocus.models.excerpts import open_excerpt, sampling_of, within
 from dynfocus.models.options import AskOptions
 from dynfocus.video import SampledFrames, VideoReader, read_video
@@ -33,6 +33,8 @@ Video: TypeAlias = (
 )
 """A file, what reads it, frames ``[T, H, W, 3]`` or a list of frames, or a video that is
 encoded."""
+Videos: TypeAlias = Video | Sequence[Video] | VideoGroup
+"""One video or several."""
 
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""

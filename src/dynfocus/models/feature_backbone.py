@@ -14,9 +14,15 @@ from torch import Tensor
 
 from dynfocus.defaults import NANO
 from dynfocus.errors import FewerFramesWarning
-from dynfocus.focus import TokenBudget, TokenPlan, VideoFeatures, VideoTokens
+from dynfocus.focus import (
+    TokenBudget,
+    TokenPlan,
+    VideoFeatures,
+    VideoTokens,
+    share_budget,
+)
 from dynfocus.focus.features import WINDOW_FRAMES
-from dynfocus.index import IndexStore, Sampling, VideoIndex
+from dynfocus.index import IndexStore, Sampling, VideoGroup, VideoIndex
 from dynfocus.models.conversation import (
     Answer,
     FrameKind,
@@ -43,7 +49,7 @@ from dynfocus.models.excerpts import (
 from dynfocus.models.fingerprint import ModelFingerprint, index_layouts
 from dynfocus.models.generation import context_limit
 from dynfocus.models.options import AskOptions
-from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN
+from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN, label_media
 from dynfocus.models.stored_videos import StoredVideos
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
@@ -155,7 +161,7 @@ class FeatureBackbone:
 
     def prepare(
         self,
-        video: VideoIndex,
+        video: VideoIndex | VideoGroup,
         question: str,
         options: AskOptions,
         history: Sequence[Turn],
@@ -165,19 +171,27 @@ class FeatureBackbone:
         words = question.strip()
         turns = build_conversation(history, question)
         text = processor.apply_chat_template(turns, add_generation_prompt=True)
-        plan = self._plan(video, options, text, words)
-        input_ids = processor.prompt_ids(text, words, plan.num_tokens).to(model.device)
+        plans = self._plans(video.videos, options, text, words)
+        counts = [plan.num_tokens for plan in plans]
+        input_ids = processor.prompt_ids(text, words, counts).to(model.device)
         asked = processor.question_ids(words).to(model.device)
-        features = replace(video.features, duration=video.duration)
-        tokens = model.focus([features], asked, torch.ones_like(asked), plans=[plan])
+        tokens, frames = [], []
+        for number, (one, plan) in enumerate(zip(video.videos, plans, strict=True)):
+            features = replace(one.features, duration=one.duration)
+            (found,) = model.focus(
+                [features], asked, torch.ones_like(asked), plans=[plan]
+            )
+            tokens.append(found)
+            told = _report_frames(found, one.features, model.frame_kinds)
+            frames += [replace(frame, video=number) for frame in told]
         return PreparedTurn(
             question=question,
             history=tuple(history),
-            frames=_report_frames(tokens[0], video.features, model.frame_kinds),
+            frames=frames,
             input_ids=input_ids,
             embeds=model.place(input_ids, tokens),
             placeholder=processor.video_token_id,
-            num_lead_in=len(processor.lead_in(words)),
+            num_lead_in=len(processor.lead_in(words, label_media(len(plans))[0])),
         )
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
@@ -222,33 +236,53 @@ class FeatureBackbone:
         budget: TokenBudget = self.model.focus_network.budget(options.max_video_tokens)
         return budget
 
-    def _plan(
-        self, video: VideoIndex, options: AskOptions, text: str, words: str
-    ) -> TokenPlan:
-        """Plan the tokens of a video in a prompt that asks these words.
+    def _plans(
+        self,
+        videos: Sequence[VideoIndex],
+        options: AskOptions,
+        text: str,
+        words: str,
+    ) -> list[TokenPlan]:
+        """Plan the tokens of each video in a prompt that asks these words.
 
         A model whose frames all have as many leaves out those that it could not read.
         """
-        plan = self._budget(options).plan(video.num_frames)
+        plans = self._share(videos, options)
         limit = context_limit(self.model.config)
         if not self.model.fits_context or limit is None:
-            return plan
-        num_words = self.processor.prompt_ids(text, words, 0).shape[1]
+            return plans
+        num_words = self.processor.prompt_ids(text, words, [0] * len(videos)).shape[1]
         room = limit - options.max_new_tokens - num_words
-        if plan.num_tokens <= room or room < self._budget(AskOptions()).minimum:
+        least = len(videos) * self._budget(AskOptions()).minimum
+        if sum(plan.num_tokens for plan in plans) <= room or room < least:
             return (
-                plan  # if it has no room for a frame, that is said of the whole prompt
+                plans  # if it has no room for a frame, that is said of the whole prompt
             )
-        fitting = self._budget(options.replace(max_video_tokens=room)).plan(
-            video.num_frames
-        )
+        fitting = self._share(videos, options.replace(max_video_tokens=room))
         warnings.warn(
-            f"{self.name} reads {limit} tokens, which has room for {fitting.num_frames} "
-            f"of the {video.num_frames} frames; the others are left out, evenly",
+            f"{self.name} reads {limit} tokens, which has room for "
+            f"{sum(plan.num_frames for plan in fitting)} of the "
+            f"{sum(one.num_frames for one in videos)} frames; the others are left out, "
+            "evenly",
             FewerFramesWarning,
             stacklevel=4,
         )
         return fitting
+
+    def _share(
+        self, videos: Sequence[VideoIndex], options: AskOptions
+    ) -> list[TokenPlan]:
+        """Plan the tokens of each video within the budget of all."""
+        budgets = [self._budget(options)] * len(videos)
+        total = options.max_video_tokens
+        if total is not None and len(videos) > 1:
+            whole = self._budget(options.replace(max_video_tokens=None))
+            wanted = [whole.plan(one.num_frames).num_tokens for one in videos]
+            shares = share_budget(total, wanted, [whole.minimum] * len(videos))
+            parts = [options.replace(max_video_tokens=share) for share in shares]
+            budgets = [self._budget(part) for part in parts]
+        pairs = zip(budgets, videos, strict=True)
+        return [budget.plan(one.num_frames) for budget, one in pairs]
 
     def _open_store(self, storage: str | None) -> StoredVideos | None:
         """Find the model's part of the index on disk."""

@@ -120,17 +120,16 @@ def find_blocks(text: str) -> list[BlockMark]:
     return blocks
 
 
-def number_marks(mark: str, count: int, noun: str = "Video") -> list[str]:
-    """Write the marks of several media, each behind its number; of one the mark alone.
+def label_media(count: int, noun: str = "Video") -> list[str]:
+    """Write what stands before each of several media; before a single one nothing.
 
     Args:
-        mark: What holds the place of one.
         count: How many there are.
         noun: What one is called.
     """
     if count == 1:
-        return [mark]
-    return [f"{noun} {number}: {mark}" for number in range(1, count + 1)]
+        return [""]
+    return [f"{noun} {number}: " for number in range(1, count + 1)]
 
 
 def repeat_items(items: Sequence[_Item], copies: Sequence[int]) -> list[_Item]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from dynfocus.index import VideoIndex
+from dynfocus.index import VideoGroup, VideoIndex
 from dynfocus.models.conversation import Answer, OnText, Turn, find_best_time
 from dynfocus.models.options import AskOptions
 
@@ -20,7 +20,7 @@ class Strategy(Protocol):
     def answer(
         self,
         model: VideoModel,
-        video: VideoIndex,
+        video: VideoIndex | VideoGroup,
         question: str,
         options: AskOptions,
         *,
@@ -31,7 +31,8 @@ class Strategy(Protocol):
 
         Args:
             model: The model, whose parts do the work.
-            video: The video; ``video.source`` can be looked at again.
+            video: The video; ``video.source`` can be looked at again. Of several videos
+                it is None.
             question: The question, checked.
             options: The options, checked.
             history: Earlier turns.
@@ -45,7 +46,7 @@ class OnePass:
     def answer(
         self,
         model: VideoModel,
-        video: VideoIndex,
+        video: VideoIndex | VideoGroup,
         question: str,
         options: AskOptions,
         *,

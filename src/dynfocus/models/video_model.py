@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import torch
 from torch import Tensor
 
-from dynfocus.errors import ForgottenTurnsWarning
-from dynfocus.index import IndexStore, VideoIndex
+from dynfocus.errors import ForgottenTurnsWarning, SeveralVideosWarning
+from dynfocus.index import IndexStore, VideoGroup, VideoIndex
 from dynfocus.models.conversation import (
     Answer,
     ChatSession,
@@ -27,9 +27,10 @@ from dynfocus.models.conversation import (
     Turn,
     check_question,
 )
-from dynfocus.models.encoding import Progress, Video
+from dynfocus.models.encoding import Progress, Video, Videos
 from dynfocus.models.generation import Generator, LocalGenerator, check_context
 from dynfocus.models.options import AskOptions
+from dynfocus.models.prompts import is_video
 from dynfocus.models.strategies import Strategy, one_pass
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ def _without_turns(name: str) -> str:
         f"{name} was trained on single questions: each is asked without those before it, "
         "so write it out in full"
     )
+
+
+def _part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Tell of the work on one of several videos as a part of the work on all."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(number * total + done, count * total)
 
 
 class Backbone(Protocol):
@@ -110,12 +118,12 @@ class Backbone(Protocol):
 
     def prepare(
         self,
-        video: VideoIndex,
+        video: VideoIndex | VideoGroup,
         question: str,
         options: AskOptions,
         history: Sequence[Turn],
     ) -> PreparedTurn:
-        """Spend the budget on a video and write the prompt of a question about it."""
+        """Spend the budget on all videos and write the prompt of a question about it."""
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
         """Continue a prompt with ``generate`` of transformers; the new tokens."""
@@ -205,7 +213,7 @@ class VideoModel:
     @overload
     def ask(
         self,
-        video: Video,
+        video: Videos,
         question: str,
         *,
         progress: Progress | None = None,
@@ -216,7 +224,7 @@ class VideoModel:
     @overload
     def ask(
         self,
-        video: Video,
+        video: Videos,
         question: list[str] | tuple[str, ...],
         *,
         progress: Progress | None = None,
@@ -226,7 +234,7 @@ class VideoModel:
 
     def ask(
         self,
-        video: Video,
+        video: Videos,
         question: str | list[str] | tuple[str, ...],
         *,
         progress: Progress | None = None,
@@ -236,7 +244,9 @@ class VideoModel:
         """Answer a question, or several, about a video that is encoded once.
 
         Args:
-            video: A file, a `VideoReader`, frames, or what `index` gave.
+            video: A file, a `VideoReader`, frames, or what `index` gave; or a list of
+                them, which the question is about together. They share the budget, and
+                the prompt names them Video 1, Video 2 and so on.
             question: The question, or a list of questions that do not know each other.
             progress: Called with the steps done and the steps in all while frames
                 are decoded and encoded.
@@ -249,8 +259,8 @@ class VideoModel:
             list of answers in its order. Encoding counts in the seconds of the first.
 
         Raises:
-            ValueError: A question is empty, there is none, an option is wrong, or the prompt is
-                longer than the model can read.
+            ValueError: A question is empty, there is none, or no video, an option is wrong,
+                or the prompt is longer than the model can read.
             FileNotFoundError: There is no such file.
             UnreadableVideoError: The file holds no video that can be decoded.
             StuckVideoError: Reading the file made no progress.
@@ -263,7 +273,7 @@ class VideoModel:
             raise ValueError("there is no question; give at least one")
         for one in questions:
             self._check_words(one, ())
-        encoded = self.backbone.encode(video, asked, progress)
+        encoded = self._encode(video, asked, progress)
         answers: list[Answer] = []
         for one in questions:
             answer = self.strategy.answer(self, encoded, one, asked, on_text=on_text)
@@ -273,7 +283,7 @@ class VideoModel:
 
     def answer(
         self,
-        video: VideoIndex,
+        video: VideoIndex | VideoGroup,
         question: str,
         options: AskOptions,
         *,
@@ -283,7 +293,7 @@ class VideoModel:
         """Answer a question about an encoded video, after earlier turns.
 
         Args:
-            video: What `index` gave.
+            video: What `index` gave, or several of it in a `VideoGroup`.
             question: The question.
             options: How it is answered.
             history: Earlier turns, as text; the video stands before the first. A model
@@ -300,14 +310,14 @@ class VideoModel:
             )
             history = ()
         self._check_words(question, history)
-        encoded = self.backbone.encode(video, options, None)
+        encoded = self._encode(video, options, None)
         return self.strategy.answer(
             self, encoded, question, options, history=history, on_text=on_text
         )
 
     def prepare(
         self,
-        video: VideoIndex,
+        video: VideoIndex | VideoGroup,
         question: str,
         options: AskOptions,
         history: Sequence[Turn] = (),
@@ -348,12 +358,12 @@ class VideoModel:
         return self.backbone.index(video, self._options(options), progress)
 
     def chat(
-        self, video: Video, *, progress: Progress | None = None, **options: Any
+        self, video: Videos, *, progress: Progress | None = None, **options: Any
     ) -> ChatSession:
         """Start a conversation about a video, which is encoded once.
 
         Args:
-            video: A file, a `VideoReader`, frames, or what `index` gave.
+            video: A file, a `VideoReader`, frames, or what `index` gave; or a list.
             progress: Called with the steps done and the steps in all.
             **options: Fields of `AskOptions`, for every question.
 
@@ -367,7 +377,7 @@ class VideoModel:
             StuckVideoError: Reading the file made no progress.
         """
         asked = self._options(options)
-        encoded = self.backbone.encode(video, asked, progress)
+        encoded = self._encode(video, asked, progress)
         whole = asked.replace(start=None, end=None, stream=None)  # of the excerpt
         return ChatSession(self, encoded, whole)
 
@@ -390,7 +400,7 @@ class VideoModel:
 
     def score_frames(
         self,
-        video: Video,
+        video: Videos,
         question: str,
         *,
         progress: Progress | None = None,
@@ -411,7 +421,7 @@ class VideoModel:
         """
         asked = self._options(options)
         self._check_words(question, ())
-        encoded = self.backbone.encode(video, asked, progress)
+        encoded = self._encode(video, asked, progress)
         with torch.inference_mode():
             return self.backbone.prepare(encoded, question, asked, ()).frames
 
@@ -437,6 +447,32 @@ class VideoModel:
     def with_generator(self, generator: Generator) -> VideoModel:
         """Give the same model with another writer of its answers, such as a server's."""
         return VideoModel(self.backbone, generator=generator, strategy=self.strategy)
+
+    def _encode(
+        self, video: Videos, options: AskOptions, progress: Progress | None
+    ) -> VideoIndex | VideoGroup:
+        """Encode a video, or each of a list, unless it is encoded."""
+        if isinstance(video, VideoGroup):
+            again = (self.backbone.encode(one, options, None) for one in video.videos)
+            return VideoGroup(tuple(again))
+        if not isinstance(video, list | tuple) or is_video(video):
+            return self.backbone.encode(video, options, progress)
+        if not video:
+            raise ValueError("there is no video; give at least one")
+        encoded = [
+            self.backbone.encode(one, options, _part_of(progress, number, len(video)))
+            for number, one in enumerate(video)
+        ]
+        if len(encoded) == 1:
+            return encoded[0]
+        if self.is_nano:
+            warnings.warn(
+                f"{self.name} was trained on one video a question; its answers about "
+                "several mean little",
+                SeveralVideosWarning,
+                stacklevel=3,
+            )
+        return VideoGroup(tuple(encoded))
 
     def _options(self, given: dict[str, Any]) -> AskOptions:
         options = AskOptions(**given)

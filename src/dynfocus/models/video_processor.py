@@ -23,6 +23,7 @@ from dynfocus.models.prompts import (
     VIDEO_TOKEN,
     Block,
     assign_media,
+    label_media,
     pad_ids,
     pad_lists,
     read_media,
@@ -118,42 +119,49 @@ class VideoProcessor(ProcessorMixin):  # type: ignore[misc]
         """Count the tokens of a block before anything is encoded."""
         return self.budget().plan(num_frames).num_tokens
 
-    def lead_in(self, question: str) -> list[int]:
+    def lead_in(self, question: str, label: str = "") -> list[int]:
         """Give the words that stand before the video tokens of a block.
 
         Args:
             question: The question of the block.
+            label: What the video is called, of several; see `label_media`.
 
         Returns:
-            The question's token ids with a newline; none without ``question_first``.
+            The token ids of the label, and of the question with a newline, the latter
+            only with ``question_first``.
         """
-        if not self.question_first or not question:
-            return []
-        ids: list[int] = self.tokenizer.encode(
-            f"{question}\n", add_special_tokens=False
-        )
-        return ids
+        has_question = self.question_first and question
+        words = (label, f"{question}\n" if has_question else "")
+        encode = self.tokenizer.encode
+        return [i for w in words if w for i in encode(w, add_special_tokens=False)]
 
-    def prompt_ids(self, text: str, question: str, num_tokens: int) -> Tensor:
-        """Tokenise a prompt that shows one encoded video, with room for its tokens.
+    def prompt_ids(self, text: str, question: str, counts: Sequence[int]) -> Tensor:
+        """Tokenise a prompt that shows encoded videos, with room for their tokens.
 
         Args:
-            text: The prompt, ``<video>`` once in it.
-            question: The question of the video.
-            num_tokens: Its video tokens.
+            text: The prompt, ``<video>`` once in it. Of several videos each has a line
+                there, behind its number.
+            question: The question about the videos.
+            counts: The tokens of each video.
 
         Returns:
             The token ids, shape ``[1, L]``.
         """
-        room = [*self.lead_in(question), *[self.video_token_id] * num_tokens]
-        ids = self.tokenizer(text)["input_ids"]
-        if ids.count(self.video_token_id) != 1:
+        num_marks = text.count(VIDEO_TOKEN)
+        if num_marks != 1:
             raise ValueError(
-                f"the prompt must hold one {VIDEO_TOKEN}, got "
-                f"{ids.count(self.video_token_id)}; use the model's own chat template"
+                f"the prompt must hold one {VIDEO_TOKEN}, got {num_marks}; use the "
+                "model's own chat template"
             )
-        place = ids.index(self.video_token_id)
-        return torch.tensor([[*ids[:place], *room, *ids[place + 1 :]]])
+        marks = "\n".join([VIDEO_TOKEN] * len(counts))
+        token = self.video_token_id
+        rooms = iter(
+            [*self.lead_in(question, label), *[token] * count]
+            for label, count in zip(label_media(len(counts)), counts, strict=True)
+        )
+        ids = self.tokenizer(text.replace(VIDEO_TOKEN, marks))["input_ids"]
+        parts = [next(rooms) if one == token else [one] for one in ids]
+        return torch.tensor([[one for part in parts for one in part]])
 
     def question_ids(self, question: str) -> Tensor:
         """Tokenise a question for the text encoder, ``[1, n]``."""

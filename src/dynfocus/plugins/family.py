@@ -9,7 +9,7 @@ own: a frame, or for some hosts a pair of frames.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -150,6 +150,11 @@ class Family(ABC):
         """What the chat template writes where a video stands."""
         return str(self.processor.tokenizer.convert_ids_to_tokens(self.placeholder))
 
+    @property
+    def video_start(self) -> str:
+        """What the chat template writes right before that mark, and for a video alone."""
+        return ""
+
     @abstractmethod
     def plan_frames(self, size: tuple[int, int], num_frames: int) -> FramePlan:
         """Say what ``num_frames`` frames of a height and width become."""
@@ -168,8 +173,8 @@ class Family(ABC):
         width = self.model.get_input_embeddings().weight.shape[1]
         return self.model.get_input_embeddings().weight.new_zeros(0, width)
 
-    def positions(self, ids: Tensor, video: HostFeatures) -> Tensor | None:
-        """Give the host's positions of a whole prompt ``[1, L]``.
+    def positions(self, ids: Tensor, videos: Sequence[HostFeatures]) -> Tensor | None:
+        """Give the host's positions of a whole prompt ``[1, L]`` and its videos.
 
         Returns:
             ``[R, 1, L]``, the first of ``R`` rows counting the tokens, or None where a

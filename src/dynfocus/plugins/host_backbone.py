@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynfocus.focus import HostBudget, uniform_indices
+from dynfocus.focus import HostBudget, share_budget, uniform_indices
 from dynfocus.focus.tokens import ConeTokens
-from dynfocus.index import VideoIndex
+from dynfocus.index import VideoGroup, VideoIndex
 from dynfocus.methods import (
     FrameScorer,
     KeptStep,
@@ -153,15 +153,34 @@ class HostBackbone:
 
     def prepare(
         self,
-        video: VideoIndex,
+        video: VideoIndex | VideoGroup,
         question: str,
         options: AskOptions,
         history: Sequence[Turn],
     ) -> PreparedTurn:
-        """Spend the budget on a video and write the prompt of a question about it."""
-        method, budget = options.method, options.max_video_tokens
-        thinned, kept = self.select(video.features, question, budget, method)
-        return fill(self.family, thinned, kept, question, history)
+        """Spend the budget on all videos and write the prompt of a question about them."""
+        videos = [one.features for one in video.videos]
+        spent = [
+            self.select(one, question, share, options.method)
+            for one, share in zip(videos, self._shares(videos, options), strict=True)
+        ]
+        return fill(self.family, spent, question, history)
+
+    def _shares(
+        self, videos: Sequence[HostFeatures], options: AskOptions
+    ) -> list[int | None]:
+        """Give each video its part of the budget; what keeps all frames has none."""
+        total, selector = options.max_video_tokens, self._find(options.method)
+        if len(videos) == 1 or selector.rest == "whole":
+            return [total] * len(videos)
+        least = [
+            one.tokens_per_step + len(one.tail)
+            if selector.rest == "dropped"
+            else self._budget(one.tokens_per_step, total).minimum
+            for one in videos
+        ]
+        wanted = [one.num_tokens for one in videos]
+        return [*share_budget(total or self._max_video_tokens, wanted, least)]
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
         """Continue a prompt; gives the new tokens, ``[1, L]``."""

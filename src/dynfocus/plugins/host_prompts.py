@@ -19,17 +19,23 @@ from dynfocus.models.conversation import (
     Turn,
     build_conversation,
 )
+from dynfocus.models.prompts import label_media
 from dynfocus.plugins.family import Family, HostFeatures
+from dynfocus.text import plural
 
 
 def lay_out(
-    family: Family, video: HostFeatures, question: str, history: Sequence[Turn] = ()
+    family: Family,
+    videos: Sequence[HostFeatures],
+    question: str,
+    history: Sequence[Turn] = (),
 ) -> Tensor:
-    """Write the host's own prompt, with a placeholder for every token of the video.
+    """Write the host's own prompt, with a placeholder for every token of the videos.
 
     Args:
         family: The host.
-        video: The video; it stands at the front of the first turn.
+        videos: The videos; they stand at the front of the first turn, each of several
+            behind its number.
         question: The question to answer.
         history: Earlier turns.
 
@@ -37,78 +43,100 @@ def lay_out(
         Token ids, shape ``[1, L]``.
     """
     processor = family.processor
-    text = processor.render(build_conversation(history, question))
-    num_marks = text.count(family.video_mark)
-    if num_marks != 1:
+    text = processor.render(build_conversation(history, question, len(videos)))
+    before, *rest = text.split(family.video_mark)
+    if len(rest) != len(videos):
         raise ValueError(
-            f"the prompt must name the video once, as {family.video_mark}, but does so "
-            f"{num_marks} times; leave it out of questions, and use the chat template "
-            "that belongs to the model"
+            f"the prompt must name {plural(len(videos), 'video')}, as "
+            f"{family.video_mark}, but names {len(rest)}; leave it out of questions, and "
+            "use the chat template that belongs to the model"
         )
-    text = text.replace(family.video_mark, family.write(video))
-    ids = torch.tensor([processor.token_ids(text)])
+    text = ""
+    for label, video, after in zip(label_media(len(videos)), videos, rest, strict=True):
+        if label:  # stands outside of what surrounds the video
+            words = before.removesuffix(family.video_start)
+            before = words + label + before[len(words) :]
+        text += before + family.write(video)
+        before = after
+    ids = torch.tensor([processor.token_ids(text + before)])
     found = int((ids == family.placeholder).sum())
-    if found != video.num_tokens:
+    num_tokens = sum(video.num_tokens for video in videos)
+    if found != num_tokens:
         raise ValueError(
-            f"the prompt has {found} places for the {video.num_tokens} tokens of the "
+            f"the prompt has {found} places for the {num_tokens} tokens of the "
             "video; leave its marks out of questions, and use the processor that "
             "belongs to the model"
         )
-    return ids.to(video.tokens.device)
+    return ids.to(videos[0].tokens.device)
 
 
 def fill(
     family: Family,
-    video: HostFeatures,
-    kept: Sequence[KeptStep],
+    spent: Sequence[tuple[HostFeatures, Sequence[KeptStep]]],
     question: str,
     history: Sequence[Turn] = (),
 ) -> PreparedTurn:
-    """Write the host's prompt with what is kept of a video; nothing else of it changes.
+    """Write the host's prompt with what is kept of videos; nothing else of it changes.
 
     Runs of placeholders shrink to what is kept of their step. What was kept has the
     position of the token it stands for, where the host has positions of its own.
 
     Args:
         family: The host.
-        video: The video.
-        kept: What is kept of each step.
+        spent: Each video, and what is kept of each of its steps.
         question: The question to answer.
         history: Earlier turns.
 
     Returns:
         The prompt as the host reads it.
     """
-    ids = lay_out(family, video, question, history)
-    size, num_tail = video.tokens_per_step, len(video.tail)
+    videos = [video for video, _ in spent]
+    ids = lay_out(family, videos, question, history)
     places = (ids[0] == family.placeholder).nonzero()[:, 0].cpu()
-    runs = places[: len(places) - num_tail].view(-1, size)  # [S, N]
-    picked = [run[step.places] for run, step in zip(runs, kept, strict=True)]
-    visual = torch.cat([*picked, places[len(places) - num_tail :]])
+    own = torch.split(places, [video.num_tokens for video in videos])
+    visual = torch.cat(
+        [_pick(one, *parts) for one, parts in zip(own, spent, strict=True)]
+    )
     is_text = torch.ones(ids.shape[1], dtype=torch.bool)
     is_text[places] = False
     sources = torch.cat([is_text.nonzero()[:, 0], visual]).sort(stable=True).values
     is_visual = ~is_text[sources]
     sources = sources.to(ids.device)
     input_ids = ids[:, sources]
-    features = [
-        step.mix(tokens) for step, tokens in zip(kept, video.tokens, strict=True)
-    ]
     embeds = family.model.get_input_embeddings()(input_ids)
-    rows = torch.cat([*features, video.tail.to(video.tokens)]).to(embeds)
+    rows = torch.cat([_mix(*parts) for parts in spent]).to(embeds)
     is_visual = is_visual.to(embeds.device)
     embeds = embeds.masked_scatter(is_visual[None, :, None], rows)
-    positions = family.positions(ids, video)
+    positions = family.positions(ids, videos)
+    layers = [mixed for parts in spent if (mixed := _mix_layers(*parts)) is not None]
     return PreparedTurn(
         question=question,
         history=tuple(history),
-        frames=_report(video, kept),
+        frames=[
+            frame
+            for number, parts in enumerate(spent)
+            for frame in _report(*parts, number)
+        ],
         input_ids=input_ids,
         embeds=embeds,
         placeholder=family.placeholder,
         position_ids=None if positions is None else _at(positions, sources),
-        layers=_mix_layers(video, kept),
+        layers=torch.cat(layers) if layers else None,
     )
+
+
+def _pick(places: Tensor, video: HostFeatures, kept: Sequence[KeptStep]) -> Tensor:
+    """Pick the places in the prompt of what is kept of a video."""
+    num_steps = len(places) - len(video.tail)
+    runs = places[:num_steps].view(-1, video.tokens_per_step)  # [S, N]
+    picked = [run[step.places] for run, step in zip(runs, kept, strict=True)]
+    return torch.cat([*picked, places[num_steps:]])
+
+
+def _mix(video: HostFeatures, kept: Sequence[KeptStep]) -> Tensor:
+    """Merge the tokens of a video; those after the last step follow."""
+    mixed = [step.mix(one) for step, one in zip(kept, video.tokens, strict=True)]
+    return torch.cat([*mixed, video.tail.to(video.tokens)])
 
 
 def _at(positions: Tensor, sources: Tensor) -> Tensor:
@@ -127,7 +155,9 @@ def _mix_layers(video: HostFeatures, kept: Sequence[KeptStep]) -> Tensor | None:
     return torch.cat([rows, tail])
 
 
-def _report(video: HostFeatures, kept: Sequence[KeptStep]) -> list[FrameReport]:
+def _report(
+    video: HostFeatures, kept: Sequence[KeptStep], number: int
+) -> list[FrameReport]:
     """Tell what became of each step; tokens after the last count to it."""
     rows = zip(video.steps.tolist(), video.pts_seconds.tolist(), kept, strict=True)
     reports = [
@@ -137,6 +167,7 @@ def _report(video: HostFeatures, kept: Sequence[KeptStep]) -> list[FrameReport]:
             score=step.score,
             kind=step.kind,
             tokens=len(step.places),
+            video=number,
         )
         for index, seconds, step in rows
     ]

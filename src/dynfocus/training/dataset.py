@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dynfocus.models.dynfocus import DynFocusProcessor
-from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN, number_marks
+from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN, label_media
 from dynfocus.text import sentence
 from dynfocus.training.clock_shift import shift_clock
 from dynfocus.training.encoded_videos import FrameReader, Pixels
@@ -153,11 +153,10 @@ class ConversationDataset(Dataset[dict[str, Any]]):
             rng = np.random.default_rng([71, self.seed, number])
             shown[0], turns = shift_clock(shown[0], turns, rng)
         if self.layout.template == "plain_guided":
-            room = "\n".join(number_marks(VIDEO_TOKEN, len(media), kinds[0].title()))
+            room = "\n".join([VIDEO_TOKEN] * len(media))
             written = encode_caption(self.tokenizer, room, turns[0][1])
         else:
-            marked = place_marks(turns, places, kinds[0].title())
-            written = self._write(marked, sample)
+            written = self._write(place_marks(turns, places), sample)
         asked = [turns[place.turn][0] for place in places]
         owners = [place.medium for place in places]
         placed = self._show(self._cut(written, sample), shown, owners, asked, sample)
@@ -278,10 +277,14 @@ class ConversationDataset(Dataset[dict[str, Any]]):
                 "leave the sample out"
             )
         asked, owners = asked[:num_marks], owners[:num_marks]
-        counts = [self.count_tokens(shown[owner].num_frames) for owner in owners]
+        nouns = [kind.title() for kind, _ in media_of(sample)[:1]]
+        labels = label_media(len(shown), *nouns)
         blocks = [
-            [*self._lead_in(question), *[token] * count]
-            for question, count in zip(asked, counts, strict=True)
+            [
+                *self._lead_in(question, labels[owner]),
+                *[token] * self.count_tokens(shown[owner].num_frames),
+            ]
+            for question, owner in zip(asked, owners, strict=True)
         ]
         rows = {name: written[name] for name in ("input_ids", "labels")}
         return {
@@ -292,10 +295,9 @@ class ConversationDataset(Dataset[dict[str, Any]]):
             "questions": [self._question(question, sample) for question in asked],
         }
 
-    def _lead_in(self, question: str) -> list[int]:
-        if self.layout.template == "plain_guided":
-            return []
-        return self.processor.lead_in(question)
+    def _lead_in(self, question: str, label: str) -> list[int]:
+        is_caption = self.layout.template == "plain_guided"
+        return self.processor.lead_in("" if is_caption else question, label)
 
     def _question(self, question: str, sample: Sample) -> Tensor:
         ids = self.processor.qformer_tokenizer(question)["input_ids"]

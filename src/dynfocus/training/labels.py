@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from dynfocus.models.prompts import VIDEO_TOKEN, number_marks
+from dynfocus.models.prompts import VIDEO_TOKEN
 from dynfocus.training.samples import MARKS, Sample, media_of
 
 IGNORED = -100
@@ -170,21 +170,18 @@ def media_places(sample: Sample) -> list[Place]:
 
 
 def place_marks(
-    turns: Sequence[tuple[str, str]], places: Sequence[Place], noun: str = "Video"
+    turns: Sequence[tuple[str, str]], places: Sequence[Place]
 ) -> list[tuple[str, str]]:
     """Write marks on lines of their own, before or behind the words of their turns.
 
     Args:
         turns: Questions and answers.
-        places: What is shown where; several media are numbered.
-        noun: What a medium is called beside its number.
+        places: What is shown where.
     """
-    count = max(place.medium for place in places) + 1
-    texts = number_marks(VIDEO_TOKEN, count, noun)
     marked = list(turns)
     for number, (words, answer) in enumerate(turns):
         here = [place for place in places if place.turn == number]
-        front = [texts[place.medium] for place in here if place.is_front]
-        back = [texts[place.medium] for place in here if not place.is_front]
+        front = [VIDEO_TOKEN for place in here if place.is_front]
+        back = [VIDEO_TOKEN] * (len(here) - len(front))
         marked[number] = ("\n".join([*front, words, *back]), answer)
     return marked

@@ -70,10 +70,16 @@ class Qwen25VL(Family):
         )
         return StepTokens(tokens=features.view(int(grid[0, 0]), -1, features.shape[-1]))
 
-    def positions(self, ids: Tensor, video: HostFeatures) -> Tensor:
+    @property
+    def video_start(self) -> str:
+        """``<|vision_start|>``."""
+        return word_of(self, "vision_start")
+
+    def positions(self, ids: Tensor, videos: Sequence[HostFeatures]) -> Tensor:
         """Give the host's own positions, by the mean time between pairs."""
-        seconds = step_seconds(video.frame_seconds, self.frames_per_step)
-        return rope_positions(self, ids, video, second_per_grid_ts=[seconds])
+        depth = self.frames_per_step
+        seconds = [step_seconds(video.frame_seconds, depth) for video in videos]
+        return rope_positions(self, ids, videos, second_per_grid_ts=seconds)
 
     def check(self) -> None:
         """Refuse patches of another size than the tower's."""
@@ -123,13 +129,18 @@ class Qwen3VL(Family):
     def write(self, video: HostFeatures) -> str:
         """Write the placeholders of each pair behind the mean of its times."""
         inside = self.video_mark * video.tokens_per_step
-        pair = f"{self._word('vision_start')}{inside}{self._word('vision_end')}"
+        pair = f"{self.video_start}{inside}{word_of(self, 'vision_end')}"
         times = (video.frame_seconds[:, 0] + video.frame_seconds[:, -1]) / 2
         return "".join(f"<{time:.1f} seconds>{pair}" for time in times.tolist())
 
-    def positions(self, ids: Tensor, video: HostFeatures) -> Tensor:
+    @property
+    def video_start(self) -> str:
+        """``<|vision_start|>``."""
+        return word_of(self, "vision_start")
+
+    def positions(self, ids: Tensor, videos: Sequence[HostFeatures]) -> Tensor:
         """Give the host's own positions in time, height and width."""
-        return rope_positions(self, ids, video)
+        return rope_positions(self, ids, videos)
 
     @contextmanager
     def prefill(
@@ -158,9 +169,11 @@ class Qwen3VL(Family):
         """Refuse patches of another size than the tower's."""
         check_patches(self.processor.numbers, self.model.config.vision_config)
 
-    def _word(self, name: str) -> str:
-        token = getattr(self.model.config, f"{name}_token_id")
-        return str(self.processor.tokenizer.convert_ids_to_tokens(token))
+
+def word_of(family: Family, name: str) -> str:
+    """Give a special word of a host by its name in the configuration."""
+    token = getattr(family.model.config, f"{name}_token_id")
+    return str(family.processor.tokenizer.convert_ids_to_tokens(token))
 
 
 def step_seconds(frame_seconds: Tensor, depth: int) -> float:
@@ -178,26 +191,26 @@ def step_seconds(frame_seconds: Tensor, depth: int) -> float:
 
 
 def rope_positions(
-    family: Family, ids: Tensor, video: HostFeatures, **more: Any
+    family: Family, ids: Tensor, videos: Sequence[HostFeatures], **more: Any
 ) -> Tensor:
     """Ask a host for the time, row and column of every token.
 
     Args:
         family: The host.
         ids: The prompt with every placeholder, shape ``[1, L]``.
-        video: The video.
+        videos: The videos in it.
         **more: What else the host's function takes.
 
     Returns:
         Positions, shape ``[4, 1, L]``: that of the text first, as ``generate`` has it.
     """
     merge = family.processor.numbers["merge_size"]
-    grid = [video.num_steps, video.grid[0] * merge, video.grid[1] * merge]
+    grids = [[v.num_steps, v.grid[0] * merge, v.grid[1] * merge] for v in videos]
     find = family.model.model.get_rope_index
     if "mm_token_type_ids" in inspect.signature(find).parameters:
         more["mm_token_type_ids"] = (ids == family.placeholder).int() * 2
-    grids = torch.tensor([grid], device=ids.device)
-    vision, _ = find(ids, video_grid_thw=grids, **more)
+    given = torch.tensor(grids, device=ids.device)
+    vision, _ = find(ids, video_grid_thw=given, **more)
     text = torch.arange(ids.shape[1], device=ids.device).view(1, 1, -1)
     return torch.cat([text, vision.to(text)])
 
