@@ -232,3 +232,23 @@ def test_names_that_are_not_utf8_are_printed(tmp_path, clip):
     assert (
         err == b"dynfocus: " + missing + b": there is no such file; check the path.\n"
     )
+
+
+@pytest.mark.parametrize("words", [("probe",), ("ask", "-")])
+def test_closed_streams_are_empty_ones(words, clip):
+    name, *rest = words
+    call = f'exec "$0" -W error -m dynfocus {name} "$1" {" ".join(rest)} <&- >&-'
+    done = subprocess.run(
+        ["sh", "-c", call, sys.executable, clip], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2 if rest else 0, "")
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == bool(rest)
+
+
+def test_a_reader_that_goes_away_ends_the_work_without_a_word(clip):
+    call = '"$0" -m dynfocus probe "$1" --json | true; exit "${PIPESTATUS[0]}"'
+    done = subprocess.run(
+        ["bash", "-c", call, sys.executable, clip], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debug = _take_debug(words)
-    _prepare_output()
+    _prepare_streams()
     with _own_warnings(show_all=is_debug), _orderly_end():
         try:
             return _run(words)
@@ -63,14 +63,20 @@ def _run(words: list[str]) -> int:
     return code if isinstance(code, int) else DONE
 
 
-def _prepare_output() -> None:
-    """Let names that are not UTF-8 be printed, and a closed stream take anything."""
+def _prepare_streams() -> None:
+    """Let names that are not UTF-8 be printed, and closed streams be empty ones.
+
+    Else the next file that is opened would take the place of a closed stream, and what
+    FFmpeg or a worker prints would go into it.
+    """
     codecs.register_error("names", _as_named)
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):
+            null = os.open(os.devnull, os.O_RDWR)  # takes the lowest place that is free
+            stream = open(null, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="names")
 
 
