@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dynfocus.text import check_text, mend_text, read_text, sentence, to_json
+from dynfocus.text import check_text, mend_text, plural, read_text, sentence, to_json
 
 HALF = "\ud83d"
 
@@ -62,3 +62,10 @@ def test_what_went_wrong_is_one_line():
     assert sentence(error) == "a.mp4: No such file or directory"
     assert sentence(ValueError("two\n lines")) == "two lines"
     assert sentence(MemoryError()) == "MemoryError"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 frames"), (1, "1 frame"), (1200, "1,200 frames")]
+)
+def test_a_count_agrees_with_its_noun(count, text):
+    assert plural(count, "frame") == text

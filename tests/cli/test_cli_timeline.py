@@ -14,8 +14,8 @@ def test_two_questions_become_one_picture(run, models, clip):
     assert outcome.code == 0
     assert outcome.out == "clip-timeline.png\n"
     assert outcome.err_lines == [
-        "Which bar? 2 of 6 frames are Cones, 88 tokens",
-        "What else? 2 of 6 frames are Cones, 88 tokens",
+        "Which bar? Cones: 2 of 6 frames, 88 tokens",
+        "What else? Cones: 2 of 6 frames, 88 tokens",
     ]
     with Image.open("clip-timeline.png") as picture:
         assert picture.width > 1500

@@ -429,7 +429,7 @@ def test_what_does_not_fit_is_refused_by_name_and_shape(
     del state["blocks.1.mlp.fc2.weight"]
     torch.save(state, tmp_path / "short.pth")
     refused(
-        r"short.pth does not fit as vision tower: 1 tensors are missing "
+        r"short.pth does not fit as vision tower: 1 tensor missing "
         r"\(vision_tower.encoder.layers.1.mlp.fc2.weight\)",
         vision=tmp_path / "short.pth",
     )

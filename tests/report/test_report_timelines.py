@@ -95,9 +95,9 @@ def test_the_best_cones_are_shown_in_time_order():
 def test_the_summary_counts_the_evidence():
     shown = timeline_of({5: 1.0, 31: 0.5, 50: 0.2}, evidence=((30.0, 50.0),))
     assert shown.summary() == (
-        "3 of 100 frames are Cones, 230 tokens; in the evidence 1 of 20"
+        "Cones: 3 of 100 frames, 230 tokens; in the evidence 1 of 20"
     )
-    assert timeline_of({5: 1.0}).summary() == "1 of 100 frames are Cones, 210 tokens"
+    assert timeline_of({5: 1.0}).summary() == "Cones: 1 of 100 frames, 210 tokens"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

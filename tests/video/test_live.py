@@ -161,7 +161,7 @@ def test_damage_is_counted_and_told_once(tmp_path, write_clip):
     middle = slice(len(content) // 3, len(content) // 2)
     content[middle] = generator.bytes(len(content[middle]))
     path.write_bytes(content)
-    with pytest.warns(DamagedVideoWarning, match="pieces of the video were damaged"):
+    with pytest.warns(DamagedVideoWarning, match="pieces? of the video had damage"):
         frames, times = read_all(path, fps=10)
     assert len(frames) > 5
     assert (np.diff(times) >= 0).all()

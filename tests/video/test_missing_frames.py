@@ -80,7 +80,7 @@ def test_given_times_before_the_end_of_a_cut_file_raise_no_warning(
     path.write_bytes(data[: len(data) * 6 // 10])
     assert read_numbers(VideoReader(path).sample(times=[1.01]).frames) == [30]
     with pytest.raises(
-        UnreadableVideoError, match="none of the 1 wanted frames could be decoded"
+        UnreadableVideoError, match="none of 1 wanted frame could be decoded"
     ):
         VideoReader(path).sample(times=[9.0])
 

@@ -47,7 +47,7 @@ def test_losses_are_told_once_at_the_end(tmp_path, write_clip):
     num_kept = sum(len(part.times) for part in parts)
     message = str(caught[0].message)
     assert f"; {num_kept} of 30 wanted frames were kept." in message
-    with pytest.raises(UnreadableVideoError, match="none of the 1 wanted frames"):
+    with pytest.raises(UnreadableVideoError, match="none of 1 wanted frame"):
         list(reader.stream(times=[9.0]))
 
 

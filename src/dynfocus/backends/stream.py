@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dynfocus.text import mean_probability, mend_text
+from dynfocus.text import mean_probability, mend_text, plural
 
 _LONGEST_LINE = 16 * 2**20
 _MOST_SHOWN = 300
@@ -80,7 +80,7 @@ class AnswerText:
         """What a server did that stops here."""
         if not self.text:
             return "closed the connection without an answer"
-        return f"broke the answer off after {len(self.text)} characters; ask again"
+        return f"broke the answer off after {plural(len(self.text), 'character')}; ask again"
 
     def take(self, text: str) -> None:
         """Read one chunk of a stream, or a whole completion, as JSON.
@@ -129,7 +129,7 @@ class AnswerText:
             raise StreamError(f"refused to answer: {self._refusal}")
         if self.finish_reason == "content_filter":
             raise StreamError(
-                f"filtered the answer after {len(self.text)} characters; ask another way"
+                f"filtered the answer after {plural(len(self.text), 'character')}; ask another way"
             )
         if self.text.strip():
             return

@@ -23,6 +23,7 @@ from dynfocus.errors import OtherPromptWarning
 from dynfocus.models.conversation import OnText, PreparedTurn
 from dynfocus.models.generation import Written
 from dynfocus.models.video_model import VideoModel
+from dynfocus.text import plural
 
 _NEVER = -100
 """Added to the logit of a token that must not be said."""
@@ -68,7 +69,7 @@ class VllmGenerator:
         num_tokens = turn.input_ids.shape[1]
         if completion.prompt_tokens not in (None, num_tokens):
             warnings.warn(
-                f"the server read {completion.prompt_tokens} tokens where the prompt "
+                f"the server read {plural(completion.prompt_tokens or 0, 'token')} where the prompt "
                 f"has {num_tokens}, so it serves another chat template or tokenizer; "
                 "serve what dynfocus export-language-model wrote",
                 OtherPromptWarning,
@@ -125,7 +126,7 @@ def find_served_model(client: ChatClient) -> str:
     names = client.list_models()
     if len(names) > 1:
         raise ValueError(
-            f"the server at {client.server.url} serves {len(names)} models "
+            f"the server at {client.server.url} serves {plural(len(names), 'model')} "
             f"({', '.join(names)}); say which with --served-model"
         )
     return names[0]

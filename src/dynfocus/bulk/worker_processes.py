@@ -25,7 +25,7 @@ from dynfocus.bulk.asking import AnswerJob, MakeAnswerer, OnStep
 from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import VideoJob
 from dynfocus.errors import BrokenWorkerError
-from dynfocus.text import sentence
+from dynfocus.text import plural, sentence
 from dynfocus.video.watchdog import available_cores
 
 _logger = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class _Crew:
         self._num_unready = 0 if worker.has_loaded else self._num_unready + 1
         if self._num_unready >= MAX_ATTEMPTS:
             raise BrokenWorkerError(
-                f"{self._num_unready} workers ended before they had loaded the model "
+                f"{plural(self._num_unready, 'worker')} ended before they had loaded the model "
                 f"(the last with exit code {code}); use fewer workers, or a machine "
                 "with more memory"
             )

@@ -13,6 +13,7 @@ import typer
 
 from dynfocus.cli.commands import Json, Model, Seed, command, positive
 from dynfocus.cli.console import load_model, print_json, progress_bar, say
+from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
@@ -210,9 +211,9 @@ def _print_summary(
     rows: Sequence[_Row], index: VideoIndex, index_seconds: float
 ) -> None:
     num_right = sum(row.is_right for row in rows)
-    print(f"{num_right} of {len(rows)} answers right.")
+    print(f"{num_right} of {plural(len(rows), 'answer')} right.")
     say(
-        f"The video ({index.duration:g} s, {index.num_frames} frames) was read once, in "
+        f"The video ({index.duration:g} s, {plural(index.num_frames, 'frame')}) was read once, in "
         f"{index_seconds:.1f} s; each question took "
         f"{sum(row.answer.seconds for row in rows) / max(1, len(rows)):.2f} s."
     )

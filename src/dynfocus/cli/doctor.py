@@ -13,7 +13,7 @@ import typer
 
 from dynfocus.cli.commands import Json, command
 from dynfocus.cli.console import load_model, print_json
-from dynfocus.text import sentence
+from dynfocus.text import plural, sentence
 
 _REINSTALL = "install dynfocus again: pip install --force-reinstall dynfocus"
 
@@ -70,7 +70,7 @@ def _python() -> str:
 def _torch() -> str:
     import torch
 
-    return f"{torch.__version__}, {torch.get_num_threads()} threads"
+    return f"{torch.__version__}, {plural(torch.get_num_threads(), 'thread')}"
 
 
 def _transformers() -> str:
@@ -91,7 +91,7 @@ def _machine() -> str:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         memory = f", {total / 2**30:.1f} GiB memory"
-    return f"{os.cpu_count()} cores{memory}"
+    return f"{plural(os.cpu_count() or 1, 'core')}{memory}"
 
 
 def _gpu() -> str:
@@ -118,7 +118,7 @@ def _answer() -> str:
         answer = load_model("nano", index_folder=False).ask(made.path, asked.question)
     return (
         f"a 5-second video was made, read and asked {asked.question!r}: {answer.text!r}"
-        f", {answer.tokens} video tokens, {answer.seconds:.2f} s"
+        f", {plural(answer.tokens, 'video token')}, {answer.seconds:.2f} s"
     )
 
 

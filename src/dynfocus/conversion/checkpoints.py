@@ -23,6 +23,7 @@ from transformers import PreTrainedConfig
 
 from dynfocus.conversion.key_maps import join_biases, rename
 from dynfocus.defaults import check_reachable
+from dynfocus.text import plural
 
 _LLAMA_VID_FIELDS = ("mm_vision_tower", "mm_projector_type", "bert_type")
 _SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -163,7 +164,7 @@ def refuse_misfits(
     problems = []
     if missing:
         shown = ", ".join(missing[:3]) + (", .." if len(missing) > 3 else "")
-        problems.append(f"{len(missing)} tensors are missing ({shown})")
+        problems.append(f"{plural(len(missing), 'tensor')} missing ({shown})")
     if misfits:
         pairs = [
             f"{name} is {list(got)} and must be {list(need)}"
@@ -292,7 +293,7 @@ def _of_index(
     absent = sorted(wanted - set(tensors))
     if absent:
         raise ValueError(
-            f"{len(absent)} tensors that {index} names are in none of its files "
+            f"{index} names {plural(len(absent), 'tensor')} that its files do not hold "
             f"({absent[0]}); fetch the checkpoint again"
         )
     return TensorFiles(source, tuple(places), tensors)

@@ -23,6 +23,7 @@ from dynfocus.conversion.key_maps import (
     module_of,
 )
 from dynfocus.conversion.parts import Checkpoints, Part, check_state
+from dynfocus.text import plural
 
 _CROSSING = ".crossattention.attention."
 """Names of the Q-Former's projections whose width is that of the vision tower."""
@@ -160,7 +161,7 @@ def _add_qformer(weights: Weights, qformer: Part, needed: Mapping[str, Tensor]) 
         widths = tensors[crossing[0]].shape[1], wanted[crossing[0]].shape[1]
         weights.notes.append(
             f"the Q-Former of {qformer.source} looks at patches of width {widths[0]}, "
-            f"those of the vision tower have {widths[1]}: {len(crossing)} tensors of its "
+            f"those of the vision tower have {widths[1]}: {plural(len(crossing), 'tensor')} of its "
             "cross-attention start fresh"
         )
     for name in crossing:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.evaluation.metrics import Estimate, Record, paired_difference
+from dynfocus.text import plural
 
 _KEYS = (
     "id",
@@ -70,7 +71,7 @@ class Comparison:
 
 def _told(record: Record) -> str:
     text = record.get("answer", record.get("error"))
-    return f"{text} ({record.get('tokens')} tokens)"
+    return f"{text} ({plural(record.get('tokens') or 0, 'token')})"
 
 
 def compare_answers(first: str | Path, second: str | Path) -> Comparison:

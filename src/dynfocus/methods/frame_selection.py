@@ -21,6 +21,7 @@ from dynfocus.methods.image_features import fit_size, frame_quality, image_featu
 from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import Selection, SelectorInput, find_selector
 from dynfocus.methods.selectors.interface import Floats, min_max
+from dynfocus.text import plural
 from dynfocus.video import SampledFrames, VideoReader
 
 Progress = Callable[[int, int], None]
@@ -63,7 +64,7 @@ def read_overview(
     Raises:
         ValueError: The video does not have so many frames, or not at this rate.
     """
-    what = f"the budget of {num_wanted} frames is more than the"
+    what = f"the budget of {plural(num_wanted, 'frame')} is more than the"
     if num_wanted > reader.frame_count:
         raise ValueError(
             f"{what} {reader.frame_count} that {reader.path.name} shows; ask for fewer"
@@ -81,7 +82,7 @@ def read_overview(
     if len(times) < num_wanted and seen.damage is None:
         if fast:
             raise ValueError(
-                f"{what} {len(times)} key frames that {reader.path.name} has for it; ask "
+                f"{what} {plural(len(times), 'key frame')} that {reader.path.name} has for it; ask "
                 "for fewer, or without fast"
             )
         raise ValueError(

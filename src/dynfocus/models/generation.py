@@ -14,7 +14,7 @@ from transformers import LogitsProcessor, TextStreamer
 
 from dynfocus.errors import NonFiniteLogitsError
 from dynfocus.models.conversation import OnText, PreparedTurn
-from dynfocus.text import mean_probability
+from dynfocus.text import mean_probability, plural
 
 
 class Written(NamedTuple):
@@ -138,7 +138,7 @@ def check_context(
     limit = context_limit(config)
     if limit is not None and prompt_length + max_new_tokens > limit:
         raise ValueError(
-            f"the prompt has {prompt_length} tokens and the answer may have "
+            f"the prompt has {plural(prompt_length, 'token')} and the answer may have "
             f"{max_new_tokens}, more than the {limit} that {name!r} can read; "
             "use fewer frames (max_frames), a lower fps, a max_video_tokens, or a "
             "shorter conversation"

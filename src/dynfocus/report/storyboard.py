@@ -34,6 +34,7 @@ from dynfocus.report.pages import (
     render,
     shorten,
 )
+from dynfocus.text import plural
 from dynfocus.video import VideoReader
 
 SUFFIXES = (".png", ".html")
@@ -132,7 +133,7 @@ def make_storyboard(
     )
     if num_prototypes is not None and not 1 <= num_prototypes <= len(times):
         raise ValueError(
-            f"num_prototypes must be from 1 to the {len(times)} frames looked at, got "
+            f"num_prototypes must be from 1 to the {plural(len(times), 'frame')} looked at, got "
             f"{num_prototypes}; ask for fewer prototypes or look at more frames (fps)"
         )
     features = torch.from_numpy(image_features(frames))
@@ -231,11 +232,10 @@ def describe_stretches(tile: StoryboardTile, duration: float) -> str:
 
 
 def _summary(board: Storyboard) -> str:
-    noun = "event prototype" if len(board.tiles) == 1 else "event prototypes"
     tenths = board.duration < _MINUTE
     return (
-        f"{len(board.tiles)} {noun}, {format_time(board.duration, with_tenths=tenths)} "
-        f"long, {board.num_frames} frames looked at"
+        f"{plural(len(board.tiles), 'event prototype')}, {format_time(board.duration, with_tenths=tenths)} "
+        f"long, {plural(board.num_frames, 'frame')} looked at"
     )
 
 

@@ -23,6 +23,7 @@ from dynfocus.report.pages import (
     render,
     shorten,
 )
+from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.index import Pictures, VideoIndex
@@ -166,7 +167,7 @@ class QuestionTimeline:
         """Say in one line what was kept, and how much of the evidence that is."""
         cones = [frame for frame in self.frames if frame.kind == "cone"]
         tokens = sum(frame.tokens for frame in self.frames)
-        text = f"{len(cones)} of {len(self.frames)} frames are Cones, {tokens:,} tokens"
+        text = f"Cones: {len(cones)} of {plural(len(self.frames), 'frame')}, {plural(tokens, 'token')}"
         if not self.evidence:
             return text
         shown = [frame for frame in self.frames if self.shows_answer(frame.time)]
@@ -342,9 +343,7 @@ def _draw_header(
     letters = font(26, bold=True)
     draw.text((_MARGIN, _MARGIN - 4), shorten(name, letters, inner), INK, letters)
     length = format_time(index.duration, with_tenths=index.duration < _MINUTE)
-    summary = (
-        f"{length} long, {index.num_frames} frames sampled at {index.fps:g} a second"
-    )
+    summary = f"{length} long, {plural(index.num_frames, 'frame')} sampled at {index.fps:g} a second"
     draw.text((_MARGIN, _MARGIN + 31), summary, FAINT, font(15))
     entries = [(_SCORE, "score of each frame, 0 to 1"), (_CONE, "Cones")]
     entries.append((_ROD, "Rods"))

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from dynfocus.atomic import write_atomically
 from dynfocus.errors import TooManyFailuresError, UnreadableVideoError
-from dynfocus.text import to_json
+from dynfocus.text import plural, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class FailureLog:
         if len(names) > self.max_failures:
             last = entries[-1]
             raise TooManyFailuresError(
-                f"{len(names)} samples failed, data.max_failures allows "
+                f"{plural(len(names), 'sample')} failed, data.max_failures allows "
                 f"{self.max_failures}; the last is {last['sample']} ({last['reason']}); "
                 f"all are in {self.path}; run 'dynfocus data check' on the data"
             )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.text import plural
 from dynfocus.video.timeline import Timeline
 
 
@@ -223,8 +224,9 @@ class MissingFrames:
         if num_doubtful:
             places = self._stretches(self.is_doubtful, np.inf)
             clauses.append(f"frames {_listed(places)} follow a damaged place")
-        num_wanted = len(self.wanted)
-        kept = f"{num_wanted - len(lost)} of {num_wanted} wanted frames were kept"
+        num_wanted, num_kept = len(self.wanted), int(self.is_kept.sum())
+        verb = "was" if num_kept == 1 else "were"
+        kept = f"{num_kept} of {plural(num_wanted, 'wanted frame')} {verb} kept"
         if num_doubtful:
             kept += f", {num_doubtful} of them may show damage"
         if is_uncertain:

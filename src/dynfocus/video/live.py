@@ -22,6 +22,7 @@ from dynfocus.errors import (
     StuckVideoError,
     UnreadableVideoError,
 )
+from dynfocus.text import plural
 from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.container import best_stream, decode, prepare
 from dynfocus.video.live_clock import ArrivalClock, MomentSampler, trusted_times
@@ -150,7 +151,7 @@ class LiveReader:
             raise arrived
         if self.num_damaged:
             warnings.warn(
-                f"{self.source}: {self.num_damaged} pieces of the video were damaged; "
+                f"{self.source}: {plural(self.num_damaged, 'piece')} of the video had damage; "
                 "frames near them may be missing or wrong.",
                 DamagedVideoWarning,
                 stacklevel=2,

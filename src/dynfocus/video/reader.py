@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
-from dynfocus.text import check_excerpt
+from dynfocus.text import check_excerpt, plural
 from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
 from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
 from dynfocus.video.plan import check_count, wanted_times
@@ -363,7 +363,7 @@ class VideoReader:
         """Warn once about what is missing, or fail if everything is."""
         if not missing.is_kept.any():
             raise UnreadableVideoError(
-                f"{self.path}: none of the {len(missing.wanted)} wanted frames could be "
+                f"{self.path}: none of {plural(len(missing.wanted), 'wanted frame')} could be "
                 "decoded."
             )
         ends_before = self.end < self.duration

@@ -34,6 +34,7 @@ from dynfocus.focus import uniform_indices
 from dynfocus.index import VideoIndex
 from dynfocus.models import Answer, AskOptions, VideoModel
 from dynfocus.models.fingerprint import fingerprint_parameters
+from dynfocus.text import plural
 from dynfocus.validation import Count, Natural, Positive, checked
 from dynfocus.world import KINDS, make_questions, make_video
 from dynfocus.world.conversations import WorldAddress, parse_address
@@ -194,7 +195,7 @@ def check_answered(records: Records) -> Records:
     failed = [record for record in records if "error" in record]
     if failed:
         raise ValueError(
-            f"{len(failed)} of {len(records)} questions got no answer, the first about "
+            f"{len(failed)} of {plural(len(records), 'question')} got no answer, the first about "
             f"{failed[0]['video']}: {failed[0]['error']}; run again to ask them again"
         )
     return records
@@ -371,7 +372,7 @@ def _describe(benchmark: Document) -> str:
     low, high = benchmark["seconds"]
     last = benchmark["seed"] + benchmark["num_videos"] - 1
     return (
-        f"{benchmark['num_videos']} videos of {low:g} to {high:g} s, split "
+        f"{plural(benchmark['num_videos'], 'video')} of {low:g} to {high:g} s, split "
         f"{benchmark['split']}, seeds {benchmark['seed']} to {last}, at "
         f"{benchmark['fps']:g} fps, from real H.264 files. Exact match; *when* needs an "
         "IoU of 0.5. In brackets the 95 % interval of a bootstrap over videos. The best "

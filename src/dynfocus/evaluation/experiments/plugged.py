@@ -30,6 +30,7 @@ from dynfocus.evaluation.metrics import (
 from dynfocus.evaluation.pages import Document, Layout, Line, draw_lines, table
 from dynfocus.models import LoadOptions, VideoModel
 from dynfocus.plugins import host_type, load_host, plug
+from dynfocus.text import plural
 from dynfocus.validation import Count, checked
 from dynfocus.world import KINDS
 from dynfocus.world.conversations import parse_address, render_address
@@ -266,8 +267,8 @@ def _table(document: Document, test: Document) -> list[str]:
             ]
         )
     return [
-        f"## {test['name']}: {low:g} to {high:g} s, {test['num_videos']} videos, "
-        f"{own[0]['questions']} questions",
+        f"## {test['name']}: {low:g} to {high:g} s, {plural(test['num_videos'], 'video')}, "
+        f"{plural(own[0]['questions'], 'question')}",
         "",
         *table([*head, "s", "times faster"], rows),
         f"Best constant answer of each kind: {document['constant'][test['name']]:.1f} %.",

@@ -33,6 +33,7 @@ from dynfocus.focus import (
 )
 from dynfocus.models import LoadOptions, VideoModel
 from dynfocus.models.loading import load_model
+from dynfocus.text import plural
 from dynfocus.validation import Count, checked
 from dynfocus.world import WorldQuestion, make_questions
 from dynfocus.world.conversations import render_address
@@ -194,7 +195,7 @@ def lay_out(document: Document) -> Layout:
     """Make the page of a result that `summarise` made."""
     plan = document["plan"]
     sets = ", ".join(
-        f"{test['name']}: {test['num_videos']} videos, seeds from {test['seed']}, at "
+        f"{test['name']}: {plural(test['num_videos'], 'video')}, seeds from {test['seed']}, at "
         f"{test['fps']:g} fps"
         for test in plan["sets"]
     )
@@ -217,7 +218,9 @@ def _table(document: Document, test: Document) -> list[str]:
         return []
     low, high = test["seconds"]
     counts = document["plan"]["num_cones"]
-    head = [f"{test['name']}: {low:g} to {high:g} s, {found[0]['questions']} questions"]
+    head = [
+        f"{test['name']}: {low:g} to {high:g} s, {plural(found[0]['questions'], 'question')}"
+    ]
     head += ["L", *(f"K = {k}" for k in counts)]
     shares = [f"{share:.2g} %" for share in found[-1]["share"]]
     rows = [["share of all frames", "-", *shares]]
