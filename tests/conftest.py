@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from stand_in_hub import StandInHub
 from stand_in_server import StandInServer
+from web_server import CERTIFICATE, WebServer
 
 
 def pytest_configure() -> None:
@@ -66,4 +67,28 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInServer]:
     """Run a stand-in server, with no key in the environment."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with StandInServer() as server:
+        yield server
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    """Run a web server of files that holds nothing."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with WebServer() as server:
+        yield server
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Write the certificate of the secure web server, which nobody trusts, to a file."""
+    path = tmp_path / "localhost.pem"
+    path.write_text(CERTIFICATE)
+    return path
+
+
+@pytest.fixture
+def secure_web(certificate: Path) -> Iterator[WebServer]:
+    """Run a web server of files for https."""
+    with WebServer(certificate) as server:
         yield server

@@ -54,7 +54,7 @@ def ask(
     """Answer one question about a video; the model is loaded once and kept.
 
     Args:
-        video: A file, frames, or what ``VideoModel.index`` gave.
+        video: A file or its address, frames, or what ``VideoModel.index`` gave.
         question: The question.
         model: ``"nano"``, a folder, or a hub id. By default, for a file, what
             `dynfocus.defaults.choose_model` chooses; for all else ``"nano"``.
@@ -67,6 +67,10 @@ def ask(
         ValueError: As ``load`` and ``VideoModel.ask`` do, with the classes named there.
         NoModelError: No model is named and none here knows what the video shows.
     """
+    from dynfocus.video import VideoName, as_file
+
+    if isinstance(video, VideoName):
+        video = as_file(video)  # of one version of a remote file alone
     if model is None:
         model = _choose(video)
     return _load_once(str(model)).ask(video, question, **options)
@@ -114,7 +118,9 @@ def plug(
 
 
 def _choose(video: Any) -> str:
-    if not isinstance(video, str | Path):
+    from dynfocus.video import VideoName
+
+    if not isinstance(video, VideoName):
         return "nano"
     from dynfocus.defaults import choose_model
 

@@ -23,6 +23,7 @@ __all__ = [
     "SeveralVideosWarning",
     "StuckVideoError",
     "TooManyFailuresError",
+    "UnreachableVideoError",
     "UnreadableVideoError",
     "UnusableEntryError",
     "UnusableEntryWarning",
@@ -59,6 +60,14 @@ class StuckVideoError(TimeoutError, UnreadableVideoError):
 
     Remedy: copy the file to a local disk, or raise ``timeout_seconds`` if the disk or
     the source is only slow.
+    """
+
+
+class UnreachableVideoError(UnreadableVideoError):
+    """A video's address cannot be read: refused, too slow, too large, or changed meanwhile.
+
+    Remedy: open the address in a browser; download the file and name that if the server
+    is at fault, or give another ``FetchPolicy`` if a limit is.
     """
 
 

@@ -21,7 +21,6 @@ MEDIA_FIELDS = ("video", "image", "videos", "images")
 _MEDIA = MEDIA_FIELDS[:2]
 _TEXTS = {"from": "value", "role": "content"}
 _ROLES = {"user": "human", "assistant": "gpt"}
-_ADDRESSES = ("http://", "https://", "data:")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +136,6 @@ def _plain_name(value: Any) -> Any:
         value = value.get("path") or value.get("url")
     if not isinstance(value, str):
         return value
-    if value.startswith(_ADDRESSES):
+    if value.startswith("data:"):
         raise ValueError(f"{value[:40]!r} is no file; fetch it and name the file")
     return value.removeprefix("file://")

@@ -162,7 +162,7 @@ class FakeModel:
             stream=reader.other_stream,
             fps=fps,
             thumbnails=sampled.frames,
-            entry=Path(reader.path),
+            entry=Path(str(reader.path)),
         )
 
     def ask(

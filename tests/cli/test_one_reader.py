@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import dynfocus
@@ -20,7 +22,7 @@ def openings(monkeypatch) -> list:
     build = VideoReader.__init__
 
     def spy(self, path, **options):
-        seen.append(path)
+        seen.append(Path(path))
         build(self, path, **options)
 
     monkeypatch.setattr(VideoReader, "__init__", spy)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dynfocus.models import AskOptions
-from dynfocus.models.encoding import VideoSource, make_thumbnails, video_path
+from dynfocus.models.encoding import VideoSource, kept_file, make_thumbnails
 from dynfocus.video import SampledFrames, VideoReader
 
 
@@ -29,9 +31,9 @@ def test_a_reader_stands_for_its_file(clip):
     source = VideoSource.open(reader, AskOptions(max_frames=4))
     assert source.reader is reader
     assert source.num_frames == 4
-    assert video_path(reader) == video_path(str(clip)) == clip
-    assert video_path(np.zeros((1, 2, 2, 3))) is None
-    assert video_path("nowhere.mp4") is None
+    assert kept_file(reader) == kept_file(clip) == clip
+    assert kept_file(np.zeros((1, 2, 2, 3))) is None
+    assert kept_file(Path("nowhere.mp4")) is None
 
 
 def test_frames_are_thinned_evenly(make_frames):

@@ -21,7 +21,7 @@ from dynfocus.models import VideoModel
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.fingerprint import READ_LATER, ModelFingerprint, index_layout
 from dynfocus.models.loading import KINDS
-from dynfocus.video import DamagedVideoWarning
+from dynfocus.video import DamagedVideoWarning, RemoteFile, UnreachableVideoError
 from dynfocus.world import make_video
 
 QUESTION = "what is on the red square ?"
@@ -315,3 +315,54 @@ def test_loading_chooses_the_folder(tmp_path, index_folder):
     assert dynfocus.load("nano").store.folder == Path(index_folder)
     with pytest.raises(ValueError, match="storage must be one of 'exact' or 'compact'"):
         dynfocus.load("nano", storage="tiny")
+
+
+def test_a_file_at_an_address_is_kept_by_the_version_that_its_server_names(
+    build, clip, web, monkeypatch
+):
+    address = web.put("clip.mp4", clip)
+    plain = ask(build(store=None), clip)
+    model = build(storage="exact")
+    reads = count_reads(model, monkeypatch)
+    first = model.index(f"{address}?sig=s3cret")
+    assert ask(model, address) == plain
+    num_requests = len(web.requests)
+    assert ask(model, Path(address)) == plain
+    assert len(web.requests) == num_requests + 1  # whether it is the same version
+    assert len(reads) == 2
+    assert (str(first.source), first.is_from_disk) == (f"{address}?...", False)
+    notes = [entry.facts.source for entry in model.store.entries()]
+    assert sorted(notes) == [address, f"{address}?..."]
+    web.page("clip.mp4").headers = {"ETag": '"v2"'}
+    assert ask(model, address) == plain
+    assert len(reads) == 3
+
+
+def test_a_remote_file_that_changes_meanwhile_is_neither_answered_nor_kept(
+    build, clip, web, monkeypatch
+):
+    web.put("clip.mp4", clip)
+    monkeypatch.setattr("dynfocus.video.remote._BLOCK_BYTES", 1024)
+    model = build(storage="exact")
+    file = RemoteFile(web.address("clip.mp4"))
+    assert file.identity is not None
+    web.page("clip.mp4").headers = {"ETag": '"v2"'}
+    with pytest.raises(UnreachableVideoError, match="changed while it was read"):
+        model.index(file)
+    assert not model.store.entries()
+
+
+def test_a_remote_file_without_a_version_is_answered_and_not_kept(build, clip, web):
+    address = web.put("clip.mp4", clip, headers={"Last-Modified": ""})
+    model = build(storage="exact")
+    with pytest.warns(UnusableEntryWarning, match="neither ETag nor Last-Modified"):
+        answer = ask(model, address)
+    assert answer == ask(build(store=None), clip)
+    assert not model.store.entries()
+
+
+def test_a_remote_file_that_comes_whole_is_the_file_on_disk(build, clip, web):
+    address = web.put("clip.mp4", clip, has_parts=False, headers={})
+    model = build(storage="exact")
+    assert not model.index(clip).is_from_disk
+    assert model.index(address).is_from_disk

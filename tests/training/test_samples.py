@@ -104,11 +104,6 @@ BAD = [
         "'data:image/png;base64,A' is no file; fetch it",
     ),
     (
-        [user({"type": "image", "url": "https://example.org/a.png"}), ANSWER],
-        {},
-        "'https://example.org/a.png' is no file; fetch it",
-    ),
-    (
         [user({"type": "video", "video": "a.mp4"}), ANSWER],
         {"video": "b.mp4"},
         "names a video in its turns and others beside them; give one",

@@ -16,6 +16,7 @@ from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import Row, VideoJob
 from dynfocus.models.options import LoadOptions
 from dynfocus.text import check_name, sentence
+from dynfocus.video import show_address
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
@@ -69,7 +70,7 @@ class ModelLoader:
 
 
 def open_file(name: str) -> AbstractContextManager[str]:
-    """Take the name of a video for that of its file, which it must be able to be."""
+    """Take the name of a video for that of its file or its address."""
     return nullcontext(check_name(name, "video"))
 
 
@@ -121,7 +122,8 @@ class Asker:
                         index = model.index(
                             video,
                             **rows[0].options.reading,
-                            progress=on_step and partial(on_step, job.video),
+                            progress=on_step
+                            and partial(on_step, show_address(job.video)),
                         )
                     except FAILURES as error:
                         yield from (failure(row, sentence(error)) for row in rows)
@@ -164,7 +166,8 @@ def failure(row: Row, reason: str) -> Record:
 
 
 def _facts(row: Row) -> Record:
-    facts = {"id": row.id, "video": row.video, "question": row.question}
+    video = show_address(row.video)
+    facts = {"id": row.id, "video": video, "question": row.question}
     part = {name: getattr(row.options, name) for name in ("start", "end", "stream")}
     given = {name: value for name, value in part.items() if value is not None}
     return {**facts, **given, **row.facts}

@@ -145,7 +145,7 @@ def ask(
         )
     index_seconds = time.perf_counter() - started
     facts: dict[str, object] = {
-        "video": str(video),
+        "video": str(reader.path),
         "model": name,
         "from_index": index.is_from_disk,
         "index_seconds": round(index_seconds, 3),
@@ -237,7 +237,7 @@ def _write_report(
     )
 
 
-def check_files(video: Path, report: Path | None) -> VideoReader:
+def check_files(video: str, report: Path | None) -> VideoReader:
     """Fail on a report that cannot be written or a file that is no video."""
     if report is not None:
         from dynfocus.atomic import check_writable

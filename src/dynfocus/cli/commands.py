@@ -6,7 +6,6 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
@@ -35,7 +34,9 @@ def not_negative(value: int) -> int:
     return value
 
 
-Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.")]
+Video = Annotated[
+    str, typer.Argument(metavar="VIDEO", help="A video file, or its http address.")
+]
 Question = Annotated[
     str,
     typer.Argument(

@@ -201,7 +201,7 @@ def read_question(question: str) -> str:
     return text.strip()
 
 
-def check_video(video: Path) -> VideoReader:
+def check_video(video: str) -> VideoReader:
     """Open a video; one that is none fails before a model is loaded."""
     from dynfocus.video import VideoReader
 

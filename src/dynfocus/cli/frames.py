@@ -97,7 +97,7 @@ def frames(
             print(f"{frame.time:.3f}\t{frame.kind}")
 
 
-def _check_places(video: Path, out: Path | None, request: str | None) -> None:
+def _check_places(video: str, out: Path | None, request: str | None) -> None:
     """Fail before the work on what cannot be written after it."""
     if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise ValueError(f"{out} is there and not empty; choose another folder")

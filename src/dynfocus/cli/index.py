@@ -37,7 +37,8 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="VIDEO...",
-            help="Files, folders that are searched for videos, patterns in quotes.",
+            help="Files, http addresses, folders that are searched for videos, patterns "
+            "in quotes.",
         ),
     ] = None,
     model: Model = "nano",
@@ -119,7 +120,7 @@ Outcome = dict[str, Any]
 """What became of a video, as ``--json`` shows it."""
 
 
-def _find(names: Sequence[str]) -> tuple[list[Path], list[Outcome]]:
+def _find(names: Sequence[str]) -> tuple[list[Path | str], list[Outcome]]:
     """List the videos that are meant, and the names that mean none.
 
     Raises:
@@ -127,7 +128,7 @@ def _find(names: Sequence[str]) -> tuple[list[Path], list[Outcome]]:
     """
     from dynfocus.video import find_videos
 
-    files: list[Path] = []
+    files: list[Path | str] = []
     problems: dict[str, str] = {}
     for name in names:
         try:
@@ -181,7 +182,7 @@ class _Plan:
 
 
 def _index_all(
-    files: Sequence[Path], plan: _Plan, folder: Path | None, workers: int
+    files: Sequence[Path | str], plan: _Plan, folder: Path | None, workers: int
 ) -> list[Outcome]:
     from dynfocus.bulk import Asker, ModelLoader, Row, run_rows
     from dynfocus.models.options import AskOptions, LoadOptions
@@ -231,15 +232,15 @@ def _summarise(outcomes: Sequence[Outcome], seconds: float) -> None:
 
 
 def _predict(
-    files: Sequence[Path], problems: Sequence[Outcome], plan: _Plan, *, json: bool
+    files: Sequence[Path | str], problems: Sequence[Outcome], plan: _Plan, *, json: bool
 ) -> None:
     """Tell the size of each index from the length of its video."""
-    from dynfocus.video import VideoReader
+    from dynfocus.video import VideoReader, show_address
 
     rows = [{"file": one["file"], "reason": one["reason"]} for one in problems]
     storage = plan.layout.storage
     for file in files:
-        row: dict[str, Any] = {"file": str(file)}
+        row: dict[str, Any] = {"file": show_address(str(file))}
         try:
             times = VideoReader(file).plan_times(
                 fps=plan.fps, max_frames=plan.max_frames

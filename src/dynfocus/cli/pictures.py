@@ -20,7 +20,6 @@ from dynfocus.cli.commands import (
     positive,
 )
 from dynfocus.cli.console import (
-    check_video,
     load_model,
     print_json,
     progress_bar,
@@ -82,12 +81,14 @@ def timeline(
         check_timelines_path,
         write_timelines,
     )
+    from dynfocus.video import VideoReader, as_file
 
     if not all(question.strip() for question in questions):
         raise typer.BadParameter("a question is empty: say what to look for")
-    path = out if out is not None else Path(f"{video.stem}-timeline.png")
+    file = as_file(video)
+    path = out if out is not None else Path(f"{file.stem}-timeline.png")
     check_timelines_path(path)
-    reader = check_video(video)
+    reader = VideoReader(file)
     known = known_evidence(reader, evidence)
     focused = load_model(model, index_folder=False if no_index else None)
     warn_if_meaningless(
@@ -111,7 +112,7 @@ def timeline(
     if json:
         print_json(
             {
-                "video": str(video),
+                "video": str(file),
                 "model": model,
                 "file": str(path),
                 "questions": [_document(one) for one in timelines],
@@ -133,7 +134,8 @@ def known_evidence(video: VideoReader, file: Path | None) -> dict[str, Intervals
     if file is not None:
         from dynfocus.evaluation.experiments.redundancy import load_questions
 
-        name = str(video.path.resolve())
+        path = video.path
+        name = str(path.resolve() if isinstance(path, Path) else path)
         asked = [row for row in load_questions(file) if row.video == name]
         if not asked:
             warn(f"{file} has no question about {video.path}")
@@ -196,12 +198,14 @@ def storyboard(
         make_storyboard,
         write_storyboard,
     )
+    from dynfocus.video import as_file
 
-    path = out if out is not None else Path(f"{video.stem}-storyboard.png")
+    file = as_file(video)
+    path = out if out is not None else Path(f"{file.stem}-storyboard.png")
     check_storyboard_path(path)
     with progress_bar("Reading the video") as progress:
         board = make_storyboard(
-            video, num_prototypes=num_prototypes, fps=fps, progress=progress
+            file, num_prototypes=num_prototypes, fps=fps, progress=progress
         )
     write_storyboard(path, board)
     if json:

@@ -17,7 +17,7 @@ from dynfocus.defaults.hub import NANO, RECOMMENDED, find_downloaded
 from dynfocus.errors import NoModelError
 
 if TYPE_CHECKING:
-    from dynfocus.video import VideoReader
+    from dynfocus.video import VideoName, VideoReader
 
 MODEL_VARIABLE = "DYNFOCUS_MODEL"
 """Environment variable that names the model; it goes before the settings."""
@@ -36,7 +36,7 @@ class ChosenModel:
     """Why it was chosen, as the end of a sentence."""
 
 
-def choose_model(video: str | Path | VideoReader) -> ChosenModel:
+def choose_model(video: VideoName | VideoReader) -> ChosenModel:
     """Choose what answers about a video.
 
     In this order: ``$DYNFOCUS_MODEL``, the user's settings, the shipped nano model for

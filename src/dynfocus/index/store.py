@@ -29,6 +29,7 @@ from dynfocus.index.entries import (
     write_entry,
 )
 from dynfocus.index.layout import IndexLayout
+from dynfocus.video import RemoteFile, VideoName, as_file
 
 FOLDER_VARIABLE = "DYNFOCUS_INDEX"
 SIZE_VARIABLE = "DYNFOCUS_INDEX_GB"
@@ -97,8 +98,22 @@ class IndexStore:
         """Bytes of all entries together."""
         return default_max_bytes() if self._max_bytes is None else self._max_bytes
 
-    def digest(self, video: str | Path) -> str:
-        """Tell what the content of a file goes by; the file is read if it is new."""
+    def digest(self, video: VideoName) -> str:
+        """Tell what a file goes by: its content, or the version that a server names.
+
+        A file on a disk is read if it is new.
+
+        Raises:
+            ValueError: Nothing tells one version of a remote file from the next.
+        """
+        video = as_file(video)
+        if isinstance(video, RemoteFile):
+            if video.identity is None:
+                raise UnusableEntryError(
+                    f"{video}: its server names no version of it (ETag or Last-Modified), "
+                    "so what is kept of it could not be trusted"
+                )
+            return video.identity
         folder = self.folder / _DIGESTS
         return self._digests.setdefault(folder, ContentDigests(folder)).of(video)
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dynfocus.video import RemoteFile
+
 PICTURE_BYTES = 3072
 """Bytes of every picture; what JPEG leaves free is zero."""
 
@@ -27,7 +29,7 @@ class VideoIndex:
 
     features: Any
     """The question-independent half, for DynFocus `VideoFeatures`."""
-    source: str | None
+    source: str | RemoteFile | None
     """The file it was read from."""
     duration: float
     """Length of the video in seconds."""

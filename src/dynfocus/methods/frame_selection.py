@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +21,7 @@ from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import Selection, SelectorInput, find_selector
 from dynfocus.methods.selectors.interface import Floats, min_max
 from dynfocus.text import plural
-from dynfocus.video import SampledFrames, VideoReader
+from dynfocus.video import SampledFrames, VideoFile, VideoName, VideoReader
 
 Progress = Callable[[int, int], None]
 
@@ -181,7 +180,7 @@ class FrameSelection:
     """The frames, no two the same."""
 
     @property
-    def video(self) -> Path:
+    def video(self) -> VideoFile:
         """The file."""
         return self.reader.path
 
@@ -215,7 +214,7 @@ class FrameSelection:
 
 
 def select_frames(
-    video: str | Path | VideoReader,
+    video: VideoName | VideoReader,
     question: str,
     budget: int,
     *,

@@ -5,6 +5,7 @@ Letters: T frames, H and W of a frame.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,15 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dynfocus.errors import UnusableEntryWarning
 from dynfocus.focus import VideoFeatures, uniform_indices
 from dynfocus.index import Sampling, VideoGroup, VideoIndex
 from dynfocus.models.excerpts import open_excerpt, sampling_of, within
 from dynfocus.models.options import AskOptions
-from dynfocus.video import SampledFrames, VideoReader, read_video
+from dynfocus.video import (
+    RemoteFile,
+    SampledFrames,
+    VideoFile,
+    VideoName,
+    VideoReader,
+    read_video,
+)
 
 Video: TypeAlias = (
-    str
-    | Path
+    VideoName
     | VideoReader
     | SampledFrames
     | NDArray[np.uint8]
@@ -31,7 +39,7 @@ Video: TypeAlias = (
     | VideoFeatures
     | VideoIndex
 )
-"""A file, what reads it, frames ``[T, H, W, 3]`` or a list of frames, or a video that is
+"""A file or its address, what reads it, frames ``[T, H, W, 3]`` or a list of frames, or a video that is
 encoded."""
 Videos: TypeAlias = Video | Sequence[Video] | VideoGroup
 """One video or several."""
@@ -52,7 +60,7 @@ class VideoSource:
     """Height and width as displayed."""
     num_frames: int
     """How many frames will be read."""
-    path: str | None = None
+    path: str | RemoteFile | None = None
     """The file it comes from."""
     reader: VideoReader | None = None
     """What reads the file."""
@@ -77,7 +85,7 @@ class VideoSource:
         """
         video = open_excerpt(video, options)
         sampling = sampling_of(video, options)
-        reader = VideoReader(video) if isinstance(video, str | Path) else video
+        reader = VideoReader(video) if isinstance(video, VideoName) else video
         fps, max_frames = options.fps, options.max_frames
         if isinstance(reader, VideoReader):
             plan: dict[str, Any] = {"fps": fps, "max_frames": max_frames}
@@ -85,7 +93,7 @@ class VideoSource:
                 duration=reader.duration,
                 size=reader.size,
                 num_frames=len(reader.plan_times(**plan)),
-                path=str(reader.path),
+                path=source_of(reader.path),
                 reader=reader,
                 plan=plan,
                 sampling=sampling,
@@ -145,10 +153,30 @@ class VideoSource:
         return self.reader.stream(times=times, frames_at_a_time=frames_at_a_time)
 
 
-def video_path(video: Video) -> Path | None:
-    """Give the file that a video is read from; None for anything else."""
-    path = video.path if isinstance(video, VideoReader) else video
-    return Path(path) if isinstance(path, str | Path) and Path(path).is_file() else None
+def source_of(file: VideoFile) -> str | RemoteFile:
+    """Give what an index names as its source."""
+    return file if isinstance(file, RemoteFile) else str(file)
+
+
+def kept_file(video: Video) -> VideoFile | None:
+    """Give the file by which an index on disk knows a video; None if it cannot.
+
+    What a server gives without naming its version is not kept, with a warning.
+    """
+    file = video.path if isinstance(video, VideoReader) else video
+    if isinstance(file, Path):
+        return file if file.is_file() else None
+    if not isinstance(file, RemoteFile):
+        return None
+    if file.identity is None:
+        warnings.warn(
+            f"{file}: its server says neither ETag nor Last-Modified of it, so a change "
+            "could not be noticed: it is not kept in the index, and read again each time",
+            UnusableEntryWarning,
+            stacklevel=4,
+        )
+        return None
+    return file
 
 
 def make_thumbnails(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dynfocus.index import Pictures, Sampling, VideoIndex
 from dynfocus.models.options import AskOptions
-from dynfocus.video import SampledFrames, VideoReader
+from dynfocus.video import RemoteFile, SampledFrames, VideoName, VideoReader, as_file
 from dynfocus.video.plan import wanted_times
 
 _SLACK_SECONDS = 1e-6
@@ -29,16 +29,18 @@ def open_excerpt(video: Any, options: AskOptions) -> Any:
         options: Their ``start``, ``end`` and ``stream`` matter.
 
     Returns:
-        A reader of these frames alone; the video itself where it is no file, or the
-        whole of it is wanted.
+        A reader of these frames alone; the file or the video itself where it is no
+        file, or the whole of it is wanted.
 
     Raises:
         ValueError: The excerpt lies outside the video, or the video is open with another
             stream.
     """
+    if isinstance(video, VideoName):
+        video = as_file(video)  # one version of a remote file, whoever reads it
     if (options.start, options.end, options.stream) == (None, None, None):
         return video
-    if isinstance(video, str | Path):
+    if isinstance(video, Path | RemoteFile):
         video = VideoReader(video, stream=options.stream)
     if not isinstance(video, VideoReader):
         return video

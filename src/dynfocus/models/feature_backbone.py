@@ -37,8 +37,8 @@ from dynfocus.models.encoding import (
     Progress,
     Video,
     VideoSource,
+    kept_file,
     make_thumbnails,
-    video_path,
 )
 from dynfocus.models.excerpts import (
     holds_excerpt,
@@ -132,16 +132,16 @@ class FeatureBackbone:
             return self._excerpt(video, options)
         video = open_excerpt(video, options)
         sampling = sampling_of(video, options)
-        path = video_path(video)
-        stored = None if path is None else self._stored
-        if stored is None or path is None:
+        stored = self._stored
+        file = None if stored is None else kept_file(video)
+        if stored is None or file is None:
             return self._encode(video, options, progress)[0]
-        found = stored.open(path, sampling)
+        found = stored.open(file, sampling)
         if found is None and isinstance(video, VideoReader) and video.is_excerpt:
             found = self._find_excerpt(stored, video, sampling)
         if found is not None:
             return found
-        key = stored.key(path, sampling)  # of the file before it is read
+        key = stored.key(file, sampling)  # of the file before it is read
         return stored.keep(key, *self._encode(video, options, progress))
 
     def encode(

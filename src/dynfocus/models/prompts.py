@@ -14,7 +14,15 @@ from torch import Tensor
 
 from dynfocus.focus import TokenBudget, TokenPlan, VideoFeatures
 from dynfocus.index import VideoIndex
-from dynfocus.video import SampledFrames, VideoReader, is_frame, read_image, read_video
+from dynfocus.video import (
+    RemoteFile,
+    SampledFrames,
+    VideoName,
+    VideoReader,
+    is_frame,
+    read_image,
+    read_video,
+)
 from dynfocus.video.frames import count_dimensions
 
 VIDEO_TOKEN = "<video>"
@@ -285,7 +293,15 @@ def read_media(
 
 def is_video(value: object) -> bool:
     """Tell whether a value is one video, and not a list of videos."""
-    kinds = (str, Path, VideoReader, SampledFrames, VideoFeatures, VideoIndex)
+    kinds = (
+        str,
+        Path,
+        RemoteFile,
+        VideoReader,
+        SampledFrames,
+        VideoFeatures,
+        VideoIndex,
+    )
     if isinstance(value, kinds) or count_dimensions(value) == 4:
         return True
     return isinstance(value, list | tuple) and bool(value) and all(map(is_frame, value))
@@ -293,7 +309,7 @@ def is_video(value: object) -> bool:
 
 def is_image(value: object) -> bool:
     """Tell whether a value is one image, and not a list of images."""
-    return isinstance(value, str | Path) or is_frame(value)
+    return isinstance(value, VideoName) or is_frame(value)
 
 
 def _count_frames(content: SampledFrames | VideoFeatures) -> int:

@@ -23,7 +23,8 @@ from dynfocus.index import (
     pack_features,
     unpack_features,
 )
-from dynfocus.video import DamagedVideoWarning
+from dynfocus.models.encoding import source_of
+from dynfocus.video import DamagedVideoWarning, RemoteFile, VideoFile
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +52,10 @@ class StoredVideos:
         self._model_name = model_name
 
     def key(
-        self, path: str | Path, sampling: Sampling, layout: IndexLayout | None = None
+        self,
+        path: str | VideoFile,
+        sampling: Sampling,
+        layout: IndexLayout | None = None,
     ) -> EntryKey:
         """Tell what a file's entry goes by, in the layout that is written or another."""
         return EntryKey(
@@ -61,7 +65,7 @@ class StoredVideos:
             layout=(layout or self.layouts[0]).name,
         )
 
-    def open(self, path: str | Path, sampling: Sampling) -> VideoIndex | None:
+    def open(self, path: VideoFile, sampling: Sampling) -> VideoIndex | None:
         """Open the entry of a file; None where there is none that can be used.
 
         Args:
@@ -77,7 +81,7 @@ class StoredVideos:
 
     def _index(
         self,
-        path: str | Path,
+        path: VideoFile,
         key: EntryKey,
         layout: IndexLayout,
         facts: EntryFacts,
@@ -90,7 +94,7 @@ class StoredVideos:
         pictures = Pictures(tensors.pop("pictures").numpy(), facts.picture_size)
         return VideoIndex(
             features=unpack_features(tensors, layout),
-            source=str(path),
+            source=source_of(path),
             duration=facts.duration,
             fps=key.sampling.fps,
             max_frames=key.sampling.max_frames,
@@ -121,7 +125,7 @@ class StoredVideos:
         pictures = Pictures.of(index.thumbnails)
         facts = EntryFacts(
             num_frames=index.num_frames,
-            source=str(Path(index.source).resolve()),
+            source=_address(index.source),
             duration=index.duration,
             picture_size=pictures.shape[1:3],
             model_name=self._model_name,
@@ -135,3 +139,8 @@ class StoredVideos:
             _logger.info("%s changed while it was read; it is not kept", index.source)
         features = unpack_features(tensors, self.layouts[0])
         return replace(index, features=features, thumbnails=pictures, entry=entry)
+
+
+def _address(source: str | RemoteFile) -> str:
+    """Write down where a video came from, without secrets."""
+    return str(source if isinstance(source, RemoteFile) else Path(source).resolve())

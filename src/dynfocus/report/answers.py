@@ -21,7 +21,7 @@ from dynfocus.atomic import check_writable, write_atomically
 from dynfocus.methods.image_features import fit_size
 from dynfocus.report.pages import INK, PAPER, Colour, choose_colours, font, render
 from dynfocus.report.timelines import Interval, draw_timeline
-from dynfocus.video import VideoReader
+from dynfocus.video import VideoReader, as_file
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
@@ -92,7 +92,7 @@ def write_report(
     text = render(
         "answers.html",
         title=title,
-        source=Path(index.source).name if index.source else "a video",
+        source=as_file(index.source).name if index.source else "a video",
         duration=index.duration,
         num_frames=index.features.num_frames,
         fps=index.fps,

@@ -35,7 +35,7 @@ from dynfocus.report.pages import (
     shorten,
 )
 from dynfocus.text import plural
-from dynfocus.video import VideoReader
+from dynfocus.video import VideoName, VideoReader
 
 SUFFIXES = (".png", ".html")
 """Endings that a storyboard file may have."""
@@ -104,7 +104,7 @@ class Storyboard:
 
 
 def make_storyboard(
-    path: str | Path,
+    video: VideoName | VideoReader,
     *,
     num_prototypes: int | None = None,
     fps: float | None = None,
@@ -114,7 +114,7 @@ def make_storyboard(
     """Find the event prototypes of a video.
 
     Args:
-        path: Any video file.
+        video: Any video file, its address, or what reads it.
         num_prototypes: How many; by default as many as stand out, 12 at most for up to
             three minutes and 30 at most for longer videos.
         fps: Frames looked at in a second; by default 2, but 90 to 300 frames in all.
@@ -127,7 +127,7 @@ def make_storyboard(
     Raises:
         ValueError: There are fewer frames than prototypes wanted.
     """
-    reader = VideoReader(path)
+    reader = video if isinstance(video, VideoReader) else VideoReader(video)
     frames, times = read_overview(
         reader, fit_size(reader.size, LOOK_PIXELS), fps=fps, progress=progress
     )
@@ -153,7 +153,7 @@ def make_storyboard(
         for number, center in enumerate(centers)
     )
     return Storyboard(
-        name=Path(path).name,
+        name=reader.path.name,
         duration=float(reader.duration),
         num_frames=len(times),
         tiles=tiles,

@@ -24,6 +24,7 @@ from dynfocus.report.pages import (
     shorten,
 )
 from dynfocus.text import plural
+from dynfocus.video import as_file
 
 if TYPE_CHECKING:
     from dynfocus.index import Pictures, VideoIndex
@@ -339,7 +340,7 @@ def _draw_header(
     inner: int,
     timelines: Sequence[QuestionTimeline],
 ) -> None:
-    name = Path(index.source).name if index.source else "a video"
+    name = as_file(index.source).name if index.source else "a video"
     letters = font(26, bold=True)
     draw.text((_MARGIN, _MARGIN - 4), shorten(name, letters, inner), INK, letters)
     length = format_time(index.duration, with_tenths=index.duration < _MINUTE)

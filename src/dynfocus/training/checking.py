@@ -31,7 +31,7 @@ from dynfocus.training.samples import (
     media_of,
 )
 from dynfocus.training.sources import read_entries, write_samples
-from dynfocus.video import MediumTrial, try_video
+from dynfocus.video import MediumTrial, as_file, try_video
 
 Progress = Callable[[int, int], None]
 
@@ -169,7 +169,7 @@ def try_media(
 def try_image(path: str) -> MediumTrial:
     """Open and decode an image."""
     try:
-        with Image.open(path) as image:
+        with as_file(path).open("rb") as file, Image.open(file) as image:
             image.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         return MediumTrial(problem=sentence(error))

@@ -8,6 +8,7 @@ from typing import Any
 
 from dynfocus.text import check_name
 from dynfocus.turns import MEDIA_FIELDS, TURN_FIELDS, read_turns
+from dynfocus.video import is_web_address
 from dynfocus.world.conversations import PLACEHOLDER as _PLACEHOLDER
 from dynfocus.world.conversations import parse_address
 
@@ -69,7 +70,7 @@ def _check_marks(sample: Sample, kind: str, num_media: int) -> None:
 
 def _locate(name: str, root: Path) -> str:
     """Return where a medium is: an address stays, a file's path becomes absolute."""
-    if is_drawn(name):
+    if is_drawn(name) or is_web_address(name):
         return name
     path = root / name
     if not path.is_file():

@@ -1,34 +1,59 @@
 """A video file becomes frames with their true times, and frames become a file."""
 
+from typing import TYPE_CHECKING, Any
+
 from dynfocus.errors import (
     DamagedVideoWarning,
     StuckVideoError,
+    UnreachableVideoError,
     UnreadableVideoError,
 )
+from dynfocus.video.addresses import is_web_address, show_address
 from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.discovery import find_videos
 from dynfocus.video.frames import frame_array, is_frame, read_image, read_video
 from dynfocus.video.live import LiveReader
 from dynfocus.video.probe import VideoProbe, probe_video
 from dynfocus.video.reader import VideoReader
+from dynfocus.video.remote import RemoteFile, VideoFile, VideoName, as_file
 from dynfocus.video.trial import MediumTrial, try_video
 from dynfocus.video.writer import VideoWriter
 
+if TYPE_CHECKING:
+    from dynfocus.video.fetching import FetchPolicy
+
 __all__ = [
     "DamagedVideoWarning",
+    "FetchPolicy",
     "LiveReader",
     "MediumTrial",
+    "RemoteFile",
     "SampledFrames",
     "StuckVideoError",
+    "UnreachableVideoError",
     "UnreadableVideoError",
+    "VideoFile",
+    "VideoName",
     "VideoProbe",
     "VideoReader",
     "VideoWriter",
+    "as_file",
     "find_videos",
     "frame_array",
     "is_frame",
+    "is_web_address",
     "probe_video",
     "read_image",
     "read_video",
+    "show_address",
     "try_video",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the policy of addresses, and HTTP with it, where it is wanted."""
+    if name == "FetchPolicy":
+        from dynfocus.video.fetching import FetchPolicy
+
+        return FetchPolicy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,21 +2,59 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 
 from dynfocus.errors import UnreadableVideoError
+from dynfocus.video.remote import RemoteFile, VideoFile
 
 # Demuxers that take a text for a film.
 _TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
+# Demuxers of files that make FFmpeg open others: playlists, scripts, numbered pictures,
+# recordings in several parts, addresses of streams.
+_FORMATS_OF_SEVERAL_FILES = {
+    "alias_pix",
+    "avisynth",
+    "concat",
+    "dash",
+    "hls",
+    "imf",
+    "lavfi",
+    "mlv",
+    "rtp",
+    "rtsp",
+    "sap",
+    "sdp",
+    "svg_pipe",
+    "vapoursynth",
+    "vobsub",
+    "webm_dash_manifest",
+}
+SINGLE_FILE = {
+    "format_whitelist": ",".join(
+        sorted(av.formats_available - _FORMATS_OF_SEVERAL_FILES)
+    ),
+    "protocol_whitelist": "file,pipe",
+    "pattern_type": "none",  # a picture is one file, whatever its name
+}
+"""FFmpeg's options for reading a file that opens no other."""
+
+NOT_A_SINGLE_FILE = (
+    "this is no video in one file; playlists, scripts and whatever else names other "
+    "files are not read"
+)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: VideoFile) -> None:
     """Refuse what is not a readable, non-empty file, each with its own sentence."""
+    if isinstance(path, RemoteFile):
+        if not path.num_bytes:
+            raise UnreadableVideoError(f"{path}: the file is empty; copy it again.")
+        return
     if path.is_dir():
         raise UnreadableVideoError(
             f"{path}: this is a folder; give the path of a video file."
@@ -42,18 +80,36 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def open_container(path: Path) -> Iterator[Any]:
+def open_container(path: VideoFile) -> Iterator[Any]:
     """Open a file for reading, or say in one sentence that it is no video."""
+    if isinstance(path, RemoteFile):
+        with path.opened() as file, _open(path, file, _refuse) as container:
+            yield container
+        return
+    # The prefix keeps a colon in the name from being read as a protocol.
+    with _open(path, f"file:{path}", None) as container:
+        yield container
+
+
+def _open(path: VideoFile, target: Any, io_open: Any) -> Any:
     try:
-        # The prefix keeps a colon in the name from being read as a protocol.
-        container = av.open(f"file:{path}")
+        return av.open(target, options=SINGLE_FILE, io_open=io_open)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        if isinstance(path, RemoteFile) and path.kind == "text/html":
+            raise UnreadableVideoError(
+                f"{path}: this is a web page, not a video; give the address of the file "
+                "itself, or download the video with a program for that site."
+            ) from error
+        if getattr(error, "errno", None) == errno.EINVAL:
+            raise UnreadableVideoError(f"{path}: {NOT_A_SINGLE_FILE}.") from error
         raise UnreadableVideoError(
             f"{path}: this is not a video that FFmpeg can open, or its index is "
             f"missing because the file is cut off ({_reason(error)})."
         ) from error
-    with container:
-        yield container
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise UnreadableVideoError("a file names another, which is not opened.")
 
 
 def film_streams(container: Any) -> list[Any]:
@@ -66,7 +122,9 @@ def film_streams(container: Any) -> list[Any]:
     ]
 
 
-def best_stream(container: Any, path: Path | str, wanted: int | None = None) -> Any:
+def best_stream(
+    container: Any, path: VideoFile | str, wanted: int | None = None
+) -> Any:
     """Choose the video stream that a player would show, never a cover picture.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from av.video.frame import PictureType
 from dynfocus.errors import DynFocusError
 from dynfocus.video.collecting import FrameCollector
 from dynfocus.video.container import decode, open_container, prepare
+from dynfocus.video.remote import VideoFile
 from dynfocus.video.scaler import FrameScaler
 from dynfocus.video.seeking import PacketSource
 from dynfocus.video.timeline import Timeline
@@ -51,7 +51,7 @@ class Stretch(NamedTuple):
     """Frames wanted from it, increasing."""
 
 
-def collect_frames(path: Path, collector: FrameCollector, crew: Crew) -> None:
+def collect_frames(path: VideoFile, collector: FrameCollector, crew: Crew) -> None:
     """Decode the wanted frames of a file into the collector.
 
     The first pass decodes only what leads to wanted frames, on all cores.
@@ -108,7 +108,7 @@ def _first_packet(timeline: Timeline, index: int, run_up: int) -> int:
 
 
 def _decode_pass(
-    path: Path,
+    path: VideoFile,
     collector: FrameCollector,
     stretches: list[Stretch],
     mode: Mode,
@@ -156,7 +156,7 @@ def _share(
 
 
 def _decode_stretches(
-    path: Path,
+    path: VideoFile,
     collector: FrameCollector,
     stretches: Iterable[Stretch],
     mode: Mode,

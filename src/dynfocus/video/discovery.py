@@ -6,6 +6,8 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
+from dynfocus.video.addresses import is_web_address
+
 VIDEO_SUFFIXES = (
     ".3gp",
     ".avi",
@@ -26,21 +28,25 @@ VIDEO_SUFFIXES = (
 """The endings by which videos are found in folders."""
 
 
-def find_videos(names: Iterable[str | Path]) -> list[Path]:
+def find_videos(names: Iterable[str | Path]) -> list[Path | str]:
     """List the video files that some names mean, each once.
 
     Args:
-        names: Files, whatever their ending; folders, searched for video files with
+        names: Files, whatever their ending; addresses of http and https; folders, searched for video files with
             all folders below; patterns such as ``"talks/**/*.mp4"``.
 
     Returns:
-        The files in the order of the names, those of a folder or a pattern sorted.
+        The files in the order of the names, those of a folder or a pattern sorted;
+        addresses as they were given, not looked up.
 
     Raises:
         FileNotFoundError: A name means nothing.
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path | str, Path | str] = {}
     for name in names:
+        if is_web_address(str(name)):
+            found.setdefault(str(name), str(name))
+            continue
         for path in _meant_by(name):
             found.setdefault(path.resolve(), path)
     return list(found.values())

@@ -5,7 +5,6 @@ Letters: T frames, H and W of a frame.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.reader import VideoReader
+from dynfocus.video.remote import VideoName, as_file
 
 
 def read_video(
@@ -21,7 +21,7 @@ def read_video(
     """Turn whatever a caller calls a video into frames with their times.
 
     Args:
-        video: A file, a `VideoReader`, frames with or without times, or a list of frames.
+        video: A file or its address, a `VideoReader`, frames with or without times, or a list of frames.
         fps: Frames per second to sample from a file; the rate that frames without
             times are taken to have.
         max_frames: At most so many frames, taken evenly.
@@ -30,7 +30,7 @@ def read_video(
     Returns:
         Frames of uint8, shape ``[T, H, W, 3]``, and times in seconds, ``[T]``.
     """
-    reader = VideoReader(video) if isinstance(video, str | Path) else video
+    reader = VideoReader(video) if isinstance(video, VideoName) else video
     if isinstance(reader, VideoReader):
         side = (frame_size, frame_size)
         return reader.sample(fps=fps, max_frames=max_frames, size=side)
@@ -55,15 +55,15 @@ def read_image(image: Any) -> SampledFrames:
     """Turn an image into a video of one frame.
 
     Args:
-        image: A file, a Pillow image or an array ``[H, W, 3]`` of uint8.
+        image: A file or its address, a Pillow image or an array ``[H, W, 3]`` of uint8.
 
     Returns:
         One frame, ``[1, H, W, 3]``, at time 0.
     """
-    if isinstance(image, str | Path):
+    if isinstance(image, VideoName):
         from PIL import Image  # a file alone needs it
 
-        with Image.open(image) as opened:
+        with as_file(image).open("rb") as file, Image.open(file) as opened:
             image = opened.convert("RGB")
     return SampledFrames(frame_array([image]), np.zeros(1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import queue
@@ -24,7 +25,13 @@ from dynfocus.errors import (
 )
 from dynfocus.text import plural
 from dynfocus.video.collecting import SampledFrames
-from dynfocus.video.container import best_stream, decode, prepare
+from dynfocus.video.container import (
+    NOT_A_SINGLE_FILE,
+    SINGLE_FILE,
+    best_stream,
+    decode,
+    prepare,
+)
 from dynfocus.video.live_clock import ArrivalClock, MomentSampler, trusted_times
 from dynfocus.video.reader import checked_size
 from dynfocus.video.scaler import FrameScaler, read_orientation
@@ -218,7 +225,11 @@ class LiveReader:
 
     def _open(self) -> Any:
         try:
-            return av.open(self._target, format=self._format, options=self._options)
+            return av.open(
+                self._target,
+                format=self._format,
+                options=_safe_options(self._target, self._format) | self._options,
+            )
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{self.source}: there is no such file or device; check the path."
@@ -229,6 +240,10 @@ class LiveReader:
                 "address, and that it is sending."
             ) from error
         except (av.error.FFmpegError, ValueError) as error:
+            if getattr(error, "errno", None) == errno.EINVAL and self._format is None:
+                raise UnreadableVideoError(
+                    f"{self.source}: {NOT_A_SINGLE_FILE}; give the address of a stream."
+                ) from error
             raise UnreadableVideoError(
                 f"{self.source}: FFmpeg cannot open this as a video ({error}); a pipe "
                 "must carry a format that needs no seeking, such as MPEG-TS, Matroska "
@@ -296,6 +311,14 @@ class _Arriving:
     def __init__(self, file: Any) -> None:
         is_buffered = isinstance(file, io.BufferedReader)
         self.read = file.read1 if is_buffered else file.read
+
+
+def _safe_options(target: Any, input_format: str | None) -> dict[str, str]:
+    """Let a file or a pipe open nothing else; a stream by its address may."""
+    is_address = isinstance(target, str) and not target.startswith(("file:", "pipe:"))
+    if is_address or input_format is not None:
+        return {}
+    return SINGLE_FILE
 
 
 def _target_of(

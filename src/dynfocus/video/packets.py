@@ -5,13 +5,13 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.video.bitstream import carries_parameter_sets, shows_picture
+from dynfocus.video.remote import VideoFile
 from dynfocus.video.structure import follow_boxes, read_sample_times
 from dynfocus.video.time_stamps import NO_TIME, mend_times
 
@@ -103,7 +103,7 @@ class PacketRecorder:
         )
 
 
-def read_index(path: Path, container: Any, stream: Any) -> PacketTable | None:
+def read_index(path: VideoFile, container: Any, stream: Any) -> PacketTable | None:
     """Take the packets from the index of an MP4 file, if it can be trusted.
 
     FFmpeg's index holds every sample, edit lists applied, but only the times of
@@ -140,7 +140,9 @@ def read_index(path: Path, container: Any, stream: Any) -> PacketTable | None:
     )
 
 
-def _read_setups(path: Path, stream: Any, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+def _read_setups(
+    path: VideoFile, stream: Any, keys: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Look into key packets for parameter sets, where a file may have them there."""
     context = stream.codec_context
     if context.codec_tag not in _TAGS_WITH_SETS_INSIDE:

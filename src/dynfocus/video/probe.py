@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from dynfocus.text import plural
 from dynfocus.video.decoder import plan_stretches
 from dynfocus.video.plan import wanted_times
 from dynfocus.video.reader import VideoReader
+from dynfocus.video.remote import VideoName, size_of
 from dynfocus.video.scan import FileFacts
 from dynfocus.video.timeline import Timeline
 from dynfocus.video.trial import try_frames
@@ -84,7 +84,7 @@ class VideoProbe:
 
 
 def probe_video(
-    video: str | Path | VideoReader,
+    video: VideoName | VideoReader,
     *,
     stream: int | None = None,
     is_full: bool = False,
@@ -94,7 +94,7 @@ def probe_video(
     """Find out what a video file is and what will be hard about it.
 
     Args:
-        video: A video file, or a reader that has it open.
+        video: A video file, its address, or a reader that has it open.
         is_full: Decode every frame to look for damage, not a few key frames.
         stream: As for ``VideoReader``.
         timeout_seconds: As for ``VideoReader``.
@@ -103,6 +103,7 @@ def probe_video(
     Raises:
         FileNotFoundError: There is no such file.
         UnreadableVideoError: The file holds no such stream, or none that can be decoded.
+        UnreachableVideoError: An address cannot be read.
         StuckVideoError: Reading made no progress.
     """
     if not isinstance(video, VideoReader):
@@ -127,7 +128,7 @@ def probe_video(
         is_variable_rate=float(np.ptp(steps)) > 0.0021,
         key_frame_count=len(timeline.key_packets),
         longest_key_gap_seconds=_longest_key_gap(timeline),
-        file_bytes=video.path.stat().st_size,
+        file_bytes=size_of(video.path),
         learned_by=_learned_by(timeline),
         is_seekable=timeline.is_seekable,
         leaves_out_unneeded=timeline.marks_unreferenced,

@@ -8,7 +8,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from dynfocus.text import check_excerpt, plural
 from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
 from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
 from dynfocus.video.plan import check_count, wanted_times
+from dynfocus.video.remote import VideoName, as_file
 from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
 from dynfocus.video.watchdog import available_cores, check_timeout
@@ -44,7 +44,9 @@ class VideoReader:
         >>> frames, times = reader.sample(fps=1.0, size=(224, 224))
 
     Args:
-        path: A video file of any kind that FFmpeg reads.
+        path: A video file of any kind that FFmpeg reads, by name, by its address of http or
+            https, or as a `RemoteFile` with a policy of its own. The reader stands for
+            the version of a remote file that it opened.
         stream: Number of the video stream, as `probe_video` lists them; by default the
             one that a player shows.
         start: Where an excerpt begins: seconds, or a text ``m:ss`` or ``h:mm:ss``. Of an
@@ -60,12 +62,13 @@ class VideoReader:
             is empty or lies outside the video.
         FileNotFoundError: There is no such file.
         UnreadableVideoError: The file holds no such stream, or none that can be decoded.
+        UnreachableVideoError: An address cannot be read, also raised by ``sample``.
         StuckVideoError: Reading made no progress, also raised by ``sample``.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        path: VideoName,
         *,
         stream: int | None = None,
         start: float | str | None = None,
@@ -73,7 +76,7 @@ class VideoReader:
         num_threads: int | None = None,
         timeout_seconds: float | None = 60.0,
     ) -> None:
-        self.path = Path(path)
+        self.path = as_file(path)
         self._crew = _checked_crew(num_threads, timeout_seconds)
         self._wanted_stream = stream
         self._timeline = self._open()

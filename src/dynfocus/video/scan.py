@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -23,6 +22,7 @@ from dynfocus.video.container import (
     read_packets,
 )
 from dynfocus.video.packets import PacketRecorder, PacketTable, read_index
+from dynfocus.video.remote import VideoFile
 from dynfocus.video.structure import FileStructure, read_structure
 from dynfocus.video.watchdog import Pulse
 
@@ -101,7 +101,11 @@ class Scan:
 
 
 def scan_file(
-    path: Path, pulse: Pulse, *, trusts_index: bool, wanted_stream: int | None = None
+    path: VideoFile,
+    pulse: Pulse,
+    *,
+    trusts_index: bool,
+    wanted_stream: int | None = None,
 ) -> Scan | None:
     """Learn all packets and decode up to the first frame; nothing if the index errs.
 
@@ -161,7 +165,7 @@ def scan_file(
         )
 
 
-def _read_facts(path: Path, container: Any, stream: Any, frame: Any) -> FileFacts:
+def _read_facts(path: VideoFile, container: Any, stream: Any, frame: Any) -> FileFacts:
     """Note what a file says of itself while it is open."""
     context = stream.codec_context
     films = film_streams(container)

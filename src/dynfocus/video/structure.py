@@ -6,11 +6,12 @@ Boxes of MP4 (ISO 14496-12): their outer chain and their sample tables.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dynfocus.video.remote import VideoFile, size_of
 
 _EBML_HEADER, _SEGMENT = 0x1A45DFA3, 0x18538067
 
@@ -24,9 +25,9 @@ class FileStructure(NamedTuple):
     """Whether the file was written piece by piece, so nothing declares its length."""
 
 
-def read_structure(path: Path, format_name: str) -> FileStructure:
+def read_structure(path: VideoFile, format_name: str) -> FileStructure:
     """Read the structure of a transport stream, an MP4 or a Matroska file."""
-    size = path.stat().st_size
+    size = size_of(path)
     if "matroska" in format_name.split(","):
         end = _segment_end(path)
         return FileStructure(end is not None and end > size, end is None)
@@ -38,7 +39,7 @@ def read_structure(path: Path, format_name: str) -> FileStructure:
     return FileStructure()
 
 
-def _ends_on_packet(path: Path, size: int) -> bool:
+def _ends_on_packet(path: VideoFile, size: int) -> bool:
     """Tell whether the last two packets of a transport stream are whole."""
     with path.open("rb") as file:
         file.seek(max(0, size - 2 * 204))
@@ -51,7 +52,7 @@ def _ends_on_packet(path: Path, size: int) -> bool:
     return False
 
 
-def _segment_end(path: Path) -> int | None:
+def _segment_end(path: VideoFile) -> int | None:
     """Find where the segment of a Matroska file should end (RFC 8794, 4 to 6).
 
     Returns:
@@ -102,9 +103,9 @@ class SampleTimes(NamedTuple):
     """Ticks for which the last sample stays."""
 
 
-def follow_boxes(path: Path) -> BoxChain:
+def follow_boxes(path: VideoFile) -> BoxChain:
     """Follow the chain of top-level boxes (4.2)."""
-    size = path.stat().st_size
+    size = size_of(path)
     position = 0
     is_fragmented = False
     movie = None
@@ -127,7 +128,9 @@ def follow_boxes(path: Path) -> BoxChain:
     return BoxChain(position != size, is_fragmented, movie)
 
 
-def read_sample_times(path: Path, chain: BoxChain, track_id: int) -> SampleTimes | None:
+def read_sample_times(
+    path: VideoFile, chain: BoxChain, track_id: int
+) -> SampleTimes | None:
     """Read the times of a track's samples; nothing if its tables are not plain."""
     if chain.movie is None:
         return None

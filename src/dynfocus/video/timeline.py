@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from dynfocus.video.container import (
     prepare,
     read_packets,
 )
+from dynfocus.video.remote import VideoFile
 from dynfocus.video.scaler import Orientation, read_orientation
 from dynfocus.video.scan import FileFacts, Scan, scan_file
 from dynfocus.video.time_stamps import NO_TIME
@@ -131,7 +131,7 @@ class Timeline:
 
 
 def open_timeline(
-    path: Path,
+    path: VideoFile,
     *,
     timeout_seconds: float | None,
     wanted_stream: int | None = None,
@@ -151,7 +151,7 @@ def open_timeline(
 
 
 def read_timeline(
-    path: Path,
+    path: VideoFile,
     pulse: Pulse,
     *,
     wanted_stream: int | None = None,
@@ -305,7 +305,7 @@ def _first_shown(scan: Scan, key_packets: NDArray[np.int64]) -> int:
     return int(expected.min(initial=first_decoded))
 
 
-def _timeline_of_frames(path: Path, scan: Scan, pulse: Pulse) -> Timeline:
+def _timeline_of_frames(path: VideoFile, scan: Scan, pulse: Pulse) -> Timeline:
     """Build the timeline by decoding the whole file once."""
     times: list[int | None] = []
     last_packets: list[int] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.frames import even_indices
 from dynfocus.video.reader import VideoReader
+from dynfocus.video.remote import VideoName
 from dynfocus.video.timeline import Timeline
 
 # Frames that are decoded to see whether a file can be used, and how small.
@@ -47,11 +47,11 @@ class FrameTrial:
     """Heights and widths of the pictures as stored, in order of appearance."""
 
 
-def try_video(path: str | Path, *, is_full: bool = False) -> MediumTrial:
+def try_video(path: VideoName, *, is_full: bool = False) -> MediumTrial:
     """Open a video and decode some of it.
 
     Args:
-        path: The file.
+        path: The file or its address.
         is_full: Decode a frame of every second, not three frames in all.
 
     Returns:

@@ -6,10 +6,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from dynfocus.errors import DynFocusError, StuckVideoError
+from dynfocus.video.remote import VideoFile
 
 Result = TypeVar("Result")
 
@@ -85,7 +85,7 @@ class _Worker(Generic[Result]):
 
 
 def run_watched(
-    path: Path,
+    path: VideoFile,
     jobs: Sequence[Callable[[Pulse], Result]],
     *,
     timeout_seconds: float | None,
@@ -128,7 +128,7 @@ def run_watched(
 
 
 def _check_pulses(
-    path: Path, workers: Sequence[_Worker[Result]], timeout_seconds: float | None
+    path: VideoFile, workers: Sequence[_Worker[Result]], timeout_seconds: float | None
 ) -> None:
     """Give up if a worker has been silent for too long."""
     if timeout_seconds is None:

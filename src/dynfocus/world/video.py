@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
-from dynfocus.video import VideoReader, VideoWriter
+from dynfocus.video import RemoteFile, VideoName, VideoReader, VideoWriter, as_file
+from dynfocus.video.container import open_container
 from dynfocus.world.questions import WorldQuestion, make_questions
 from dynfocus.world.render import Picture, render
 from dynfocus.world.scene import Scene, Split, make_scene
@@ -145,18 +145,18 @@ def make_video(
     return WorldVideo(path=Path(path), scene=scene, questions=questions)
 
 
-def is_world_video(video: str | Path | VideoReader) -> bool:
+def is_world_video(video: VideoName | VideoReader) -> bool:
     """Tell whether a readable file says of itself that it is a FocusWorld video."""
     if isinstance(video, VideoReader):
         return video.metadata.get("comment", "").startswith(SIGNATURE)
     try:
-        with av.open(str(video)) as container:
+        with open_container(as_file(video)) as container:
             return container.metadata.get("comment", "").startswith(SIGNATURE)
-    except (av.error.FFmpegError, OSError):
+    except (OSError, ValueError):
         return False
 
 
-def find_questions(path: str | Path) -> tuple[WorldQuestion, ...]:
+def find_questions(path: VideoName) -> tuple[WorldQuestion, ...]:
     """Return what is asked about a FocusWorld video, from the note beside the file.
 
     `make_dataset` writes the note under the video's name, `dynfocus demo` as
@@ -168,6 +168,8 @@ def find_questions(path: str | Path) -> tuple[WorldQuestion, ...]:
     Raises:
         ValueError: There is a note that cannot be read.
     """
+    if isinstance(path, RemoteFile):
+        return ()
     path = Path(path)
     for note in (path.with_suffix(".json"), path.with_name("questions.json")):
         if note.is_file() and (found := _read_note(note, path.name)):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from dynfocus.models.dynfocus import (
 )
 from dynfocus.models.encoding import Video
 from dynfocus.models.vision import ask_frames, encode_pixels
-from dynfocus.video import SampledFrames, VideoReader, read_video
+from dynfocus.video import SampledFrames, VideoName, VideoReader, read_video
 
 _PICTURE_PIXELS = 320
 
@@ -125,7 +124,7 @@ def _read_again(
             f"again, got {type(video).__name__} without a file; give the frames"
         )
     stream = video.stream if isinstance(video, VideoIndex) else None
-    if isinstance(source, str | Path):
+    if isinstance(source, VideoName):
         source = VideoReader(source, stream=stream)
     if isinstance(source, VideoReader):
         from dynfocus.methods.image_features import fit_size  # not for each question

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from dynfocus.focus import TokenBudget
 from dynfocus.focus.slow_network import SlowFocusSettings
 from dynfocus.models.video_processor import CLIP_MEAN, CLIP_STD, VideoProcessor
-from dynfocus.video import SampledFrames, VideoReader, read_video
+from dynfocus.video import SampledFrames, VideoName, VideoReader, read_video
 
 
 class SlowFocusProcessor(VideoProcessor):
@@ -78,7 +77,7 @@ class SlowFocusProcessor(VideoProcessor):
 
     def read_frequencies(
         self,
-        video: str | Path | VideoReader,
+        video: VideoName | VideoReader,
         high_seconds: Sequence[float] | NDArray[np.float64],
         *,
         fps: float | None = None,
