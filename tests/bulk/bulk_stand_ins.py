@@ -86,5 +86,5 @@ class StandInModel:
                 time.sleep(60)
         text = f"{Path(index.video).name}: {question}"
         return SimpleNamespace(
-            text=text, tokens=12, seconds=0.5, best_time=1.0, confidence=0.9
+            text=text, tokens=12, seconds=0.5, best_time=1.0, confidence=0.9, looks=None
         )

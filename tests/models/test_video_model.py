@@ -191,7 +191,9 @@ def test_wrong_questions_are_refused_in_one_sentence(focused, clip):
         focused.ask(clip, "  ")
     with pytest.raises(ValueError, match="must not contain <video>"):
         focused.ask(clip, "what is <video> ?")
-    with pytest.raises(ValueError, match="method must be one of dynfocus, got 'magic'"):
+    with pytest.raises(
+        ValueError, match="method must be one of dynfocus, slowfocus, got 'magic'"
+    ):
         focused.ask(clip, QUESTION, method="magic")
     with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):
         focused.ask(clip, QUESTION, max_new_tokens=0)

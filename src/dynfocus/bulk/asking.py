@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +150,8 @@ class Asker:
         except FAILURES as error:
             return failure(row, sentence(error))
         more = {} if self.describe is None else self.describe(row, answer, index)
+        if answer.looks is not None:
+            more = {"looks": asdict(answer.looks), **more}
         return _facts(row) | {
             "answer": answer.text,
             "tokens": answer.tokens,

@@ -59,7 +59,7 @@ _OF_MODELS = frozenset(
 )
 _REFUSED: dict[Backend | None, frozenset[str]] = {
     None: _OF_FRAMES - {"scorer"},
-    "vllm": _OF_FRAMES | {"method"},
+    "vllm": _OF_FRAMES,
     "openai": _OF_MODELS,
 }
 
@@ -166,7 +166,7 @@ def ask(
             method=method,
             max_new_tokens=max_new_tokens,
         )
-        say(f"{describe_cost(answer)}{'' if answers else after}")
+        say(describe_cost(answer, "" if answers else after))
         answers.append(answer)
     if json:
         told = [answer.to_dict() for answer in answers]

@@ -12,6 +12,7 @@ from dynfocus.cli.commands import (
     Json,
     Loading,
     MaxNewTokens,
+    Method,
     Model,
     NoIndex,
     Reading,
@@ -83,6 +84,7 @@ def batch(
     ] = None,
     model: Model = "nano",
     scorer: Scorer = None,
+    method: Method = None,
     max_new_tokens: MaxNewTokens = 64,
     no_index: NoIndex = False,
     json: Json = False,
@@ -105,7 +107,9 @@ def batch(
     check_writable(
         out, what="the answers", read=None if questions == "-" else questions
     )
-    defaults = AskOptions(**asdict(reading), max_new_tokens=max_new_tokens)
+    defaults = AskOptions(
+        **asdict(reading), method=method, max_new_tokens=max_new_tokens
+    )
     rows = _read(questions, defaults, index_only=index_only)
     loader = ModelLoader(
         name=model,

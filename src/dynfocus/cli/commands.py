@@ -111,9 +111,9 @@ Method = Annotated[
     str | None,
     typer.Option(
         "--method",
-        help="The system that chooses the tokens; by default the model's. Vision "
-        "language models of others also have none, uniform and, with --scorer, aks and "
-        "bolt.",
+        help="The system that chooses the tokens; by default the model's. slowfocus: the "
+        "model says when, and that is looked at again. Vision language models of others "
+        "also have none, uniform and, with --scorer, aks and bolt.",
     ),
 ]
 Scorer = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from dynfocus.text import decode_text, plural, read_text, to_json
 
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import OnStep
-    from dynfocus.models import Answer, VideoModel
+    from dynfocus.models import Answer, LookReport, VideoModel
     from dynfocus.video import VideoReader
 
 
@@ -239,16 +239,43 @@ def describe_trust(best_time: float | None, confidence: float | None) -> str:
     return f"{', '.join(told)}; " if told else ""
 
 
-def describe_cost(answer: Answer) -> str:
-    """Say in one line where an answer was seen, how sure it is and what it cost."""
-    num_cones = sum(frame.kind == "cone" for frame in answer.frames)
-    num_frames = len(answer.frames)
+def describe_cost(answer: Answer, after: str = "") -> str:
+    """Say in one line where an answer was seen, how sure it is and what it cost.
+
+    Args:
+        answer: The answer.
+        after: What follows its seconds.
+    """
+    looks = answer.looks
+    note = "" if looks is None or looks.note is None else f". {looks.note}"
     return (
         f"{describe_trust(answer.best_time, answer.confidence)}"
-        f"{plural(answer.tokens, 'video token')}, {plural(num_frames, 'frame')} "
-        f"({plural(num_cones, 'Cone')}, {plural(num_frames - num_cones, 'Rod')}), "
-        f"{answer.seconds:.2f} s"
+        f"{describe_looks(answer.looks)}"
+        f"{plural(answer.tokens, 'video token')}, {plural(len(answer.frames), 'frame')} "
+        f"({count_kinds([frame.kind for frame in answer.frames])}), "
+        f"{answer.seconds:.2f} s{after}{note}"
     )
+
+
+def count_kinds(kinds: Sequence[str]) -> str:
+    """Count the frames of each kind: Cones and Rods, or dense and others."""
+    named = {"high": "dense", "low": "at the low frequency"}
+    told = [
+        plural(kinds.count(kind), noun)
+        for kind, noun in (("cone", "Cone"), ("rod", "Rod"))
+        if kind in kinds or not {"low", "high"} & set(kinds)
+    ]
+    told += [f"{kinds.count(k):,} {name}" for k, name in named.items() if k in kinds]
+    return ", ".join(told)
+
+
+def describe_looks(looks: LookReport | None) -> str:
+    """Say what was looked at again; ends with "; " if anything was."""
+    if looks is None or not looks.intervals:
+        return ""
+    from dynfocus.methods.intervals import write_intervals
+
+    return f"looked again {write_intervals(looks.intervals)}; "
 
 
 class FileLines:

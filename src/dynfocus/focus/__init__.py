@@ -28,6 +28,7 @@ from dynfocus.focus.tokens import (
     share_budget,
 )
 from dynfocus.focus.topk import hard_topk, perturbed_topk
+from dynfocus.focus.two_passes import FrameShare, TwoPassBudget
 
 __all__ = [
     "share_budget",
@@ -41,12 +42,14 @@ __all__ = [
     "FocusNetwork",
     "FocusSettings",
     "FrameEncoding",
+    "FrameShare",
     "HostBudget",
     "QuestionSettings",
     "SpatialPrototypes",
     "TokenBudget",
     "TokenPlan",
     "TokenSpan",
+    "TwoPassBudget",
     "VideoFeatures",
     "VideoTokens",
     "dpc_knn",

@@ -9,13 +9,16 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from dynfocus.video import RemoteFile
+
+if TYPE_CHECKING:
+    from dynfocus.methods.loops import Look
 
 PICTURE_BYTES = 3072
 """Bytes of every picture; what JPEG leaves free is zero."""
@@ -49,6 +52,8 @@ class VideoIndex:
     """Whether it was opened from an index on disk; else the video was read."""
     entry: Path | None = None
     """The file that keeps it, if one does."""
+    looks: Sequence[Look] | None = None
+    """What each frame is part of, where looks of a loop were joined."""
 
     def __post_init__(self) -> None:
         if self.thumbnails is None:

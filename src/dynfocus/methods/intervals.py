@@ -117,6 +117,11 @@ def find_intervals(
     return pairs or moments
 
 
+def write_intervals(intervals: Iterable[Interval]) -> str:
+    """Write intervals for people: "from 3.0 to 4.5 s and from 9.0 to 9.5 s"."""
+    return " and ".join(f"from {start:.1f} to {end:.1f} s" for start, end in intervals)
+
+
 def merge_intervals(intervals: Iterable[Interval]) -> list[Interval]:
     """Join intervals that overlap or touch, in order of time."""
     merged: list[Interval] = []

@@ -130,7 +130,7 @@ def _regions(frames: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 class KeptStep:
     """What is kept of a step: each token a weighted mean of the step's own."""
 
-    kind: Literal["cone", "rod"]
+    kind: Literal["cone", "rod", "low", "high"]
     score: float
     """Importance, from 0 to 1."""
     places: Tensor

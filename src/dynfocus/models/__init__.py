@@ -7,7 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dynfocus.models.conversation import Answer, ChatSession, FrameReport, Turn
+    from dynfocus.models.conversation import (
+        Answer,
+        ChatSession,
+        FrameReport,
+        LookReport,
+        Turn,
+    )
     from dynfocus.models.dynfocus.merged_patches import PrototypeMap
     from dynfocus.models.generation import Generator
     from dynfocus.models.loading import load_model
@@ -24,6 +30,7 @@ _MODULES = {
     "FrameReport": "conversation",
     "Generator": "generation",
     "LoadOptions": "options",
+    "LookReport": "conversation",
     "PrototypeMap": "dynfocus.merged_patches",
     "Session": "session",
     "Strategy": "strategies",
@@ -41,6 +48,7 @@ __all__ = [
     "FrameReport",
     "Generator",
     "LoadOptions",
+    "LookReport",
     "PrototypeMap",
     "Session",
     "Strategy",

@@ -43,12 +43,29 @@ class FrameReport:
     video: int = 0
     """Which of the videos that were asked about it is of, from 0."""
 
+    @property
+    def is_fine(self) -> bool:
+        """Tell whether it is one of the frames that matter: a Cone, or a dense one."""
+        return self.kind in ("cone", "high")
+
 
 def best_cones(frames: Sequence[FrameReport], count: int) -> list[FrameReport]:
-    """Choose the Cones of the highest scores, in time order; of equals the earlier."""
-    cones = [frame for frame in frames if frame.kind == "cone"]
+    """Choose the fine frames of the highest scores, in time order; of equals the earlier."""
+    cones = [frame for frame in frames if frame.is_fine]
     cones.sort(key=lambda frame: -frame.score)
     return sorted(cones[:count], key=lambda frame: frame.time)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookReport:
+    """What a method that looks again did before it answered."""
+
+    intervals: list[tuple[float, float]]
+    """Begin and end in seconds of what was looked at again; empty for one pass."""
+    replies: list[str]
+    """What the model wrote in the passes before the answer."""
+    note: str | None = None
+    """What did not go as it should, in a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +90,8 @@ class Answer:
     confidence: float | None = None
     """Geometric mean of the probabilities of the answer's tokens, from 0 to 1, the token
     that ends it included; None where whatever wrote it gives no probabilities."""
+    looks: LookReport | None = None
+    """What was looked at again, with a method that does."""
 
     def to_dict(self) -> dict[str, Any]:
         """Give the answer as plain values that JSON can hold."""

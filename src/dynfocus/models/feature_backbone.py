@@ -15,8 +15,10 @@ from torch import Tensor
 from dynfocus.defaults import NANO
 from dynfocus.errors import FewerFramesWarning
 from dynfocus.focus import (
+    FrameEncoding,
     TokenBudget,
     TokenPlan,
+    TwoPassBudget,
     VideoFeatures,
     VideoTokens,
     share_budget,
@@ -48,6 +50,7 @@ from dynfocus.models.excerpts import (
 )
 from dynfocus.models.fingerprint import ModelFingerprint, index_layouts
 from dynfocus.models.generation import context_limit
+from dynfocus.models.looking import find_frames, order_looks
 from dynfocus.models.options import AskOptions
 from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN, label_media
 from dynfocus.models.stored_videos import StoredVideos
@@ -56,7 +59,9 @@ from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.video import VideoReader
 
 if TYPE_CHECKING:
+    from dynfocus.methods.loops import Look
     from dynfocus.models.session import FrameEncoder
+    from dynfocus.video import VideoReader
 
 _logger = logging.getLogger(__name__)
 
@@ -95,7 +100,7 @@ class FeatureBackbone:
     @property
     def abilities(self) -> frozenset[str]:
         """What it can beyond answering; what needs prototypes only as DynFocus."""
-        of_all = {"index", "prompt_embeds"}
+        of_all = {"index", "look", "prompt_embeds"}
         if not self.processor.single_turn:
             of_all.add("turns")
         return frozenset(of_all | ({"maps", "session"} if self._is_plain else set()))
@@ -105,6 +110,11 @@ class FeatureBackbone:
         """What makes the model's tokens."""
         methods: tuple[str, ...] = self.model.config.methods
         return methods
+
+    @property
+    def time_grid(self) -> int | None:
+        """How many steps of a video its times are written in; None for seconds."""
+        return self.model.time_grid
 
     @property
     def _is_plain(self) -> bool:
@@ -182,7 +192,7 @@ class FeatureBackbone:
                 [features], asked, torch.ones_like(asked), plans=[plan]
             )
             tokens.append(found)
-            told = _report_frames(found, one.features, model.frame_kinds)
+            told = _report_frames(found, one, model.frame_kinds)
             frames += [replace(frame, video=number) for frame in told]
         return PreparedTurn(
             question=question,
@@ -193,6 +203,57 @@ class FeatureBackbone:
             placeholder=processor.video_token_id,
             num_lead_in=len(processor.lead_in(words, label_media(len(plans))[0])),
         )
+
+    def look_budget(self, video: VideoIndex, options: AskOptions) -> TwoPassBudget:
+        """Say what frames cost a method that looks again.
+
+        Where not all frames of a model have as many tokens, it allots what a pass may
+        have by itself.
+        """
+        budget = self._budget(options)
+        is_even = self.model.fits_context
+        return TwoPassBudget(
+            max_video_tokens=budget.max_video_tokens,
+            tokens_per_step=budget.minimum if is_even else None,
+            scales=(1.0,),
+            least=budget.minimum,
+        )
+
+    def look(
+        self, video: VideoIndex, look: Look, reader: VideoReader | None
+    ) -> VideoIndex:
+        """Give the frames of a look, from the index where it holds them, or the file.
+
+        A compact index keeps nothing that frames could be joined by, so they are read.
+        """
+        features = video.features
+        held = features.pts_seconds.cpu().double().numpy()
+        rows, seconds = find_frames(held, look, reader)
+        if seconds is None:
+            is_compact = features.pooled is None and features.prototypes is not None
+            if not (is_compact and reader is not None):
+                taken = features.take(torch.from_numpy(rows))
+                return replace(video, features=taken, thumbnails=None)
+            seconds = held[rows]
+        assert reader is not None  # it has the times
+        side = self.processor.frame_size
+        sampled = reader.sample(times=seconds, size=(side, side))
+        return self._encode(sampled, AskOptions(), None)[0]
+
+    def join(
+        self, video: VideoIndex, seen: Sequence[tuple[Look, VideoIndex]]
+    ) -> VideoIndex:
+        """Join looks in order of time; events are found anew."""
+        order, looks = order_looks(seen)
+        like = video.features.spatial
+        parts = [part.features.to(like.device, like.dtype) for _, part in seen]
+        joined = VideoFeatures.join(
+            [FrameEncoding(part.pooled, part.spatial, part.patches) for part in parts],
+            torch.cat([part.pts_seconds for part in parts]),
+        ).take(order)
+        is_high = torch.tensor([look.kind == "high" for look in looks])
+        features = replace(joined, is_high=is_high.to(like.device))
+        return replace(video, features=features, thumbnails=None, looks=looks)
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
         """Continue a prompt; gives the new tokens, ``[1, L]``."""
@@ -355,11 +416,12 @@ def _first_half(progress: Progress, done: int, total: int) -> None:
 
 
 def _report_frames(
-    tokens: VideoTokens, video: VideoFeatures, kinds: tuple[FrameKind, FrameKind]
+    tokens: VideoTokens, video: VideoIndex, kinds: tuple[FrameKind, FrameKind]
 ) -> list[FrameReport]:
     """Tell what became of each frame; their tokens add up to the video's."""
-    numbers = video.number(torch.arange(video.num_frames)).tolist()
-    times = dict(zip(numbers, video.pts_seconds.tolist(), strict=True))
+    features, looks = video.features, video.looks
+    numbers = features.number(torch.arange(video.num_frames)).tolist()
+    times = dict(zip(numbers, features.pts_seconds.tolist(), strict=True))
     columns = zip(
         tokens.frame_indices.tolist(),
         tokens.scores.tolist(),
@@ -374,7 +436,7 @@ def _report_frames(
             index=index,
             time=times[index],
             score=score,
-            kind=kinds[is_cone],
+            kind=looks[index].kind if looks else kinds[is_cone],
             tokens=before + num_tokens,
         )
     return [found[index] for index in sorted(found)]

@@ -78,6 +78,8 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
     """What frames are called in an answer: the coarse or the fine ones."""
     fits_context: ClassVar[bool] = False
     """Whether frames are left out where all would not fit what the model can read."""
+    time_grid: ClassVar[int | None] = None
+    """In how many steps of a video the model writes times; None for seconds."""
     main_input_name = "input_ids"
     input_modalities = ("video", "text")
     supports_gradient_checkpointing = True

@@ -29,16 +29,21 @@ from dynfocus.models.conversation import (
 )
 from dynfocus.models.encoding import Progress, Video, Videos
 from dynfocus.models.generation import Generator, LocalGenerator, check_context
+from dynfocus.models.looking import LOOP_STRATEGIES
 from dynfocus.models.options import AskOptions
 from dynfocus.models.prompts import is_video
 from dynfocus.models.strategies import Strategy, one_pass
 
 if TYPE_CHECKING:
+    from dynfocus.focus import TwoPassBudget
+    from dynfocus.methods.loops import Look
     from dynfocus.models.dynfocus.merged_patches import PrototypeMap
     from dynfocus.models.session import FrameEncoder, Session
+    from dynfocus.video import VideoReader
 
 _NEEDS = {
     "index": "no index on disk",
+    "look": "no way to look at a video again",
     "maps": "no spatial prototypes to show",
     "prompt_embeds": "no language model that a server could run on our video tokens",
     "session": "no sessions, since its frames are sized by how many there are",
@@ -59,6 +64,13 @@ def _part_of(progress: Progress | None, number: int, count: int) -> Progress | N
     return lambda done, total: progress(number * total + done, count * total)
 
 
+def _without_loop(options: AskOptions) -> AskOptions:
+    """Give the same options with the model's own method in place of one that loops."""
+    return (
+        options.replace(method=None) if options.method in LOOP_STRATEGIES else options
+    )
+
+
 class Backbone(Protocol):
     """What turns videos and questions into prompts; it holds nothing of a request."""
 
@@ -74,7 +86,7 @@ class Backbone(Protocol):
     def abilities(self) -> frozenset[str]:
         """What it can beyond answering.
 
-        ``"index"`` on disk, ``"session"``, ``"maps"`` of spatial prototypes,
+        ``"index"`` on disk, ``"look"`` again, ``"session"``, ``"maps"`` of prototypes,
         ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that runs
         its language model.
         """
@@ -82,6 +94,10 @@ class Backbone(Protocol):
     @property
     def methods(self) -> tuple[str, ...]:
         """Names that ``method`` accepts."""
+
+    @property
+    def time_grid(self) -> int | None:
+        """How many steps of a video its times are written in; None for seconds."""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -124,6 +140,19 @@ class Backbone(Protocol):
         history: Sequence[Turn],
     ) -> PreparedTurn:
         """Spend the budget on all videos and write the prompt of a question about it."""
+
+    def look_budget(self, video: VideoIndex, options: AskOptions) -> TwoPassBudget:
+        """Say what frames cost a method that looks again."""
+
+    def look(
+        self, video: VideoIndex, look: Look, reader: VideoReader | None
+    ) -> VideoIndex:
+        """Give the frames of a look, from the index where it holds them, or the file."""
+
+    def join(
+        self, video: VideoIndex, seen: Sequence[tuple[Look, VideoIndex]]
+    ) -> VideoIndex:
+        """Join looks in order of time, for `prepare`; a frame of two is of the later."""
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
         """Continue a prompt with ``generate`` of transformers; the new tokens."""
@@ -175,6 +204,12 @@ class VideoModel:
     def processor(self) -> Any:
         """Its processor."""
         return self.backbone.processor
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names that ``method`` accepts: the backbone's, and those that look again."""
+        loops = LOOP_STRATEGIES if "look" in self.backbone.abilities else ()
+        return tuple(sorted({*self.backbone.methods, *loops}))
 
     @property
     def store(self) -> IndexStore | None:
@@ -273,10 +308,11 @@ class VideoModel:
             raise ValueError("there is no question; give at least one")
         for one in questions:
             self._check_words(one, ())
-        encoded = self._encode(video, asked, progress)
+        encoded = self._encode(video, _without_loop(asked), progress)
+        strategy = LOOP_STRATEGIES.get(asked.method or "", self.strategy)
         answers: list[Answer] = []
         for one in questions:
-            answer = self.strategy.answer(self, encoded, one, asked, on_text=on_text)
+            answer = strategy.answer(self, encoded, one, asked, on_text=on_text)
             answers.append(replace(answer, seconds=time.perf_counter() - started))
             started = time.perf_counter()
         return answers[0] if isinstance(question, str) else answers
@@ -303,15 +339,16 @@ class VideoModel:
         Returns:
             The answer, its cost and what became of each frame.
         """
-        self.backbone.check(options)
+        self._check(options)
         if history and "turns" not in self.backbone.abilities:
             warnings.warn(
                 _without_turns(self.name), ForgottenTurnsWarning, stacklevel=3
             )
             history = ()
         self._check_words(question, history)
-        encoded = self._encode(video, options, None)
-        return self.strategy.answer(
+        encoded = self._encode(video, _without_loop(options), None)
+        strategy = LOOP_STRATEGIES.get(options.method or "", self.strategy)
+        return strategy.answer(
             self, encoded, question, options, history=history, on_text=on_text
         )
 
@@ -355,7 +392,8 @@ class VideoModel:
             UnreadableVideoError: The file holds no video that can be decoded.
             StuckVideoError: Reading the file made no progress.
         """
-        return self.backbone.index(video, self._options(options), progress)
+        asked = _without_loop(self._options(options))
+        return self.backbone.index(video, asked, progress)
 
     def chat(
         self, video: Videos, *, progress: Progress | None = None, **options: Any
@@ -377,7 +415,7 @@ class VideoModel:
             StuckVideoError: Reading the file made no progress.
         """
         asked = self._options(options)
-        encoded = self._encode(video, asked, progress)
+        encoded = self._encode(video, _without_loop(asked), progress)
         whole = asked.replace(start=None, end=None, stream=None)  # of the excerpt
         return ChatSession(self, encoded, whole)
 
@@ -419,7 +457,8 @@ class VideoModel:
             UnreadableVideoError: The file holds no video that can be decoded.
             StuckVideoError: Reading the file made no progress.
         """
-        asked = self._options(options)
+        asked = AskOptions(**options)
+        self.backbone.check(asked)
         self._check_words(question, ())
         encoded = self._encode(video, asked, progress)
         with torch.inference_mode():
@@ -476,8 +515,18 @@ class VideoModel:
 
     def _options(self, given: dict[str, Any]) -> AskOptions:
         options = AskOptions(**given)
-        self.backbone.check(options)
+        self._check(options)
         return options
+
+    def _check(self, options: AskOptions) -> None:
+        """Refuse options that cannot be followed, among them a method of no model here."""
+        methods = self.methods
+        if options.method is not None and options.method not in methods:
+            raise ValueError(
+                f"method must be one of {', '.join(methods)}, got {options.method!r}; "
+                "leave it out for the model's own"
+            )
+        self.backbone.check(_without_loop(options))
 
     def _check_words(self, question: str, history: Sequence[Turn]) -> None:
         check_question(question, (*self.backbone.marks, *self.generator.marks))

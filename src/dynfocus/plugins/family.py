@@ -72,6 +72,8 @@ class HostFeatures:
     """Length of the video in seconds, which some prompts tell."""
     regions: Tensor | None = None
     """What the scorer sees of each step and its regions, ``[S, 1 + R, C]``."""
+    plan: FramePlan | None = None
+    """How its frames were encoded, so that others of its file can join them."""
 
     @property
     def pts_seconds(self) -> Tensor:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynfocus.focus import HostBudget, share_budget, uniform_indices
+from dynfocus.focus import HostBudget, TwoPassBudget, share_budget, uniform_indices
 from dynfocus.focus.tokens import ConeTokens
-from dynfocus.index import VideoGroup, VideoIndex
+from dynfocus.index import Sampling, VideoGroup, VideoIndex
 from dynfocus.methods import (
     FrameScorer,
     KeptStep,
@@ -25,15 +25,18 @@ from dynfocus.methods import (
     num_steps_read,
     spend,
 )
+from dynfocus.methods.loops import Look
 from dynfocus.methods.spending import compare_regions, encode_regions
 from dynfocus.models.conversation import Answer, PreparedTurn, Turn, check_count
 from dynfocus.models.encoding import Progress, VideoSource, make_thumbnails
 from dynfocus.models.excerpts import take_excerpt
+from dynfocus.models.looking import find_frames, order_looks
 from dynfocus.models.options import AskOptions
 from dynfocus.plugins.family import Family, FramePlan, HostFeatures, StepTokens
+from dynfocus.plugins.host_looks import join_steps, keep_looks
 from dynfocus.plugins.host_pixels import to_pixels
 from dynfocus.plugins.host_prompts import fill
-from dynfocus.video import SampledFrames
+from dynfocus.video import SampledFrames, VideoReader
 
 _WINDOW_FRAMES = 32
 
@@ -50,7 +53,8 @@ class HostBackbone:
         name: What the model is called in messages.
     """
 
-    abilities: frozenset[str] = frozenset({"turns"})
+    abilities: frozenset[str] = frozenset({"look", "turns"})
+    time_grid = None
     is_nano = False
     store = None
 
@@ -159,12 +163,22 @@ class HostBackbone:
         history: Sequence[Turn],
     ) -> PreparedTurn:
         """Spend the budget on all videos and write the prompt of a question about them."""
-        videos = [one.features for one in video.videos]
+        shares = self._shares([one.features for one in video.videos], options)
         spent = [
-            self.select(one, question, share, options.method)
-            for one, share in zip(videos, self._shares(videos, options), strict=True)
+            self._spend(one, question, options.replace(max_video_tokens=share))
+            for one, share in zip(video.videos, shares, strict=True)
         ]
         return fill(self.family, spent, question, history)
+
+    def _spend(
+        self, video: VideoIndex, question: str, options: AskOptions
+    ) -> tuple[HostFeatures, list[KeptStep]]:
+        """Spend a budget on a video, as the looks say where looks were joined."""
+        features, budget = video.features, options.max_video_tokens
+        if video.looks is None:
+            return self.select(features, question, budget, options.method)
+        costs = self.look_budget(video, options)
+        return features, keep_looks(costs, features, video.looks)
 
     def _shares(
         self, videos: Sequence[HostFeatures], options: AskOptions
@@ -181,6 +195,46 @@ class HostBackbone:
         ]
         wanted = [one.num_tokens for one in videos]
         return [*share_budget(total or self._max_video_tokens, wanted, least)]
+
+    def look_budget(self, video: VideoIndex, options: AskOptions) -> TwoPassBudget:
+        """Say what frames cost a method that looks again."""
+        features = video.features
+        return TwoPassBudget(
+            max_video_tokens=options.max_video_tokens or self._max_video_tokens,
+            tokens_per_step=features.tokens_per_step,
+            frames_per_step=self.family.frames_per_step,
+            num_tail=len(features.tail),
+        )
+
+    def look(
+        self, video: VideoIndex, look: Look, reader: VideoReader | None
+    ) -> VideoIndex:
+        """Give the frames of a look, from the index where it holds them, or the file."""
+        features, per_step = video.features, self.family.frames_per_step
+        held = features.pts_seconds.numpy()
+        rows, seconds = find_frames(held, look, reader, per_step)
+        if seconds is None:
+            taken = features.take(torch.from_numpy(rows))
+            return replace(video, features=taken, thumbnails=None)
+        assert reader is not None  # it has found the times
+        source = VideoSource(
+            duration=video.duration,
+            size=reader.size,
+            num_frames=len(seconds),
+            path=video.source,
+            reader=reader,
+            plan={"times": seconds},
+            sampling=Sampling(fps=video.fps),
+        )
+        return self._encode(source, self._selector, None, features.plan)
+
+    def join(
+        self, video: VideoIndex, seen: Sequence[tuple[Look, VideoIndex]]
+    ) -> VideoIndex:
+        """Join looks in order of time; a frame of two is of the later."""
+        order, looks = order_looks(seen)
+        features = join_steps([part.features for _, part in seen], order)
+        return replace(video, features=features, thumbnails=None, looks=looks)
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
         """Continue a prompt; gives the new tokens, ``[1, L]``."""
@@ -225,6 +279,7 @@ class HostBackbone:
         source: VideoSource,
         selector: Selector,
         progress: Progress | None,
+        plan: FramePlan | None = None,
     ) -> VideoIndex:
         """Read and encode a video, 32 frames at a time, so that memory stays bounded.
 
@@ -233,7 +288,7 @@ class HostBackbone:
         """
         is_whole = selector.rest == "whole"
         window = source.num_frames if is_whole else _WINDOW_FRAMES
-        plan = self.family.plan_frames(source.size, source.num_frames)
+        plan = plan or self.family.plan_frames(source.size, source.num_frames)
         per_step = self.family.frames_per_step
         encoded, times, regions, thumbnails = [], [], [], []
         for part in _regroup(source.stream(_WINDOW_FRAMES), window, per_step):
@@ -256,6 +311,7 @@ class HostBackbone:
             frame_seconds=frame_seconds,
             duration=source.duration,
             regions=torch.cat(regions) if regions else None,
+            plan=plan,
         )
         return source.index(features, np.concatenate(thumbnails)[::per_step])
 

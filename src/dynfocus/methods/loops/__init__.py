@@ -1,1 +1,35 @@
 """Loops: rules that look at a video, read what a model makes of it, and look again."""
+
+from dynfocus.methods.loops.interface import (
+    Look,
+    LoopInput,
+    Rule,
+    Step,
+    Tool,
+    follow,
+)
+from dynfocus.methods.loops.slowfocus import (
+    FOCUS_HINT,
+    GROUNDING_PROMPT,
+    focused_question,
+    grounding_prompt,
+    slowfocus,
+)
+
+__all__ = [
+    "FOCUS_HINT",
+    "GROUNDING_PROMPT",
+    "LOOPS",
+    "Look",
+    "LoopInput",
+    "Rule",
+    "Step",
+    "Tool",
+    "focused_question",
+    "follow",
+    "grounding_prompt",
+    "slowfocus",
+]
+
+LOOPS: dict[str, Rule] = {"slowfocus": slowfocus}
+"""Rules of this package by name; each is a ``method`` of models that can look again."""

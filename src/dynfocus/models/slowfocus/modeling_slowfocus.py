@@ -37,6 +37,7 @@ class SlowFocusForConditionalGeneration(VideoLanguageModel):
     base_model_prefix = "slowfocus"
     frame_kinds: ClassVar[tuple[FrameKind, FrameKind]] = ("low", "high")
     fits_context = True
+    time_grid = 1000
     _no_split_modules: ClassVar[list[str]] = [
         "CLIPEncoderLayer",
         "InstructBlipEncoderLayer",

@@ -1,0 +1,257 @@
+"""SlowFocus without training: find the moment, look again, answer (mixed-frequency sampling).
+
+Pass 1 sees the video at a low frequency and is asked which interval matters. Pass 2 sees
+the same frames and dense ones of that interval, in order of time, and answers.
+
+Differs from the paper:
+    One budget holds for both passes together. A frame of both frequencies stands once.
+    What is read of a reply is `find_intervals`, and an interval that is of no use is said.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dynfocus.focus import FrameShare
+from dynfocus.methods.intervals import (
+    Interval,
+    find_intervals,
+    merge_intervals,
+    write_intervals,
+)
+from dynfocus.methods.loops.interface import Look, LoopInput, Step
+from dynfocus.methods.loops.official import write_time
+
+GROUNDING_PROMPT = (
+    "Which time interval of the video shows what is needed to answer this question: "
+    '"{question}" Answer with the interval alone, from START to END, {unit}.'
+)
+"""What pass 1 is asked, in training and in use; see `grounding_prompt`."""
+FOCUS_HINT = "The video is shown more closely {intervals}. {question}"
+"""What pass 2 is asked, in training and in use; see `focused_question`."""
+
+NUM_DENSE = 20
+"""Dense frames of an answer (``N_H`` in the paper), more where these would be no denser
+than twice the low frequency."""
+
+_MOMENT = 2.0
+"""Seconds before and after a moment that a question names."""
+_NO_LENGTH = 1e-3
+_ROUNDED = 0.5
+"""An end so far outside, in seconds, is rounded, not wrong."""
+_ALL = 0.95
+"""An interval of so much of the video is all of it."""
+
+
+def grounding_prompt(
+    question: str, end: float, grid: int | None = None, *, start: float = 0.0
+) -> str:
+    """Write what pass 1 is asked.
+
+    Args:
+        question: The question.
+        end: Where what is asked about ends, in seconds.
+        grid: The model writes times as steps of a grid of so many; None for seconds.
+        start: Where it begins.
+    """
+    unit = f"in seconds between {start:.0f} and {end:.0f}"
+    if grid is not None:
+        digits = len(str(grid)) - 1
+        unit = f"as numbers from {0:0{digits}d} to {grid - 1}"
+    return GROUNDING_PROMPT.format(question=question.strip(), unit=unit)
+
+
+def focused_question(
+    question: str,
+    intervals: tuple[Interval, ...],
+    duration: float,
+    grid: int | None = None,
+) -> str:
+    """Write what pass 2 is asked, with the intervals that are shown densely.
+
+    Args:
+        question: The question.
+        intervals: Begin and end of each in seconds.
+        duration: Length of the video in seconds.
+        grid: As in `grounding_prompt`.
+    """
+
+    def write(seconds: float) -> str:
+        if grid is not None:
+            return write_time(seconds, duration, grid)
+        return f"{seconds:.1f} s"
+
+    named = ", ".join(f"from {write(a)} to {write(b)}" for a, b in intervals)
+    return FOCUS_HINT.format(intervals=named, question=question.strip())
+
+
+def slowfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
+    """Give the next step of SlowFocus; see `dynfocus.methods.loops.Rule`.
+
+    A question that names times needs no pass 1, and neither does a video of one frame at
+    the low frequency. Without a usable interval the answer takes one pass, with what
+    pass 1 has left of the budget, and says so.
+    """
+    named = find_intervals(given.question, given.duration, needs_unit=True)
+    share = given.budget.low(given.num_frames)
+    if share is None:
+        return _one_pass(given, None, _small_budget(given))
+    if given.most_fps * given.seconds <= share.num_frames and share.scale == 1:
+        why = given.blocked or "the video has no more frames than were read"
+        spent = share if replies else None
+        return _one_pass(given, spent, f"The answer took one pass: {why}")
+    if named or given.num_frames < 2:
+        whole = [] if named else [(given.start, given.end)]
+        return _second_look(given, share, named or whole, has_grounded=False)
+    if not replies:
+        return Step(
+            prompt=grounding_prompt(
+                given.question, given.end, given.grid, start=given.start
+            ),
+            looks=(_low_look(given, share),),
+            max_video_tokens=given.budget.first(share),
+        )
+    found = find_intervals(replies[-1], given.duration, grid=given.grid)
+    if not found:
+        note = "The model named no interval, so the answer took one pass"
+        return _one_pass(given, share, note)
+    return _second_look(given, share, found, has_grounded=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Usable:
+    """What is left of named intervals, and what was wrong with them."""
+
+    intervals: tuple[Interval, ...]
+    note: str | None
+
+
+def _second_look(
+    given: LoopInput, share: FrameShare, named: list[Interval], *, has_grounded: bool
+) -> Step:
+    """Show dense frames of intervals beside the low ones, and ask for the answer."""
+    spent = share if has_grounded else None
+    is_all = not has_grounded and given.num_frames < 2
+    usable = _Usable(intervals=tuple(named), note=None)
+    if not is_all:
+        around = given.seconds / share.num_frames if has_grounded else _MOMENT
+        usable = _check(given, named, around, is_said=has_grounded)
+    if not usable.intervals:
+        return _one_pass(given, spent, usable.note)
+    length = sum(end - start for start, end in usable.intervals)
+    per_second = share.num_frames / given.seconds
+    wanted = max(NUM_DENSE, math.ceil(2 * per_second * length))
+    wanted = min(wanted, max(1, math.ceil(given.most_fps * length)))
+    dense = given.budget.dense(wanted, share, has_grounded=has_grounded)
+    if dense is None:
+        return _one_pass(given, spent, _small_budget(given))
+    is_denser = dense.num_frames > per_second * length or dense.scale > share.scale
+    if not (is_denser or is_all):
+        why = given.blocked or "a second look would show no more frames than the first"
+        return _one_pass(given, spent, f"The answer took one pass: {why}")
+    looks = _dense_looks(usable.intervals, dense)
+    question = given.question
+    if has_grounded:
+        question = focused_question(
+            question, usable.intervals, given.duration, given.grid
+        )
+    note = usable.note
+    if is_all:
+        note = (
+            f"The video of {given.seconds:.1f} s is too short for two passes; all of it "
+            "was looked at closely"
+        )
+    return Step(
+        prompt=question,
+        looks=(_low_look(given, share), *looks),
+        max_video_tokens=given.budget.left(spent),
+        is_answer=True,
+        intervals=usable.intervals,
+        note=None if note is None else f"{note}.",
+    )
+
+
+def _check(
+    given: LoopInput, named: list[Interval], around: float, *, is_said: bool
+) -> _Usable:
+    """Cut intervals to the video; widen moments; refuse what tells nothing.
+
+    Args:
+        given: What is known.
+        named: The intervals.
+        around: Seconds before and after a moment.
+        is_said: Whether a moment that was widened is noted: of a reply, not of a question.
+    """
+    inside, notes = [], []
+    for start, end in named:
+        if start >= given.end or end < given.start:
+            notes.append(
+                f"The interval {write_intervals([(start, end)])} is outside the video, "
+                f"which is read {write_intervals([(given.start, given.end)])}"
+            )
+            continue
+        shown = start, end
+        if end - start < _NO_LENGTH:
+            shown = start - around, end + around
+        shown = max(given.start, shown[0]), min(given.end, shown[1])
+        if end - start < _NO_LENGTH and is_said:
+            notes.append(
+                f"The interval at {start:.1f} s has no length, so the video was looked at "
+                f"{write_intervals([shown])}"
+            )
+        elif end - start >= _NO_LENGTH and end - shown[1] > _ROUNDED:
+            notes.append(
+                f"The interval {write_intervals([(start, end)])} was cut to the video"
+            )
+        inside.append(shown)
+    if not inside:
+        return _Usable(intervals=(), note=f"{notes[-1]}, so the answer took one pass")
+    merged = merge_intervals(inside)
+    if sum(end - start for start, end in merged) >= _ALL * given.seconds:
+        return _Usable(
+            intervals=(),
+            note="The interval is the whole video, so the answer took one pass",
+        )
+    return _Usable(intervals=tuple(merged), note="; ".join(notes) or None)
+
+
+def _one_pass(given: LoopInput, spent: FrameShare | None, note: str | None) -> Step:
+    return Step(
+        prompt=given.question,
+        max_video_tokens=given.budget.left(spent),
+        is_answer=True,
+        note=None if note is None else f"{note}.",
+    )
+
+
+def _small_budget(given: LoopInput) -> str:
+    return (
+        f"The budget of {given.budget.max_video_tokens} is too small for two "
+        "frequencies, so the answer took one pass"
+    )
+
+
+def _low_look(given: LoopInput, share: FrameShare) -> Look:
+    return Look(
+        start=given.start,
+        end=given.end,
+        fps=share.num_frames / given.seconds,
+        scale=share.scale,
+    )
+
+
+def _dense_looks(intervals: tuple[Interval, ...], dense: FrameShare) -> list[Look]:
+    """Share dense frames among intervals by their lengths; the last ones may get none."""
+    rest = sum(end - start for start, end in intervals)
+    left, looks = dense.num_frames, []
+    for start, end in intervals:
+        count = min(left, max(1, round(left * (end - start) / rest)))
+        rest -= end - start
+        left -= count
+        if count:
+            fps = count / (end - start)
+            looks.append(
+                Look(start=start, end=end, fps=fps, scale=dense.scale, kind="high")
+            )
+    return looks

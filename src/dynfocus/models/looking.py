@@ -1,0 +1,242 @@
+"""Strategies that look at the video again, by a rule of `dynfocus.methods.loops`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dynfocus.errors import UnreadableVideoError
+from dynfocus.index import VideoGroup, VideoIndex
+from dynfocus.methods.loops import LOOPS, Look, LoopInput, Rule, Step, follow
+from dynfocus.models.conversation import (
+    Answer,
+    FrameReport,
+    LookReport,
+    OnText,
+    PreparedTurn,
+    Turn,
+)
+from dynfocus.models.options import AskOptions
+from dynfocus.models.strategies import Strategy, one_pass
+from dynfocus.video import VideoReader
+
+if TYPE_CHECKING:
+    from dynfocus.models.generation import Written
+    from dynfocus.models.video_model import VideoModel
+
+REPLY_TOKENS = 48
+"""Longest reply of a pass before the answer."""
+
+_SEVERAL = "The question is about several videos, so the answer took one pass."
+_NO_FILE = "the video is a stream or frames, with no file to look at again"
+
+
+class LoopStrategy:
+    """Let a rule say what is looked at next, until it has the answer.
+
+    Args:
+        rule: The rule.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def answer(
+        self,
+        model: VideoModel,
+        video: VideoIndex | VideoGroup,
+        question: str,
+        options: AskOptions,
+        *,
+        history: Sequence[Turn] = (),
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Answer a question about an encoded video; see `Strategy.answer`."""
+        if isinstance(video, VideoGroup):
+            plain = options.replace(method=None)
+            answer = one_pass.answer(
+                model, video, question, plain, history=history, on_text=on_text
+            )
+            return replace(
+                answer, looks=LookReport(intervals=[], replies=[], note=_SEVERAL)
+            )
+        started = time.perf_counter()
+        reader, blocked = _open_again(video)
+        tool = _ModelTool(
+            model, video, reader, options.replace(method=None), history, on_text
+        )
+        backbone = model.backbone
+        budget = backbone.look_budget(video, tool.options)
+        num_frames = video.num_frames * budget.frames_per_step
+        start, end = video.span
+        given = LoopInput(
+            question=question,
+            duration=video.duration,
+            start=start,
+            end=end,
+            num_frames=num_frames,
+            held_fps=num_frames / (end - start),
+            file_fps=None if reader is None else reader.fps,
+            budget=budget,
+            grid=backbone.time_grid,
+            blocked=blocked,
+        )
+        last, before = follow(self.rule, given, tool)
+        frames = merge_reports(turn.frames for turn in tool.turns)
+        return Answer(
+            text=tool.written[-1].text,
+            question=question,
+            tokens=sum(frame.tokens for frame in frames),
+            frames=frames,
+            seconds=time.perf_counter() - started,
+            confidence=tool.written[-1].confidence,
+            looks=LookReport(
+                intervals=list(last.intervals),
+                replies=[reply for _, reply in before],
+                note=last.note,
+            ),
+        )
+
+
+class _ModelTool:
+    """Look at a video and ask a model, keeping what it read and wrote."""
+
+    def __init__(
+        self,
+        model: VideoModel,
+        video: VideoIndex,
+        reader: VideoReader | None,
+        options: AskOptions,
+        history: Sequence[Turn],
+        on_text: OnText | None,
+    ) -> None:
+        self.options = options
+        self.turns: list[PreparedTurn] = []
+        self.written: list[Written] = []
+        self._seen: dict[Look, VideoIndex] = {}
+        self._model = model
+        self._video = video
+        self._reader = reader
+        self._history = history
+        self._on_text = on_text
+
+    def look(self, look: Look) -> VideoIndex:
+        """Give the frames of a look; see `dynfocus.methods.loops.Tool`."""
+        if look not in self._seen:
+            try:
+                found = self._model.backbone.look(self._video, look, self._reader)
+            except (OSError, UnreadableVideoError) as error:
+                reader, self._reader = self._reader, None
+                path = None if reader is None else reader.path
+                if not isinstance(path, Path) or path.exists():
+                    raise
+                raise FileNotFoundError(f"{path} is not there any more") from error
+            self._seen[look] = found
+        return self._seen[look]
+
+    def ask(self, step: Step, seen: list[tuple[Look, VideoIndex]]) -> str:
+        """Show what was seen, and give the reply; see `dynfocus.methods.loops.Tool`."""
+        model, video = self._model, self._video
+        options = self.options.replace(max_video_tokens=step.max_video_tokens)
+        if not step.is_answer:
+            options = options.replace(max_new_tokens=REPLY_TOKENS)
+        if seen:
+            video = model.backbone.join(video, seen)
+        turn = model.prepare(video, step.prompt, options, self._history)
+        on_text = self._on_text if step.is_answer else None
+        written = model.generator.generate(turn, options.max_new_tokens, on_text)
+        self.turns.append(turn)
+        self.written.append(written)
+        return written.text
+
+
+LOOP_STRATEGIES: dict[str, Strategy] = {
+    name: LoopStrategy(rule) for name, rule in LOOPS.items()
+}
+"""Strategies by the ``method`` that asks for them."""
+
+
+def find_frames(
+    times: np.ndarray,
+    look: Look,
+    reader: VideoReader | None,
+    frames_per_step: int = 1,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Find the frames of a look among those that are encoded, or in the file.
+
+    Args:
+        times: Times of the encoded steps in seconds, ``[S]``.
+        look: The look.
+        reader: What reads the file; None where there is none.
+        frames_per_step: Frames of a step.
+
+    Returns:
+        Rows of the encoded steps, ``[R]``, and None; or, where the file holds more frames
+        of the look, also their times, ``[F]``.
+    """
+    rows = replace(look, fps=look.fps / frames_per_step).choose(times)
+    if look.kind == "low" or reader is None:
+        return rows, None
+    shown = reader.frame_times
+    chosen = shown[look.choose(shown)]
+    if len(rows) * frames_per_step >= len(chosen):
+        return rows, None
+    return rows, chosen
+
+
+def order_looks(
+    seen: Sequence[tuple[Look, VideoIndex]],
+) -> tuple[Tensor, tuple[Look, ...]]:
+    """Put the frames of looks in order of time; of two at one time the later look's stays.
+
+    Args:
+        seen: The looks, and the frames of each.
+
+    Returns:
+        Which of all frames, one look after the other, are kept, ``[T]``; and the look
+        that each of them is of.
+    """
+    times = torch.cat([part.features.pts_seconds.cpu() for _, part in seen])
+    last = {seconds: row for row, seconds in enumerate(times.tolist())}
+    rows = [last[seconds] for seconds in sorted(last)]
+    looks = [look for look, part in seen for _ in range(part.num_frames)]
+    return torch.tensor(rows), tuple(looks[row] for row in rows)
+
+
+def merge_reports(passes: Iterable[Sequence[FrameReport]]) -> list[FrameReport]:
+    """Join what became of frames in several passes.
+
+    Args:
+        passes: The frames of each pass.
+
+    Returns:
+        One entry a frame in order of time, with its tokens of all passes and the rest as
+        in the last pass that read it.
+    """
+    found: dict[float, FrameReport] = {}
+    for frames in passes:
+        for frame in frames:
+            tokens = frame.tokens
+            if frame.time in found:
+                tokens += found[frame.time].tokens
+            found[frame.time] = replace(frame, tokens=tokens)
+    ordered = [found[seconds] for seconds in sorted(found)]
+    return [replace(frame, index=place) for place, frame in enumerate(ordered)]
+
+
+def _open_again(video: VideoIndex) -> tuple[VideoReader | None, str | None]:
+    """Open the file of an encoded video, or say why it cannot be looked at again."""
+    if video.source is None:
+        return None, _NO_FILE
+    try:
+        opened = VideoReader(video.source, stream=video.stream)
+        return opened.excerpt(video.start or None, video.end), None
+    except (OSError, ValueError) as error:
+        return None, str(error).rstrip(".")

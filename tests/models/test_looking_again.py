@@ -1,0 +1,77 @@
+"""SlowFocus on models of our own: DynFocus, and the trained architecture."""
+
+from __future__ import annotations
+
+import pytest
+
+import dynfocus
+from dynfocus.models import VideoModel
+from dynfocus.models.feature_backbone import FeatureBackbone
+from scripted import scripted
+
+QUESTION = "what is on the red square ?"
+
+
+@pytest.fixture
+def slow(make_slow_model, make_slow_processor):
+    backbone = FeatureBackbone(make_slow_model(), make_slow_processor(), "slow")
+    return VideoModel(backbone)
+
+
+@pytest.mark.parametrize("budget", [None, 20, 60, 200])
+def test_dynfocus_looks_again_within_one_budget(focused, clip, budget):
+    model, generator = scripted(focused, "from 2 to 3.5 s", "a circle")
+    answer = model.ask(clip, QUESTION, method="slowfocus", max_video_tokens=budget)
+    read = sum(int(turn.is_visual.sum()) for turn in generator.turns)
+    assert read == answer.tokens == sum(frame.tokens for frame in answer.frames)
+    assert budget is None or read <= budget
+    if answer.looks.intervals:
+        assert answer.text == "a circle"
+        assert {frame.kind for frame in answer.frames} == {"low", "high"}
+    else:
+        assert "too small for two frequencies" in answer.looks.note
+
+
+def test_the_trained_architecture_reads_steps_of_its_grid(slow, clip):
+    model, generator = scripted(slow, "From 333 to 583.", "a circle")
+    answer = model.ask(clip, QUESTION, method="slowfocus")
+    assert "from 000 to 999" in generator.turns[0].question
+    assert "from 333 to 583" in generator.turns[1].question
+    ((start, end),) = answer.looks.intervals
+    assert (start, end) == pytest.approx((6 * 0.333, 6 * 0.583))
+    dense = [frame.time for frame in answer.frames if frame.kind == "high"]
+    assert dense
+    assert all(start <= seconds < end for seconds in dense)
+    passes = [len(turn.frames) for turn in generator.turns]
+    assert answer.tokens == 5 * sum(passes)
+
+
+@pytest.mark.parametrize("budget", [10, 40, 64])
+def test_frames_of_one_size_stay_within_the_budget(slow, clip, budget):
+    model, generator = scripted(slow, "From 333 to 583.", "a circle")
+    answer = model.ask(clip, QUESTION, method="slowfocus", max_video_tokens=budget)
+    read = sum(int(turn.is_visual.sum()) for turn in generator.turns)
+    assert read == answer.tokens <= budget
+    assert bool(answer.looks.intervals) == (budget > 10)
+
+
+def test_a_stream_is_looked_at_once_and_that_is_said(focused, make_frames):
+    model, _ = scripted(focused, "yes")
+    session = model.session()
+    session.push(make_frames(5))
+    answer = session.ask(QUESTION, method="slowfocus")
+    assert answer.looks.intervals == []
+    assert "a stream or frames, with no file" in answer.looks.note
+
+
+@pytest.mark.parametrize("storage", ["exact", "compact"])
+def test_an_index_on_disk_is_looked_at_again(tmp_path, storage, clip):
+    model = dynfocus.load("nano", index_folder=tmp_path / "index", storage=storage)
+    answers = []
+    for _ in range(2):
+        speaking, generator = scripted(model, "from 2 to 4 s", "K")
+        answers.append(speaking.ask(clip, QUESTION, method="slowfocus"))
+        assert len(generator.turns) == 2
+    first, second = answers
+    assert first.frames == second.frames
+    assert sum(frame.kind == "high" for frame in first.frames) > 2

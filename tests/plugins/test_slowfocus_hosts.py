@@ -1,0 +1,233 @@
+"""SlowFocus without training on plugged hosts: the moment, and a second look at it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from tiny_hosts import BUILDERS
+
+from dynfocus.methods.loops import grounding_prompt
+from dynfocus.video import VideoReader
+from scripted import scripted
+
+QUESTION = "what is on the red square ?"
+EVERY = pytest.mark.parametrize("name", sorted(BUILDERS))
+
+
+def looked(model, clip, *replies, question=QUESTION, **options):
+    speaking, generator = scripted(model, *replies)
+    answer = speaking.ask(clip, question, method="slowfocus", **options)
+    assert sum(frame.tokens for frame in answer.frames) == answer.tokens
+    assert answer.question == question
+    times = [frame.time for frame in answer.frames]
+    assert times == sorted(set(times))
+    assert json.loads(json.dumps(answer.to_dict()))["looks"]["note"] == (
+        answer.looks.note
+    )
+    return answer, generator
+
+
+@EVERY
+def test_the_second_pass_reads_dense_frames_of_the_interval(plugged, clip, name):
+    model = plugged(name, max_video_tokens=1000)
+    answer, generator = looked(model, clip, "From 2.0 to 3.5 s.", "a circle")
+    first, second = generator.turns
+    assert first.question == grounding_prompt(QUESTION, 6.0)
+    assert QUESTION in second.question
+    assert "from 2.0 s to 3.5 s" in second.question
+    assert (answer.text, answer.confidence) == ("a circle", 0.5)
+    assert answer.looks.intervals == [(2.0, 3.5)]
+    assert answer.looks.replies == ["From 2.0 to 3.5 s."]
+    assert answer.looks.note is None
+    assert {frame.kind for frame in first.frames} == {"low"}
+    dense = [frame.time for frame in answer.frames if frame.kind == "high"]
+    gap = 0.5 if name.startswith("qwen") else 0.25  # pairs of frames
+    assert dense == pytest.approx([2.0 + gap * place for place in range(len(dense))])
+    assert dense[-1] + gap == pytest.approx(3.5)
+    low = [frame.time for frame in answer.frames if frame.kind == "low"]
+    assert not any(2.0 <= seconds < 3.5 for seconds in low)
+    assert generator.limits[1] == 64
+
+
+@EVERY
+@pytest.mark.parametrize("budget", [24, 40, 64, 150, 333])
+def test_one_budget_holds_for_both_passes(plugged, clip, name, budget):
+    model = plugged(name, max_video_tokens=budget)
+    answer, generator = looked(model, clip, "2 to 4", "yes")
+    read = [int(turn.is_visual.sum()) for turn in generator.turns]
+    assert sum(read) == answer.tokens <= budget
+    if answer.looks.intervals:
+        assert {frame.kind for frame in answer.frames} == {"low", "high"}
+    else:
+        assert "too small for two frequencies" in answer.looks.note
+
+
+@pytest.mark.parametrize("name", ["llava_onevision", "qwen2_5_vl"])
+def test_dense_frames_are_encoded_as_the_frames_of_an_index(plugged, clip, name):
+    model = plugged(name, max_video_tokens=4000)
+    answer, generator = looked(model, clip, "2 to 4", "yes")
+    turn = generator.turns[1]
+    visual = turn.embeds[turn.is_visual]
+    whole = model.index(clip, fps=4.0).features
+    held = dict(zip(whole.pts_seconds.tolist(), whole.tokens, strict=True))
+    place = num_dense = 0
+    for frame in turn.frames:
+        if frame.kind == "high":
+            tokens = held[frame.time]
+            torch.testing.assert_close(visual[place : place + len(tokens)], tokens)
+            num_dense += 1
+        place += frame.tokens
+    assert num_dense == (4 if name == "qwen2_5_vl" else 8)
+
+
+def test_the_index_is_used_where_it_holds_the_segment(plugged, clip, monkeypatch):
+    model = plugged(max_video_tokens=500)
+    index = model.index(clip, fps=4.0)
+    answer, _ = looked(model, clip, "2 to 4", "yes", fps=4.0)
+
+    def refuse(*arguments, **options):
+        raise AssertionError("the file was read")
+
+    monkeypatch.setattr(VideoReader, "stream", refuse)
+    again, _ = looked(model, index, "2 to 4", "yes")
+    assert again.frames == answer.frames
+    assert sum(frame.kind == "high" for frame in again.frames) == 8
+
+
+@pytest.mark.parametrize(
+    ("reply", "note"),
+    [
+        ("no idea", "The model named no interval, so the answer took one pass."),
+        ("From 0 to 6.", "The interval is the whole video"),
+        ("80 to 90 s", "is outside the video, which is read from 0.0 to 6.0 s, so"),
+    ],
+)
+def test_without_a_usable_interval_the_answer_takes_one_pass(
+    plugged, clip, reply, note
+):
+    model = plugged(max_video_tokens=90)
+    answer, generator = looked(model, clip, reply, "yes")
+    assert note in answer.looks.note
+    assert answer.looks.intervals == []
+    assert generator.turns[1].question == QUESTION
+    assert {frame.kind for frame in generator.turns[1].frames} <= {"cone", "rod"}
+    assert answer.tokens <= 90
+
+
+def test_a_moment_is_widened_and_an_end_outside_is_cut(plugged, clip):
+    model = plugged(max_video_tokens=300)
+    answer, _ = looked(model, clip, "at 0:03", "yes")
+    assert answer.looks.intervals == [(2.0, 4.0)]
+    assert "has no length" in answer.looks.note
+    answer, _ = looked(model, clip, "4 to 9", "yes")
+    assert answer.looks.intervals == [(4.0, 6.0)]
+    assert "was cut to the video" in answer.looks.note
+
+
+def test_a_question_that_names_times_needs_no_first_pass(plugged, clip):
+    model = plugged(max_video_tokens=300)
+    question = "what is on the square between 2 s and 3 s ?"
+    answer, generator = looked(model, clip, "yes", question=question)
+    assert answer.looks.intervals == [(2.0, 3.0)]
+    assert answer.looks.replies == []
+    assert [turn.question for turn in generator.turns] == [question]
+    answer, _ = looked(model, clip, "yes", question="what happens at 0:03 ?")
+    assert answer.looks.intervals == [(1.0, 5.0)]
+    assert answer.looks.note is None
+
+
+def test_a_file_that_vanishes_between_the_passes_is_said(plugged, clip):
+    model = plugged(max_video_tokens=300)
+    speaking, generator = scripted(model, "2 to 3", "yes")
+    generate = generator.generate
+
+    def vanish(turn, max_new_tokens, on_text=None):
+        clip.unlink(missing_ok=True)
+        return generate(turn, max_new_tokens, on_text)
+
+    generator.generate = vanish
+    answer = speaking.ask(clip, QUESTION, method="slowfocus")
+    assert answer.text == "yes"
+    assert answer.looks.intervals == []
+    assert "The answer took one pass" in answer.looks.note
+    assert clip.name in answer.looks.note
+
+
+def test_frames_without_a_file_are_looked_at_once(plugged, make_frames):
+    model = plugged(max_video_tokens=300)
+    answer, generator = looked(model, make_frames(6), "yes")
+    assert len(generator.turns) == 1
+    assert "a stream or frames, with no file" in answer.looks.note
+
+
+def test_many_frames_without_a_file_are_looked_at_again(plugged, make_frames):
+    model = plugged(max_video_tokens=300)
+    model.backbone._max_video_tokens = 2000
+    index = model.index(make_frames(60))
+    speaking, _ = scripted(model, "20 to 30", "yes")
+    answer = speaking.ask(index, QUESTION, method="slowfocus", max_video_tokens=150)
+    dense = [frame.time for frame in answer.frames if frame.kind == "high"]
+    assert dense
+    assert all(20 <= seconds < 30 for seconds in dense)
+
+
+def test_a_video_of_one_low_frame_is_looked_at_closely_at_once(plugged, clip):
+    model = plugged(max_video_tokens=600)
+    answer, generator = looked(model, clip, "yes", fps=0.1)
+    assert len(generator.turns) == 1
+    assert "too short for two passes" in answer.looks.note
+    assert sum(frame.kind == "high" for frame in answer.frames) > 10
+
+
+def test_random_text_of_a_host_still_gives_an_answer(plugged, clip):
+    for name in ("llava_onevision", "qwen2_5_vl"):
+        answer = plugged(name, max_video_tokens=200).ask(
+            clip, QUESTION, method="slowfocus", max_new_tokens=3
+        )
+        assert len(answer.looks.replies) == 1
+        assert answer.tokens <= 200
+
+
+def test_only_the_answer_is_streamed_and_each_question_is_grounded(plugged, clip):
+    model, generator = scripted(
+        plugged(max_video_tokens=200), "1 to 2", "one", "4 to 5", "two"
+    )
+    pieces = []
+    answers = model.ask(
+        clip, [QUESTION, "where ?"], method="slowfocus", on_text=pieces.append
+    )
+    assert pieces == ["one", "two"]
+    assert [one.looks.intervals for one in answers] == [[(1.0, 2.0)], [(4.0, 5.0)]]
+    assert len(generator.turns) == 4
+
+
+def test_a_conversation_looks_again_for_each_question(plugged, clip):
+    model, generator = scripted(plugged(max_video_tokens=200), "1 to 2", "one")
+    chat = model.chat(clip, method="slowfocus")
+    assert chat.ask(QUESTION).looks.intervals == [(1.0, 2.0)]
+    generator.replies += ["4 to 5", "two"]
+    assert chat.ask("and then ?").looks.intervals == [(4.0, 5.0)]
+    assert generator.turns[-1].history[0].answer == "one"
+
+
+def test_an_unknown_method_names_those_that_look_again(plugged, clip):
+    with pytest.raises(ValueError, match="ranked, slowfocus, uniform, got 'slow'"):
+        plugged().ask(clip, QUESTION, method="slow")
+
+
+def test_an_excerpt_is_looked_at_again_within_its_bounds(plugged, clip):
+    model = plugged(max_video_tokens=300)
+    answer, generator = looked(model, clip, "1 to 3.5", "yes", start=2.0, end=5.0)
+    assert "between 2 and 5" in generator.turns[0].question
+    assert answer.looks.intervals == [(2.0, 3.5)]
+    assert all(2.0 <= frame.time < 5.0 for frame in answer.frames)
+    assert any(frame.kind == "high" for frame in answer.frames)
+
+
+def test_several_videos_are_answered_in_one_pass(plugged, clip, make_frames):
+    model, generator = scripted(plugged(max_video_tokens=300), "yes")
+    answer = model.ask([clip, make_frames(4)], QUESTION, method="slowfocus")
+    assert len(generator.turns) == 1
+    assert "several videos" in answer.looks.note
