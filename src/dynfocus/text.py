@@ -197,3 +197,15 @@ def mean_probability(log_probabilities: Sequence[float]) -> float | None:
     if not log_probabilities:
         return None
     return math.exp(min(0.0, math.fsum(log_probabilities) / len(log_probabilities)))
+
+
+def label_media(count: int, noun: str = "Video") -> list[str]:
+    """Write what stands before each of several media; before a single one nothing.
+
+    Args:
+        count: How many there are.
+        noun: What one is called.
+    """
+    if count == 1:
+        return [""]
+    return [f"{noun} {number}: " for number in range(1, count + 1)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from dynfocus.errors import UnwritableFileError
 from dynfocus.focus import VideoFeatures
-from dynfocus.index import VideoIndex
+from dynfocus.index import VideoGroup, VideoIndex
 from dynfocus.models import Answer, FrameReport, PrototypeMap
 from dynfocus.report import write_report
 from dynfocus.video import VideoReader
@@ -212,3 +213,40 @@ def test_wrong_arguments_are_refused_and_leave_nothing(scenes_video, tmp_path):
     with pytest.raises(UnwritableFileError, match="the report cannot be written"):
         write_report(tmp_path / "no" / "r.html", index, [answer], title="T")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_videos_have_a_timeline_each(scenes_video, tmp_path):
+    index = index_of(scenes_video)
+    name = str(tmp_path / "other.mp4")
+    other = replace(index, source=name, thumbnails=255 - index.thumbnails)
+    first, second = answer_of(index, (1,)), answer_of(other, (4, 6))
+    frames = [*first.frames, *(replace(frame, video=1) for frame in second.frames)]
+    answer = replace(first, frames=frames, tokens=first.tokens + second.tokens)
+    found = PrototypeMap(
+        time=4.0,
+        picture=np.zeros((36, 64, 3), np.uint8),
+        layers=(np.full((2, 2), 0),),
+        attention=np.array([1.0]),
+        video=1,
+    )
+    group = VideoGroup((index, other))
+    write_report(tmp_path / "r.html", group, [answer], title="T", maps=[[found]])
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert text.count("<svg") == 2
+    names = [f"Video 1: {scenes_video.name}", "Video 2: other.mp4"]
+    assert [word for word in page.words if word in names] == names
+    assert f"{names[0]}, 00:10.0 long, 10 frames" in text
+    alts = ["Cone at Video 1, 00:01.0", "Cone at Video 2, 00:04.0"]
+    assert [image["alt"] for image in page.images][:2] == alts
+    pictures = [picture_of(image).astype(int) for image in page.images[:3]]
+    for picture, wanted in zip(
+        pictures,
+        (index.thumbnails[1], other.thumbnails[4], other.thumbnails[6]),
+        strict=True,
+    ):
+        assert np.abs(picture - wanted).mean() < 6
+    assert "layer 1 of the frame at Video 2, 00:04.0" in text
+    table = page.words[page.words.index("Video tokens") + 1 :]
+    assert table[table.index("Read by the language model") + 1] == "20"

@@ -52,10 +52,11 @@ from dynfocus.models.fingerprint import ModelFingerprint, index_layouts
 from dynfocus.models.generation import context_limit
 from dynfocus.models.looking import find_frames, order_looks
 from dynfocus.models.options import AskOptions
-from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN, label_media
+from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN
 from dynfocus.models.stored_videos import StoredVideos
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
+from dynfocus.text import label_media
 from dynfocus.video import VideoReader
 
 if TYPE_CHECKING:

@@ -128,18 +128,6 @@ def find_blocks(text: str) -> list[BlockMark]:
     return blocks
 
 
-def label_media(count: int, noun: str = "Video") -> list[str]:
-    """Write what stands before each of several media; before a single one nothing.
-
-    Args:
-        count: How many there are.
-        noun: What one is called.
-    """
-    if count == 1:
-        return [""]
-    return [f"{noun} {number}: " for number in range(1, count + 1)]
-
-
 def repeat_items(items: Sequence[_Item], copies: Sequence[int]) -> list[_Item]:
     """Repeat each item so many times."""
     pairs = zip(items, copies, strict=True)

@@ -23,7 +23,6 @@ from dynfocus.models.prompts import (
     VIDEO_TOKEN,
     Block,
     assign_media,
-    label_media,
     pad_ids,
     pad_lists,
     read_media,
@@ -31,6 +30,7 @@ from dynfocus.models.prompts import (
 )
 from dynfocus.models.vision import to_pixel_values
 from dynfocus.models.visual_inputs import VideoInputs
+from dynfocus.text import label_media
 from dynfocus.video import SampledFrames
 
 _QUESTION_FOLDER = "qformer_tokenizer"

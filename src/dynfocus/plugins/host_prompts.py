@@ -19,9 +19,8 @@ from dynfocus.models.conversation import (
     Turn,
     build_conversation,
 )
-from dynfocus.models.prompts import label_media
 from dynfocus.plugins.family import Family, HostFeatures
-from dynfocus.text import plural
+from dynfocus.text import label_media, plural
 
 
 def lay_out(

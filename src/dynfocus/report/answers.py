@@ -19,12 +19,21 @@ from PIL import Image, ImageDraw
 
 from dynfocus.atomic import check_writable, write_atomically
 from dynfocus.methods.image_features import fit_size
-from dynfocus.report.pages import INK, PAPER, Colour, choose_colours, font, render
+from dynfocus.report.pages import (
+    INK,
+    PAPER,
+    Colour,
+    choose_colours,
+    font,
+    render,
+    time_in,
+)
 from dynfocus.report.timelines import Interval, draw_timeline
+from dynfocus.text import label_media, plural
 from dynfocus.video import VideoReader, as_file
 
 if TYPE_CHECKING:
-    from dynfocus.index import VideoIndex
+    from dynfocus.index import VideoGroup, VideoIndex
     from dynfocus.models.conversation import Answer, FrameReport
     from dynfocus.models.dynfocus.merged_patches import PrototypeMap
 
@@ -39,7 +48,7 @@ Cells = NDArray[np.int64]
 
 def write_report(
     path: str | Path,
-    index: VideoIndex,
+    index: VideoIndex | VideoGroup,
     answers: Sequence[Answer],
     *,
     title: str,
@@ -52,7 +61,7 @@ def write_report(
 
     Args:
         path: The HTML file; it appears when it is complete.
-        index: The video that was asked about.
+        index: The video that was asked about, or the videos.
         answers: One or more answers about it.
         title: Heading of the page.
         truths: The right answer to each question, where known.
@@ -81,7 +90,7 @@ def write_report(
     items = [
         _Item(
             answer=answer,
-            duration=index.duration,
+            videos=index.videos,
             truth=truths[number] if truths else None,
             verdict=verdicts[number] if verdicts else None,
             evidence=tuple(evidence[number]) if evidence else (),
@@ -92,13 +101,14 @@ def write_report(
     text = render(
         "answers.html",
         title=title,
-        source=as_file(index.source).name if index.source else "a video",
-        duration=index.duration,
-        num_frames=index.features.num_frames,
-        fps=index.fps,
+        sources=[
+            f"{_name(index.videos, number)}, {time_in(one.duration, one.duration)} long, "
+            f"{plural(one.num_frames, 'frame')} sampled at {one.fps:g} a second"
+            for number, one in enumerate(index.videos)
+        ],
         items=items,
         judged=[item.verdict for item in items if item.verdict is not None],
-        pictures=_cone_pictures(index, items),
+        pictures=_cone_pictures(index.videos, items),
     )
     write_atomically(path, text)
 
@@ -119,7 +129,7 @@ class _Item:
     """One question of the page."""
 
     answer: Answer
-    duration: float
+    videos: tuple[VideoIndex, ...]
     truth: str | None
     verdict: bool | None
     evidence: tuple[Interval, ...]
@@ -130,8 +140,20 @@ class _Item:
         return [frame for frame in self.answer.frames if frame.kind == "cone"]
 
     @property
-    def timeline(self) -> Markup:
-        return Markup(draw_timeline(self.answer.frames, self.duration, self.evidence))
+    def timelines(self) -> list[tuple[str, Markup]]:
+        """Draw the frames of each video, below its name where there are several."""
+        drawn = []
+        for number, video in enumerate(self.videos):
+            frames = [frame for frame in self.answer.frames if frame.video == number]
+            picture = draw_timeline(frames, video.duration, self.evidence)
+            name = _name(self.videos, number) if len(self.videos) > 1 else ""
+            drawn.append((name, Markup(picture)))
+        return drawn
+
+    def place(self, frame: FrameReport | MapPictures) -> str:
+        """Say at what time of which video a frame is."""
+        time = time_in(frame.time, self.videos[frame.video].duration)
+        return f"Video {frame.video + 1}, {time}" if len(self.videos) > 1 else time
 
     @property
     def cost(self) -> _Cost:
@@ -151,14 +173,24 @@ class _Item:
         return any(start <= seconds < end for start, end in self.evidence)
 
 
+def _name(videos: Sequence[VideoIndex], number: int) -> str:
+    """Call a video by its number among several, and by its file."""
+    source = videos[number].source
+    label = label_media(len(videos))[number]
+    return f"{label}{as_file(source).name if source else 'a video'}"
+
+
 def _cone_pictures(
-    index: VideoIndex, items: Sequence[_Item]
-) -> dict[float, NDArray[np.uint8]]:
-    """Give the picture of every frame that some answer saw as a Cone, by its time."""
-    wanted = sorted({frame.time for item in items for frame in item.cones})
-    if not wanted:
-        return {}
-    return dict(zip(wanted, _frames_at(index, np.array(wanted)), strict=True))
+    videos: Sequence[VideoIndex], items: Sequence[_Item]
+) -> dict[tuple[int, float], NDArray[np.uint8]]:
+    """Give the picture of every Cone of some answer, by its video and time."""
+    found: dict[tuple[int, float], NDArray[np.uint8]] = {}
+    for number, video in enumerate(videos):
+        cones = [frame for item in items for frame in item.cones]
+        wanted = sorted({cone.time for cone in cones if cone.video == number})
+        pictures = _frames_at(video, np.array(wanted)) if wanted else ()
+        found |= {(number, t): p for t, p in zip(wanted, pictures, strict=True)}
+    return found
 
 
 def _frames_at(index: VideoIndex, wanted: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -224,6 +256,8 @@ class MapPictures:
     """The frame, ``[H, W, 3]``."""
     layers: list[LayerPicture]
     """The layers, from patches on."""
+    video: int
+    """Which of the videos it is of, from 0."""
 
     @classmethod
     def of(cls, found: PrototypeMap) -> MapPictures:
@@ -233,6 +267,7 @@ class MapPictures:
             time=found.time,
             picture=_enlarge(found.picture),
             layers=[_draw_entries(found, cells, colours) for cells in found.layers],
+            video=found.video,
         )
 
 

@@ -114,10 +114,15 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters["data_uri"] = data_uri
-    environment.filters["time"] = _time_in
+    environment.filters["time"] = time_in
     return environment
 
 
-def _time_in(seconds: float, duration: float) -> str:
-    """Write a time of a video; with tenths where that is shorter than a minute."""
+def time_in(seconds: float, duration: float) -> str:
+    """Write a time of a video; with tenths where that is shorter than a minute.
+
+    Args:
+        seconds: The time.
+        duration: Length of the video in seconds.
+    """
     return format_time(seconds, with_tenths=duration < _MINUTE)

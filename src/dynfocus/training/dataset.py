@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dynfocus.models.dynfocus import DynFocusProcessor
-from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN, label_media
-from dynfocus.text import sentence
+from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
+from dynfocus.text import label_media, sentence
 from dynfocus.training.clock_shift import shift_clock
 from dynfocus.training.encoded_videos import FrameReader, Pixels
 from dynfocus.training.evidence import asked_of, shows_answer

@@ -43,6 +43,8 @@ class PrototypeMap:
     of the vision tower, which covers the whole picture."""
     attention: NDArray[np.float64]
     """How strongly the question looks at each prototype (Eq. 11), ``[M]``; sums to 1."""
+    video: int = 0
+    """Which of the videos that were asked about the frame is of, from 0."""
 
 
 @torch.inference_mode()
