@@ -28,7 +28,7 @@ from dynfocus.video import (
     read_image,
     show_address,
 )
-from dynfocus.video.fetching import is_public
+from dynfocus.video.fetch_policy import is_public
 from web_server import WebServer
 
 TIMES = np.arange(60) / 30
@@ -176,8 +176,9 @@ def test_a_server_that_is_not_there_is_named(web):
         VideoReader(f"http://127.0.0.1:{port}/clip.mp4")
     with pytest.raises(UnreachableVideoError, match="no machine has this name"):
         VideoReader("http://nowhere.invalid/clip.mp4")
-    with pytest.raises(UnreachableVideoError, match="no address that can be asked"):
-        VideoReader("http://127.0.0.1:port/clip.mp4")
+    for address in ("http://127.0.0.1:port/a", "http:///a", "http://a..b/a"):
+        with pytest.raises(UnreachableVideoError, match="no address that can be asked"):
+            VideoReader(address)
 
 
 def test_a_web_page_is_told_from_a_broken_video(web):

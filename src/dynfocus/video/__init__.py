@@ -11,16 +11,17 @@ from dynfocus.errors import (
 from dynfocus.video.addresses import is_web_address, show_address
 from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.discovery import find_videos
+from dynfocus.video.files import VideoFile, VideoName, as_file
 from dynfocus.video.frames import frame_array, is_frame, read_image, read_video
 from dynfocus.video.live import LiveReader
 from dynfocus.video.probe import VideoProbe, probe_video
 from dynfocus.video.reader import VideoReader
-from dynfocus.video.remote import RemoteFile, VideoFile, VideoName, as_file
+from dynfocus.video.remote import RemoteFile
 from dynfocus.video.trial import MediumTrial, try_video
 from dynfocus.video.writer import VideoWriter
 
 if TYPE_CHECKING:
-    from dynfocus.video.fetching import FetchPolicy
+    from dynfocus.video.fetch_policy import FetchPolicy
 
 __all__ = [
     "DamagedVideoWarning",
@@ -53,7 +54,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the policy of addresses, and HTTP with it, where it is wanted."""
     if name == "FetchPolicy":
-        from dynfocus.video.fetching import FetchPolicy
+        from dynfocus.video.fetch_policy import FetchPolicy
 
         return FetchPolicy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

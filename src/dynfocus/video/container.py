@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import av
 
 from dynfocus.errors import UnreadableVideoError
-from dynfocus.video.remote import RemoteFile, VideoFile
+from dynfocus.video.files import VideoFile
+from dynfocus.video.remote import RemoteFile
 
 # Demuxers that take a text for a film.
 _TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}

@@ -12,7 +12,7 @@ from av.video.frame import PictureType
 from dynfocus.errors import DynFocusError
 from dynfocus.video.collecting import FrameCollector
 from dynfocus.video.container import decode, open_container, prepare
-from dynfocus.video.remote import VideoFile
+from dynfocus.video.files import VideoFile
 from dynfocus.video.scaler import FrameScaler
 from dynfocus.video.seeking import PacketSource
 from dynfocus.video.timeline import Timeline

@@ -1,11 +1,10 @@
-"""The one fetcher of addresses: what may be fetched, from where, how much, how long.
+"""The one fetcher of addresses: requests, redirects, parts, failures in a sentence.
 
 It speaks HTTP itself, so that nothing a file says makes FFmpeg open anything.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 import ssl
@@ -14,13 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Literal
 
 import httpx
 
 from dynfocus.errors import UnreachableVideoError
-from dynfocus.validation import Count, Natural, Positive, checked
 from dynfocus.video.addresses import show_address
+from dynfocus.video.fetch_policy import FetchPolicy, is_public
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _WHOLE, _PART, _NO_SUCH_PART = 200, 206, 416
@@ -32,31 +30,8 @@ _HINTS = {
     **dict.fromkeys((404, 410), "there is no such file; check the address"),
     **dict.fromkeys((429, 500, 502, 503, 504), "try again later"),
 }
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _SETTLED_SECONDS = 2.0
 """A file changed so shortly before it was asked for may change again in that second."""
-
-
-@checked
-class FetchPolicy:
-    """What may be fetched; the defaults suit a user who names the address."""
-
-    schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
-    """How an address may begin, also one that a server redirects to."""
-    max_bytes: Count = 32 * 2**30
-    """Length of the largest file that is read."""
-    connect_seconds: Positive = 10.0
-    """How long a server may take to accept a connection."""
-    read_seconds: Positive = 30.0
-    """How long it may be silent."""
-    total_seconds: Positive = 6 * 3600.0
-    """How long all requests for one file may take together."""
-    max_redirects: Natural = 5
-    """How often a request may be sent elsewhere."""
-    allow_private: bool = True
-    """Whether machines that are not on the public internet may be asked. Without, names
-    are resolved here, at each redirect too, and exactly what was checked is connected
-    to; proxies of the environment are left out, since they resolve names themselves."""
 
 
 @dataclass(frozen=True)
@@ -218,11 +193,13 @@ class Fetcher:
         self, url: httpx.URL, headers: dict[str, str]
     ) -> Iterator[httpx.Response]:
         """Send one request, to a machine that may be asked."""
-        if url.scheme not in self.policy.schemes or not url.host:
+        if url.scheme not in self.policy.schemes:
             raise self.error(
                 f"it leads to an address that begins with {url.scheme}:, and allowed are "
                 f"{' and '.join(self.policy.schemes)}"
             )
+        if not url.host:
+            raise httpx.InvalidURL("no host")
         left = self.policy.total_seconds - self._spent_seconds
         if left <= 0:
             raise self._took_too_long()
@@ -343,28 +320,10 @@ class Fetcher:
             raise self.error(_why_not_connected(error)) from error
         except _BROKEN_OFF as error:
             raise self.error("the server broke off; try again later") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise self.error(
                 "this is no address that can be asked for; check it"
             ) from error
-
-
-def is_public(machine: str) -> bool:
-    """Tell whether an IP address is one of the public internet.
-
-    Args:
-        machine: The address as numbers; what an IPv6 address wraps is looked at, too.
-    """
-    address = ipaddress.ip_address(machine.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return is_public(str(inner))
-        if address.teredo is not None or address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast
 
 
 def _headers(start: int, stop: int | None) -> dict[str, str]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.video.collecting import SampledFrames
+from dynfocus.video.files import VideoName, as_file
 from dynfocus.video.reader import VideoReader
-from dynfocus.video.remote import VideoName, as_file
 
 
 def read_video(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.video.bitstream import carries_parameter_sets, shows_picture
-from dynfocus.video.remote import VideoFile
+from dynfocus.video.files import VideoFile
 from dynfocus.video.structure import follow_boxes, read_sample_times
 from dynfocus.video.time_stamps import NO_TIME, mend_times
 

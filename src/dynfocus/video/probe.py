@@ -10,9 +10,9 @@ import numpy as np
 
 from dynfocus.text import plural
 from dynfocus.video.decoder import plan_stretches
+from dynfocus.video.files import VideoName, size_of
 from dynfocus.video.plan import wanted_times
 from dynfocus.video.reader import VideoReader
-from dynfocus.video.remote import VideoName, size_of
 from dynfocus.video.scan import FileFacts
 from dynfocus.video.timeline import Timeline
 from dynfocus.video.trial import try_frames

@@ -16,8 +16,8 @@ from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.text import check_excerpt, plural
 from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
 from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
+from dynfocus.video.files import VideoName, as_file
 from dynfocus.video.plan import check_count, wanted_times
-from dynfocus.video.remote import VideoName, as_file
 from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
 from dynfocus.video.watchdog import available_cores, check_timeout

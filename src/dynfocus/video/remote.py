@@ -12,20 +12,16 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
 from dynfocus.errors import UnreachableVideoError
-from dynfocus.video.addresses import (
-    is_web_address,
-    restore_address,
-    scheme_of,
-    show_address,
-)
+from dynfocus.video.addresses import is_web_address
 
 if TYPE_CHECKING:
-    from dynfocus.video.fetching import FetchPolicy, Reply, Version
+    from dynfocus.video.fetch_policy import FetchPolicy
+    from dynfocus.video.fetching import Reply, Version
 
 _BLOCK_BYTES = 256 * 1024
 _MOST_BLOCKS = 128
@@ -54,7 +50,8 @@ class RemoteFile:
     """
 
     def __init__(self, address: str, policy: FetchPolicy | None = None) -> None:
-        from dynfocus.video.fetching import Fetcher, FetchPolicy
+        from dynfocus.video.fetch_policy import FetchPolicy
+        from dynfocus.video.fetching import Fetcher
 
         if not is_web_address(address):
             raise ValueError(
@@ -70,6 +67,7 @@ class RemoteFile:
         self._kind = ""
         self._identity: str | None = None
         self._num_open = 0
+        weakref.finalize(self, self._fetcher.close)  # of a file that is never opened
 
     def __str__(self) -> str:
         return self._fetcher.shown
@@ -195,11 +193,8 @@ class RemoteFile:
         with self._lock:
             if self._version is not None:
                 return
-            try:
-                with self._fetcher.request(0, _BLOCK_BYTES) as reply:
-                    self._take(reply)
-            finally:
-                self._fetcher.close()
+            with self._fetcher.request(0, _BLOCK_BYTES) as reply:
+                self._take(reply)
 
     def _take(self, reply: Reply) -> None:
         version = reply.version
@@ -311,38 +306,3 @@ class _OpenFile(io.RawIOBase):
             is_quick = time.monotonic() - began < _QUICK_SECONDS
             self._num_ahead = min(2 * self._num_ahead, _MOST_AHEAD) if is_quick else 1
         return block
-
-
-VideoFile: TypeAlias = Path | RemoteFile
-"""A file on a disk or at an address; both have ``name``, ``stem`` and ``open``."""
-VideoName: TypeAlias = str | Path | RemoteFile
-"""The name of a file, its address, or a file."""
-
-
-def as_file(video: VideoName) -> VideoFile:
-    """Tell an address from the name of a file.
-
-    Args:
-        video: An address of http or https, also one of which `Path` took a slash; the
-            name of a file; or what this function gives.
-
-    Raises:
-        ValueError: It is an address that begins otherwise.
-    """
-    if isinstance(video, RemoteFile):
-        return video
-    name = restore_address(str(video)) if isinstance(video, Path) else video
-    if is_web_address(name) and not Path(name).exists():
-        return RemoteFile(name)
-    scheme = scheme_of(name)
-    if scheme is not None and not Path(name).exists():
-        raise ValueError(
-            f"{show_address(name)}: addresses of {scheme} are not read as files, only "
-            "those of http and https; 'dynfocus watch' takes streams."
-        )
-    return Path(video)
-
-
-def size_of(file: VideoFile) -> int:
-    """Give the length of a file in bytes."""
-    return file.num_bytes if isinstance(file, RemoteFile) else file.stat().st_size

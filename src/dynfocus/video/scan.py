@@ -21,8 +21,8 @@ from dynfocus.video.container import (
     prepare,
     read_packets,
 )
+from dynfocus.video.files import VideoFile
 from dynfocus.video.packets import PacketRecorder, PacketTable, read_index
-from dynfocus.video.remote import VideoFile
 from dynfocus.video.structure import FileStructure, read_structure
 from dynfocus.video.watchdog import Pulse
 

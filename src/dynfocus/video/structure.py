@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.video.remote import VideoFile, size_of
+from dynfocus.video.files import VideoFile, size_of
 
 _EBML_HEADER, _SEGMENT = 0x1A45DFA3, 0x18538067
 

@@ -23,7 +23,7 @@ from dynfocus.video.container import (
     prepare,
     read_packets,
 )
-from dynfocus.video.remote import VideoFile
+from dynfocus.video.files import VideoFile
 from dynfocus.video.scaler import Orientation, read_orientation
 from dynfocus.video.scan import FileFacts, Scan, scan_file
 from dynfocus.video.time_stamps import NO_TIME

@@ -11,9 +11,9 @@ import numpy as np
 
 from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.video.collecting import SampledFrames
+from dynfocus.video.files import VideoName
 from dynfocus.video.frames import even_indices
 from dynfocus.video.reader import VideoReader
-from dynfocus.video.remote import VideoName
 from dynfocus.video.timeline import Timeline
 
 # Frames that are decoded to see whether a file can be used, and how small.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from dynfocus.errors import DynFocusError, StuckVideoError
-from dynfocus.video.remote import VideoFile
+from dynfocus.video.files import VideoFile
 
 Result = TypeVar("Result")
 
