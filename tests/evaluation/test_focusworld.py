@@ -17,7 +17,7 @@ from dynfocus.evaluation.benchmarks import (
 )
 from dynfocus.evaluation.benchmarks.focusworld import HELD_OUT, PAIRS
 from dynfocus.models import Answer, FrameReport
-from dynfocus.world import make_questions, make_scene
+from dynfocus.world import World, make_questions, make_scene
 
 PLAN = WorldBenchmark(num_videos=2, seconds=(12.0, 14.0), max_per_kind=2)
 
@@ -203,3 +203,50 @@ def test_recall_stands_beside_that_of_as_many_even_frames(oracle, tmp_path):
             for name, time in (("evidence_seen", 0.0), ("uniform_seen", 2.0)):
                 seen = any(a <= time < b for a, b in evidence) if evidence else None
                 assert found[name] == seen
+
+
+class WideOracle(Oracle):
+    """Knows every answer about the widened world, in the wording that is asked."""
+
+    def ask(self, index, question, **options):
+        answer = super().ask(index, question, **options)
+        return replace(answer, text=self.truths[index.video, question])
+
+    def index(self, path, **options):
+        index = super().index(path, **options)
+        index.video = len(self.videos) - 1
+        return index
+
+
+@pytest.mark.parametrize("wording", ["plain", "training", "held_out"])
+def test_the_widened_world_is_asked_in_the_words_that_are_wanted(wording, tmp_path):
+    world = World(wide=True, unseen=("fonts",))
+    plan = replace(
+        PLAN, world=world, wording=wording, split="validation", seconds=(20.0, 20.0)
+    )
+    rows = plan.rows()
+    videos = list(dict.fromkeys(row.video for row in rows))
+    model = WideOracle()
+    model.truths = {(videos.index(r.video), r.question): r.answer for r in rows}
+    records = run_world_benchmark(model, plan, tmp_path / "answers.jsonl")
+    document = summarise(plan, "oracle", records)
+    assert {row["accuracy"]["value"] for row in document["rows"].values()} == {100.0}
+    assert {"absent pairs", "unanswerable pairs", PAIRS} <= set(document["rows"])
+    assert document["rows"][PAIRS]["constant"] == 0.0
+    plain = {row.question for row in replace(plan, wording="plain").rows()}
+    asked = {row.question for row in rows}
+    assert (asked == plain) == (wording == "plain")
+    page = write_page(tmp_path, "page", document, command="", commit="").read_text()
+    assert f"The widened world, unseen fonts; wordings: {wording}." in page
+
+
+def test_only_the_widened_world_has_other_wordings():
+    with pytest.raises(ValueError, match="only the widened world"):
+        WorldBenchmark(wording="held_out")
+    kinds = ("action",)
+    with pytest.raises(ValueError, match="kind must be one of needle"):
+        WorldBenchmark(kinds=kinds)
+    rows = WorldBenchmark(
+        num_videos=4, seconds=(20.0, 30.0), world=World(wide=True), kinds=kinds
+    ).rows()
+    assert {row.facts["kind"] for row in rows} == {"action"}

@@ -144,6 +144,16 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document on standard output."),
 ]
+Wide = Annotated[
+    bool,
+    typer.Option(
+        "--wide", help="Of the widened world, which the shipped nano does not know."
+    ),
+]
+Unseen = Annotated[
+    Literal["fonts", "walls", "paths", "cameras"] | None,
+    typer.Option("--unseen", help="Show what training never does; with --wide."),
+]
 Seed = Annotated[
     int,
     typer.Option(

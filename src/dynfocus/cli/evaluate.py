@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,8 @@ from dynfocus.cli.commands import (
     MaxVideoTokens,
     Model,
     Seed,
+    Unseen,
+    Wide,
     command,
     positive,
 )
@@ -27,6 +29,7 @@ from dynfocus.cli.console import (
     quiet_libraries,
     say,
 )
+from dynfocus.cli.world import choose_world
 
 if TYPE_CHECKING:
     from dynfocus.evaluation.benchmarks import WorldBenchmark
@@ -131,6 +134,7 @@ class Training:
 @command(
     "dynfocus eval focusworld --num-videos 40 --rules",
     "dynfocus eval focusworld --num-videos 4 --min-seconds 30 --max-seconds 60 --json",
+    "dynfocus eval focusworld --wide --wording held_out --split validation",
 )
 def focusworld(
     out: Out = Path("runs/eval"),
@@ -150,6 +154,12 @@ def focusworld(
             "language model.",
         ),
     ] = False,
+    wide: Wide = False,
+    unseen: Unseen = None,
+    wording: Annotated[
+        Literal["plain", "training", "held_out"],
+        _option("How the widened world asks; held_out are words that no training has."),
+    ] = "plain",
     fps: Fps = 1.0,
     max_video_tokens: MaxVideoTokens = None,
     model: Model = "nano",
@@ -176,10 +186,14 @@ def focusworld(
         seconds=(min_seconds, max_seconds),
         seed=seed,
         split=split,  # type: ignore[arg-type]  # checked by the class
+        world=choose_world(wide, unseen, split),
+        wording=wording,
         fps=fps,
         max_video_tokens=max_video_tokens,
     )
     name = f"focusworld-{min_seconds:g}-{max_seconds:g}s"
+    if wide:
+        name = "-".join(["wide", name, wording, *([unseen] if unseen else [])])
     focused = load_model(model, index_folder=False)
     with progress_bar("Asking") as progress:
         records = run_world_benchmark(

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dynfocus.cli.commands import Json, Seed, at_least_one, command, positive
+from dynfocus.cli.commands import (
+    Json,
+    Seed,
+    Unseen,
+    Wide,
+    at_least_one,
+    command,
+    positive,
+)
 from dynfocus.cli.console import print_json, progress_bar
+
+if TYPE_CHECKING:
+    from dynfocus.world import World
 
 HELP = "Make FocusWorld: videos whose every answer is known."
 
@@ -35,16 +46,8 @@ def make(
         Literal["train", "validation", "test"],
         typer.Option("--split", help="Draw from this disjoint stream."),
     ] = "test",
-    wide: Annotated[
-        bool,
-        typer.Option(
-            "--wide", help="Of the widened world, which the shipped nano does not know."
-        ),
-    ] = False,
-    unseen: Annotated[
-        Literal["fonts", "walls", "paths", "cameras"] | None,
-        typer.Option("--unseen", help="Show what training never does; with --wide."),
-    ] = None,
+    wide: Wide = False,
+    unseen: Unseen = None,
     json: Json = False,
 ) -> None:
     """Write videos with questions, answers and evidence.
@@ -52,16 +55,9 @@ def make(
     The folder gets the videos, train.json (conversations) and benchmark.jsonl (one
     question a line); a run that was stopped continues.
     """
-    from dynfocus.world import World, make_dataset
+    from dynfocus.world import make_dataset
 
-    if unseen and not wide:
-        raise typer.BadParameter("needs --wide", param_hint="--unseen")
-    if unseen and split == "train":
-        raise typer.BadParameter(
-            "training never shows these; use --split validation or test",
-            param_hint="--unseen",
-        )
-    world = World(wide=wide, unseen=(unseen,) if unseen else ())
+    world = choose_world(wide, unseen, split)
     with progress_bar("Making videos") as progress:
         made = make_dataset(
             folder, num_videos, duration, seed, split, progress, world=world
@@ -70,3 +66,22 @@ def make(
         print_json({"folder": str(made), "num_videos": num_videos, "split": split})
     else:
         print(made)
+
+
+def choose_world(wide: bool, unseen: Any, split: str) -> World:
+    """Read ``--wide`` and ``--unseen``.
+
+    Raises:
+        typer.BadParameter: What is unseen in training was asked of it, or of the narrow
+            world.
+    """
+    from dynfocus.world import World
+
+    if unseen and not wide:
+        raise typer.BadParameter("needs --wide", param_hint="--unseen")
+    if unseen and split == "train":
+        raise typer.BadParameter(
+            "training never shows these; use --split validation or test",
+            param_hint="--unseen",
+        )
+    return World(wide=wide, unseen=(unseen,) if unseen else ())

@@ -73,8 +73,8 @@ def is_right_answer(
         evidence: When the answer is shown; without, the times that the truth says.
     """
     truth = str(record["truth"])
-    if record["kind"] not in TIME_KINDS:
-        return is_same_answer(text, truth)
+    if record["kind"] not in TIME_KINDS or parse_interval(_plain(truth)) is None:
+        return is_same_answer(text, truth)  # of times under letters, the letter
     said = parse_interval(_plain(text))
     true = evidence[0] if evidence else parse_interval(_plain(truth))
     return bool(said and true and interval_iou(said, true) >= MIN_INTERVAL_IOU)
@@ -340,8 +340,9 @@ def answer_constantly(records: Records) -> list[dict[str, Any]]:
     """Answer every question of a kind in the same way, the one that is right most.
 
     The same way is the same words; for *order*, the object that is named first, or
-    second. *attribute* asks for a size, a colour or a shape, and each has words of its
-    own.
+    second; in the widened world, where the words of an answer may be a letter, the same
+    ``choice``. *attribute* asks for a size, a colour or a shape, and each has words of
+    its own.
 
     Returns:
         The records with this answer in place of the model's, in the same order. The
@@ -355,12 +356,20 @@ def answer_constantly(records: Records) -> list[dict[str, Any]]:
     answered = []
     for record in records:
         text = best[_wording(record)](record)
-        right = is_right_answer(record, text)
-        answered.append({**record, "answer": text, "right": right})
+        answered.append({**record, "answer": text, "right": _fits(record, text)})
     return answered
 
 
+def _fits(record: Record, text: str) -> bool:
+    """Tell whether a constant answer is right: the same words, or the same choice."""
+    if record.get("choice"):
+        return bool(record["choice"] == text)
+    return is_right_answer(record, text)
+
+
 def _wording(record: Record) -> str:
+    if "form" in record:
+        return f"{record['kind']}: {record['form']}"
     if record["kind"] != "attribute":
         return str(record["kind"])
     groups = (SIZES, COLOURS, SHAPES)
@@ -373,12 +382,16 @@ _Way = Callable[[Record], str]
 def _best_way(group: Records) -> _Way:
     """Return the way to answer that is right for most of a group."""
     ways: list[_Way]
-    if group[0]["kind"] == "order":
+    if group[0].get("choice"):
+        ways = [
+            partial(_say, text=text) for text in {str(r["choice"]): 0 for r in group}
+        ]
+    elif group[0]["kind"] == "order":
         ways = [partial(_named, place=place) for place in (0, 1)]
     else:
         truths = dict.fromkeys(str(record["truth"]) for record in group)
         ways = [partial(_say, text=text) for text in truths]
-    return max(ways, key=lambda way: sum(is_right_answer(r, way(r)) for r in group))
+    return max(ways, key=lambda way: sum(_fits(r, way(r)) for r in group))
 
 
 def _say(record: Record, text: str) -> str:

@@ -28,6 +28,8 @@ from dynfocus.world.conversations import (
     video_samples,
 )
 from dynfocus.world.questions import KINDS
+from dynfocus.world.video import NARROW, World
+from dynfocus.world.wide import KINDS as WIDE_KINDS
 
 
 @checked
@@ -47,13 +49,18 @@ class WorldVideos:
     All kinds once by default."""
     turns_per_sample: Count = 4
     """Questions of a conversation."""
+    wide: bool = False
+    """Whether the videos, and the wordings, are of the widened world."""
+    max_per_kind: Count | None = None
+    """At most so many different questions of each kind about a video."""
 
     def __post_init__(self) -> None:
+        known = WIDE_KINDS if self.wide else KINDS
         for kind in self.kinds or ():
-            if kind not in KINDS:
+            if kind not in known:
                 raise ValueError(
                     f"data.sources: world_videos has no kind {kind!r}; known are "
-                    f"{', '.join(KINDS)}"
+                    f"{', '.join(known)}"
                 )
 
     def samples(self) -> list[Sample]:
@@ -61,10 +68,17 @@ class WorldVideos:
         return [
             sample
             for address in world_addresses(
-                self.num_videos, self.seconds, self.seed, self.split
+                self.num_videos,
+                self.seconds,
+                self.seed,
+                self.split,
+                World(wide=self.wide),
             )
             for sample in video_samples(
-                address, turns_per_sample=self.turns_per_sample, weights=self.kinds
+                address,
+                turns_per_sample=self.turns_per_sample,
+                weights=self.kinds,
+                max_per_kind=self.max_per_kind,
             )
         ]
 
@@ -100,13 +114,16 @@ class WorldLogs:
     """How many logs."""
     seed: Natural = 900_000_000
     """Number of the first."""
+    wide: bool = False
+    """Whether the scenes, and the wordings, are of the widened world."""
 
     def samples(self) -> list[Sample]:
         """Write the conversations."""
         samples = []
+        world = World(wide=self.wide)
         for seed in range(self.seed, self.seed + self.num_logs):
             turns = []
-            for question, answer in log_conversation(seed, 32, 4):
+            for question, answer in log_conversation(seed, 32, 4, world):
                 turns.append({"from": "human", "value": question})
                 turns.append({"from": "gpt", "value": answer})
             samples.append({"id": f"log-{seed}", "conversations": turns})
@@ -263,7 +280,11 @@ def write_samples(samples: Iterable[Sample], target: Path) -> None:
 
 
 def world_addresses(
-    num_videos: int, seconds: Sequence[float], seed: int, split: Any
+    num_videos: int,
+    seconds: Sequence[float],
+    seed: int,
+    split: Any,
+    world: World = NARROW,
 ) -> list[WorldAddress]:
     """Name FocusWorld videos whose lengths are log-uniform between two bounds."""
     low, high = seconds
@@ -271,7 +292,9 @@ def world_addresses(
     for number in range(seed, seed + num_videos):
         rng = np.random.default_rng([53, number])
         length = float(round(np.exp(rng.uniform(np.log(low), np.log(high)))))
-        addresses.append(WorldAddress(split=split, seed=number, seconds=length))
+        addresses.append(
+            WorldAddress(split=split, seed=number, seconds=length, world=world)
+        )
     return addresses
 
 

@@ -8,7 +8,7 @@ are needed, so training data of any size takes no disk.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -19,15 +19,19 @@ from numpy.typing import NDArray
 
 from dynfocus.video import SampledFrames
 from dynfocus.world.questions import WorldQuestion, make_questions, with_article
-from dynfocus.world.render import placed_objects, render
-from dynfocus.world.scene import Scene, Split, make_scene, scene_generator
+from dynfocus.world.render import placed_objects
+from dynfocus.world.scene import Scene, Split, scene_generator
 from dynfocus.world.snapshots import disturb
+from dynfocus.world.video import NARROW, World
 from dynfocus.world.vocabulary import BADGE_PIXELS, BASE_PIXELS, COLOURS, SHAPES
-from dynfocus.world.wide import WideQuestion
+from dynfocus.world.wide import VARIATIONS, WideQuestion, WideScene
+from dynfocus.world.wide.lessons import make_lessons, write_log
 
 SCHEME = "focusworld"
 PLACEHOLDER = "<image>"
 """Marks the place of a video or picture in a human turn, as in LLaVA's data."""
+_NOT_IN_LOGS = ("when", "direction", "action_time")
+"""Kinds whose truth the marks of a log do not show."""
 FRAME_MARK = "|"
 """Stands before the objects of each frame in a written log."""
 
@@ -41,14 +45,20 @@ class WorldAddress:
     seconds: float
     at: float | None = None
     """Time of a single picture; None for the whole video."""
+    world: World = NARROW
+    """The narrow or the widened world."""
 
     def __str__(self) -> str:
         tail = "" if self.at is None else f"&at={self.at:.15g}"
+        if self.world.wide:
+            tail += "".join(
+                ["&world=wide", *(f"&unseen={v}" for v in self.world.unseen)]
+            )
         return f"{SCHEME}:{self.split}/{self.seed}?seconds={self.seconds:.15g}{tail}"
 
-    def scene(self) -> Scene:
+    def scene(self) -> Scene | WideScene:
         """Return the script."""
-        return make_scene(self.seed, self.seconds, self.split)
+        return self.world.scene(self.seed, self.seconds, self.split)
 
 
 def parse_address(text: str) -> WorldAddress | None:
@@ -65,7 +75,9 @@ def parse_address(text: str) -> WorldAddress | None:
         split, seed = parts.path.split("/")
         scene_generator(int(seed), split)  # type: ignore[arg-type]
         at = float(fields["at"][0]) if "at" in fields else None
+        unseen = tuple(v for v in VARIATIONS if v in fields.get("unseen", ()))
         return WorldAddress(
+            world=World(wide=fields.get("world") == ["wide"], unseen=unseen),
             split=split,  # type: ignore[arg-type]
             seed=int(seed),
             seconds=float(fields["seconds"][0]),
@@ -81,13 +93,14 @@ def render_address(address: WorldAddress, fps: float = 1.0) -> SampledFrames:
     """Draw the frames of an address at ``fps``, with the marks that a codec leaves.
 
     Returns:
-        Frames ``[T, 112, 112, 3]`` uint8 and their times.
+        Frames ``[T, H, W, 3]`` uint8, 112 pixels along the shorter side, and their times.
     """
     if address.at is None:
         times = np.arange(0.0, address.seconds, 1.0 / fps)
     else:
         times = np.array([address.at])
-    pictures = np.stack(list(render(address.scene(), times.tolist())))
+    drawn = address.world.pictures(address.scene(), times.tolist(), BASE_PIXELS)
+    pictures = np.stack(list(drawn))
     rng = np.random.default_rng([41, address.seed, int(10 * address.seconds)])
     shown = times if address.at is None else np.zeros(1)
     return SampledFrames(disturb(pictures, rng), shown)
@@ -98,6 +111,7 @@ def video_samples(
     *,
     turns_per_sample: int = 4,
     weights: Mapping[str, float] | None = None,
+    max_per_kind: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return conversations about one video in LLaVA's format.
 
@@ -110,16 +124,11 @@ def video_samples(
         weights: How often the questions of each kind are dealt out: 2 is twice, 0.5 is
             every other one, and a kind that is not named is left out. Every question
             once by default.
+        max_per_kind: At most so many different questions of each kind.
     """
-    asked = make_questions(address.scene())
-    shares = [1.0 if weights is None else weights.get(q.kind, 0.0) for q in asked]
     rng = np.random.default_rng([43, address.seed])
     samples: list[dict[str, Any]] = []
-    for dealt in range(math.ceil(max(shares, default=0.0))):
-        left = [share - dealt for share in shares]
-        drawn = [share >= 1 or (share > 0 and rng.random() < share) for share in left]
-        questions = list(compress(asked, drawn))
-        order = [questions[i] for i in rng.permutation(len(questions))]
+    for order in _deal(address.scene(), rng, weights, max_per_kind):
         for start in range(0, len(order), turns_per_sample):
             group = order[start : start + turns_per_sample]
             name = f"{address}#{len(samples)}"
@@ -127,11 +136,32 @@ def video_samples(
     return samples
 
 
-def frame_log(scene: Scene, times: NDArray[np.float64]) -> str:
+def _deal(
+    scene: Scene | WideScene,
+    rng: np.random.Generator,
+    weights: Mapping[str, float] | None,
+    max_per_kind: int | None,
+) -> Iterator[Sequence[WorldQuestion | WideQuestion]]:
+    """Yield the questions of a video in a random order, as often as they are asked."""
+    if isinstance(scene, WideScene):
+        yield make_lessons(scene, rng, max_per_kind, weights)
+        return
+    asked = make_questions(scene, max_per_kind)
+    shares = [1.0 if weights is None else weights.get(q.kind, 0.0) for q in asked]
+    for dealt in range(math.ceil(max(shares, default=0.0))):
+        left = [share - dealt for share in shares]
+        drawn = [share >= 1 or (share > 0 and rng.random() < share) for share in left]
+        questions = list(compress(asked, drawn))
+        yield [questions[i] for i in rng.permutation(len(questions))]
+
+
+def frame_log(scene: Scene | WideScene, times: NDArray[np.float64]) -> str:
     """Write down what is in view at each time: a mark a frame, then its objects.
 
     The room stands at the front whenever it changes.
     """
+    if isinstance(scene, WideScene):
+        return write_log(scene, times, FRAME_MARK)
     parts: list[str] = []
     room = ""
     for seconds in times:
@@ -149,19 +179,20 @@ def frame_log(scene: Scene, times: NDArray[np.float64]) -> str:
 
 
 def log_conversation(
-    seed: int, max_frames: int, num_questions: int
+    seed: int, max_frames: int, num_questions: int, world: World = NARROW
 ) -> list[tuple[str, str]]:
     """Return questions and answers about a scene, its log before the first question."""
     rng = np.random.default_rng([31, seed])
     duration = float(np.exp(rng.uniform(np.log(10), np.log(120))))
-    scene = make_scene(seed, duration, "train")
+    scene = world.scene(seed, duration, "train")
     num_frames = int(min(max_frames, max(6, duration * rng.uniform(0.4, 1.0))))
     log = frame_log(scene, (np.arange(num_frames) + 0.5) * duration / num_frames)
-    asked = [
-        q
-        for q in make_questions(scene)
-        if q.kind not in ("when", "direction") and len(q.answer) < 120
-    ]
+    asked: Sequence[WorldQuestion | WideQuestion]
+    if isinstance(scene, WideScene):
+        asked = make_lessons(scene, rng, 2)
+    else:
+        asked = make_questions(scene)
+    asked = [q for q in asked if q.kind not in _NOT_IN_LOGS and len(q.answer) < 120]
     picked = [asked[i] for i in rng.permutation(len(asked))[:num_questions]]
     turns = [(q.question, q.answer) for q in picked]
     return [(f"{log}\n{turns[0][0]}", turns[0][1]), *turns[1:]]
@@ -169,8 +200,9 @@ def log_conversation(
 
 def picture_sample(address: WorldAddress) -> dict[str, Any] | None:
     """Return a conversation about one picture, or None if it shows nothing whole."""
-    assert address.at is not None
     scene = address.scene()
+    assert address.at is not None
+    assert isinstance(scene, Scene)
     margin = BADGE_PIXELS / 2
     seen = [
         p.thing

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from dynfocus.world.video import (
     is_world_video,
     make_video,
 )
-from dynfocus.world.wide import WideQuestion, balance, make_groups
+from dynfocus.world.wide import WideQuestion
 
 
 def make_dataset(
@@ -80,7 +81,12 @@ def make_dataset(
         )
         if progress is not None:
             progress(number + 1, num_videos)
-    asked = _ask(videos, world, max_per_kind)
+    asked = [
+        (f"{videos[place].path.stem}-{number:03d}", videos[place], question)
+        for number, (place, question) in _numbered(
+            world.ask_all([video.scene for video in videos], max_per_kind)
+        )
+    ]
     conversations = [_conversation(*row) for row in asked]
     lines = [json.dumps(_benchmark_line(*row)) + "\n" for row in asked]
     write_atomically(folder / "train.json", json.dumps(conversations, indent=1) + "\n")
@@ -88,29 +94,14 @@ def make_dataset(
     return folder
 
 
-Row = tuple[str, WorldVideo, WorldQuestion | WideQuestion]
-"""A question with its name and its video."""
-
-
-def _ask(videos: list[WorldVideo], world: World, max_per_kind: int | None) -> list[Row]:
-    """Ask about all videos; of the widened world balanced, with groups at the end."""
-    wide: dict[str, WorldVideo] = {}
-    asked: list[tuple[WorldVideo, WorldQuestion | WideQuestion]] = []
-    for video in videos:
-        for question in world.questions(video.scene, max_per_kind):
-            asked.append((video, question))
-            if isinstance(question, WideQuestion):
-                wide[question.video] = video
-    if world.wide:
-        every = [q for _, q in asked if isinstance(q, WideQuestion)]
-        kept = balance(every)
-        asked = [(wide[q.video], q) for q in [*kept, *make_groups(kept)]]
-    numbers: Counter[Path] = Counter()
-    rows: list[Row] = []
-    for video, question in asked:
-        rows.append((f"{video.path.stem}-{numbers[video.path]:03d}", video, question))
-        numbers[video.path] += 1
-    return rows
+def _numbered(
+    asked: list[tuple[int, WorldQuestion | WideQuestion]],
+) -> Iterator[tuple[int, tuple[int, WorldQuestion | WideQuestion]]]:
+    """Number the questions of each video."""
+    numbers: Counter[int] = Counter()
+    for place, question in asked:
+        yield numbers[place], (place, question)
+        numbers[place] += 1
 
 
 def draw_duration(

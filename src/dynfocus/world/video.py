@@ -10,15 +10,24 @@ from typing import Any
 
 import numpy as np
 
+from dynfocus.validation import checked
 from dynfocus.video import RemoteFile, VideoName, VideoReader, VideoWriter, as_file
 from dynfocus.video.container import open_container
 from dynfocus.world.questions import WorldQuestion, make_questions
 from dynfocus.world.render import Picture, render
 from dynfocus.world.scene import Scene, Split, make_scene
-from dynfocus.world.wide import WideQuestion, WideScene, facts_of, make_wide_scene
+from dynfocus.world.wide import (
+    WideQuestion,
+    WideScene,
+    balance,
+    facts_of,
+    make_groups,
+    make_wide_scene,
+)
 from dynfocus.world.wide import make_questions as make_wide_questions
 from dynfocus.world.wide import render as render_wide
 from dynfocus.world.wide.scene import Variation
+from dynfocus.world.wide.wordings import WordingSet
 
 SIGNATURE = "dynfocus FocusWorld"
 """Start of the ``comment`` field of every FocusWorld video."""
@@ -53,7 +62,7 @@ class WorldVideo:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class World:
     """Which FocusWorld: the narrow one, which nano knows, or the widened one.
 
@@ -66,6 +75,11 @@ class World:
     def __post_init__(self) -> None:
         if self.unseen and not self.wide:
             raise ValueError("only the widened world has unseen variations")
+
+    @property
+    def title(self) -> str:
+        """What pages call it."""
+        return "The widened FocusWorld" if self.wide else "FocusWorld"
 
     def scene(self, seed: int, duration: float, split: Split) -> Scene | WideScene:
         """Write the script of a video."""
@@ -80,6 +94,33 @@ class World:
         if isinstance(scene, WideScene):
             return tuple(make_wide_questions(facts_of(scene), max_per_kind))
         return tuple(make_questions(scene, max_per_kind))
+
+    def ask_all(
+        self,
+        scenes: Sequence[Scene | WideScene],
+        max_per_kind: int | None = None,
+        which: WordingSet = "training",
+    ) -> list[tuple[int, WorldQuestion | WideQuestion]]:
+        """Ask about a set of videos; of the widened world balanced, groups at the end.
+
+        Args:
+            scenes: Their scripts.
+            max_per_kind: At most so many questions of each kind about a video.
+            which: Set of the other words of a group.
+
+        Returns:
+            The place of each question's scene, and the question.
+        """
+        asked = [
+            (place, question)
+            for place, scene in enumerate(scenes)
+            for question in self.questions(scene, max_per_kind)
+        ]
+        if not self.wide:
+            return asked
+        places = {q.video: place for place, q in asked if isinstance(q, WideQuestion)}
+        kept = balance([q for _, q in asked if isinstance(q, WideQuestion)])
+        return [(places[q.video], q) for q in [*kept, *make_groups(kept, which=which)]]
 
     def pictures(
         self, scene: Scene | WideScene, times: Sequence[float], size: int

@@ -10,6 +10,7 @@ from dynfocus.training import load_recipe
 from dynfocus.training.labels import encode_conversation
 from dynfocus.training.nano.language import (
     SPECIAL_TOKENS,
+    LanguageData,
     LogDataset,
     train_tokenizer,
 )
@@ -49,7 +50,7 @@ def test_a_tokenizer_survives_saving(tokenizer, tmp_path):
 
 
 def test_log_samples_are_conversations(tokenizer):
-    data = LogDataset(tokenizer, 2, 10, max_frames=12, num_questions=3)
+    data = LogDataset(tokenizer, 2, 10, LanguageData(max_frames=12, num_questions=3))
     assert len(data) == 10
     expected = encode_conversation(tokenizer, log_conversation(20_000_004, 12, 3))
     for name in ("input_ids", "labels"):
@@ -60,7 +61,7 @@ def test_log_samples_are_conversations(tokenizer):
     ("changes", "message"),
     [
         ({"data": {"frames": 3}}, "no 'data.frames'; accepted are max_frames, num_q"),
-        ({"model": {"hidden_size": 3}}, "there is no 'model'; accepted are task"),
+        ({"model": {"width": 3}}, "no 'model.width'; accepted are vocab_size"),
         ({"start": {"model": "a"}}, "there is no 'start'; accepted are task"),
     ],
 )

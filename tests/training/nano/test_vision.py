@@ -221,7 +221,10 @@ def test_the_tower_brings_its_colours(write_recipe, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": {"num_pictures": 3}}, "no 'data.num_pictures'; accepted are num_sam"),
+        (
+            {"data": {"num_pictures": 3}},
+            "no 'data.num_pictures'; accepted are wide, size",
+        ),
         ({"model": {"focus": {}}}, "there is no 'model'; accepted are task, output"),
         ({"start": {"model": "a"}}, "there is no 'start'; accepted are task, output"),
     ],

@@ -7,13 +7,14 @@ Each video is written as H.264, read back, indexed once and asked about by the r
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dynfocus.bulk import Asker, Row, run_rows
 from dynfocus.evaluation.benchmarks.rules import (
@@ -28,6 +29,7 @@ from dynfocus.evaluation.metrics import (
     answer_constantly,
     is_right_answer,
     paired_difference,
+    score_together,
 )
 from dynfocus.evaluation.pages import Document, Layout, table
 from dynfocus.focus import uniform_indices
@@ -36,10 +38,13 @@ from dynfocus.models import Answer, AskOptions, VideoModel
 from dynfocus.models.fingerprint import fingerprint_parameters
 from dynfocus.text import plural
 from dynfocus.validation import Count, Natural, Positive, checked
-from dynfocus.world import KINDS, make_questions, make_video
+from dynfocus.world import KINDS, WideQuestion, WorldQuestion, make_video
 from dynfocus.world.conversations import WorldAddress, parse_address
 from dynfocus.world.dataset import draw_duration
 from dynfocus.world.scene import Split
+from dynfocus.world.video import NARROW, World
+from dynfocus.world.wide import KINDS as WIDE_KINDS
+from dynfocus.world.wide.wordings import WordingSet
 
 Progress = Callable[[int, int], None]
 Records = list[dict[str, Any]]
@@ -47,6 +52,10 @@ Interval = tuple[float, float]
 PAIRS = "presence pairs"
 """Row for presence questions of which both twins are right."""
 HELD_OUT = "held-out needle and attribute"
+GROUPS = "all four of a group"
+"""Row for questions about one event that are right together or not at all."""
+_FACTS = ("kind", "held_out", "pair", "pair_id", "group", "form", "choice")
+"""What a record repeats of a question."""
 _SEEN_SEEDS = 40
 """Test seeds below this were looked at while the shipped weights were made."""
 
@@ -64,7 +73,13 @@ class WorldBenchmark:
     seed: Natural = 0
     """Seed of the first video."""
     split: Split = "test"
-    kinds: tuple[str, ...] = KINDS
+    world: World = NARROW
+    """The narrow world, which the shipped nano knows, or the widened one."""
+    wording: Literal["plain", "training", "held_out"] = "plain"
+    """How the widened world asks: plainly, in other words that training uses, or in
+    words that it never does."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of questions; all of the world's by default."""
     max_per_kind: Count = 3
     """Questions of a kind a video (presence: pairs)."""
     fps: Positive = 1.0
@@ -77,8 +92,11 @@ class WorldBenchmark:
             raise ValueError(
                 f"seconds must go from low to high, got {self.seconds[0]:g} to {self.seconds[1]:g}"
             )
-        for kind in set(self.kinds) - set(KINDS):
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        known = WIDE_KINDS if self.world.wide else KINDS
+        for kind in set(self.kinds) - set(known):
+            raise ValueError(f"kind must be one of {', '.join(known)}, got {kind!r}")
+        if self.wording != "plain" and not self.world.wide:
+            raise ValueError("only the widened world has other wordings than plain")
 
     @property
     def title(self) -> str:
@@ -94,6 +112,7 @@ class WorldBenchmark:
                 split=self.split,
                 seed=seed,
                 seconds=draw_duration(self.seconds, seed, self.split),
+                world=self.world,
             )
             for seed in range(self.seed, self.seed + self.num_videos)
         ]
@@ -105,28 +124,43 @@ class WorldBenchmark:
             **facts: What else their records repeat.
         """
         options = AskOptions(fps=self.fps, max_video_tokens=self.max_video_tokens)
-        return [
-            Row(
-                video=str(address),
-                question=question.question,
-                id=f"{address}#{number}",
-                options=options,
-                answer=question.answer,
-                evidence=question.evidence,
-                facts={
-                    "kind": question.kind,
-                    "truth": question.answer,
-                    "held_out": question.held_out,
-                    "pair": question.pair,
-                    **facts,
-                },
+        addresses = self.addresses()
+        scenes = [address.scene() for address in addresses]
+        which: WordingSet = "held_out" if self.wording == "held_out" else "training"
+        asked = self.world.ask_all(scenes, self.max_per_kind, which)
+        rows = []
+        numbers: Counter[int] = Counter()
+        for place, question in sorted(asked, key=itemgetter(0)):  # each video once
+            is_grouped = isinstance(question, WideQuestion) and question.group
+            if self.kinds and (is_grouped or question.kind not in self.kinds):
+                continue
+            text, answer = self._put(question)
+            known = {f: getattr(question, f) for f in _FACTS if hasattr(question, f)}
+            rows.append(
+                Row(
+                    video=str(addresses[place]),
+                    question=text,
+                    id=f"{addresses[place]}#{numbers[place]}",
+                    options=options,
+                    answer=answer,
+                    evidence=question.evidence,
+                    facts={"truth": answer, **known, **facts},
+                )
             )
-            for address in self.addresses()
-            for number, question in enumerate(
-                make_questions(address.scene(), self.max_per_kind)
-            )
-            if question.kind in self.kinds
-        ]
+            numbers[place] += 1
+        return rows
+
+    def _put(self, question: WorldQuestion | WideQuestion) -> tuple[str, str]:
+        """Return a question as it is asked, and the right answer to that."""
+        if (
+            self.wording == "plain"
+            or isinstance(question, WorldQuestion)
+            or question.group  # has words of its own
+        ):
+            return question.question, question.answer
+        is_held_out = self.wording == "held_out"
+        wording = next(w for w in question.wordings if w.held_out == is_held_out)
+        return wording.text, wording.answer
 
 
 def usual_benchmarks(
@@ -208,7 +242,9 @@ def open_world_file(address: str) -> Iterator[Path]:
     assert found is not None  # `WorldBenchmark.rows` wrote it
     with tempfile.TemporaryDirectory(prefix="dynfocus-") as folder:
         path = Path(folder) / "video.mp4"
-        make_video(path, found.seconds, found.seed, split=found.split)
+        make_video(
+            path, found.seconds, found.seed, split=found.split, world=found.world
+        )
         yield path
 
 
@@ -290,7 +326,7 @@ def summarise(benchmark: WorldBenchmark, name: str, records: Records) -> dict[st
     low, high = benchmark.seconds
     return {
         "kind": "focusworld",
-        "title": f"FocusWorld, videos of {low:g} to {high:g} s",
+        "title": f"{benchmark.world.title}, videos of {low:g} to {high:g} s",
         "model": name,
         "benchmark": asdict(benchmark),
         "rows": rows,
@@ -304,14 +340,20 @@ def _groups(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Put records into the rows of the table."""
     by_kind: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        by_kind[record["kind"]].append(record)
-    groups = {kind: by_kind[kind] for kind in KINDS if by_kind[kind]}
+        if not record.get("group"):
+            by_kind[record["kind"]].append(record)
+    groups: dict[str, list[Record]] = {kind: by_kind[kind] for kind in WIDE_KINDS}
     twins = by_kind["presence"]  # they stand next to each other
     groups[PAIRS] = [
         {**basic, "right": basic["right"] and twin["right"]}
         for basic, twin in zip(twins[::2], twins[1::2], strict=True)
     ]
-    groups[HELD_OUT] = [record for record in records if record["held_out"]]
+    for kind in ("absent", "unanswerable"):
+        groups[f"{kind} pairs"] = list(score_together(by_kind[kind], "pair_id", 2))
+        for part in ("basic", "hallucinated"):
+            groups[f"{kind}, {part}"] = [r for r in by_kind[kind] if r["pair"] == part]
+    groups[HELD_OUT] = [r for r in records if r["held_out"] and not r.get("group")]
+    groups[GROUPS] = list(score_together(records))
     return {label: group for label, group in groups.items() if group}
 
 
@@ -371,7 +413,14 @@ def lay_out(document: Document) -> Layout:
 def _describe(benchmark: Document) -> str:
     low, high = benchmark["seconds"]
     last = benchmark["seed"] + benchmark["num_videos"] - 1
+    world = benchmark.get("world", {"wide": False})
+    which = ""
+    if world["wide"]:
+        unseen = " and ".join(world["unseen"])
+        which = f"The widened world{f', unseen {unseen}' if unseen else ''}; "
+        which += f"wordings: {benchmark['wording']}. "
     return (
+        f"{which}"
         f"{plural(benchmark['num_videos'], 'video')} of {low:g} to {high:g} s, split "
         f"{benchmark['split']}, seeds {benchmark['seed']} to {last}, at "
         f"{benchmark['fps']:g} fps, from real H.264 files. Exact match; *when* needs an "

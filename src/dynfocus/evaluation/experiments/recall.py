@@ -35,7 +35,7 @@ from dynfocus.models import LoadOptions, VideoModel
 from dynfocus.models.loading import load_model
 from dynfocus.text import plural
 from dynfocus.validation import Count, checked
-from dynfocus.world import WorldQuestion, make_questions
+from dynfocus.world import WideQuestion, WorldQuestion
 from dynfocus.world.conversations import render_address
 
 UNIFORM = "even frames"
@@ -76,7 +76,7 @@ def measure_recall(plan: RecallPlan, progress: Progress) -> list[dict[str, Any]]
     for test in plan.sets:
         for number, address in enumerate(test.addresses()):
             progress(f"{test.name}: video {number + 1} of {test.num_videos}")
-            questions = make_questions(address.scene(), test.max_per_kind)
+            questions = test.world.questions(address.scene(), test.max_per_kind)
             video = encoder.index(render_address(address, test.fps)).features
             shared = {"set": test.name, "video": address.seed}
             shared["num_frames"] = video.num_frames
@@ -94,7 +94,7 @@ def _ask_video(
     loaded: Mapping[str, VideoModel],
     plan: RecallPlan,
     video: VideoFeatures,
-    questions: Sequence[WorldQuestion],
+    questions: Sequence[WorldQuestion | WideQuestion],
 ) -> Iterator[dict[str, Any]]:
     """Tell of each question which numbers of Cones show its answer."""
     even = [

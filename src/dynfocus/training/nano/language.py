@@ -33,8 +33,8 @@ from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
 from dynfocus.validation import Count, checked
 from dynfocus.world.conversations import frame_log, log_conversation
-from dynfocus.world.questions import make_questions
-from dynfocus.world.scene import make_scene
+from dynfocus.world.video import NARROW, World
+from dynfocus.world.wide import WideQuestion
 
 NUM_SCENES = 400
 """Scenes whose texts the tokenizer learns from."""
@@ -49,6 +49,22 @@ class LanguageData:
     """Frames of a log at most."""
     num_questions: Count = 8
     """Questions of a conversation at most."""
+    wide: bool = False
+    """Whether logs and wordings are of the widened world."""
+
+
+@checked
+class LanguageShape:
+    """How large the language model is."""
+
+    vocab_size: Count = 640
+    """Tokens of the vocabulary."""
+    hidden_size: Count = 192
+    """Width; the feed-forward layers have 8/3 of it."""
+    num_hidden_layers: Count = 5
+    """Layers."""
+    num_attention_heads: Count = 6
+    """Heads of attention."""
 
 
 @checked
@@ -59,6 +75,8 @@ class LanguageRecipe(Recipe):
     """The name of the task."""
     data: LanguageData = LanguageData()
     """What it learns from."""
+    model: LanguageShape = LanguageShape()
+    """What learns."""
 
 
 class LogDataset(Dataset[dict[str, Tensor]]):
@@ -69,27 +87,29 @@ class LogDataset(Dataset[dict[str, Tensor]]):
         tokenizer: PreTrainedTokenizerFast,
         seed: int,
         num_samples: int,
-        max_frames: int = 48,
-        num_questions: int = 8,
+        data: LanguageData,
     ) -> None:
         self.tokenizer = tokenizer
         self.seed = seed
         self.num_samples = num_samples
-        self.max_frames = max_frames
-        self.num_questions = num_questions
+        self.data = data
 
     def __len__(self) -> int:
         return self.num_samples
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
+        data = self.data
         turns = log_conversation(
-            self.seed * 10_000_000 + number, self.max_frames, self.num_questions
+            self.seed * 10_000_000 + number,
+            data.max_frames,
+            data.num_questions,
+            World(wide=data.wide),
         )
         return encode_conversation(self.tokenizer, turns)
 
 
 def train_tokenizer(
-    num_scenes: int | None = None, vocab_size: int = 640
+    num_scenes: int | None = None, vocab_size: int = 640, world: World = NARROW
 ) -> PreTrainedTokenizerFast:
     """Learn a byte-level BPE from FocusWorld's texts: any text can be read.
 
@@ -97,8 +117,11 @@ def train_tokenizer(
     """
     texts = []
     for seed in range(num_scenes or NUM_SCENES):
-        scene = make_scene(seed, 60.0 + seed % 60, "train")
-        texts += [f"{q.question}\n{q.answer}" for q in make_questions(scene)]
+        scene = world.scene(seed, 60.0 + seed % 60, "train")
+        for question in world.questions(scene):
+            texts.append(f"{question.question}\n{question.answer}")
+            if isinstance(question, WideQuestion):
+                texts += [w.text for w in question.wordings if not w.held_out]
         texts.append(frame_log(scene, np.arange(0.0, scene.duration, 2.0)))
     texts.append(" ".join("USER: ASSISTANT:" for _ in range(50)))
     tokenizer = Tokenizer(models.BPE())
@@ -132,14 +155,17 @@ def train_tokenizer(
     )
 
 
-def default_language_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+def default_language_config(
+    tokenizer: PreTrainedTokenizerFast, shape: LanguageShape | None = None
+) -> LlamaConfig:
     """Return the shape of the nano language model."""
+    shape = shape or LanguageShape()
     return LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=5,
-        num_attention_heads=6,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.hidden_size * 8 // 3,
+        num_hidden_layers=shape.num_hidden_layers,
+        num_attention_heads=shape.num_attention_heads,
         max_position_embeddings=8192,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
@@ -151,8 +177,8 @@ def default_language_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
 def make_language_job(recipe: LanguageRecipe) -> Job:
     """Build the job of task ``language``: tokenizer and language model from scratch."""
     num_samples = recipe.schedule.num_samples()
-    tokenizer = train_tokenizer()
-    data = recipe.data
+    world = World(wide=recipe.data.wide)
+    tokenizer = train_tokenizer(None, recipe.model.vocab_size, world)
 
     def finish(trained: nn.Module, output: Path) -> None:
         assert isinstance(trained, LlamaForCausalLM)
@@ -160,10 +186,8 @@ def make_language_job(recipe: LanguageRecipe) -> Job:
         tokenizer.save_pretrained(output / "language_model")
 
     return Job(
-        model=LlamaForCausalLM(default_language_config(tokenizer)),
-        dataset=LogDataset(
-            tokenizer, recipe.seed, num_samples, data.max_frames, data.num_questions
-        ),
+        model=LlamaForCausalLM(default_language_config(tokenizer, recipe.model)),
+        dataset=LogDataset(tokenizer, recipe.seed, num_samples, recipe.data),
         finish=finish,
         collator=partial(pad_samples, pad_id=int(tokenizer.pad_token_id)),
     )

@@ -23,8 +23,10 @@ from transformers import InstructBlipVisionConfig, InstructBlipVisionModel
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
 from dynfocus.validation import Count, checked
+from dynfocus.world.scene import Split
 from dynfocus.world.snapshots import IGNORED, NUM_CLASSES, make_snapshot
 from dynfocus.world.vocabulary import BASE_PIXELS
+from dynfocus.world.wide.snapshots import make_wide_snapshot
 
 PIXEL_MEAN = (0.5, 0.5, 0.5)
 PIXEL_STD = (0.25, 0.25, 0.25)
@@ -38,10 +40,17 @@ NUM_SCALE_PICTURES = 256
 class VisionData:
     """Rendered pictures with a label a patch."""
 
+    wide: bool = False
+    """Whether the pictures are of the widened world."""
+    size: Count = BASE_PIXELS
+    """Side of the pictures in pixels, a multiple of 14; 112 in the narrow world."""
     num_samples: Count | None = None
     """Different pictures; as many as the schedule asks for by default."""
     num_eval_pictures: Count = 2048
     """Unseen pictures that the result is measured on."""
+
+
+_NARROW = VisionData()
 
 
 @checked
@@ -62,6 +71,7 @@ class SnapshotDataset(Dataset[dict[str, Tensor]]):
         num_samples: Pictures in one pass.
         patch_pixels: Side of a patch.
         allow_held_out: Whether combinations kept out of training may occur.
+        data: Of which world and size they are.
     """
 
     def __init__(
@@ -71,20 +81,27 @@ class SnapshotDataset(Dataset[dict[str, Tensor]]):
         patch_pixels: int = 14,
         *,
         allow_held_out: bool = False,
+        data: VisionData = _NARROW,
     ) -> None:
         self.seed = seed
         self.num_samples = num_samples
         self.patch_pixels = patch_pixels
         self.allow_held_out = allow_held_out
+        self.data = data
 
     def __len__(self) -> int:
         return self.num_samples
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([7, self.seed, number])
-        snapshot = make_snapshot(
-            rng, self.patch_pixels, allow_held_out=self.allow_held_out
-        )
+        if self.data.wide:
+            split: Split = "test" if self.allow_held_out else "train"
+            size = self.data.size
+            snapshot = make_wide_snapshot(rng, size, self.patch_pixels, split)
+        else:
+            snapshot = make_snapshot(
+                rng, self.patch_pixels, allow_held_out=self.allow_held_out
+            )
         sample = {k: torch.from_numpy(v) for k, v in snapshot.labels.items()}
         sample["pixel_values"] = torch.from_numpy(snapshot.picture)
         sample["number"] = torch.tensor(number)
@@ -185,7 +202,10 @@ class DenseVisionModel(nn.Module):
 
 @torch.no_grad()
 def whiten_patch_embedding(
-    tower: InstructBlipVisionModel, seed: int, num_pictures: int | None = None
+    tower: InstructBlipVisionModel,
+    seed: int,
+    num_pictures: int | None = None,
+    data: VisionData = _NARROW,
 ) -> None:
     """Start the patch embedding as the whitened principal components of patches.
 
@@ -194,8 +214,9 @@ def whiten_patch_embedding(
     """
     embedding = tower.embeddings.patch_embedding
     width, _, side, _ = embedding.weight.shape
-    data = SnapshotDataset(seed + 1_000_003, num_pictures or NUM_START_PICTURES, side)
-    pictures = torch.stack([data[i]["pixel_values"] for i in range(len(data))])
+    count = num_pictures or NUM_START_PICTURES
+    drawn = SnapshotDataset(seed + 1_000_003, count, side, data=data)
+    pictures = torch.stack([drawn[i]["pixel_values"] for i in range(count)])
     pixels = normalise_pixels(pictures)
     patches = functional.unfold(pixels, side, stride=side)  # [B, 3 side^2, N]
     patches = patches.movedim(1, 2).flatten(0, 1).double()
@@ -228,7 +249,9 @@ def place_patches(tower: InstructBlipVisionModel, amplitude: float = 0.6) -> Non
 
 
 @torch.no_grad()
-def unit_scale(tower: InstructBlipVisionModel, seed: int = 0) -> float:
+def unit_scale(
+    tower: InstructBlipVisionModel, seed: int = 0, data: VisionData = _NARROW
+) -> float:
     """Scale the residual stream of a tower so that its patches have unit deviation.
 
     The density of Eq. 1 is ``exp(-distance^2)``, so clustering depends on the scale of the
@@ -240,14 +263,16 @@ def unit_scale(tower: InstructBlipVisionModel, seed: int = 0) -> float:
     Args:
         tower: Changed in place.
         seed: Seed of the pictures that the scale is measured on.
+        data: Of which world and size they are.
 
     Returns:
         The deviation before.
     """
-    data = SnapshotDataset(
-        seed + 2_000_003, NUM_SCALE_PICTURES, tower.config.patch_size
+    drawn = SnapshotDataset(
+        seed + 2_000_003, NUM_SCALE_PICTURES, tower.config.patch_size, data=data
     )
-    pictures = collate_snapshots([data[i] for i in range(len(data))])["pixel_values"]
+    samples = [drawn[i] for i in range(len(drawn))]
+    pictures = collate_snapshots(samples)["pixel_values"]
     outputs = tower(normalise_pixels(pictures), output_hidden_states=True)
     deviation = float(outputs.hidden_states[-1][:, 1:].std())
     embeddings = tower.embeddings
@@ -262,18 +287,21 @@ def unit_scale(tower: InstructBlipVisionModel, seed: int = 0) -> float:
 
 
 def measure_vision(
-    model: DenseVisionModel, num_samples: int = 2048, seed: int = 999_983
+    model: DenseVisionModel,
+    num_samples: int = 2048,
+    seed: int = 999_983,
+    data: VisionData = _NARROW,
 ) -> dict[str, float]:
     """Return the share of patches labelled right, per task, on unseen pictures.
 
     Held-out combinations occur here as everywhere else in the test split.
     """
-    data = SnapshotDataset(seed, num_samples, allow_held_out=True)
+    drawn = SnapshotDataset(seed, num_samples, allow_held_out=True, data=data)
     right = dict.fromkeys(NUM_CLASSES, 0)
     total = dict.fromkeys(NUM_CLASSES, 0)
     model.eval()
     for start in range(0, num_samples, 64):
-        samples = [data[i] for i in range(start, min(start + 64, num_samples))]
+        samples = [drawn[i] for i in range(start, min(start + 64, num_samples))]
         batch = collate_snapshots(samples)
         with torch.inference_mode():
             logits = model(**batch)["logits"]
@@ -286,14 +314,14 @@ def measure_vision(
     return {name: right[name] / max(1, total[name]) for name in NUM_CLASSES}
 
 
-def default_vision_config() -> InstructBlipVisionConfig:
-    """Return the shape of the nano vision tower."""
+def default_vision_config(size: int = BASE_PIXELS) -> InstructBlipVisionConfig:
+    """Return the shape of the nano vision tower, for square pictures of a size."""
     return InstructBlipVisionConfig(
         hidden_size=160,
         intermediate_size=640,
         num_hidden_layers=5,
         num_attention_heads=5,
-        image_size=BASE_PIXELS,
+        image_size=size,
         patch_size=14,
         initializer_range=0.02,  # the class default, 1e-10, expects loaded weights
     )
@@ -301,26 +329,27 @@ def default_vision_config() -> InstructBlipVisionConfig:
 
 def make_vision_job(recipe: VisionRecipe) -> Job:
     """Build the job of task ``vision``: a tower from scratch on labelled pictures."""
-    model = DenseVisionModel(default_vision_config())
-    num_samples = recipe.data.num_samples or recipe.schedule.num_samples()
-    whiten_patch_embedding(model.vision_tower, recipe.seed)
+    data = recipe.data
+    model = DenseVisionModel(default_vision_config(data.size))
+    num_samples = data.num_samples or recipe.schedule.num_samples()
+    whiten_patch_embedding(model.vision_tower, recipe.seed, data=data)
     place_patches(model.vision_tower)
     return Job(
         model=model,
-        dataset=SnapshotDataset(recipe.seed, num_samples),
-        finish=partial(_finish, num_eval_pictures=recipe.data.num_eval_pictures),
+        dataset=SnapshotDataset(recipe.seed, num_samples, data=data),
+        finish=partial(_finish, data=data),
         collator=collate_snapshots,
     )
 
 
-def _finish(model: nn.Module, output: Path, num_eval_pictures: int) -> None:
+def _finish(model: nn.Module, output: Path, data: VisionData) -> None:
     """Write the tower as a Hugging Face folder, and how well it sees."""
     assert isinstance(model, DenseVisionModel)
     model = model.float().cpu().eval()
-    unit_scale(model.vision_tower)
+    unit_scale(model.vision_tower, data=data)
     tower = output / "vision_tower"
     model.vision_tower.save_pretrained(tower)
     colours = {"image_mean": PIXEL_MEAN, "image_std": PIXEL_STD}
     (tower / "preprocessor_config.json").write_text(json.dumps(colours) + "\n")
-    figures = measure_vision(model, num_eval_pictures)
+    figures = measure_vision(model, data.num_eval_pictures, data=data)
     (output / "accuracy.json").write_text(json.dumps(figures, indent=1) + "\n")

@@ -88,10 +88,15 @@ def sprite(
     return smooth(small, blur)
 
 
+def badge_pixels(thing: Thing, pixels: float) -> float:
+    """Return the width of a badge on an object of a width."""
+    return BADGE_SHARES.get(thing.shape, 0.56) * pixels
+
+
 def _draw_badge(
     draw: ImageDraw.ImageDraw, thing: Thing, middle: float, pixels: float
 ) -> None:
-    half = BADGE_SHARES.get(thing.shape, 0.56) * pixels / 2
+    half = badge_pixels(thing, pixels) / 2
     drop = 0.1 * pixels if thing.shape == "triangle" else 0.0  # towards its wide side
     box = (middle - half, middle - half + drop, middle + half, middle + half + drop)
     paper, ink = _INKS[thing.badge]

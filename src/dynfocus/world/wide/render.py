@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,10 @@ from PIL import Image
 
 from dynfocus.world.render import Picture, apply_anomaly
 from dynfocus.world.vocabulary import BASE_PIXELS
-from dynfocus.world.wide.looks import smooth, sprite, wall
+from dynfocus.world.wide.looks import badge_pixels, smooth, sprite, wall
 from dynfocus.world.wide.scene import Deed, Stay, Style, Thing, WideScene
 
+Mask = NDArray[np.bool_]
 _MARGIN = 0.14
 """Share of the picture by which a wall is larger on each side, for a camera that moves."""
 _ZOOM_STEPS = 64
@@ -172,17 +174,48 @@ class Painter:
         self, picture: Picture, image: NDArray[np.uint8], x: float, y: float
     ) -> None:
         """Blend RGBA ``[S, S, 4]`` into the picture about a centre, cut at the edges."""
+        where, part = self._cut(image, x, y)
+        alpha = part[..., 3:].astype(np.uint16)
+        mixed = (
+            self._toned(part[..., :3]) * alpha + picture[where] * (255 - alpha) + 127
+        )
+        picture[where] = (mixed // 255).astype(np.uint8)
+
+    def _cut(
+        self, image: NDArray[Any], x: float, y: float
+    ) -> tuple[tuple[slice, slice], NDArray[Any]]:
+        """Return where an image ``[S, S, ...]`` lies in the picture, and its part there."""
         side = image.shape[0]
         left, top = round(x - side / 2), round(y - side / 2)
-        x0, x1 = max(left, 0), min(left + side, self.width)
-        y0, y1 = max(top, 0), min(top + side, self.height)
-        if x0 >= x1 or y0 >= y1:
-            return
+        x0, y0 = max(left, 0), max(top, 0)
+        x1 = max(x0, min(left + side, self.width))
+        y1 = max(y0, min(top + side, self.height))
         part = image[y0 - top : y1 - top, x0 - left : x1 - left]
-        alpha = part[..., 3:].astype(np.uint16)
-        region = picture[y0:y1, x0:x1]
-        mixed = self._toned(part[..., :3]) * alpha + region * (255 - alpha) + 127
-        region[...] = (mixed // 255).astype(np.uint8)
+        return (slice(y0, y1), slice(x0, x1)), part
+
+    def covers(self, seconds: float) -> list[tuple[Shown, Mask, Mask, float]]:
+        """Return what is drawn at a time, and where it is seen.
+
+        Returns:
+            For each object, from back to front: how it is drawn, where it is seen and
+            where its badge is, ``[H, W]`` bool, and which share of the badge that is.
+        """
+        found: list[tuple[Shown, Mask, Mask, float]] = []
+        for shown in self.shown(seconds):
+            mask, badge = (np.zeros((self.height, self.width), bool) for _ in range(2))
+            where, part = self._cut(self._sprite(shown), shown.x, shown.y)
+            mask[where] = part[..., 3] > 127
+            for _, lower, lower_badge, _ in found:
+                lower &= ~mask
+                lower_badge &= ~mask
+            box = np.ones((round(badge_pixels(shown.thing, shown.pixels)),) * 2, bool)
+            where, part = self._cut(box, shown.x, shown.y)
+            badge[where] = part
+            found.append((shown, mask, badge, float(box.size)))
+        return [
+            (shown, self._barred(mask), self._barred(badge), float(badge.sum()) / size)
+            for shown, mask, badge, size in found
+        ]
 
     def _paste_ball(self, picture: Picture, deed: Deed, seconds: float) -> None:
         """Draw the ball on its way, in an arc from one object to another."""
@@ -210,11 +243,12 @@ class Painter:
         image = sprite(ball, round(0.1 * self.size), blur=self._blur)
         self._paste(picture, image, float(x) * self.width, float(y) * self.height)
 
-    def _barred(self, picture: Picture) -> Picture:
+    def _barred(self, picture: NDArray[Any]) -> NDArray[Any]:
         rows, columns = self.bars
         if not rows and not columns:
             return picture
-        return np.pad(picture, ((rows, rows), (columns, columns), (0, 0)))
+        sides = ((rows, rows), (columns, columns), (0, 0))
+        return np.pad(picture, sides[: picture.ndim])
 
 
 def render(

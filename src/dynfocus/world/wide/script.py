@@ -16,11 +16,20 @@ from dynfocus.world.scene import (
     SHORTEST_SECONDS,
     SPLITS,
     Split,
+    Stretch,
     make_anomalies,
     make_rooms,
     scene_generator,
 )
-from dynfocus.world.vocabulary import COLOUR_RGB, COLOURS, LETTERS, SHAPES, is_held_out
+from dynfocus.world.vocabulary import (
+    ANOMALIES,
+    COLOUR_RGB,
+    COLOURS,
+    LETTERS,
+    ROOMS,
+    SHAPES,
+    is_held_out,
+)
 from dynfocus.world.wide.looks import BADGES, FONTS
 from dynfocus.world.wide.scene import (
     ACTIONS,
@@ -52,6 +61,8 @@ MAX_IN_VIEW = 3
 MAX_HIDDEN = 0.25
 """Share of a stay during which another object may cover some of it."""
 MAX_CAST = 10
+STILL_SECONDS = 3.0
+"""When a scene of `make_still_scene` is looked at."""
 
 
 def make_wide_scene(
@@ -88,6 +99,16 @@ def make_wide_scene(
     return writer.write(seed)
 
 
+def make_still_scene(rng: np.random.Generator, split: Split = "train") -> WideScene:
+    """Write a scene in which all that may be seen stands still, at `STILL_SECONDS`.
+
+    Zero to four objects anywhere, also over an edge and partly hidden, some of them in
+    the middle of an action: more to learn from than a video holds in a moment.
+    """
+    writer = _Writer(rng, 2 * STILL_SECONDS, split, frozenset())
+    return writer.write_still()
+
+
 @dataclass
 class _Writer:
     rng: np.random.Generator
@@ -121,6 +142,50 @@ class _Writer:
             unseen=tuple(v for v in VARIATIONS if v in self.unseen),
         )
         return self.add_events(scene)
+
+    def write_still(self) -> WideScene:
+        style = self.draw_style(int(self.rng.integers(1 << 40)))
+        self.aspect = style.aspect
+        self.camera = self.draw_camera()
+        for number in range(int(self.rng.choice(5, p=(0.08, 0.2, 0.3, 0.24, 0.18)))):
+            if not number:
+                self.draw_cast(4)
+            if number >= len(self.cast):
+                break
+            for _ in range(10):
+                place = self.uniform(-0.02, 1.02), self.uniform(-0.02, 1.02)
+                knots = 0.0, 0.5, 1.5 * STILL_SECONDS, 2 * STILL_SECONDS
+                stay = Stay(thing=number, points=(place,) * 4, knots=knots, fades=True)
+                if all(self.hidden(stay, other) == 0 for other in self.stays) or (
+                    self.happens(0.15)
+                ):
+                    self.stays.append(stay)
+                    break
+        deeds = tuple(
+            Deed(
+                thing=stay.thing,
+                name=self.pick(("flash", "spin")),
+                start=STILL_SECONDS - self.uniform(0.05, 0.9),
+                end=STILL_SECONDS + 0.1,
+            )
+            for stay in self.stays
+            if self.happens(0.12)
+        )
+        room = Stretch(name=self.pick(ROOMS), start=0.0, end=self.duration)
+        strange = Stretch(name=self.pick(ANOMALIES), start=0.0, end=self.duration)
+        return WideScene(
+            seed=int(self.rng.integers(1 << 30)),
+            split=self.split,
+            duration=self.duration,
+            style=style,
+            camera=self.camera,
+            cast=tuple(self.cast),
+            stays=tuple(self.stays),
+            deeds=deeds,
+            changes=(),
+            rooms=(room,),
+            anomalies=(strange,) if self.happens(0.15) else (),
+        )
 
     def uniform(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
