@@ -177,8 +177,10 @@ class _Writer:
         count = len(selection.frames)
         noun = "frame" if count == 1 else "frames"
         why = "for the question below" if selection.scorer else "to show what happens"
+        reader = selection.reader
+        part = f"{_clock(reader.start)} to {_clock(reader.end)} of " * reader.is_excerpt
         self.say(
-            f"{count} {noun} of a video of {_clock(selection.duration)}, chosen {why}. "
+            f"{count} {noun} of {part}a video of {_clock(selection.duration)}, chosen {why}. "
             f"Times are minutes:seconds. {how}"
         )
 

@@ -10,6 +10,7 @@ import typer
 
 from dynfocus.cli.commands import (
     AnsweringModel,
+    Excerpt,
     Json,
     Loading,
     MaxNewTokens,
@@ -72,6 +73,7 @@ _REFUSED: dict[Backend | None, frozenset[str]] = {
     'dynfocus ask clip.mp4 "Who comes in?" --backend openai '
     "--url https://api.openai.com/v1 --model gpt-4o --budget 32",
     'dynfocus ask clip.mp4 "Who comes in?" "What happens then?"',
+    'dynfocus ask clip.mp4 "Who comes in?" --start 0:02 --end 0:10',
     ending="\n\n\b\nWhat nano was taught to answer, with other things in these places:\n"
     + "\n".join(f"- {one}" for one in NANO_QUESTIONS),
 )
@@ -80,6 +82,7 @@ def ask(
     video: Video,
     question: Questions,
     loading: Loading,
+    excerpt: Excerpt,
     reading: Reading,
     serving: Serving,
     choosing: Choosing,
@@ -111,7 +114,7 @@ def ask(
     """
     serving.check(context, _REFUSED[serving.backend])
     questions = [read_question(one) for one in question]
-    reader = check_files(video, report)
+    reader = check_files(video, report, excerpt)
     if serving.backend == "openai":
         given = given_options(context)
         if model is None:
@@ -146,6 +149,7 @@ def ask(
     index_seconds = time.perf_counter() - started
     facts: dict[str, object] = {
         "video": str(reader.path),
+        **reader.part,
         "model": name,
         "from_index": index.is_from_disk,
         "index_seconds": round(index_seconds, 3),
@@ -237,10 +241,10 @@ def _write_report(
     )
 
 
-def check_files(video: str, report: Path | None) -> VideoReader:
+def check_files(video: str, report: Path | None, excerpt: Excerpt) -> VideoReader:
     """Fail on a report that cannot be written or a file that is no video."""
     if report is not None:
         from dynfocus.atomic import check_writable
 
         check_writable(report, read=video)
-    return check_video(video)
+    return check_video(video, excerpt)

@@ -91,12 +91,13 @@ def batch(
 ) -> None:
     """Answer many questions, each video encoded once; a run that stops goes on.
 
-    A row may also have "id", "fps", "max_frames", "max_video_tokens", "method" and
-    "max_new_tokens", which stand in place of the options of the command; "answer" (the
-    true one) and "evidence" (intervals in seconds), which are for programs that use
-    rows; and "facts", an object that its record repeats. Without "question", its video
-    is only indexed. "messages" or "conversations" may hold the question as turns. Rows
-    that fail say why under "error", and the exit code is 1.
+    A row may also have "id"; "fps", "start", "end", "stream", "max_frames",
+    "max_video_tokens", "method" and "max_new_tokens", which stand in place of the
+    options of the command; "answer" (the true one) and "evidence" (intervals in
+    seconds), which are for programs that use rows; and "facts", an object that its
+    record repeats. Without "question", its video is only indexed. "messages" or
+    "conversations" may hold the question as turns. Rows that fail say why under
+    "error", and the exit code is 1.
     """
     if index_only and no_index:
         raise typer.BadParameter("--index-only and --no-index leave nothing to do")

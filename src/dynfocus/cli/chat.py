@@ -11,6 +11,7 @@ import typer
 
 from dynfocus.cli.commands import (
     AnsweringModel,
+    Excerpt,
     Loading,
     MaxNewTokens,
     NoIndex,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @command(
     "dynfocus chat clip.mp4",
     "dynfocus chat clip.mp4 < questions.txt",
+    "dynfocus chat clip.mp4 --start 0:02",
     "dynfocus chat clip.mp4 --model my-model --backend vllm "
     "--url http://localhost:8000",
 )
@@ -45,6 +47,7 @@ def chat(
     context: typer.Context,
     video: Video,
     loading: Loading,
+    excerpt: Excerpt,
     reading: Reading,
     serving: Serving,
     model: AnsweringModel = None,
@@ -58,7 +61,7 @@ def chat(
         raise typer.BadParameter(
             "--backend openai answers single questions: use dynfocus ask"
         )
-    reader = check_video(video)
+    reader = check_video(video, excerpt)
     _, focused, _ = load_answerer(
         model, reader, serving, loading, no_index=no_index, scorer=scorer
     )

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from dynfocus.text import check_excerpt, read_moment
+
 Precision = Literal["bfloat16", "float16", "float32"]
 
 
@@ -25,6 +27,14 @@ def at_least_one(value: int | None) -> int | None:
     if value is not None and value < 1:
         raise typer.BadParameter(f"{value} is not a count of 1 or more")
     return value
+
+
+def moment(text: str) -> float:
+    """Read a moment of a video, or refuse it as a wrong call."""
+    try:
+        return read_moment(text, "a moment")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def not_negative(value: int) -> int:
@@ -160,6 +170,49 @@ Seed = Annotated[
         "--seed", callback=not_negative, help="The same seed gives the same video."
     ),
 ]
+
+
+Start = Annotated[
+    float | None,
+    typer.Option(
+        "--start",
+        metavar="TIME",
+        parser=moment,
+        help="Look at the video from here on: seconds, m:ss or h:mm:ss. Times that are "
+        "shown stay those of the whole video.",
+    ),
+]
+End = Annotated[
+    float | None,
+    typer.Option(
+        "--end", metavar="TIME", parser=moment, help="Look no further than before this."
+    ),
+]
+Stream = Annotated[
+    int | None,
+    typer.Option(
+        "--stream",
+        metavar="NUMBER",
+        callback=lambda value: value if value is None else not_negative(value),
+        help="Which video stream of a file with several, as dynfocus probe numbers "
+        "them; by default the one that a player shows.",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """Which part of a video is looked at, and which of its streams."""
+
+    start: Start = None
+    end: End = None
+    stream: Stream = None
+
+    def __post_init__(self) -> None:
+        try:
+            check_excerpt(self.start, self.end)
+        except ValueError as error:
+            raise typer.BadParameter(f"--{error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from dynfocus.text import decode_text, plural, read_text, to_json
 
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import OnStep
+    from dynfocus.cli.commands import Excerpt
     from dynfocus.models import Answer, LookReport, VideoModel
-    from dynfocus.video import VideoReader
+    from dynfocus.video import VideoName, VideoReader
 
 
 Progress = Callable[[int, int], None]
@@ -201,11 +203,11 @@ def read_question(question: str) -> str:
     return text.strip()
 
 
-def check_video(video: str) -> VideoReader:
+def check_video(video: VideoName, excerpt: Excerpt) -> VideoReader:
     """Open a video; one that is none fails before a model is loaded."""
     from dynfocus.video import VideoReader
 
-    return VideoReader(video)
+    return VideoReader(video, **asdict(excerpt))
 
 
 def warn_if_meaningless(

@@ -237,6 +237,7 @@ def ask_about_frames(
         print_json(
             {
                 "video": str(video.path),
+                **video.part,
                 "question": question,
                 "backend": "openai",
                 "url": server.url,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import Json, MaxNewTokens, Question, Video, command
+from dynfocus.cli.commands import Excerpt, Json, MaxNewTokens, Question, Video, command
 from dynfocus.cli.console import check_video, print_json, read_question
 from dynfocus.cli.frame_choice import Choosing, Looking, choose, make_request
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @command(
     'dynfocus frames clip.mp4 "Who comes in?" --budget 16 --out chosen',
     'dynfocus frames film.mkv "Where do they land?" --budget 8 --fast --json',
+    'dynfocus frames clip.mp4 "Who comes in?" --budget 4 --start 2.5 --end 0:10',
     'dynfocus frames clip.mp4 "Who comes in?" --budget 32 '
     "--scorer openai/clip-vit-base-patch32 --served-model my-model "
     "--request request.json",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 def frames(
     video: Video,
     question: Question,
+    excerpt: Excerpt,
     choosing: Choosing,
     looking: Looking,
     model: Annotated[
@@ -83,7 +85,7 @@ def frames(
         choosing = replace(choosing, scorer=model)
     question = read_question(question)
     _check_places(video, out, request)
-    chosen = choose(check_video(video), question, choosing, looking)
+    chosen = choose(check_video(video, excerpt), question, choosing, looking)
     document = chosen.to_dict()
     if out is not None:
         document["files"] = _write_files(out, chosen, looking)

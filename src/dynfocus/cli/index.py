@@ -12,6 +12,7 @@ import typer
 
 from dynfocus.cli.commands import (
     Dtype,
+    Excerpt,
     Fps,
     Json,
     MaxFrames,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     "dynfocus index --list",
 )
 def index(
+    excerpt: Excerpt,
     videos: Annotated[
         list[str] | None,
         typer.Argument(
@@ -89,7 +91,7 @@ def index(
 
     What is indexed is skipped, so a run that was stopped continues. A video that cannot
     be read is named at the end, and the others are done. "ask", "chat" and "timeline"
-    with the same model and --fps find the index by themselves.
+    with the same model, --fps and --stream find the index by themselves.
     """
     chores = [list_, clean, empty]
     if sum(chores) + bool(videos) != 1:
@@ -100,7 +102,7 @@ def index(
         keep_house(folder, is_list=list_, is_empty=empty, json=json)
         return
     files, problems = _find(videos or ())
-    plan = _Plan(model, dtype, fps, max_frames, storage)
+    plan = _Plan(model, dtype, fps, max_frames, storage, excerpt)
     if dry_run:
         _predict(files, problems, plan, json=json)
         return
@@ -170,13 +172,14 @@ class _Plan:
         fps: float,
         max_frames: int | None,
         storage: str | None,
+        excerpt: Excerpt,
     ) -> None:
         from dynfocus.index.layout import check_storage
         from dynfocus.models.fingerprint import index_layouts
         from dynfocus.models.loading import load_config
 
         self.model, self.dtype = model, dtype
-        self.fps, self.max_frames = fps, max_frames
+        self.fps, self.max_frames, self.excerpt = fps, max_frames, excerpt
         self.asked_storage = None if storage is None else check_storage(storage)
         self.layout = index_layouts(*load_config(model, dtype), storage)[0]
 
@@ -187,7 +190,9 @@ def _index_all(
     from dynfocus.bulk import Asker, ModelLoader, Row, run_rows
     from dynfocus.models.options import AskOptions, LoadOptions
 
-    options = AskOptions(fps=plan.fps, max_frames=plan.max_frames)
+    options = AskOptions(
+        fps=plan.fps, max_frames=plan.max_frames, **asdict(plan.excerpt)
+    )
     rows = [Row(video=str(f), id=str(f), options=options) for f in files]
     loader = ModelLoader(
         name=plan.model,
@@ -242,7 +247,7 @@ def _predict(
     for file in files:
         row: dict[str, Any] = {"file": show_address(str(file))}
         try:
-            times = VideoReader(file).plan_times(
+            times = VideoReader(file, **asdict(plan.excerpt)).plan_times(
                 fps=plan.fps, max_frames=plan.max_frames
             )
         except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynfocus.cli.commands import (
+    Excerpt,
     Fps,
     Json,
     MaxFrames,
@@ -20,6 +21,7 @@ from dynfocus.cli.commands import (
     positive,
 )
 from dynfocus.cli.console import (
+    check_video,
     load_model,
     print_json,
     progress_bar,
@@ -49,6 +51,7 @@ def timeline(
         list[str],
         typer.Argument(metavar="QUESTIONS...", help="Two questions, or any number."),
     ],
+    excerpt: Excerpt,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -81,14 +84,14 @@ def timeline(
         check_timelines_path,
         write_timelines,
     )
-    from dynfocus.video import VideoReader, as_file
+    from dynfocus.video import as_file
 
     if not all(question.strip() for question in questions):
         raise typer.BadParameter("a question is empty: say what to look for")
     file = as_file(video)
     path = out if out is not None else Path(f"{file.stem}-timeline.png")
     check_timelines_path(path)
-    reader = VideoReader(file)
+    reader = check_video(file, excerpt)
     known = known_evidence(reader, evidence)
     focused = load_model(model, index_folder=False if no_index else None)
     warn_if_meaningless(
@@ -113,6 +116,7 @@ def timeline(
         print_json(
             {
                 "video": str(file),
+                **reader.part,
                 "model": model,
                 "file": str(path),
                 "questions": [_document(one) for one in timelines],
@@ -159,9 +163,11 @@ def _document(one: QuestionTimeline) -> dict[str, object]:
 @command(
     "dynfocus storyboard clip.mp4",
     "dynfocus storyboard clip.mp4 --num-prototypes 20 --out scenes.html",
+    "dynfocus storyboard clip.mp4 --start 0:02 --end 0:10",
 )
 def storyboard(
     video: Video,
+    excerpt: Excerpt,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -203,9 +209,10 @@ def storyboard(
     file = as_file(video)
     path = out if out is not None else Path(f"{file.stem}-storyboard.png")
     check_storyboard_path(path)
+    reader = check_video(file, excerpt)
     with progress_bar("Reading the video") as progress:
         board = make_storyboard(
-            file, num_prototypes=num_prototypes, fps=fps, progress=progress
+            reader, num_prototypes=num_prototypes, fps=fps, progress=progress
         )
     write_storyboard(path, board)
     if json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import Json, Video, command
+from dynfocus.cli.commands import Json, Stream, Video, command
 from dynfocus.cli.console import print_json, progress_bar
 from dynfocus.text import plural
 
@@ -26,6 +26,7 @@ _LEARNED_BY = {
 )
 def probe(
     video: Video,
+    stream: Stream = None,
     full: Annotated[
         bool,
         typer.Option(
@@ -41,7 +42,7 @@ def probe(
     from dynfocus.video import probe_video
 
     with progress_bar("Decoding") as progress:
-        found = probe_video(video, is_full=full, progress=progress)
+        found = probe_video(video, stream=stream, is_full=full, progress=progress)
     if json:
         print_json(found.to_dict())
         return

@@ -64,16 +64,17 @@ def read_overview(
         ValueError: The video does not have so many frames, or not at this rate.
     """
     what = f"the budget of {plural(num_wanted, 'frame')} is more than the"
-    if num_wanted > reader.frame_count:
+    every = reader.frame_times
+    if num_wanted > len(every):
+        where = f" from {reader.start:g} s to {reader.end:g} s" * reader.is_excerpt
         raise ValueError(
-            f"{what} {reader.frame_count} that {reader.path.name} shows; ask for fewer"
+            f"{what} {len(every)} that {reader.path.name} shows{where}; ask for fewer"
         )
     rate = fps if fps is not None else overview_rate(reader, num_wanted)
     seen = reader.sample(fps=rate, size=size, progress=progress, fast=fast)
     times, first = np.unique(seen.times, return_index=True)
     is_all = seen.damage is not None and rate >= reader.fps
     if len(times) < num_wanted and fps is None and not (fast or is_all):
-        every = reader.timeline.pts_seconds
         most = min(len(every), _MOST_FRAMES_PER_WANTED * num_wanted)
         every = every[uniform_indices(len(every), most).numpy()]
         seen = reader.sample(times=every, size=size, progress=progress)
@@ -137,9 +138,10 @@ def as_selector_input(seen: SampledFrames, scores: FrameScores | None) -> Select
 def overview_rate(reader: VideoReader, num_wanted: int) -> float:
     """Look at some frames for each that is wanted, no faster than frames come."""
     least, most = _NUM_FRAMES
-    wanted = min(max(_FRAMES_PER_SECOND * reader.duration, least), most)
+    seconds = reader.end - reader.start
+    wanted = min(max(_FRAMES_PER_SECOND * seconds, least), most)
     wanted = max(wanted, _FRAMES_PER_WANTED * num_wanted)
-    return min(wanted / reader.duration, reader.fps)
+    return min(wanted / seconds, reader.fps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +206,7 @@ class FrameSelection:
         """Give the selection as plain values that JSON can hold."""
         return {
             "video": str(self.video),
+            **self.reader.part,
             "question": self.question,
             "duration": round(self.duration, 6),
             "num_looked_at": self.num_looked_at,

@@ -24,6 +24,7 @@ from dynfocus.report.pages import (
     PAPER,
     Colour,
     choose_colours,
+    describe_length,
     font,
     render,
     time_in,
@@ -102,7 +103,7 @@ def write_report(
         "answers.html",
         title=title,
         sources=[
-            f"{_name(index.videos, number)}, {time_in(one.duration, one.duration)} long, "
+            f"{_name(index.videos, number)}, {describe_length(one.span, one.duration)}, "
             f"{plural(one.num_frames, 'frame')} sampled at {one.fps:g} a second"
             for number, one in enumerate(index.videos)
         ],
@@ -145,14 +146,16 @@ class _Item:
         drawn = []
         for number, video in enumerate(self.videos):
             frames = [frame for frame in self.answer.frames if frame.video == number]
-            picture = draw_timeline(frames, video.duration, self.evidence)
+            start, end = video.span
+            picture = draw_timeline(frames, end, self.evidence, start=start)
             name = _name(self.videos, number) if len(self.videos) > 1 else ""
             drawn.append((name, Markup(picture)))
         return drawn
 
     def place(self, frame: FrameReport | MapPictures) -> str:
         """Say at what time of which video a frame is."""
-        time = time_in(frame.time, self.videos[frame.video].duration)
+        start, end = self.videos[frame.video].span
+        time = time_in(frame.time, end - start)
         return f"Video {frame.video + 1}, {time}" if len(self.videos) > 1 else time
 
     @property

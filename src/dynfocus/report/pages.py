@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import colorsys
 import io
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,26 @@ def format_time(seconds: float, *, with_tenths: bool = False) -> str:
     return f"{text}.{tenth}" if with_tenths else text
 
 
-def choose_ticks(duration: float) -> list[float]:
+def choose_ticks(end: float, start: float = 0.0) -> list[float]:
     """Choose round times for the marks of a time axis."""
-    step = next(
-        (s for s in _STEPS if duration / s <= _NUM_TICKS), duration / _NUM_TICKS
-    )
-    count = int(duration / step * 0.985) + 1  # none at the very end: no room for it
-    return [number * step for number in range(count)]
+    length = end - start
+    step = next((s for s in _STEPS if length / s <= _NUM_TICKS), length / _NUM_TICKS)
+    first = math.ceil(start / step - 1e-9)
+    last = int((start + length * 0.985) / step)  # none at the very end: no room for it
+    return [number * step for number in range(first, last + 1)]
+
+
+def describe_length(span: tuple[float, float], duration: float) -> str:
+    """Say how long a video is, or which part of it is shown.
+
+    Args:
+        span: Where the part begins and ends, in seconds.
+        duration: Length of the video in seconds.
+    """
+    if span[0] <= 0 and span[1] >= duration:
+        return f"{time_in(duration, duration)} long"
+    start, end = (time_in(seconds, span[1] - span[0]) for seconds in span)
+    return f"{start} to {end} of {time_in(duration, duration)}"
 
 
 def render(template: str, **values: Any) -> str:

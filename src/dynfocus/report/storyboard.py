@@ -29,6 +29,7 @@ from dynfocus.report.pages import (
     Colour,
     choose_colours,
     choose_ticks,
+    describe_length,
     font,
     format_time,
     render,
@@ -81,11 +82,30 @@ class Storyboard:
     num_frames: int
     """How many frames were looked at."""
     tiles: tuple[StoryboardTile, ...]
+    start: float = 0.0
+    """Where the part that was looked at begins, in seconds."""
+    end: float | None = None
+    """Where it ends; None for the end of the video."""
+    stream: int = 0
+    """Number of the video stream."""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Where the part that was looked at begins and ends, in seconds."""
+        return self.start, self.duration if self.end is None else self.end
+
+    @property
+    def seconds(self) -> float:
+        """Length of the part that was looked at."""
+        return self.span[1] - self.span[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, without the pictures."""
         return {
             "video": self.name,
+            "start": round(self.start, 3),
+            "end": round(self.span[1], 3),
+            "stream": self.stream,
             "duration": round(self.duration, 3),
             "num_frames": self.num_frames,
             "prototypes": [
@@ -128,6 +148,7 @@ def make_storyboard(
         ValueError: There are fewer frames than prototypes wanted.
     """
     reader = video if isinstance(video, VideoReader) else VideoReader(video)
+    seconds = reader.end - reader.start
     frames, times = read_overview(
         reader, fit_size(reader.size, LOOK_PIXELS), fps=fps, progress=progress
     )
@@ -137,12 +158,12 @@ def make_storyboard(
             f"{num_prototypes}; ask for fewer prototypes or look at more frames (fps)"
         )
     features = torch.from_numpy(image_features(frames))
-    found = find_events(features, num_prototypes, reader.duration)
+    found = find_events(features, num_prototypes, seconds)
     centers = found.centers[0].numpy()
     size = fit_size(reader.size, tile_pixels)
     shown = reader.sample(times=times[centers], size=size)
     pictures = dict(zip(shown.times.tolist(), shown.frames, strict=True))
-    stretches = stretches_of(found.assignment[0].numpy(), times, reader.duration)
+    stretches = stretches_of(found.assignment[0].numpy(), times, reader.end)
     tiles = tuple(
         StoryboardTile(
             pts_seconds=float(times[center]),
@@ -155,6 +176,9 @@ def make_storyboard(
     return Storyboard(
         name=reader.path.name,
         duration=float(reader.duration),
+        start=reader.start,
+        end=reader.end,
+        stream=reader.timeline.stream_index,
         num_frames=len(times),
         tiles=tiles,
     )
@@ -215,7 +239,7 @@ def draw_storyboard(board: Storyboard) -> Image.Image:
         x = _MARGIN + column * (tile_width + _GAP)
         y = top + row * (cell_height + _GAP)
         sheet.paste(Image.fromarray(tile.picture), (x, y))
-        _draw_caption(draw, tile, (x, y), colours[number], board.duration)
+        _draw_caption(draw, tile, (x, y), colours[number], board.seconds)
     return sheet
 
 
@@ -232,10 +256,10 @@ def describe_stretches(tile: StoryboardTile, duration: float) -> str:
 
 
 def _summary(board: Storyboard) -> str:
-    tenths = board.duration < _MINUTE
     return (
-        f"{plural(len(board.tiles), 'event prototype')}, {format_time(board.duration, with_tenths=tenths)} "
-        f"long, {plural(board.num_frames, 'frame')} looked at"
+        f"{plural(len(board.tiles), 'event prototype')}, "
+        f"{describe_length(board.span, board.duration)}, "
+        f"{plural(board.num_frames, 'frame')} looked at"
     )
 
 
@@ -250,20 +274,22 @@ def _draw_strip(
 ) -> None:
     """Show over time which prototype stands for what; a white dot marks its frame."""
     top = _MARGIN + _HEADER
-    per_second = inner / board.duration
+    left, right = board.span
+    per_second = inner / board.seconds
     for tile, colour in zip(board.tiles, colours, strict=True):
         for start, end in tile.stretches:
-            x0 = _MARGIN + start * per_second
-            x1 = _MARGIN + end * per_second
+            x0 = _MARGIN + (start - left) * per_second
+            x1 = _MARGIN + (end - left) * per_second
             draw.rectangle((x0, top, x1, top + _STRIP), fill=colour)
     for tile in board.tiles:
-        x, y = _MARGIN + tile.pts_seconds * per_second, top + _STRIP / 2
+        x = _MARGIN + (tile.pts_seconds - left) * per_second
+        y = top + _STRIP / 2
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), (255, 255, 255), INK)
-    for seconds in choose_ticks(board.duration):
-        x = _MARGIN + seconds * per_second
+    for seconds in choose_ticks(right, left):
+        x = _MARGIN + (seconds - left) * per_second
         draw.line((x, top + _STRIP + 2, x, top + _STRIP + 7), FAINT)
-        text = format_time(seconds, with_tenths=board.duration < 5)
-        anchor = "la" if seconds == 0 else "ma"
+        text = format_time(seconds, with_tenths=board.seconds < 5)
+        anchor = "la" if seconds == left else "ma"
         draw.text((x, top + _STRIP + 9), text, FAINT, font(13), anchor=anchor)
 
 
@@ -297,7 +323,7 @@ def _storyboard_page(board: Storyboard) -> str:
             "picture": tile.picture,
             "stretches": tile.stretches,
             "covered_seconds": tile.covered_seconds,
-            "where": describe_stretches(tile, board.duration),
+            "where": describe_stretches(tile, board.seconds),
             "colour": colour,
         }
         for tile, colour in zip(board.tiles, colours, strict=True)

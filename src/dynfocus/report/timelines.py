@@ -18,6 +18,7 @@ from dynfocus.report.pages import (
     PAPER,
     Colour,
     choose_ticks,
+    describe_length,
     font,
     format_time,
     render,
@@ -62,14 +63,16 @@ _LINE: Colour = (205, 208, 212)
 class _Axes:
     """Where times and scores lie in a drawing."""
 
-    duration: float
+    start: float
+    end: float
     left: float
     width: float
     base: float
     height: float
 
     def x(self, seconds: float) -> float:
-        return self.left + self.width * min(max(seconds / self.duration, 0), 1)
+        place = (seconds - self.start) / (self.end - self.start)
+        return self.left + self.width * min(max(place, 0), 1)
 
     def y(self, score: float) -> float:
         return self.base - self.height * min(max(score, 0), 1)
@@ -78,40 +81,48 @@ class _Axes:
         return min(self.y(score), self.base - 4)
 
     def time(self, seconds: float) -> str:
-        return format_time(seconds, with_tenths=self.duration < _MINUTE)
+        return format_time(seconds, with_tenths=self.end - self.start < _MINUTE)
+
+    def bands(self, evidence: Sequence[Interval]) -> list[Interval]:
+        """Leave the evidence that there is a place for."""
+        return [(a, b) for a, b in evidence if a < self.end and b > self.start]
 
     def steps(self, frames: Sequence[FrameReport]) -> list[tuple[float, float, float]]:
         """Give where each frame begins and ends, and how high; it lasts to the next."""
-        ends = [*(frame.time for frame in frames[1:]), self.duration]
+        ends = [*(frame.time for frame in frames[1:]), self.end]
         return [
             (self.x(frame.time), self.x(end), self.y(frame.score))
             for frame, end in zip(frames, ends, strict=True)
         ]
 
 
-def _length(frames: Sequence[FrameReport], duration: float) -> float:
-    """Give the length of the axis, which no frame exceeds."""
+def _end(frames: Sequence[FrameReport], start: float, end: float) -> float:
+    """Give the end of the axis, which no frame exceeds."""
     if not frames:
         raise ValueError("frames must hold at least one frame, got none")
-    return max(duration, frames[-1].time, 1e-3)
+    return max(end, frames[-1].time, start + 1e-3)
 
 
 def draw_timeline(
     frames: Sequence[FrameReport],
-    duration: float,
+    end: float,
     evidence: Sequence[Interval] = (),
+    *,
+    start: float = 0.0,
 ) -> str:
     """Draw scores over time: Cones as bars, Rods as ticks below, evidence as bands.
 
     Args:
         frames: Sampled frames in time order; each lasts until the next.
-        duration: Length of the video in seconds.
+        end: Where the video, or the excerpt of it, ends, in seconds.
         evidence: Half-open intervals in seconds to shade.
+        start: Where an excerpt begins, in seconds.
 
     Returns:
         One ``<svg>`` element.
     """
-    axes = _Axes(_length(frames, duration), left=8, width=984, base=130, height=120)
+    end = _end(frames, start, end)
+    axes = _Axes(start, end, left=8, width=984, base=130, height=120)
     steps = axes.steps(frames)
     area = "".join(f"L{x:.1f} {y:.1f}H{end:.1f}" for x, end, y in steps)
     cones, rods = [], []
@@ -133,15 +144,19 @@ def draw_timeline(
                 axes.time(start),
                 axes.time(end),
             )
-            for start, end in evidence
+            for start, end in axes.bands(evidence)
         ],
         area=f"M{steps[0][0]:.1f} 130{area}L{steps[-1][1]:.1f} 130Z",
         cones=cones,
         rods="".join(rods),  # one path, so that hours of video stay a small page
         rod_width=1.6 if len(frames) <= 400 else 0.8,
         ticks=[
-            (f"{axes.x(tick):.1f}", "middle" if tick else "start", axes.time(tick))
-            for tick in choose_ticks(axes.duration)
+            (
+                f"{axes.x(tick):.1f}",
+                "middle" if tick > axes.start else "start",
+                axes.time(tick),
+            )
+            for tick in choose_ticks(axes.end, axes.start)
         ],
     )
 
@@ -158,7 +173,7 @@ class QuestionTimeline:
     """Half-open intervals in seconds that show the answer, where they are known."""
 
     def __post_init__(self) -> None:
-        _length(self.frames, 0)
+        _end(self.frames, 0, 0)
 
     def shows_answer(self, seconds: float) -> bool:
         """Tell whether a moment lies in the evidence."""
@@ -249,8 +264,10 @@ class _Panel:
 
     @property
     def axes(self) -> _Axes:
+        start, end = self.index.span
         return _Axes(
-            _length(self.timeline.frames, self.index.duration),
+            start,
+            _end(self.timeline.frames, start, end),
             left=self.left,
             width=_COLUMN - 1,
             base=self.top + _QUESTION + _CHART,
@@ -266,7 +283,7 @@ class _Panel:
 
     def _bands(self) -> None:
         axes = self.axes
-        for start, end in self.timeline.evidence:
+        for start, end in axes.bands(self.timeline.evidence):
             right = max(axes.x(end), axes.x(start) + 1)
             box = (axes.x(start), axes.y(1) - 4, right, axes.base + _TICKS)
             self.draw.rectangle(box, fill=_EVIDENCE)
@@ -296,10 +313,10 @@ class _Panel:
         right, low = self.left + _COLUMN, axes.base + _TICKS
         self.draw.line((self.left, axes.base, right, axes.base), fill=INK)
         self.draw.line((self.left, axes.y(1), right, axes.y(1)), fill=_LINE)
-        for seconds in choose_ticks(axes.duration):
+        for seconds in choose_ticks(axes.end, axes.start):
             x = axes.x(seconds)
             self.draw.line((x, low + 2, x, low + 7), FAINT)
-            anchor = "la" if seconds == 0 else "ma"
+            anchor = "la" if seconds == axes.start else "ma"
             text = axes.time(seconds)
             self.draw.text((x, low + 9), text, FAINT, font(14), anchor=anchor)
 
@@ -343,8 +360,9 @@ def _draw_header(
     name = as_file(index.source).name if index.source else "a video"
     letters = font(26, bold=True)
     draw.text((_MARGIN, _MARGIN - 4), shorten(name, letters, inner), INK, letters)
-    length = format_time(index.duration, with_tenths=index.duration < _MINUTE)
-    summary = f"{length} long, {plural(index.num_frames, 'frame')} sampled at {index.fps:g} a second"
+    length = describe_length(index.span, index.duration)
+    sampled = f"{plural(index.num_frames, 'frame')} sampled at {index.fps:g} a second"
+    summary = f"{length}, {sampled}"
     draw.text((_MARGIN, _MARGIN + 31), summary, FAINT, font(15))
     entries = [(_SCORE, "score of each frame, 0 to 1"), (_CONE, "Cones")]
     entries.append((_ROD, "Rods"))

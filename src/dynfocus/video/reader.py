@@ -131,6 +131,15 @@ class VideoReader:
         return self.start > 0 or self.end < self.duration
 
     @property
+    def part(self) -> dict[str, float]:
+        """What is read of the file: ``start`` and ``end`` in seconds, and ``stream``."""
+        return {
+            "start": round(self.start, 6),
+            "end": round(self.end, 6),
+            "stream": self._timeline.stream_index,
+        }
+
+    @property
     def other_stream(self) -> int | None:
         """Number of the stream, if it is not the one that a player shows."""
         index = self._timeline.stream_index
