@@ -347,3 +347,58 @@ def test_a_job_that_cannot_be_made_leaves_nothing(write_recipe, tmp_path):
     with pytest.raises(ValueError, match="no"):
         train(load_recipe(write_recipe()), fail, resume=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_result_may_be_a_moving_average_of_the_weights(write_recipe, tmp_path):
+    """Computed again from the weights after each step; a killed run has the same."""
+    path = write_recipe(schedule={**SCHEDULE, "moving_average": 0.6})
+    seen, made = [], []
+    real = loop.MovingAverage.update
+
+    def update(self, num_steps):
+        seen.append((num_steps, [p.detach().clone() for p in made[0].parameters()]))
+        real(self, num_steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.MovingAverage, "update", update)
+        whole = train(
+            load_recipe(path, [f"output={tmp_path / 'whole'}"]),
+            make_job(made=made),
+            resume=True,
+        )
+    killed = load_recipe(path, [f"output={tmp_path / 'killed'}"])
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, make_job(kill_at=11), resume=True)
+    train(killed, make_job(), resume=True)
+    train(killed, make_job(), resume=True)  # nothing is left to do
+    one, other = (
+        torch.load(folder / "weights.pt") for folder in (whole, tmp_path / "killed")
+    )
+    torch.manual_seed(load_recipe(path).seed)
+    expected = list(Noisy().parameters())
+    for num_steps, weights in seen:
+        share = min(0.6, (1 + num_steps) / (10 + num_steps))
+        expected = [
+            share * e + (1 - share) * w for e, w in zip(expected, weights, strict=True)
+        ]
+    assert len(seen) == 7
+    for found, again, wanted, last in zip(
+        one.values(), other.values(), expected, seen[-1][1], strict=True
+    ):
+        assert torch.equal(found, again)
+        torch.testing.assert_close(found, wanted.detach())
+        assert not torch.equal(found, last)
+
+
+def test_a_run_without_an_average_is_not_continued_with_one(write_recipe, tmp_path):
+    plain = load_recipe(write_recipe(schedule=SCHEDULE), [f"output={tmp_path / 'a'}"])
+    with pytest.raises(KeyboardInterrupt):
+        train(plain, make_job(kill_at=11), resume=True)
+    schedule = {**SCHEDULE, "moving_average": 0.9}
+    averaged = load_recipe(
+        write_recipe(schedule=schedule), [f"output={tmp_path / 'a'}"]
+    )
+    with pytest.raises(FileNotFoundError, match="has no moving average"):
+        train(averaged, make_job(), resume=True)
+    with pytest.raises(ValueError, match="moving_average needs sharding none"):
+        load_recipe(write_recipe(schedule={**schedule, "sharding": "zero2"}))

@@ -7,6 +7,7 @@ import logging
 import shutil
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerState
@@ -19,6 +20,7 @@ from dynfocus.models.fingerprint import fingerprint_parameters
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "learned.safetensors"
+AVERAGE = "moving_average.safetensors"
 _MARK = "whole.json"
 
 
@@ -48,6 +50,62 @@ def load_learned(model: nn.Module, folder: Path) -> None:
         )
     for name, parameter in learns.items():
         parameter.data.copy_(tensors[name])
+
+
+class MovingAverage:
+    """An average of the parameters that learn, over the last steps of a run.
+
+    With decay ``d``, after each step ``a <- m a + (1 - m) w``, where ``m`` is the smaller of
+    ``d`` and ``(1 + n) / (10 + n)`` after ``n`` steps, so that the start is soon forgotten
+    (as TensorFlow's ``ExponentialMovingAverage`` has it).
+
+    Args:
+        model: What learns.
+        decay: Above 0 and below 1.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._model = model
+        self._average = {
+            name: parameter.detach().clone()
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    @torch.no_grad()
+    def update(self, num_steps: int) -> None:
+        """Take in the weights after a step."""
+        share = 1 - min(self._decay, (1 + num_steps) / (10 + num_steps))
+        weights = dict(self._model.named_parameters())
+        names = list(self._average)
+        averages = [self._average[name] for name in names]
+        torch._foreach_lerp_(averages, [weights[name] for name in names], share)
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Put the average in the place of the weights."""
+        weights = dict(self._model.named_parameters())
+        for name, average in self._average.items():
+            weights[name].copy_(average)
+
+    def save(self, folder: Path) -> None:
+        """Write the average into a checkpoint."""
+        save_file(self._average, folder / AVERAGE, metadata={"format": "pt"})
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: The checkpoint is of a run without an average.
+        """
+        if not (folder / AVERAGE).is_file():
+            raise FileNotFoundError(
+                f"{folder} has no moving average of the weights; use another output or "
+                "--no-resume"
+            )
+        for name, average in load_file(folder / AVERAGE).items():
+            self._average[name].copy_(average)
 
 
 def fingerprint_frozen(model: nn.Module) -> str:

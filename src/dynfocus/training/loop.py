@@ -28,6 +28,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from dynfocus.provenance import source_commit
 from dynfocus.training.arguments import make_arguments, name_units
 from dynfocus.training.checkpoint import (
+    MovingAverage,
     find_checkpoint,
     fingerprint_frozen,
     load_learned,
@@ -83,7 +84,13 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
     """A Trainer that saves what learns, groups by length and reads the facts of batches."""
 
     def __init__(
-        self, *, job: Job, failures: FailureLog, frozen: str, **kwargs: Any
+        self,
+        *,
+        job: Job,
+        failures: FailureLog,
+        frozen: str,
+        average: MovingAverage | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             model=job.model,
@@ -96,11 +103,14 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         self._lengths = job.lengths
         self._failures = failures
         self._frozen = frozen
+        self._average = average
         self._meter = Meter()
         self.remove_callback(PrinterCallback)
         report = ProgressReport(self._meter, self.args.world_size)
         self.callback_handler.callbacks.insert(0, report)
         self.add_callback(_FailureCheck(failures))
+        if average is not None:
+            self.add_callback(_Averaging(average))
         if self.is_fsdp_enabled:
             self.add_callback(_WholeState())
 
@@ -150,6 +160,8 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_learned(self.model, folder)
+        if self._average is not None:
+            self._average.save(folder)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -158,6 +170,8 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
             load_learned(self.model, Path(resume_from_checkpoint))
+        if self._average is not None:
+            self._average.load(Path(resume_from_checkpoint))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
@@ -208,6 +222,19 @@ class _FailureCheck(TrainerCallback):  # type: ignore[misc]
         self._failures.check()
 
 
+class _Averaging(TrainerCallback):  # type: ignore[misc]
+    """Take the weights into their average after every step."""
+
+    def __init__(self, average: MovingAverage) -> None:
+        self._average = average
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, *given: Any, **kwargs: Any
+    ) -> None:
+        """Update the average."""
+        self._average.update(state.global_step)
+
+
 class _WholeState(TrainerCallback):  # type: ignore[misc]
     """Give an optimizer state to weights that are never read, parts of the Q-Former.
 
@@ -246,14 +273,19 @@ def train(recipe: Recipe, make_job: Callable[[Any], Job], *, resume: bool) -> Pa
             failures.add(job.failures, step=0)
         failures.check()
     set_seed(recipe.seed)
+    decay = recipe.schedule.moving_average
+    average = None if decay is None else MovingAverage(job.model, decay)
     trainer = RecipeTrainer(
         job=job,
         failures=failures,
         frozen=frozen,
+        average=average,
         args=arguments,
         optimizer_cls_and_kwargs=_optimizer(recipe.schedule, job.model),
     )
     _run(trainer, checkpoint)
+    if average is not None:
+        average.apply()
     model = trainer.whole_model()
     if arguments.should_save:
         trainer.state.save_to_json(str(output / TRAINER_STATE_NAME))

@@ -50,6 +50,9 @@ class Schedule:
     """Decay of matrices a step, times the learning rate."""
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
     """Decay of AdamW's second moments."""
+    moving_average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay a step of an average of the weights, which is the result in place of the last
+    ones: 0.99 averages over about a hundred steps. The last ones by default."""
     precision: Precision = "float32"
     """``float32`` or ``bfloat16`` (autocast; what learns stays in float32)."""
     frozen_precision: Precision = "float32"
@@ -92,6 +95,10 @@ class Schedule:
             raise ValueError(
                 "schedule.frozen_precision bfloat16 needs precision bfloat16, got "
                 f"{self.precision}"
+            )
+        if self.moving_average is not None and self.sharding != "none":
+            raise ValueError(
+                f"schedule.moving_average needs sharding none, got {self.sharding}"
             )
         if self.offload and self.sharding not in ("fsdp2", "zero2", "zero3"):
             raise ValueError(
