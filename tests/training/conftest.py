@@ -20,6 +20,7 @@ from transformers import (
 
 from dynfocus.conversion import Choices, assemble
 from dynfocus.focus import FocusSettings
+from dynfocus.focus.slow_network import SlowFocusSettings
 from dynfocus.models.feature_backbone import NANO
 from dynfocus.training import run_recipe
 from dynfocus.training.nano import language, vision
@@ -117,6 +118,24 @@ def parts(tmp_path_factory, tokenizer) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def tiny_settings() -> dict[str, Any]:
     return {"focus": FOCUS, "qformer": QFORMER}
+
+
+@pytest.fixture
+def make_tiny_slow(parts) -> Callable[..., Any]:
+    """Build a tiny SlowFocus and its processor, the same for the same seed."""
+
+    def make(seed: int = 0, **slow: Any) -> Any:
+        torch.manual_seed(seed)
+        choices = Choices(
+            slow=SlowFocusSettings(**{"grid_size": 2, **slow}),
+            qformer=QFORMER,
+            dtype=torch.float32,
+            seed=None,
+        )
+        made = assemble(*parts.values(), choices=choices)
+        return made.model.eval(), made.processor
+
+    return make
 
 
 @pytest.fixture

@@ -41,10 +41,27 @@ def test_stage_2_trains_all_but_the_vision_tower(make_tiny):
     assert frozen == {"vision_tower"}
 
 
-def test_every_parameter_belongs_to_a_group(make_tiny):
+def test_every_parameter_belongs_to_a_group(make_tiny, make_tiny_slow):
     model, _ = make_tiny(question={"use_ratings": True, "use_clock": True})
     groups = {group_of(name) for name, _ in model.named_parameters()}
-    assert groups == set(GROUPS) - {"connector"}  # what others have besides
+    others = {"connector", "mixing"}  # what other connectors and SlowFocus have
+    assert groups == set(GROUPS) - others
+    slow, _ = make_tiny_slow()
+    groups = {group_of(name) for name, _ in slow.named_parameters()}
+    assert groups == set(GROUPS) - {"connector", "rating", "scores"}
+
+
+def test_stage_1_trains_the_adapters_and_the_table_of_slowfocus(make_tiny_slow):
+    model, _ = make_tiny_slow()
+    names = set_trainable(model, TRAINS["stage1"])
+    assert {".".join(name.split(".")[1:-1]).removesuffix(".0") for name in names} == {
+        "cooperative_encoding.multi_modal_projector",
+        "cooperative_encoding.multi_modal_projector.2",
+        "cooperative_encoding.context_projector",
+        "cooperative_encoding.query_projector",
+        "cooperative_encoding.key_projector",
+        "temporal_table.rows",
+    }
 
 
 def test_groups_that_do_not_exist_are_refused():

@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dynfocus.models.dynfocus import DynFocusProcessor
 from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
+from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.text import label_media, sentence
 from dynfocus.training.clock_shift import shift_clock
 from dynfocus.training.encoded_videos import FrameReader, Pixels
@@ -98,7 +98,7 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         self,
         samples: Sequence[Sample],
         media: VideoStore | FrameReader,
-        processor: DynFocusProcessor,
+        processor: VideoProcessor,
         count_tokens: Callable[[int], int],
         layout: Layout,
         seed: int = 0,

@@ -28,8 +28,9 @@ from dynfocus.index import (
     pack_features,
     unpack_features,
 )
-from dynfocus.models.dynfocus import DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
+from dynfocus.models.video_language_model import VideoLanguageModel
+from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.models.vision import encode_pixels
 from dynfocus.training.failures import SAMPLE_ERRORS
 from dynfocus.training.samples import (
@@ -76,16 +77,17 @@ class EncodedVideos:
     def __init__(
         self,
         folder: str | Path,
-        model: DynFocusForConditionalGeneration,
-        processor: DynFocusProcessor,
+        model: VideoLanguageModel,
+        processor: VideoProcessor,
         fps: float = 1.0,
         max_frames: int | None = None,
         *,
         storage: Literal["exact", "patches"] = "exact",
     ) -> None:
         has_patches = storage == "patches"
-        learns = model.settings.spatial_gate or model.config.text_side != "text"
-        if learns and not has_patches:
+        if not has_patches and (
+            model.settings.spatial_gate or model.config.text_side != "text"
+        ):
             raise ValueError(
                 "data.cache needs a frozen encoder: settings with spatial_gate or "
                 "text_side 'frame_queries' train it, so leave data.cache out"
@@ -96,7 +98,7 @@ class EncodedVideos:
         self._model = model
         self._processor = processor
         self._sampling = Sampling(fps=fps, max_frames=max_frames)
-        layout = patch_layout if has_patches else index_layout
+        layout: Any = patch_layout if has_patches else index_layout
         self._layout = replace(layout(model.config, torch.float16), has_pictures=False)
         self._fingerprint = ModelFingerprint(model, processor, of_patches=has_patches)()
 
@@ -254,7 +256,7 @@ class Pixels:
 class FrameReader:
     """Decode videos and images in the worker that asks for a sample."""
 
-    processor: DynFocusProcessor
+    processor: VideoProcessor
     fps: float = 1.0
     max_frames: int | None = None
     dtype: torch.dtype = torch.float32

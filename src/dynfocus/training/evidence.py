@@ -216,7 +216,7 @@ class EvidenceModel(nn.Module):
         if not model.config.is_plain:
             raise ValueError(
                 "evidence teaches DynFocus as it is, got a model with connector "
-                f"{model.config.connector!r}; leave the group out"
+                f"{model.config.methods[0]!r}; leave the group out"
             )
         if weights.relevance and not network.settings.extensions.use_ratings:
             raise ValueError(

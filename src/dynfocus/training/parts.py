@@ -11,18 +11,21 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from dynfocus.models.dynfocus import DynFocusForConditionalGeneration
+from dynfocus.models.loading import KINDS, load_config
 from dynfocus.models.memory import quantization_config
+from dynfocus.models.video_language_model import VideoLanguageModel
+from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.validation import Count, Positive, checked
 
 _OUTSIDE = {
     "vision_tower": ("vision_tower.",),
-    "text_encoder": ("text_encoder.", "query_tokens"),
+    "text_encoder": ("text_encoder.", "query_tokens", "focus_network.reader_norm."),
     "language_model": ("language_model.",),
 }
 """Groups by the start of their parameters' names."""
 _INSIDE = {
-    "clock": ("question_head.clock",),
+    "clock": ("question_head.clock", "temporal_table"),
+    "mixing": ("mixing",),
     "rating": ("question_head.rating",),
     "scores": (
         "event_prototypes",
@@ -30,15 +33,16 @@ _INSIDE = {
         "question_head.event_context",
     ),
     "projectors": ("multi_modal_projector", "context_projector", "projector"),
-    "attention": ("query_projector", "key_projector"),
+    "attention": ("query_projector", "key_projector", "reader_projector"),
 }
 """Groups by a dotted part of a name in the network between tower and language model; the
 first that fits has the parameter."""
 
 GROUPS = (*_OUTSIDE, *_INSIDE, "connector")
-"""All groups: ``projectors`` lead into the language model, ``attention`` is that of Rods,
-``scores`` choose events, ``clock`` and ``rating`` are ours, and ``connector`` is what is
-left of another connector."""
+"""All groups: ``projectors`` lead into the language model, ``attention`` is that of Rods
+or of SlowFocus's context tokens, ``scores`` choose events, ``clock`` tells the time (ours,
+or SlowFocus's table), ``mixing`` is SlowFocus's, ``rating`` is ours, and ``connector`` is
+what is left of another connector."""
 
 
 def group_of(name: str) -> str:
@@ -105,9 +109,7 @@ class LoraSettings:
     (NF4 with double quantization)."""
 
 
-def add_adapters(
-    model: DynFocusForConditionalGeneration, settings: LoraSettings
-) -> None:
+def add_adapters(model: VideoLanguageModel, settings: LoraSettings) -> None:
     """Wrap the language model; its own weights freeze.
 
     Raises:
@@ -131,8 +133,8 @@ def add_adapters(
 
 
 def merge_adapters(
-    trained: nn.Module, fresh: DynFocusForConditionalGeneration, settings: LoraSettings
-) -> DynFocusForConditionalGeneration:
+    trained: nn.Module, fresh: VideoLanguageModel, settings: LoraSettings
+) -> VideoLanguageModel:
     """Put what was learned into the weights that the run started from.
 
     The weights are those of full precision, whatever the run kept them in.
@@ -156,20 +158,23 @@ def merge_adapters(
 
 def load_quantized(
     folder: str, settings: LoraSettings
-) -> DynFocusForConditionalGeneration:
+) -> tuple[VideoLanguageModel, VideoProcessor]:
     """Load a model whose language model is quantized, all else in float32.
 
     Raises:
         ImportError: If bitsandbytes is not installed.
+        ValueError: If the folder holds no model of ours.
     """
     need_package("bitsandbytes", "lora.quantization", "quantization")
     # adapters are trained in bfloat16, whatever the weights around them
     config = quantization_config(
         settings.quantization, torch.bfloat16, is_training=True
     )
-    return DynFocusForConditionalGeneration.from_pretrained(
+    _, model_class, processor_class = KINDS[load_config(folder)[0].model_type]
+    model = model_class.from_pretrained(
         folder, dtype=torch.float32, quantization_config=config
     )
+    return model, processor_class.from_pretrained(folder)
 
 
 def need_package(package: str, setting: str, extra: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.text import check_name
+from dynfocus.training.time_tokens import read_time_tokens
 from dynfocus.turns import MEDIA_FIELDS, TURN_FIELDS, read_turns
 from dynfocus.video import is_web_address
 from dynfocus.world.conversations import PLACEHOLDER as _PLACEHOLDER
@@ -33,7 +34,8 @@ def check_sample(sample: Any, root: Path) -> Sample:
 
     Returns:
         The sample. Its ``video`` or ``image`` is a name, or a list of several names; its
-        ``system`` is what the system said, if it said anything.
+        ``system`` is what the system said, if it said anything; its time tokens are
+        digits, as `read_time_tokens` writes them.
 
     Raises:
         FileNotFoundError: If a video or an image is not there.
@@ -49,6 +51,7 @@ def check_sample(sample: Any, root: Path) -> Sample:
     kept["conversations"] = [{"from": role, "value": text} for role, text in read.turns]
     if read.system:
         kept["system"] = read.system
+    kept = read_time_tokens(kept)
     if read.names:
         _check_marks(kept, read.kind, len(read.names))
         named = [check_name(name, repr(read.kind)) for name in read.names]

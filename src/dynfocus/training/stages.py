@@ -16,11 +16,9 @@ from torch import nn
 from transformers.utils import is_flash_attn_2_available
 
 from dynfocus.conversion.exporting import HOST_CONNECTOR, save_host
-from dynfocus.models.dynfocus import (
-    DynFocusForConditionalGeneration,
-    DynFocusProcessor,
-)
 from dynfocus.models.prompts import VICUNA_CHAT_TEMPLATE
+from dynfocus.models.video_language_model import VideoLanguageModel
+from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.training.arguments import count_processes
 from dynfocus.training.dataset import Collator, ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos, FrameReader, PreparedVideos
@@ -148,25 +146,25 @@ def _finish(
     output: Path,
     *,
     recipe: StageRecipe,
-    processor: DynFocusProcessor,
+    processor: VideoProcessor,
 ) -> None:
     """Write the trained model with its processor, adapters merged."""
     if isinstance(trained, EvidenceModel):
         trained = trained.model
-    assert isinstance(trained, DynFocusForConditionalGeneration)
+    assert isinstance(trained, VideoLanguageModel)
     if recipe.lora is not None:
         fresh, _ = start_model(recipe.start, recipe.model)
         trained = merge_adapters(trained.cpu(), fresh, recipe.lora)
     trained.cpu().eval().save_pretrained(output / MODEL)
     processor.save_pretrained(output / MODEL)
-    if trained.config.connector == HOST_CONNECTOR:
+    if HOST_CONNECTOR in trained.config.methods:
         save_host(trained, processor, output / HOST)
 
 
 def _media(
     recipe: StageRecipe,
-    model: DynFocusForConditionalGeneration,
-    processor: DynFocusProcessor,
+    model: VideoLanguageModel,
+    processor: VideoProcessor,
 ) -> EncodedVideos | FrameReader:
     """Choose where videos come from: the cache if one is named, else their files."""
     data = recipe.data
@@ -189,16 +187,16 @@ def _media(
 
 
 def _prepared(
-    media: EncodedVideos | FrameReader, model: DynFocusForConditionalGeneration
+    media: EncodedVideos | FrameReader, model: VideoLanguageModel
 ) -> EncodedVideos | FrameReader | PreparedVideos:
     """Let patches become events once, unless how they do is learned or is another's."""
-    learns = model.settings.spatial_gate or not model.config.is_plain
+    learns = not model.config.is_plain or model.settings.spatial_gate
     if learns or not isinstance(media, EncodedVideos):
         return media
     return PreparedVideos(media, model.focus_network)
 
 
-def _set_attention(model: DynFocusForConditionalGeneration, attention: str) -> None:
+def _set_attention(model: VideoLanguageModel, attention: str) -> None:
     if attention == "flash_attention_2" and not is_flash_attn_2_available():
         raise ImportError(
             "schedule.attention flash_attention_2 needs a GPU and the package flash-attn, "

@@ -12,12 +12,15 @@ from pydantic import Field
 from dynfocus.conversion import Choices, assemble
 from dynfocus.defaults import NANO
 from dynfocus.focus import FocusSettings
+from dynfocus.focus.slow_network import SlowFocusSettings
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,
     DynFocusProcessor,
 )
 from dynfocus.models.loading import load_parts
+from dynfocus.models.video_language_model import VideoLanguageModel
+from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.training.parts import LoraSettings, load_quantized
 from dynfocus.validation import checked
 
@@ -76,11 +79,22 @@ class ModelSettings:
     scores: Literal["fresh", "start"] = "fresh"
     """Whether DynFocus as that connector starts with a fresh score network or with the
     one of the model at the start."""
+    slow: SlowFocusSettings | None = None
+    """Make a SlowFocus with these settings, in place of a DynFocus."""
 
     def check(self, start: StageStart) -> None:
         """Refuse settings that do not belong to this start."""
-        of_parts = bool(self.qformer) or self.question_first or self.single_turn
+        of_parts = (
+            self.slow is not None
+            or bool(self.qformer)
+            or self.question_first
+            or self.single_turn
+        )
         of_connector = bool(self.options) or self.scores != "fresh"
+        if self.slow is not None and self.focus is not None:
+            raise ValueError(
+                "model: slow makes a SlowFocus and focus a DynFocus; leave one out"
+            )
         if start.model is None and (self.connector is not None or of_connector):
             raise ValueError(
                 "model.connector, options and scores belong to start.model; leave them out"
@@ -88,13 +102,13 @@ class ModelSettings:
         if start.model is not None and (self.connector is None or of_parts):
             raise ValueError(
                 "model: start.model brings its own settings; leave the group out, or name "
-                "another connector without qformer, question_first and single_turn"
+                "another connector without slow, qformer, question_first and single_turn"
             )
 
 
 def start_model(
     start: StageStart, own: ModelSettings | None, lora: LoraSettings | None = None
-) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+) -> tuple[VideoLanguageModel, VideoProcessor]:
     """Load a whole model, put one together, or put a connector into one, in float32.
 
     Args:
@@ -115,19 +129,19 @@ def start_model(
     if start.model is None:
         return _put_together(start, own or ModelSettings())
     if lora is not None and lora.quantization != "none":
-        model = load_quantized(start.model, lora)
-        return model, DynFocusProcessor.from_pretrained(start.model)
+        return load_quantized(start.model, lora)
     model, processor = load_parts(start.model, device="cpu", dtype=torch.float32)
     return (model, processor) if own is None else connect(model, processor, own)
 
 
 def _put_together(
     start: StageStart, own: ModelSettings
-) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+) -> tuple[VideoLanguageModel, VideoProcessor]:
     assert start.vision_tower is not None
     assert start.language_model is not None
     choices = Choices(
         focus=own.focus or FocusSettings.paper(),
+        slow=own.slow,
         qformer=own.qformer,
         question_first=own.question_first,
         single_turn=own.single_turn,
