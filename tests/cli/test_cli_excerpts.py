@@ -114,7 +114,11 @@ def test_an_index_of_an_excerpt_is_predicted(run, clip):
 
 
 def test_nano_answers_from_the_index_of_the_whole(run, clip):
+    run("index", clip, *("--start", 2.5, "--end", 5))
     run("index", clip)
+    listed = run("index", "--list").out
+    assert "clip.mp4\t6 frames, nano" in listed
+    assert "clip.mp4\t3 frames from 2.5 s to 5 s, nano" in listed
     outcome = run("index", clip, *PART, "--json")
     (video,) = outcome.document["videos"]
     assert (video["state"], video["num_frames"]) == ("done", 2)

@@ -105,7 +105,11 @@ def test_an_excerpt_off_the_grid_is_read_and_kept(build, long_clip, monkeypatch)
         assert ask(model, long_clip, start=9.5, end=21) == expected
     assert sum(reads) == 40 + 12
     again = model.index(long_clip, start=9.5, end=21)
-    assert (again.is_from_disk, again.span, again.num_frames) == (True, (9.5, 21), 12)
+    assert (again.is_from_disk, again.interval, again.num_frames) == (
+        True,
+        (9.5, 21),
+        12,
+    )
     assert again.duration == pytest.approx(40)
 
 
@@ -140,7 +144,7 @@ def test_an_excerpt_of_an_index_has_its_pictures(build, long_clip):
     model = build(storage="exact")
     whole = model.index(long_clip)
     part = model.index(long_clip, start=10, end=14)
-    assert (part.is_from_disk, part.num_frames, part.span) == (True, 4, (10, 14))
+    assert (part.is_from_disk, part.num_frames, part.interval) == (True, 4, (10, 14))
     assert (part.thumbnails[2] == whole.thumbnails[12]).all()
     fresh = build(store=None).index(long_clip, start=10, end=14)
     assert fresh.thumbnails.shape == part.thumbnails.shape
@@ -217,8 +221,8 @@ def test_options_read_moments_as_people_write_them():
     assert (options.start, options.end) == (3723.5, 4000.0)
 
 
-def test_an_index_knows_its_span(focused, long_clip):
+def test_an_index_knows_its_interval(focused, long_clip):
     whole = focused.index(long_clip)
     assert isinstance(whole, VideoIndex)
-    assert whole.span == (0.0, whole.duration)
+    assert whole.interval == (0.0, whole.duration)
     assert moments(whole)[:, 0].tolist() == list(range(40))

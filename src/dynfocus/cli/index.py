@@ -311,9 +311,22 @@ def _list_entries(store: IndexStore, *, json: bool) -> None:
             what = f"not used: {entry.problem}"
         else:
             frames = plural(entry.facts.num_frames, "frame")
-            what = f"{entry.facts.source}\t{frames}, {entry.facts.model_name}"
+            part = _describe_part(entry)
+            what = f"{entry.facts.source}\t{frames}{part}, {entry.facts.model_name}"
         print(f"{used}\t{megabytes(entry.num_bytes)}\t{what}")
     say(f"{plural(len(entries), 'video')}, {megabytes(total)} in {store.folder}")
+
+
+def _describe_part(entry: StoredEntry) -> str:
+    """Say which part and which stream of its video an entry holds, if not the usual."""
+    sampling, facts = entry.sampling, entry.facts
+    assert sampling is not None  # its header was read
+    assert facts is not None  # as well
+    part = ""
+    if sampling.start is not None or sampling.end is not None:
+        end = facts.duration if sampling.end is None else sampling.end
+        part = f" from {sampling.start or 0:g} s to {end:g} s"
+    return part if sampling.stream is None else f"{part} of stream {sampling.stream}"
 
 
 def _entry_row(entry: StoredEntry) -> dict[str, Any]:
@@ -323,6 +336,7 @@ def _entry_row(entry: StoredEntry) -> dict[str, Any]:
         "used_seconds": entry.used_seconds,
         "storage": entry.storage,
         "problem": entry.problem,
+        **({} if entry.sampling is None else asdict(entry.sampling)),
         **({} if entry.facts is None else asdict(entry.facts)),
     }
 

@@ -24,6 +24,7 @@ from dynfocus.errors import UnusableEntryError, UnusableEntryWarning
 from dynfocus.index.entries import (
     EntryFacts,
     EntryKey,
+    Sampling,
     read_entry,
     read_header,
     write_entry,
@@ -58,6 +59,8 @@ class StoredEntry:
     facts: EntryFacts | None
     """None where the file is no entry."""
     storage: str | None
+    sampling: Sampling | None
+    """Which frames of the video it holds."""
     problem: str | None = None
     """Why the file is no entry."""
 
@@ -286,12 +289,13 @@ def default_max_bytes() -> int:
 
 
 def _describe(used_seconds: float, num_bytes: int, path: Path) -> StoredEntry:
-    facts, storage, problem = None, None, None
+    facts, storage, sampling, problem = None, None, None, None
     try:
         with safe_open(path, framework="pt") as file:
             key, facts = read_header(file.metadata() or {})
         storage = str(key["layout"]).partition("-")[0]
-    except (SafetensorError, UnusableEntryError, OSError) as error:
+        sampling = Sampling(**key["sampling"])
+    except (SafetensorError, UnusableEntryError, OSError, TypeError) as error:
         problem = str(error)
     return StoredEntry(
         path=path,
@@ -299,6 +303,7 @@ def _describe(used_seconds: float, num_bytes: int, path: Path) -> StoredEntry:
         used_seconds=used_seconds,
         facts=facts,
         storage=storage,
+        sampling=sampling,
         problem=problem,
     )
 

@@ -71,7 +71,7 @@ class VideoIndex:
         return int(self.features.num_frames)
 
     @property
-    def span(self) -> tuple[float, float]:
+    def interval(self) -> tuple[float, float]:
         """Where what was sampled begins and ends, in seconds."""
         return self.start, self.duration if self.end is None else self.end
 

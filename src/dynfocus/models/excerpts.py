@@ -94,7 +94,7 @@ def take_excerpt(video: VideoIndex, options: AskOptions) -> VideoIndex:
             compact index, of which no part can be taken.
     """
     _check_stream(options.stream, video.stream)
-    start, end = video.span
+    start, end = video.interval
     begin = start if options.start is None else options.start
     stop = end if options.end is None else options.end
     if begin <= start and stop >= end:
@@ -142,7 +142,7 @@ def moments(video: VideoIndex) -> NDArray[np.float64]:
     num_steps, per_step = seconds.shape
     if video.source is None:
         return seconds
-    start, end = video.span
+    start, end = video.interval
     planned = wanted_times(end, start=start, fps=video.fps, max_frames=video.max_frames)
     if -(-len(planned) // per_step) != num_steps:
         return seconds

@@ -75,7 +75,7 @@ class LoopStrategy:
         backbone = model.backbone
         budget = backbone.look_budget(video, tool.options)
         num_frames = video.num_frames * budget.frames_per_step
-        start, end = video.span
+        start, end = video.interval
         given = LoopInput(
             question=question,
             duration=video.duration,

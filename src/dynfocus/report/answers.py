@@ -103,7 +103,7 @@ def write_report(
         "answers.html",
         title=title,
         sources=[
-            f"{_name(index.videos, number)}, {describe_length(one.span, one.duration)}, "
+            f"{_name(index.videos, number)}, {describe_length(one.interval, one.duration)}, "
             f"{plural(one.num_frames, 'frame')} sampled at {one.fps:g} a second"
             for number, one in enumerate(index.videos)
         ],
@@ -146,7 +146,7 @@ class _Item:
         drawn = []
         for number, video in enumerate(self.videos):
             frames = [frame for frame in self.answer.frames if frame.video == number]
-            start, end = video.span
+            start, end = video.interval
             picture = draw_timeline(frames, end, self.evidence, start=start)
             name = _name(self.videos, number) if len(self.videos) > 1 else ""
             drawn.append((name, Markup(picture)))
@@ -154,7 +154,7 @@ class _Item:
 
     def place(self, frame: FrameReport | MapPictures) -> str:
         """Say at what time of which video a frame is."""
-        start, end = self.videos[frame.video].span
+        start, end = self.videos[frame.video].interval
         time = time_in(frame.time, end - start)
         return f"Video {frame.video + 1}, {time}" if len(self.videos) > 1 else time
 

@@ -88,16 +88,16 @@ def choose_ticks(end: float, start: float = 0.0) -> list[float]:
     return [number * step for number in range(first, last + 1)]
 
 
-def describe_length(span: tuple[float, float], duration: float) -> str:
+def describe_length(interval: tuple[float, float], duration: float) -> str:
     """Say how long a video is, or which part of it is shown.
 
     Args:
-        span: Where the part begins and ends, in seconds.
+        interval: Where the part begins and ends, in seconds.
         duration: Length of the video in seconds.
     """
-    if span[0] <= 0 and span[1] >= duration:
+    if interval[0] <= 0 and interval[1] >= duration:
         return f"{time_in(duration, duration)} long"
-    start, end = (time_in(seconds, span[1] - span[0]) for seconds in span)
+    start, end = (time_in(seconds, interval[1] - interval[0]) for seconds in interval)
     return f"{start} to {end} of {time_in(duration, duration)}"
 
 

@@ -90,21 +90,21 @@ class Storyboard:
     """Number of the video stream."""
 
     @property
-    def span(self) -> tuple[float, float]:
+    def interval(self) -> tuple[float, float]:
         """Where the part that was looked at begins and ends, in seconds."""
         return self.start, self.duration if self.end is None else self.end
 
     @property
     def seconds(self) -> float:
         """Length of the part that was looked at."""
-        return self.span[1] - self.span[0]
+        return self.interval[1] - self.interval[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, without the pictures."""
         return {
             "video": self.name,
             "start": round(self.start, 3),
-            "end": round(self.span[1], 3),
+            "end": round(self.interval[1], 3),
             "stream": self.stream,
             "duration": round(self.duration, 3),
             "num_frames": self.num_frames,
@@ -258,7 +258,7 @@ def describe_stretches(tile: StoryboardTile, duration: float) -> str:
 def _summary(board: Storyboard) -> str:
     return (
         f"{plural(len(board.tiles), 'event prototype')}, "
-        f"{describe_length(board.span, board.duration)}, "
+        f"{describe_length(board.interval, board.duration)}, "
         f"{plural(board.num_frames, 'frame')} looked at"
     )
 
@@ -274,7 +274,7 @@ def _draw_strip(
 ) -> None:
     """Show over time which prototype stands for what; a white dot marks its frame."""
     top = _MARGIN + _HEADER
-    left, right = board.span
+    left, right = board.interval
     per_second = inner / board.seconds
     for tile, colour in zip(board.tiles, colours, strict=True):
         for start, end in tile.stretches:

@@ -264,7 +264,7 @@ class _Panel:
 
     @property
     def axes(self) -> _Axes:
-        start, end = self.index.span
+        start, end = self.index.interval
         return _Axes(
             start,
             _end(self.timeline.frames, start, end),
@@ -360,7 +360,7 @@ def _draw_header(
     name = as_file(index.source).name if index.source else "a video"
     letters = font(26, bold=True)
     draw.text((_MARGIN, _MARGIN - 4), shorten(name, letters, inner), INK, letters)
-    length = describe_length(index.span, index.duration)
+    length = describe_length(index.interval, index.duration)
     sampled = f"{plural(index.num_frames, 'frame')} sampled at {index.fps:g} a second"
     summary = f"{length}, {sampled}"
     draw.text((_MARGIN, _MARGIN + 31), summary, FAINT, font(15))
