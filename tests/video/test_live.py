@@ -203,3 +203,15 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, write_sound):
     for wrong in ({"fps": 0}, {"size": (0, 3)}, {"timeout_seconds": 0}):
         with pytest.raises(ValueError, match="must be"):
             LiveReader(Path(__file__), **wrong)
+
+
+def test_a_playlist_on_a_disk_is_no_source_and_opens_nothing(tmp_path, write_clip):
+    write_clip(tmp_path / "clip.ts", TIMES)
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nclip.ts\n#EXT-X-ENDLIST\n"
+    )
+    with playlist.open("rb") as opened:
+        for source in (playlist, opened):
+            with pytest.raises(UnreadableVideoError, match="playlists, scripts"):
+                read_all(source)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -95,6 +96,25 @@ def test_what_is_read_in_order_is_asked_for_in_growing_parts(web):
         assert opened.seek(7) == 7
         assert opened.read(3 * BLOCK) == content[7 : 7 + 3 * BLOCK]
     assert len(web.requests) <= 6
+
+
+def test_many_threads_read_one_file(web, clip):
+    content = np.random.default_rng(0).bytes(12 * BLOCK)
+    file = RemoteFile(web.put("data", content))
+
+    def read_at(number):
+        start = number * 7 * 10_007 % len(content)
+        with file.open() as opened:
+            opened.seek(start)
+            return opened.read(100_000) == content[start : start + 100_000]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read_at, range(200)))
+    reader = VideoReader(web.put("clip.mp4", clip), num_threads=4)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: reader.sample(num_frames=9), range(8)))
+    for one in found:
+        assert_same(one, VideoReader(clip).sample(num_frames=9))
 
 
 def test_no_more_than_32_mebibytes_are_kept(web):

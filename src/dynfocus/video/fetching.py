@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +95,7 @@ class Fetcher:
         self._target: httpx.URL | None = None  # where redirects led
         self._clients: dict[str, httpx.Client] = {}
         self._spent_seconds = 0.0
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close the connections; the next request opens others."""
@@ -203,13 +205,7 @@ class Fetcher:
         left = self.policy.total_seconds - self._spent_seconds
         if left <= 0:
             raise self._took_too_long()
-        client = self._clients.get(url.scheme)
-        if client is None:
-            client = self._clients[url.scheme] = httpx.Client(
-                trust_env=self.policy.allow_private,
-                # Plain http has no certificate, and the context takes time to make.
-                verify=httpx.create_ssl_context() if url.scheme == "https" else False,
-            )
+        client = self._client(url.scheme)
         extensions: dict[str, object] = {}
         if not self.policy.allow_private:
             headers = headers | {"Host": url.netloc.decode("ascii")}
@@ -230,6 +226,17 @@ class Fetcher:
             yield response
         finally:
             response.close()
+
+    def _client(self, scheme: str) -> httpx.Client:
+        """Give the client that holds the connections of a scheme."""
+        with self._lock:
+            if scheme not in self._clients:
+                self._clients[scheme] = httpx.Client(
+                    trust_env=self.policy.allow_private,
+                    # Plain http has no certificate; the context takes time to make.
+                    verify=httpx.create_ssl_context() if scheme == "https" else False,
+                )
+            return self._clients[scheme]
 
     def _resolve(self, url: httpx.URL) -> str:
         """Find the machine that a name means; it must be on the public internet."""

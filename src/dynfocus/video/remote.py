@@ -144,9 +144,8 @@ class RemoteFile:
         """Note that it was opened or closed; nobody holds connections of a closed file."""
         with self._lock:
             self._num_open += change
-            is_closed = self._num_open == 0
-        if is_closed:
-            self._fetcher.close()
+            if self._num_open == 0:  # nobody sends requests: whoever opens it waits
+                self._fetcher.close()
 
     def read_block(self, number: int, num_ahead: int) -> tuple[bytes, int]:
         """Read a block; if it has to be fetched, fetch those that follow as well.
