@@ -213,5 +213,5 @@ def test_a_playlist_on_a_disk_is_no_source_and_opens_nothing(tmp_path, write_cli
     )
     with playlist.open("rb") as opened:
         for source in (playlist, opened):
-            with pytest.raises(UnreadableVideoError, match="playlists, scripts"):
+            with pytest.raises(UnreadableVideoError, match="playlists, |cannot open"):
                 read_all(source)
