@@ -92,7 +92,7 @@ def test_the_command_answers_with_a_host(folder, clip, capsys):
     assert "which has no spatial prototypes to show" in capsys.readouterr().err
     assert main([*call, "--method", "magic"]) == 1
     assert (
-        "one of aks, bolt, dynfocus, events, none, ranked, uniform, got 'magic'"
+        "one of aks, bolt, dynfocus, events, none, ranked, slowfocus, uniform, got 'magic'"
         in capsys.readouterr().err
     )
 

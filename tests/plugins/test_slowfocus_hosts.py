@@ -6,9 +6,11 @@ import json
 
 import pytest
 import torch
-from tiny_hosts import BUILDERS
+from tiny_hosts import BUILDERS, build_host, save_host
 
+from dynfocus.cli import main
 from dynfocus.methods.loops import grounding_prompt
+from dynfocus.report import write_report
 from dynfocus.video import VideoReader
 from scripted import scripted
 
@@ -231,3 +233,72 @@ def test_several_videos_are_answered_in_one_pass(plugged, clip, make_frames):
     answer = model.ask([clip, make_frames(4)], QUESTION, method="slowfocus")
     assert len(generator.turns) == 1
     assert "several videos" in answer.looks.note
+
+
+def test_the_report_shows_both_frequencies(plugged, clip, tmp_path):
+    model, _ = scripted(plugged(max_video_tokens=600), "<2> to 3.5 s", "a circle")
+    index = model.index(clip)
+    answer = model.ask(index, QUESTION, method="slowfocus")
+    page = tmp_path / "r.html"
+    write_report(page, index, [answer], title=QUESTION)
+    text = page.read_text()
+    kinds = [frame.kind for frame in answer.frames]
+    assert text.count('alt="dense frame at') == kinds.count("high") == 6
+    assert text.count('alt="low-frequency frame at') == kinds.count("low") == 4
+    assert "&lt;2&gt; to 3.5 s" in text
+    assert text.count('class="looked"') == 1
+    assert "Looked at again: 2.0 to 3.5 s." in text
+    assert "Cone" not in text
+    clip.unlink()
+    write_report(page, index, [answer], title=QUESTION)
+    assert page.read_text().count('alt="dense frame at') == 2  # the index has them
+
+
+@pytest.mark.parametrize("name", ["llava_onevision", "qwen2_5_vl"])
+def test_the_commands_look_again(clip, tmp_path, capsys, name):
+    folder = save_host(build_host(name), tmp_path / "host")
+    question = "what is on the square between 2 s and 3 s ?"
+    page = tmp_path / "r.html"
+    options = ["--method", "slowfocus", "--max-video-tokens", "600"]
+    options += ["--max-new-tokens", "3", "--model", str(folder)]
+    call = ["ask", str(clip), question, *options, "--report", str(page)]
+    assert main([*call, "--json"]) == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert document["looks"] == {"intervals": [[2, 3]], "replies": [], "note": None}
+    kinds = [frame["kind"] for frame in document["frames"]]
+    assert {"low", "high"} == set(kinds)
+    assert f"{kinds.count('high')} dense, {kinds.count('low')} at the low" in (
+        printed.err
+    )
+    assert "looked again from 2.0 to 3.0 s; " in printed.err
+    assert 'class="looked"' in page.read_text()
+    assert main(["ask", str(clip), "what is red ?", *options]) == 0
+    assert "The model named no interval, so the answer took one pass." in (
+        capsys.readouterr().err
+    )
+    rows = tmp_path / "rows.jsonl"
+    row = {"video": str(clip), "question": question}
+    rows.write_text(json.dumps(row))
+    out = tmp_path / "answers.jsonl"
+    assert main(["batch", str(rows), "--out", str(out), *options]) == 0
+    record = json.loads(out.read_text().splitlines()[-1])
+    assert record["looks"]["intervals"] == [[2, 3]]
+    assert record["tokens"] == document["tokens"]
+
+
+def test_a_row_may_ask_for_a_second_look_of_its_own(clip, tmp_path):
+    folder = save_host(build_host("llava_onevision"), tmp_path / "host")
+    rows = [
+        {"video": str(clip), "question": "what is at 0:02 ?", "method": "slowfocus"},
+        {"video": str(clip), "question": "what is at 0:02 ?"},
+        {"video": str(clip), "question": "what is at 0:02 ?", "method": "slow"},
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "answers.jsonl"
+    call = ["batch", str(tmp_path / "rows.jsonl"), "--out", str(out)]
+    assert main([*call, "--model", str(folder), "--max-new-tokens", "2"]) == 1
+    again, plain, wrong = map(json.loads, out.read_text().splitlines())
+    assert again["looks"]["intervals"] == [[0, 4]]
+    assert "looks" not in plain
+    assert "slowfocus, uniform, got 'slow'" in wrong["error"]

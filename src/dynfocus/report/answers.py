@@ -8,6 +8,7 @@ Letters: H and W of a picture.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dynfocus.atomic import check_writable, write_atomically
+from dynfocus.errors import UnreadableVideoError
+from dynfocus.focus import uniform_indices
 from dynfocus.methods.image_features import fit_size
 from dynfocus.report.pages import (
     INK,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 _THUMBNAIL_PIXELS = 160
 _LONGER_SIDE = 320
+_MOST_LOW = 24
 _TINT = 0.45
 _LABEL = 12
 
@@ -121,7 +125,7 @@ class _Cost:
     by_cones: int
     by_rods: int
     all_cones: int
-    """0 where no frame is a Cone."""
+    """0 where no frame is a Cone, or two passes read frames of two frequencies."""
     rows: tuple[tuple[str, int, int], ...]
 
 
@@ -138,7 +142,23 @@ class _Item:
 
     @property
     def cones(self) -> list[FrameReport]:
-        return [frame for frame in self.answer.frames if frame.kind == "cone"]
+        return [frame for frame in self.answer.frames if frame.is_fine]
+
+    @property
+    def has_frequencies(self) -> bool:
+        return any(frame.kind in ("low", "high") for frame in self.answer.frames)
+
+    @property
+    def shown(self) -> list[FrameReport]:
+        """Give the frames whose pictures are shown: fine ones, and some low ones."""
+        low = [frame for frame in self.answer.frames if frame.kind == "low"]
+        rows = uniform_indices(len(low), min(len(low), _MOST_LOW)).tolist()
+        found = [*self.cones, *(low[row] for row in rows)]
+        return sorted(found, key=lambda frame: frame.time)
+
+    @property
+    def looked(self) -> list[Interval]:
+        return [] if self.answer.looks is None else self.answer.looks.intervals
 
     @property
     def timelines(self) -> list[tuple[str, Markup]]:
@@ -147,7 +167,9 @@ class _Item:
         for number, video in enumerate(self.videos):
             frames = [frame for frame in self.answer.frames if frame.video == number]
             start, end = video.interval
-            picture = draw_timeline(frames, end, self.evidence, start=start)
+            picture = draw_timeline(
+                frames, end, self.evidence, start=start, looked=self.looked
+            )
             name = _name(self.videos, number) if len(self.videos) > 1 else ""
             drawn.append((name, Markup(picture)))
         return drawn
@@ -163,13 +185,19 @@ class _Item:
         frames, cones = self.answer.frames, self.cones
         by_cones = sum(frame.tokens for frame in cones)
         by_rods = sum(frame.tokens for frame in frames) - by_cones
-        all_cones = len(frames) * max((frame.tokens for frame in cones), default=0)
-        rows = (
-            ("Cones", len(cones), by_cones),
-            ("Rods", len(frames) - len(cones), by_rods),
+        rows: tuple[tuple[str, int, int], ...] = (
+            ("Dense" if self.has_frequencies else "Cones", len(cones), by_cones),
+            (
+                "Low frequency" if self.has_frequencies else "Rods",
+                len(frames) - len(cones),
+                by_rods,
+            ),
             ("Read by the language model", len(frames), self.answer.tokens),
-            ("Every frame as a Cone", len(frames), all_cones),
         )
+        all_cones = 0
+        if not self.has_frequencies:
+            all_cones = len(frames) * max((frame.tokens for frame in cones), default=0)
+            rows = (*rows, ("Every frame as a Cone", len(frames), all_cones))
         return _Cost(by_cones=by_cones, by_rods=by_rods, all_cones=all_cones, rows=rows)
 
     def shows_answer(self, seconds: float) -> bool:
@@ -186,18 +214,32 @@ def _name(videos: Sequence[VideoIndex], number: int) -> str:
 def _cone_pictures(
     videos: Sequence[VideoIndex], items: Sequence[_Item]
 ) -> dict[tuple[int, float], NDArray[np.uint8]]:
-    """Give the picture of every Cone of some answer, by its video and time."""
+    """Give the picture of every frame that is shown, by its video and time.
+
+    Dense frames are not in the index; they are read again, if the file is still there.
+    """
     found: dict[tuple[int, float], NDArray[np.uint8]] = {}
+    shown = [frame for item in items for frame in item.shown]
     for number, video in enumerate(videos):
-        cones = [frame for item in items for frame in item.cones]
-        wanted = sorted({cone.time for cone in cones if cone.video == number})
-        pictures = _frames_at(video, np.array(wanted)) if wanted else ()
-        found |= {(number, t): p for t, p in zip(wanted, pictures, strict=True)}
+        wanted = np.array(sorted({one.time for one in shown if one.video == number}))
+        held = np.asarray(video.features.pts_seconds.cpu(), dtype=np.float64)
+        is_held = np.isin(wanted, held) | (video.source is None)
+        for times, is_read in ((wanted[is_held], False), (wanted[~is_held], True)):
+            if not len(times):
+                continue
+            with suppress(*([OSError, UnreadableVideoError] if is_read else [])):
+                pictures = _frames_at(video, times, is_read=is_read)
+                found |= {
+                    (number, t): p
+                    for t, p in zip(times.tolist(), pictures, strict=True)
+                }
     return found
 
 
-def _frames_at(index: VideoIndex, wanted: NDArray[np.float64]) -> NDArray[np.uint8]:
-    if index.thumbnails is not None:
+def _frames_at(
+    index: VideoIndex, wanted: NDArray[np.float64], *, is_read: bool = False
+) -> NDArray[np.uint8]:
+    if index.thumbnails is not None and not is_read:
         times = np.asarray(index.features.pts_seconds.cpu(), dtype=np.float64)
         nearest = np.abs(times[None, :] - wanted[:, None]).argmin(axis=1)
         return index.thumbnails[nearest]

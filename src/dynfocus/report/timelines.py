@@ -109,14 +109,18 @@ def draw_timeline(
     evidence: Sequence[Interval] = (),
     *,
     start: float = 0.0,
+    looked: Sequence[Interval] = (),
 ) -> str:
     """Draw scores over time: Cones as bars, Rods as ticks below, evidence as bands.
+
+    Of two frequencies, dense frames are bars and the others ticks.
 
     Args:
         frames: Sampled frames in time order; each lasts until the next.
         end: Where the video, or the excerpt of it, ends, in seconds.
         evidence: Half-open intervals in seconds to shade.
         start: Where an excerpt begins, in seconds.
+        looked: Those that were looked at again, to frame.
 
     Returns:
         One ``<svg>`` element.
@@ -127,25 +131,31 @@ def draw_timeline(
     area = "".join(f"L{x:.1f} {y:.1f}H{end:.1f}" for x, end, y in steps)
     cones, rods = [], []
     for frame, (x, end, _) in zip(frames, steps, strict=True):
-        if frame.kind == "rod":
+        if not frame.is_fine:
             rods.append(f"M{x:.1f} 136V146")
             continue
         width = max(min(end - x - 0.6, 10.0), _THINNEST)
         top = axes.top_of_cone(frame.score)
         sides = (f"{side:.1f}" for side in (x, top, width, axes.base - top))
         cones.append((*sides, axes.time(frame.time), f"{frame.score:.2f}"))
-    return render(
-        "timeline.svg",
-        num_frames=len(frames),
-        bands=[
+
+    def bands(intervals: Sequence[Interval]) -> list[tuple[str, ...]]:
+        return [
             (
                 f"{axes.x(start):.1f}",
                 f"{max(axes.x(end) - axes.x(start), _THINNEST):.1f}",
                 axes.time(start),
                 axes.time(end),
             )
-            for start, end in axes.bands(evidence)
-        ],
+            for start, end in axes.bands(intervals)
+        ]
+
+    return render(
+        "timeline.svg",
+        num_frames=len(frames),
+        noun="Cone" if all(one.kind in ("cone", "rod") for one in frames) else "dense",
+        bands=bands(evidence),
+        looked=bands(looked),
         area=f"M{steps[0][0]:.1f} 130{area}L{steps[-1][1]:.1f} 130Z",
         cones=cones,
         rods="".join(rods),  # one path, so that hours of video stay a small page
