@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from dynfocus.text import check_text, mend_text, plural, read_text, sentence, to_json
+from dynfocus.text import (
+    check_text,
+    mend_text,
+    plural,
+    read_text,
+    round_floats,
+    sentence,
+    to_json,
+)
 
 HALF = "\ud83d"
 
@@ -69,3 +77,13 @@ def test_what_went_wrong_is_one_line():
 )
 def test_a_count_agrees_with_its_noun(count, text):
     assert plural(count, "frame") == text
+
+
+def test_numbers_that_are_shown_have_no_noise():
+    shown = {"a": 47.480000000000004, "b": [0.000415138580, 1e-9], "c": (3, "x", None)}
+    assert round_floats(shown) == {
+        "a": 47.48,
+        "b": [0.000415139, 1e-9],
+        "c": [3, "x", None],
+    }
+    assert round_floats(float("inf")) == float("inf")

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,22 @@ def sentence(error: BaseException) -> str:
 def plural(count: int, noun: str) -> str:
     """Write a count with its noun: ``1 frame``, ``2 frames``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def round_floats(value: Any) -> Any:
+    """Take the noise of computing out of data that is shown: 47.48, not 47.480000000000004.
+
+    Args:
+        value: What `json.dumps` takes.
+
+    Returns:
+        The same with floats of six decimals, or six digits where these begin later.
+    """
+    if isinstance(value, float):
+        return round(value, 6) if abs(value) >= 0.1 else float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: round_floats(part) for key, part in value.items()}
+    return [*map(round_floats, value)] if isinstance(value, list | tuple) else value
 
 
 def to_json(value: Any, **options: Any) -> str:

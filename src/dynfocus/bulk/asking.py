@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import Row, VideoJob
 from dynfocus.models.options import LoadOptions
-from dynfocus.text import check_name, sentence
+from dynfocus.text import check_name, round_floats, sentence
 from dynfocus.video import show_address
 
 if TYPE_CHECKING:
@@ -156,8 +156,8 @@ class Asker:
             "answer": answer.text,
             "tokens": answer.tokens,
             "seconds": round(answer.seconds, 3),
-            "best_time": answer.best_time,
-            "confidence": answer.confidence,
+            "best_time": round_floats(answer.best_time),
+            "confidence": round_floats(answer.confidence),
             **more,
         }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dynfocus.cli.startup import import_lightly
-from dynfocus.text import decode_text, plural, read_text, to_json
+from dynfocus.text import decode_text, plural, read_text, round_floats, to_json
 
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import OnStep
@@ -36,7 +36,7 @@ def warn(text: str) -> None:
 
 def print_json(document: Any) -> None:
     """Write one JSON document on standard output."""
-    print(to_json(document, indent=2))
+    print(to_json(round_floats(document), indent=2))
 
 
 def _bars() -> Any:

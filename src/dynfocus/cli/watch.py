@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json as json_format
 import os
 import queue
 import sys
@@ -33,7 +32,7 @@ from dynfocus.cli.console import (
     status_line,
     warn_if_meaningless,
 )
-from dynfocus.text import plural
+from dynfocus.text import plural, round_floats, to_json
 
 if TYPE_CHECKING:
     from dynfocus.models import Session
@@ -292,7 +291,7 @@ class Desk:
                     "confidence",
                 )
             }
-            print(json_format.dumps(facts | told, ensure_ascii=False), flush=True)
+            print(to_json(round_floats(facts | told)), flush=True)
         else:
             text = " ".join(answer.text.split())
             print(f"{seen:.1f}\t{question}\t{text}", flush=True)
