@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from dynfocus.report import (
     make_storyboard,
     write_storyboard,
 )
-from dynfocus.report.pages import choose_ticks, format_time
+from dynfocus.report.pages import choose_ticks, font, format_time, wrap
 from dynfocus.report.storyboard import describe_stretches
 
 
@@ -66,6 +67,26 @@ def test_the_sheet_has_room_for_every_tile(count, shape, rows):
     one_row = draw_storyboard(board_of(1, shape)).height
     row = shape[0] + 6 + 46 + 12
     assert sheet.shape == (one_row + (rows - 1) * row, 1356, 3)
+
+
+@pytest.mark.parametrize("shape", [(8, 320), (34, 320), (320, 180), (320, 8)])
+def test_captions_are_whole_and_not_printed_over_each_other(shape):
+    board = board_of(10, shape)
+    places = ((3.0, 4.0), (15000.0, 15001.0), (16000.0, 16002.0))
+    tiles = [replace(tile, stretches=places) for tile in board.tiles]
+    sheets = [
+        np.asarray(draw_storyboard(replace(board, duration=20000, tiles=tuple(some))))
+        for some in (tiles[:1], tiles)
+    ]
+    top, height = 152, sheets[0].shape[0] - 20
+    width = max(160, shape[1])
+    alone, first = (sheet[top:height, 20 : 20 + width] for sheet in sheets)
+    np.testing.assert_array_equal(alone, first)
+    gap = sheets[1][top + 60 : height, 20 + width : 32 + width]
+    assert (gap == (250, 250, 248)).all()
+    lines = wrap(describe_stretches(tiles[0], 20000), font(14), width)
+    assert " ".join(lines) == describe_stretches(tiles[0], 20000)
+    assert all(font(14).getlength(line) <= width for line in lines)
 
 
 def test_the_pictures_are_on_the_sheet(scenes_video):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -133,3 +135,13 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         draw_timelines(index_of(), [])
     with pytest.raises(ValueError, match="at least one frame, got none"):
         QuestionTimeline(question="What?", frames=[])
+
+
+@pytest.mark.parametrize(("shape", "height"), [((300, 10), 240), ((10, 300), 4)])
+def test_pictures_of_any_shape_leave_a_page_that_can_be_read(shape, height):
+    index = index_of()
+    pictures = np.zeros((len(index.thumbnails), *shape, 3), np.uint8)
+    index = replace(index, thumbnails=pictures)
+    bare = draw_timelines(replace(index, thumbnails=None), [timeline_of({20: 1.0})])
+    sheet = draw_timelines(index, [timeline_of({20: 1.0})])
+    assert sheet.height - bare.height == pytest.approx(height + 24, abs=6)

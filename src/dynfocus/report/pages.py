@@ -62,6 +62,17 @@ def _without_middle(text: str, keep: int) -> str:
     return f"{text[: keep - keep // 2]}...{text[len(text) - keep // 2 :]}"
 
 
+def wrap(text: str, letters: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break text between words into lines that fit; a word that is too long stays."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and letters.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
 def format_time(seconds: float, *, with_tenths: bool = False) -> str:
     """Write seconds as ``mm:ss`` or, from one hour on, ``h:mm:ss``.
 

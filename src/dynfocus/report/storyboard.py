@@ -34,6 +34,7 @@ from dynfocus.report.pages import (
     format_time,
     render,
     shorten,
+    wrap,
 )
 from dynfocus.text import plural
 from dynfocus.video import VideoName, VideoReader
@@ -45,9 +46,11 @@ _MARGIN = 20
 _GAP = 12
 _HEADER = 64
 _STRIP = 34
-_CAPTION = 46
+_SHARE = 28
+_LINE = 18
 _BAND = 6
 _SHEET_WIDTH = 1356
+_LEAST_CELL = (34, 160)  # for the time on a picture, and for a stretch below it
 _MINUTE = 60.0
 _MAX_LISTED = 2
 
@@ -222,11 +225,15 @@ def write_storyboard(path: str | Path, board: Storyboard) -> None:
 
 def draw_storyboard(board: Storyboard) -> Image.Image:
     """Draw a storyboard as a contact sheet."""
-    tile_height, tile_width = board.tiles[0].picture.shape[:2]
+    tile_height, tile_width = np.maximum(board.tiles[0].picture.shape[:2], _LEAST_CELL)
     inner = _SHEET_WIDTH - 2 * _MARGIN
     num_columns = max(1, (inner + _GAP) // (tile_width + _GAP))
     num_rows = -(-len(board.tiles) // num_columns)
-    cell_height = tile_height + _BAND + _CAPTION
+    where = [
+        wrap(describe_stretches(tile, board.seconds), font(14), tile_width)
+        for tile in board.tiles
+    ]
+    cell_height = tile_height + _BAND + _SHARE + _LINE * max(map(len, where))
     top = _MARGIN + _HEADER + _STRIP + 34
     height = top + num_rows * (cell_height + _GAP) - _GAP + _MARGIN
     sheet = Image.new("RGB", (_SHEET_WIDTH, height), PAPER)
@@ -239,7 +246,8 @@ def draw_storyboard(board: Storyboard) -> Image.Image:
         x = _MARGIN + column * (tile_width + _GAP)
         y = top + row * (cell_height + _GAP)
         sheet.paste(Image.fromarray(tile.picture), (x, y))
-        _draw_caption(draw, tile, (x, y), colours[number], board.seconds)
+        box = (x, y, x + tile_width, y + tile_height)
+        _draw_caption(draw, tile, box, colours[number], board.seconds, where[number])
     return sheet
 
 
@@ -296,23 +304,23 @@ def _draw_strip(
 def _draw_caption(
     draw: ImageDraw.ImageDraw,
     tile: StoryboardTile,
-    corner: tuple[int, int],
+    box: tuple[int, int, int, int],
     colour: Colour,
     duration: float,
+    where: Sequence[str],
 ) -> None:
-    x, y = corner
-    height, width = tile.picture.shape[:2]
-    draw.rectangle((x, y + height, x + width - 1, y + height + _BAND - 1), fill=colour)
+    x, y, right, low = box
+    draw.rectangle((x, low, right - 1, low + _BAND - 1), fill=colour)
     time = format_time(tile.pts_seconds, with_tenths=duration < _MINUTE)
     letters = font(15, bold=True)
-    box = draw.textbbox((x + 8, y + 7), time, letters)
-    draw.rectangle((box[0] - 5, box[1] - 4, box[2] + 5, box[3] + 4), fill=(0, 0, 0))
+    a, b, c, d = draw.textbbox((x + 8, y + 7), time, letters)
+    draw.rectangle((a - 5, b - 4, c + 5, d + 4), fill=(0, 0, 0))
     draw.text((x + 8, y + 7), time, (255, 255, 255), letters)
     share = f"{tile.covered_seconds:.1f} s, {tile.covered_seconds / duration:.0%}"
-    draw.text((x, y + height + _BAND + 4), share, INK, font(15, bold=True))
-    stretches = describe_stretches(tile, duration)
-    where = shorten(stretches, font(14), width)
-    draw.text((x, y + height + _BAND + 24), where, FAINT, font(14))
+    draw.text((x, low + _BAND + 4), share, INK, font(15, bold=True))
+    for number, line in enumerate(where):
+        line_top = low + _BAND + 24 + _LINE * number
+        draw.text((x, line_top), line, FAINT, font(14))
 
 
 def _storyboard_page(board: Storyboard) -> str:

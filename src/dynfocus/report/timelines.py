@@ -45,6 +45,7 @@ _TICKS = 16
 _AXIS = 34
 _PICTURES = 6
 _PICTURE_GAP = 8
+_MAX_RATIO = 2  # of height to width, of a picture below a chart
 _CAPTION = 24
 _ROW_GAP = 30
 _ROD_GAP = 5
@@ -340,8 +341,9 @@ class _Panel:
         for place, frame in enumerate(best_cones(self.timeline.frames, _PICTURES)):
             picture = thumbnails[np.abs(times - frame.time).argmin()]
             x = self.left + place * (width + _PICTURE_GAP)
-            height = round(width * picture.shape[0] / picture.shape[1])
-            shown = Image.fromarray(picture).resize((width, height))
+            height = _picture_height(picture.shape)
+            narrow = max(1, round(height * picture.shape[1] / picture.shape[0]))
+            shown = Image.fromarray(picture).resize((min(width, narrow), height))
             sheet.paste(shown, (x, top))
             colour = _HIT if self.timeline.shows_answer(frame.time) else _CONE
             band = (x, top + height, x + width - 1, top + height + 3)
@@ -357,8 +359,12 @@ def _picture_width() -> int:
 def _pictures_height(index: VideoIndex) -> int:
     if index.thumbnails is None:
         return 0
-    height, width = index.thumbnails.shape[1:3]
-    return round(_picture_width() * height / width) + _CAPTION
+    return _picture_height(index.thumbnails.shape[1:3]) + _CAPTION
+
+
+def _picture_height(size: tuple[int, ...]) -> int:
+    """Give the height of a picture in a row, of one that is very high a part of its own."""
+    return max(1, round(_picture_width() * min(size[0] / size[1], _MAX_RATIO)))
 
 
 def _draw_header(
