@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from dynfocus.cli.application import app
+from dynfocus.world import make_video
 from two_streams import write_two_streams
 
 PART = ("--start", "0:02", "--end", 4)
@@ -111,6 +112,13 @@ def test_an_index_of_an_excerpt_is_predicted(run, clip):
     whole = run("index", clip, "--dry-run", "--json").document
     part = run("index", clip, "--dry-run", "--json", *PART).document
     assert (whole["videos"][0]["num_frames"], part["videos"][0]["num_frames"]) == (6, 2)
+
+
+def test_a_short_excerpt_of_its_world_is_of_its_world(run, models, tmp_path):
+    made = make_video(tmp_path / "world.mp4", 12, seed=3)
+    outcome = run("ask", made.path, "What?", "-m", "nano", "--start", 5.3, "--end", 5.8)
+    assert outcome.code == 0
+    assert "warning" not in outcome.err
 
 
 def test_nano_answers_from_the_index_of_the_whole(run, clip):

@@ -39,6 +39,12 @@ def test_vllm_gives_the_answers_of_the_model(run, world, stand_in):
     assert outcome.document["backend"] == "vllm"
     assert outcome.document["url"] == stand_in.url
 
+    part = ("--start", "0:05", "--end", 12, "--json")
+    local = run("ask", world.path, question, *part).document
+    served = run("ask", world.path, question, *part, *server).document
+    assert [frame["time"] for frame in served["frames"]] == list(range(5, 12))
+    assert (served["text"], served["frames"]) == (local["text"], local["frames"])
+
     asked = f"{question}\n{world.questions[-1].question}\n"
     talk = run("chat", world.path, stdin=asked)
     assert talk.code == 0
