@@ -100,7 +100,7 @@ class VideoSource:
             )
         frames = read_video(video, fps=fps, max_frames=None, frame_size=0)
         duration = frames.duration or float(frames.times[-1]) + 1 / fps
-        frames = within(frames, options)
+        frames = within(frames, options, duration)
         frames = read_video(frames, fps=fps, max_frames=max_frames, frame_size=0)
         return cls(
             duration=duration,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dynfocus.index import Pictures, Sampling, VideoIndex
 from dynfocus.models.options import AskOptions
 from dynfocus.video import RemoteFile, SampledFrames, VideoName, VideoReader, as_file
-from dynfocus.video.plan import wanted_times
+from dynfocus.video.plan import check_inside, wanted_times
 
 _SLACK_SECONDS = 1e-6
 
@@ -66,14 +66,22 @@ def sampling_of(video: Any, options: AskOptions) -> Sampling:
     )
 
 
-def within(frames: SampledFrames, options: AskOptions) -> SampledFrames:
+def within(
+    frames: SampledFrames, options: AskOptions, duration: float
+) -> SampledFrames:
     """Leave the frames of an excerpt.
 
+    Args:
+        frames: The frames.
+        options: Their ``start``, ``end`` and ``stream`` matter.
+        duration: How long the frames last, in seconds.
+
     Raises:
-        ValueError: There are none, or a stream is asked for.
+        ValueError: There are none, the excerpt lies outside, or a stream is asked for.
     """
     _check_stream(options.stream, None)
-    return frames.take(_rows_within(frames.times[:, None], options))
+    check_inside(options.start or 0.0, options.end, duration)
+    return frames.take(_rows_within(frames.times[:, None], options, duration))
 
 
 def take_excerpt(video: VideoIndex, options: AskOptions) -> VideoIndex:
@@ -90,16 +98,17 @@ def take_excerpt(video: VideoIndex, options: AskOptions) -> VideoIndex:
         The frames that were sampled from ``start`` on and before ``end``.
 
     Raises:
-        ValueError: There are none, another stream was encoded, or the video comes from a
-            compact index, of which no part can be taken.
+        ValueError: There are none, the excerpt lies outside, another stream was encoded,
+            or the video comes from a compact index, of which no part can be taken.
     """
     _check_stream(options.stream, video.stream)
     start, end = video.interval
     begin = start if options.start is None else options.start
     stop = end if options.end is None else options.end
+    check_inside(begin, options.end, video.duration)
     if begin <= start and stop >= end:
         return video
-    rows = _rows_within(moments(video), options)
+    rows = _rows_within(moments(video), options, video.duration)
     pictures = video.thumbnails
     if pictures is not None:
         is_stored = isinstance(pictures, Pictures)
@@ -151,7 +160,7 @@ def moments(video: VideoIndex) -> NDArray[np.float64]:
 
 
 def _rows_within(
-    seconds: NDArray[np.float64], options: AskOptions
+    seconds: NDArray[np.float64], options: AskOptions, duration: float
 ) -> NDArray[np.int64]:
     """Find the steps all of whose frames, at ``[S, F]``, lie in an excerpt."""
     start = 0.0 if options.start is None else options.start
@@ -159,9 +168,9 @@ def _rows_within(
     rows = np.flatnonzero(_is_within(seconds, start, end).all(axis=1))
     if not len(rows):
         raise ValueError(
-            f"no frame lies from start ({start:g} s) on and before end ({end:g} s); the "
-            f"{len(seconds)} there are lie from {seconds.min():g} s to "
-            f"{seconds.max():g} s"
+            f"no frame lies from start ({start:g} s) on and before end "
+            f"({min(end, duration):g} s); the {len(seconds)} there are lie from "
+            f"{seconds.min():g} s to {seconds.max():g} s"
         )
     return rows
 

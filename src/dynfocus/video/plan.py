@@ -51,6 +51,32 @@ def wanted_times(
     return _rate_times(start, end, 1.0 if fps is None else fps, max_frames)
 
 
+def check_inside(
+    start: float, end: float | None, duration: float, declared: float | None = None
+) -> None:
+    """Refuse an excerpt that lies outside of its video.
+
+    Args:
+        start: Where it begins, in seconds.
+        end: Where it ends; None for the end of the video.
+        duration: Length of the video in seconds.
+        declared: Length that a video declares of which the end is missing.
+
+    Raises:
+        ValueError: It begins or ends after the video.
+    """
+    if start >= duration:
+        raise ValueError(
+            f"start must lie before the end of the video at {duration:.3f} s, got "
+            f"{start:g} s."
+        )
+    last = duration if declared is None else declared
+    if end is not None and end > math.ceil(last):  # players round lengths up
+        raise ValueError(
+            f"end must not lie beyond the end of the video at {last:.3f} s, got {end:g} s."
+        )
+
+
 def check_count(name: str, value: int) -> None:
     """Refuse a count that is not a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:

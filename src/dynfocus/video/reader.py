@@ -17,7 +17,7 @@ from dynfocus.text import check_excerpt, plural
 from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
 from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
 from dynfocus.video.files import VideoName, as_file
-from dynfocus.video.plan import check_count, wanted_times
+from dynfocus.video.plan import check_count, check_inside, wanted_times
 from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
 from dynfocus.video.watchdog import available_cores, check_timeout
@@ -297,18 +297,10 @@ class VideoReader:
     ) -> tuple[float, float | None]:
         """Refuse an excerpt that is empty or lies outside the video."""
         begin, stop = check_excerpt(start, end)
-        if begin >= self.duration:
-            raise ValueError(
-                f"{self.path}: start must lie before the end of the video at "
-                f"{self.duration:.3f} s, got {begin:g} s."
-            )
-        # Players round lengths up to whole seconds.
-        last = math.ceil(self._timeline.declared_duration)
-        if stop is not None and stop > last:
-            raise ValueError(
-                f"{self.path}: end must not lie beyond the end of the video at "
-                f"{self._timeline.declared_duration:.3f} s, got {stop:g} s."
-            )
+        try:
+            check_inside(begin, stop, self.duration, self._timeline.declared_duration)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
         return begin, stop
 
     def _size_of(self, size: tuple[int, int] | None) -> tuple[int, int]:
