@@ -12,7 +12,7 @@ from dynfocus.world import make_video
 
 @pytest.fixture
 def address(web, clip) -> str:
-    return web.put("film.mp4", clip) + "?sig=s3cret"
+    return web.put("film.mp4", clip) + f"?sig=s3cret{'0' * 400}"
 
 
 @pytest.fixture

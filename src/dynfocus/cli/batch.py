@@ -121,7 +121,7 @@ def batch(
         ),
         needs="index" if index_only else None,
     )
-    first = next((row.video for row in rows if Path(row.video).is_file()), None)
+    first = next((row.video for row in rows if _is_file(row.video)), None)
     if first is not None:
         what = "so its answers mean nothing for others"
         warn_if_meaningless(model == "nano", Path(first), what)
@@ -164,3 +164,11 @@ def _read(questions: str, defaults: AskOptions, *, index_only: bool) -> list[Row
     except ValueError as error:
         raise ValueError(f"{questions}: {error}") from error
     return [replace(row, question=None) for row in rows] if index_only else rows
+
+
+def _is_file(name: str) -> bool:
+    """Tell whether a row names a file; a signed address is longer than any name."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False

@@ -31,9 +31,9 @@ def show_address(name: str) -> str:
     """Write a name without secrets: of an address neither the log-in nor the query.
 
     Args:
-        name: An address; the name of a file stays as it is.
+        name: An address, of any kind; the name of a file stays as it is.
     """
-    if not is_web_address(name):
+    if scheme_of(name) is None:
         return name
     scheme, rest = name.split("://", 1)
     place, mark, _ = rest.partition("#")[0].partition("?")

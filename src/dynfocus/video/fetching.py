@@ -5,6 +5,7 @@ It speaks HTTP itself, so that nothing a file says makes FFmpeg open anything.
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import ssl
@@ -33,6 +34,10 @@ _HINTS = {
 }
 _SETTLED_SECONDS = 2.0
 """A file changed so shortly before it was asked for may change again in that second."""
+
+_sending = threading.local()
+# The log of httpx would show addresses with their secrets, a line a part.
+logging.getLogger("httpx").addFilter(lambda _: not getattr(_sending, "is_ours", False))
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,11 @@ class Fetcher:
                 connect=min(self.policy.connect_seconds, left),
             ),
         )
-        response = client.send(request, stream=True)
+        _sending.is_ours = True
+        try:
+            response = client.send(request, stream=True)
+        finally:
+            _sending.is_ours = False
         try:
             yield response
         finally:

@@ -35,10 +35,10 @@ def as_file(video: VideoName) -> VideoFile:
     if isinstance(video, RemoteFile):
         return video
     name = restore_address(str(video)) if isinstance(video, Path) else video
-    if is_web_address(name) and not Path(name).exists():
+    if is_web_address(name):
         return RemoteFile(name)
     scheme = scheme_of(name)
-    if scheme is not None and not Path(name).exists():
+    if scheme is not None:
         raise ValueError(
             f"{show_address(name)}: addresses of {scheme} are not read as files, only "
             "those of http and https; 'dynfocus watch' takes streams."
