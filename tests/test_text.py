@@ -10,6 +10,7 @@ from dynfocus.text import (
     check_text,
     mend_text,
     plural,
+    read_moment,
     read_text,
     round_floats,
     sentence,
@@ -17,6 +18,32 @@ from dynfocus.text import (
 )
 
 HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("moment", "seconds"),
+    [
+        (98, 98.0),
+        (0.5, 0.5),
+        ("98", 98.0),
+        (" 1:38 ", 98.0),
+        ("01:38.25", 98.25),
+        ("100:00", 6000.0),
+        ("1:02:03", 3723.0),
+    ],
+)
+def test_a_moment_is_read_as_people_write_it(moment, seconds):
+    assert read_moment(moment, "start") == seconds
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["", "soon", "1:60", "1:60:00", "1:2:3:4", "-1", "1e3", ":30", -1, True, None]
+    + [float("nan"), float("inf")],
+)
+def test_what_is_no_moment_is_refused(moment):
+    with pytest.raises(ValueError, match="^start must be seconds from 0, m:ss or h:mm"):
+        read_moment(moment, "start")
 
 
 def test_half_a_character_is_named_with_its_place():
