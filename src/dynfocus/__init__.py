@@ -54,7 +54,8 @@ def ask(
     """Answer one question about a video; the model is loaded once and kept.
 
     Args:
-        video: A file or its address, frames, or what ``VideoModel.index`` gave.
+        video: A file, frames, or what ``VideoModel.index`` gave; or
+            a list of them.
         question: The question.
         model: ``"nano"``, a folder, or a hub id. By default, for a file, what
             `dynfocus.defaults.choose_model` chooses; for all else ``"nano"``.
@@ -120,11 +121,12 @@ def plug(
 def _choose(video: Any) -> str:
     from dynfocus.video import VideoName
 
-    if not isinstance(video, VideoName):
+    named = video if isinstance(video, list | tuple) else [video]
+    if not named or not all(isinstance(one, VideoName) for one in named):
         return "nano"
-    from dynfocus.defaults import choose_model
+    from dynfocus.defaults import choose_for_all
 
-    return choose_model(video).source
+    return choose_for_all(named).source
 
 
 @functools.lru_cache(maxsize=1)

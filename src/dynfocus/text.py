@@ -16,7 +16,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
+_UNSEEN = ("Cc", "Cf")
+"""Categories of Unicode: control characters, and what formats others."""
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOMENT = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
@@ -32,9 +35,10 @@ def check_text(text: object, what: str) -> str:
         The text.
 
     Raises:
-        ValueError: It is no text, holds nothing but white space, or half a character.
+        ValueError: It is no text, nothing of it would be seen, or it holds half a
+            character.
     """
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or is_blank(text):
         raise ValueError(f"{what} must be a text that is not empty, got {text!r}")
     try:
         text.encode()
@@ -45,6 +49,11 @@ def check_text(text: object, what: str) -> str:
             "character or leave it out"
         ) from error
     return text
+
+
+def is_blank(text: str) -> bool:
+    """Tell a text of which nothing would be seen: white space, control characters."""
+    return all(one.isspace() or category(one) in _UNSEEN for one in text)
 
 
 def check_name(name: object, what: str) -> str:

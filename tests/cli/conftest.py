@@ -17,7 +17,7 @@ import torch
 import dynfocus
 from dynfocus.cli import main
 from dynfocus.focus import VideoFeatures
-from dynfocus.index import VideoIndex
+from dynfocus.index import VideoGroup, VideoIndex
 from dynfocus.models import Answer, FrameReport, PrototypeMap
 from dynfocus.models.conversation import check_question
 from dynfocus.video import VideoReader, VideoWriter
@@ -123,6 +123,10 @@ class FakeModel:
     def require(self, ability: str) -> None:
         pass
 
+    def check(self, *, method: str | None = None, **options: Any) -> None:
+        if method not in (None, "dynfocus"):
+            raise ValueError(f"method must be one of dynfocus, got {method!r}")
+
     @property
     def processor(self) -> SimpleNamespace:
         return SimpleNamespace(frame_size=28)
@@ -167,17 +171,17 @@ class FakeModel:
 
     def ask(
         self,
-        video: VideoIndex,
+        video: VideoIndex | VideoGroup,
         question: str,
         *,
         max_video_tokens: int | None = None,
         method: str | None = None,
         max_new_tokens: int = 64,
     ) -> Answer:
-        if method not in (None, "dynfocus"):
-            raise ValueError(f"method must be one of dynfocus, got {method!r}")
+        self.check(method=method)
         check_question(question)
-        times = video.features.pts_seconds.tolist()
+        if "too long" in question:
+            raise ValueError("the prompt has too many tokens; ask for less")
         frames = [
             FrameReport(
                 index=i,
@@ -185,8 +189,10 @@ class FakeModel:
                 score=1 / (1 + i),
                 kind="rod" if i % 3 else "cone",
                 tokens=2 if i % 3 else 40,
+                video=number,
             )
-            for i, time in enumerate(times)
+            for number, one in enumerate(video.videos)
+            for i, time in enumerate(one.features.pts_seconds.tolist())
         ]
         return Answer(
             text=f"words: {len(question.split())}",

@@ -117,8 +117,12 @@ def test_paths_with_spaces_and_other_scripts(run, models, clip, tmp_path):
 
 def test_unknown_method_names_what_is_accepted(run, models, clip):
     outcome = run("ask", clip, "What?", "-m", "other", "--method", "magic")
-    assert outcome.code == 1
-    assert outcome.err == "dynfocus: method must be one of dynfocus, got 'magic'\n"
+    assert outcome.code == 2
+    assert outcome.err == (
+        "dynfocus: Invalid value: --method must be one of dynfocus, got 'magic'; see "
+        "'dynfocus ask --help'\n"
+    )
+    assert models[0].num_indexed == 0
 
 
 @pytest.mark.parametrize("name", ["no/such/folder/here", "empty"])
@@ -191,6 +195,88 @@ def test_several_questions_are_answered_in_one_call(run, models, clip):
     page = Path("r.html").read_text(encoding="utf-8")
     assert "What is this?" in page
     assert "Who?" in page
+
+
+def test_a_question_that_fails_takes_no_other_answer_along(run, models, clip):
+    call = ("ask", clip, "What is this?", "this is too long", "Who?", "-m", "other")
+    outcome = run(*call)
+    assert (outcome.code, outcome.out) == (1, "words: 3\nwords: 1\n")
+    error = "the prompt has too many tokens; ask for less"
+    assert outcome.err_lines[1] == f"dynfocus: {error}"
+    outcome = run(*call, "--json", "--report", "r.html")
+    assert outcome.code == 1
+    first, second, third = outcome.document["answers"]
+    assert (first["text"], third["text"]) == ("words: 3", "words: 1")
+    assert second == {"question": "this is too long", "error": error}
+    assert "too long" not in Path("r.html").read_text(encoding="utf-8")
+    alone = run("ask", clip, "this is too long", "-m", "other", "--json")
+    assert (alone.code, alone.out, alone.err) == (1, "", f"dynfocus: {error}\n")
+
+
+@pytest.mark.parametrize(
+    ("question", "problem"),
+    [
+        ("half \ud83d", "the question holds half a character, '\\ud83d', at place 6"),
+        ("caf\udce9", "the question holds a byte that is not UTF-8, 0xe9, at place 4"),
+        ("\x00", "the question is empty"),
+        ("\u200b ", "the question is empty"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_a_wrong_call(
+    run, models, clip, question, problem
+):
+    calls = [("ask", clip, "What?", question), ("watch", clip, "--ask", question)]
+    for call in [*calls, ("frames", clip, question), ("timeline", clip, question)]:
+        outcome = run(*call)
+        assert outcome.code == 2
+        assert f"Invalid value: {problem}" in outcome.err
+    assert models == []
+
+
+def test_several_videos_are_asked_about_together(run, models, clip, tmp_path):
+    other = tmp_path / "other.mp4"
+    other.write_bytes(clip.read_bytes())
+    call = ("ask", clip, "--also", other, "Which of both?", "-m", "other")
+    outcome = run(*call)
+    assert (outcome.code, outcome.out) == (0, "words: 3\n")
+    assert models[0].num_indexed == 2
+    assert re.search(r"12 frames .* after .* for reading the videos$", outcome.err)
+    document = run(*call, "--json", "--report", "r.html").document
+    assert document["video"] == [str(clip), str(other)]
+    assert [frame["video"] for frame in document["frames"]] == [0] * 6 + [1] * 6
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 2
+    assert f"Video 1: {clip.name}" in page
+    assert "Video 2: other.mp4" in page
+    assert "layer 1 of the frame at Video 2, 00:03.0" in page
+    missing = run("ask", clip, "What?", "--also", "no.mp4", "-m", "other")
+    assert missing.code == 1
+    assert "no.mp4: there is no such file" in missing.err
+    over = run("ask", clip, "What?", "--also", other, "--report", other)
+    assert over.code == 1
+    assert "that is the file that is read" in over.err
+
+
+def test_nano_says_that_it_was_trained_on_one_video(run, tmp_path):
+    paths = [make_video(tmp_path / f"{n}.mp4", 6, seed=n).path for n in (1, 2)]
+    call = (paths[0], "--also", paths[1], "--no-index")
+    for outcome in (
+        run("ask", *call, "What letter is on the red square?", "Who?"),
+        run("chat", *call, stdin="What letter is on the red square?\nWho?\n"),
+    ):
+        assert outcome.code == 0
+        told = [line for line in outcome.err_lines if "trained on one video" in line]
+        assert len(told) == 1
+
+
+def test_a_budget_below_the_least_is_a_wrong_call(run, tmp_path):
+    path = make_video(tmp_path / "w.mp4", 6, seed=1).path
+    for call in (("ask", path, "What?"), ("chat", path)):
+        for budget in (0, 1):
+            outcome = run(*call, "--max-video-tokens", budget, "--no-index")
+            assert outcome.code == 2
+            assert "Invalid value" in outcome.err
+    assert "--max-video-tokens must be at least 12, the tokens of one" in outcome.err
 
 
 def test_an_answer_says_its_time_and_its_confidence(run, tmp_path):

@@ -177,6 +177,34 @@ def test_json_tells_what_was_sent_and_what_came(run, clip, stand_in):
     assert document["best_time"] is None  # no scorer looked at the question
 
 
+def test_several_videos_go_behind_their_numbers(run, models, clip, stand_in, tmp_path):
+    other = tmp_path / "other.mp4"
+    other.write_bytes(clip.read_bytes())
+    stand_in.check = read_request
+    call = server_of(stand_in, "--budget", 9, "--cones", 3, "--json")
+    outcome = run("ask", clip, "--also", other, QUESTION, *call)
+    assert outcome.code == 0, outcome.err
+    document = outcome.document
+    assert document["video"] == [str(clip), str(other)]
+    assert [frame["video"] for frame in document["frames"]] == [0] * 5 + [1] * 4
+    kinds = [(f["video"], f["kind"]) for f in document["frames"]]
+    assert (kinds.count((0, "cone")), kinds.count((1, "cone"))) == (2, 1)
+    assert document["best_time"] is None
+    seen = read_request(stand_in.bodies[0])
+    starts = [text.split(" frames of")[0] for text in seen.texts if "frames of" in text]
+    assert starts == ["Video 1: 5", "Video 2: 4"]
+    assert seen.texts[-1] == QUESTION
+    assert seen.texts.count(QUESTION) == 1
+    wrong = run("ask", clip, "--also", other, QUESTION, *call, "--layout", "video")
+    assert wrong.code == 2
+    assert "--layout video sends one video, since vLLM takes the times of" in wrong.err
+    few = run(
+        "ask", clip, "--also", other, QUESTION, *server_of(stand_in), "--budget", 1
+    )
+    assert few.code == 1
+    assert "budget must be at least 2, the least of 2 videos, got 1" in few.err
+
+
 def test_frames_go_as_sheets_to_a_server_that_takes_no_times(run, clip, stand_in):
     def refuse_times(body):
         read_request(body)

@@ -53,6 +53,20 @@ def test_vllm_gives_the_answers_of_the_model(run, world, stand_in):
     assert served.out.splitlines() == ours
 
 
+def test_vllm_answers_about_several_videos_as_the_model_does(run, world, stand_in):
+    language = serve(run, stand_in)
+    question = world.questions[0].question
+    server = ("--backend", "vllm", "--url", stand_in.url.removesuffix("/v1"))
+    call = ("ask", world.path, "--also", world.path, question, "--json")
+    local = run(*call, "--max-frames", 5).document
+    outcome = run(*call, "--max-frames", 5, *server)
+    assert "the server read" not in outcome.err
+    for name in ("text", "tokens", "frames"):
+        assert outcome.document[name] == local[name]
+    assert len(language.embeds) == 1
+    assert len(language.embeds[0]) > local["tokens"]  # with the names of the videos
+
+
 def test_the_exported_weights_have_the_precision_of_the_model(run):
     outcome = run("export-language-model", "nano", "lang")
     assert outcome.code == 0

@@ -102,6 +102,7 @@ def test_nano_says_that_it_does_not_know_this_world(run, models, clip):
     ("words", "message"),
     [
         (["-"], "nothing is asked: give --ask or --questions"),
+        (["x", "--ask", ""], "the question is empty: say what to look for"),
         (["-", "--questions", "-"], "cannot both come on standard input"),
         (["x", "--questions", "-", "--every", "3"], "--every needs questions"),
         (["x", "--ask", "?", "--input-option", "a"], "'a' is not of the form NAME=VAL"),

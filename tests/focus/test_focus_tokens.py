@@ -196,5 +196,5 @@ def test_several_videos_share_a_budget_evenly_and_leave_nothing(
     if short:  # nobody has more than one token above whoever wants more, but by need
         held = zip(shares, least, strict=True)
         assert max([0, *(s for s, low in held if s > low)]) <= min(short) + 1
-    with pytest.raises(ValueError, match=f"at least {sum(least)}, the least tokens of"):
+    with pytest.raises(ValueError, match=f"at least {sum(least)}, the least of"):
         share_budget(sum(least) - 1, wanted, least)

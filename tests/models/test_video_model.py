@@ -358,8 +358,14 @@ def test_several_questions_are_answered_as_one_by_one(focused, clip, monkeypatch
     assert len(count) == 1
     with pytest.raises(ValueError, match="there is no question"):
         focused.ask(clip, [])
-    with pytest.raises(ValueError, match="the question is empty"):
-        focused.ask(clip, ["what ?", " "])
+    for empty in (" ", "\x00", "\u200b\n"):
+        with pytest.raises(ValueError, match="the question is empty"):
+            focused.ask(clip, ["what ?", empty])
+    for wrong in (None, 5, b"what ?"):
+        with pytest.raises(ValueError, match="question must be a text or a list of te"):
+            focused.ask(clip, wrong)
+    with pytest.raises(ValueError, match="the question must be a text .* got None"):
+        focused.ask(clip, [None])
 
 
 def test_several_videos_are_one_question(focused, clip, make_frames):
@@ -425,7 +431,7 @@ def test_several_videos_share_the_budget(focused, clip, make_frames, budget):
     assert found[1] == least
     alone = focused.score_frames(clip, QUESTION, max_video_tokens=budget - least)
     assert [frame for frame in answer.frames if frame.video == 0] == alone
-    with pytest.raises(ValueError, match="the least tokens of 2 videos, got 20; raise"):
+    with pytest.raises(ValueError, match="the least of 2 videos, got 20; raise"):
         focused.ask(videos, QUESTION, max_video_tokens=20)
 
 

@@ -99,7 +99,7 @@ def test_several_videos_share_the_budget(plugged, make_frames, name):
         assert times == sorted(times)
         assert times[0] == 0
     assert answer.best_time is None
-    with pytest.raises(ValueError, match="least tokens of 2 videos, got 3; raise the"):
+    with pytest.raises(ValueError, match="least of 2 videos, got 3; raise it"):
         focused.ask([long, short], QUESTION, max_video_tokens=3)
 
 

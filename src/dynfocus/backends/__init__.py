@@ -1,7 +1,13 @@
 """A language model behind a URL: video tokens to vLLM, frames to any server."""
 
 from dynfocus.backends.client import ChatClient, Completion, Server
-from dynfocus.backends.openai import LAYOUTS, FrameRequest, FrameSizes, frame_request
+from dynfocus.backends.openai import (
+    LAYOUTS,
+    FrameRequest,
+    FrameSizes,
+    check_layout,
+    frame_request,
+)
 from dynfocus.backends.vllm import VllmGenerator, encode_embeds, find_served_model
 from dynfocus.errors import BackendError, OtherPromptWarning
 
@@ -15,6 +21,7 @@ __all__ = [
     "OtherPromptWarning",
     "Server",
     "VllmGenerator",
+    "check_layout",
     "encode_embeds",
     "find_served_model",
     "frame_request",

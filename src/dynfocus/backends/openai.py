@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -18,6 +19,7 @@ from dynfocus.backends.client import Server
 from dynfocus.methods import FrameSelection
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
 from dynfocus.report.pages import format_time
+from dynfocus.text import label_media
 from dynfocus.validation import checked
 
 Layout = Literal["images", "sheets", "video"]
@@ -55,7 +57,7 @@ class FrameRequest:
 
 
 def frame_request(
-    selection: FrameSelection,
+    selection: FrameSelection | Sequence[FrameSelection],
     model: str,
     *,
     layout: Layout = "sheets",
@@ -66,10 +68,11 @@ def frame_request(
     """Write the request that asks the question about the chosen frames.
 
     The pictures come first and in time order, each after a line that says its time; the
-    question comes last.
+    question comes last. Several videos follow each other, each behind its number.
 
     Args:
-        selection: The chosen frames.
+        selection: The chosen frames; of several videos a list of selections for one
+            question.
         model: Name of a model that sees, at the server.
         layout: ``"images"``, ``"sheets"``, or ``"video"``, for vLLM alone.
         sizes: How large the frames are sent.
@@ -79,40 +82,73 @@ def frame_request(
 
     Returns:
         The request.
+
+    Raises:
+        ValueError: The layout is not known, or several videos are to be sent as videos,
+            or the model has no name.
     """
     sizes = sizes or FrameSizes()
+    selections = [selection] if isinstance(selection, FrameSelection) else selection
     if layout not in LAYOUTS:
         raise ValueError(
             f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}; choose one"
         )
     if not model.strip():
         raise ValueError("the model has no name; say what the server calls it")
-    writer = _Writer(selection, sizes)
+    check_layout(layout, len(selections))
+    writers = [
+        _Writer(one, sizes, label)
+        for one, label in zip(selections, label_media(len(selections)), strict=True)
+    ]
     extra: dict[str, Any] = {}
-    if layout == "video":
-        extra = writer.add_video()
-    elif layout == "images":
-        writer.add_images()
-    else:
-        writer.add_sheets()
-    writer.say(selection.question.strip())
+    for writer in writers:
+        if layout == "video":
+            extra = writer.add_video()
+        elif layout == "images":
+            writer.add_images()
+        else:
+            writer.add_sheets()
+    writers[-1].say(selections[0].question.strip())
+    content = [part for writer in writers for part in writer.content]
     body = {
         "model": model,
-        "messages": [{"role": "user", "content": writer.content}],
+        "messages": [{"role": "user", "content": content}],
         **_limits(server, max_new_tokens),
         **extra,
     }
     return FrameRequest(
-        body=body, num_pictures=writer.num_pictures, num_pixels=writer.num_pixels
+        body=body,
+        num_pictures=sum(writer.num_pictures for writer in writers),
+        num_pixels=sum(writer.num_pixels for writer in writers),
     )
+
+
+def check_layout(layout: str, num_videos: int) -> None:
+    """Refuse to send several videos as videos.
+
+    Args:
+        layout: One of `LAYOUTS`.
+        num_videos: How many videos a question is about.
+
+    Raises:
+        ValueError: vLLM takes the times of one video a request.
+    """
+    if layout == "video" and num_videos > 1:
+        raise ValueError(
+            "layout video sends one video, since vLLM takes the times of one with a "
+            f"request, got {num_videos}; use sheets or images"
+        )
 
 
 class _Writer:
     """Write the parts of a message."""
 
-    def __init__(self, selection: FrameSelection, sizes: FrameSizes) -> None:
+    def __init__(
+        self, selection: FrameSelection, sizes: FrameSizes, label: str
+    ) -> None:
         self.selection = selection
         self.sizes = sizes
+        self.label = label
         self.content: list[dict[str, Any]] = []
         self.num_pictures = 0
         self.num_pixels = 0
@@ -180,7 +216,8 @@ class _Writer:
         reader = selection.reader
         part = f"{_clock(reader.start)} to {_clock(reader.end)} of " * reader.is_excerpt
         self.say(
-            f"{count} {noun} of {part}a video of {_clock(selection.duration)}, chosen {why}. "
+            f"{self.label}{count} {noun} of {part}a video of {_clock(selection.duration)}, "
+            f"chosen {why}. "
             f"Times are minutes:seconds. {how}"
         )
 

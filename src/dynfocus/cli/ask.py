@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dynfocus.cli.commands import (
+    Also,
     AnsweringModel,
     Excerpt,
     Json,
@@ -38,9 +41,11 @@ from dynfocus.cli.servers import (
     printed_pieces,
 )
 from dynfocus.defaults import NANO_QUESTIONS
+from dynfocus.text import sentence
 
 if TYPE_CHECKING:
-    from dynfocus.models import Answer, VideoModel
+    from dynfocus.index import VideoGroup, VideoIndex
+    from dynfocus.models import Answer, PrototypeMap, VideoModel
     from dynfocus.video import VideoReader
     from dynfocus.world import WorldQuestion
 
@@ -74,6 +79,7 @@ _REFUSED: dict[Backend | None, frozenset[str]] = {
     "--url https://api.openai.com/v1 --model gpt-4o --budget 32",
     'dynfocus ask clip.mp4 "Who comes in?" "What happens then?"',
     'dynfocus ask clip.mp4 "Who comes in?" --start 0:02 --end 0:10',
+    'dynfocus ask monday.mp4 --also friday.mp4 "In which video is the cup red?"',
     ending="\n\n\b\nWhat nano was taught to answer, with other things in these places:\n"
     + "\n".join(f"- {one}" for one in NANO_QUESTIONS),
 )
@@ -86,6 +92,7 @@ def ask(
     reading: Reading,
     serving: Serving,
     choosing: Choosing,
+    also: Also = None,
     model: AnsweringModel = None,
     method: Method = None,
     max_new_tokens: MaxNewTokens = 64,
@@ -103,7 +110,7 @@ def ask(
 ) -> None:
     """Answer a question, or several, about a video, which is encoded once.
 
-    The answers go to standard output, each on a line of its own. A line to standard
+    With --also the questions are about several videos together. The answers go to standard output, each on a line of its own. A line to standard
     error says the time of the frame whose score for the question is highest, how sure
     the model is (the geometric mean of the probabilities of the answer's tokens, not
     calibrated), each where it is known, and what the answer cost. With
@@ -114,75 +121,154 @@ def ask(
     """
     serving.check(context, _REFUSED[serving.backend])
     questions = [read_question(one) for one in question]
-    reader = check_files(video, report, excerpt)
+    readers = [check_files(one, report, excerpt) for one in (video, *(also or ()))]
     if serving.backend == "openai":
         given = given_options(context)
-        if model is None:
-            raise typer.BadParameter(
-                "--backend openai needs --model, the name of the model at the server"
-            )
-        if len(questions) > 1:
-            raise typer.BadParameter(
-                "--backend openai answers one question a call, since each has frames of "
-                "its own: ask them one by one"
-            )
+        _check_request(model, questions, choosing, len(readers))
         ask_about_frames(
-            reader,
+            readers,
             questions[0],
             choosing,
             Looking(fps=reading.fps if "fps" in given else None),
             serving,
-            model,
+            model or "",
             max_new_tokens=max_new_tokens if "max_new_tokens" in given else 512,
             json=json,
         )
         return
-    truths = _find_truths(reader, questions) if report is not None else []
+    truths = {}
+    if report is not None and len(readers) == 1:
+        truths = _find_truths(readers[0])
+    asked = {
+        "max_video_tokens": reading.max_video_tokens,
+        "method": method,
+        "max_new_tokens": max_new_tokens,
+    }
     name, focused, connection = load_answerer(
-        model, reader, serving, loading, no_index=no_index, scorer=choosing.scorer
+        model,
+        readers,
+        serving,
+        loading,
+        no_index=no_index,
+        scorer=choosing.scorer,
+        **asked,
     )
     started = time.perf_counter()
-    with progress_bar("Reading the video") as progress:
-        index: Any = focused.index(
-            reader, fps=reading.fps, max_frames=reading.max_frames, progress=progress
-        )
+    shown = _read(focused, readers, reading)
     index_seconds = time.perf_counter() - started
+    is_known = all(one.is_from_disk for one in shown.videos)
+    names = [str(one.path) for one in readers]
     facts: dict[str, object] = {
-        "video": str(reader.path),
-        **reader.part,
+        "video": names if len(names) > 1 else names[0],
+        **(readers[0].part if len(names) == 1 else {}),
         "model": name,
-        "from_index": index.is_from_disk,
+        "from_index": is_known,
         "index_seconds": round(index_seconds, 3),
     }
     if connection is not None:
         facts |= {"backend": serving.backend, "url": connection.server.url}
-    work = "opening its index" if index.is_from_disk else "reading the video"
-    after = f" after {index_seconds:.2f} s for {work}"
-    answers: list[Answer] = []
-    for one in questions:
-        answer = _answer(
-            focused,
-            index,
-            one,
-            is_aloud=not json,
-            is_streamed=connection is not None,
-            max_video_tokens=reading.max_video_tokens,
-            method=method,
-            max_new_tokens=max_new_tokens,
-        )
-        say(describe_cost(answer, "" if answers else after))
-        answers.append(answer)
+    work = "opening its index" if is_known else "reading the video"
+    if len(names) > 1:
+        work = "opening their indexes" if is_known else "reading the videos"
+    told = _answer_all(
+        focused,
+        shown,
+        questions,
+        f" after {index_seconds:.2f} s for {work}",
+        is_aloud=not json,
+        is_streamed=connection is not None,
+        **asked,
+    )
+    answers = [one for one in told if not isinstance(one, dict)]
     if json:
-        told = [answer.to_dict() for answer in answers]
-        print_json(facts | (told[0] if len(told) == 1 else {"answers": told}))
-    if report is not None:
-        _write_report(report, focused, reader, index, answers, truths)
+        lines = [one if isinstance(one, dict) else one.to_dict() for one in told]
+        print_json(facts | (lines[0] if len(lines) == 1 else {"answers": lines}))
+    if report is not None and answers:
+        _write_report(report, focused, readers, shown, answers, truths)
         say(f"Report: {report}")
+    if len(answers) < len(questions):
+        raise typer.Exit(1)
+
+
+def _check_request(
+    model: str | None, questions: Sequence[str], choosing: Choosing, num_videos: int
+) -> None:
+    """Refuse what a request with frames cannot ask."""
+    from dynfocus.backends import check_layout
+
+    if model is None:
+        raise typer.BadParameter(
+            "--backend openai needs --model, the name of the model at the server"
+        )
+    if len(questions) > 1:
+        raise typer.BadParameter(
+            "--backend openai answers one question a call, since each has frames of "
+            "its own: ask them one by one"
+        )
+    try:
+        check_layout(choosing.layout, num_videos)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{error}") from error
+
+
+def _read(
+    focused: VideoModel, readers: Sequence[VideoReader], reading: Reading
+) -> VideoIndex | VideoGroup:
+    """Encode the videos, or open their indexes."""
+    from dynfocus.index import VideoGroup
+
+    found = []
+    for reader in readers:
+        with progress_bar("Reading the video") as progress:
+            found.append(
+                focused.index(
+                    reader,
+                    fps=reading.fps,
+                    max_frames=reading.max_frames,
+                    progress=progress,
+                )
+            )
+    return found[0] if len(found) == 1 else VideoGroup(tuple(found))
+
+
+def _answer_all(
+    focused: VideoModel,
+    shown: VideoIndex | VideoGroup,
+    questions: Sequence[str],
+    after: str,
+    **options: Any,
+) -> list[Answer | dict[str, str]]:
+    """Answer questions; of several, one that fails takes no other along.
+
+    Args:
+        focused: The model.
+        shown: The videos.
+        questions: The questions.
+        after: What the cost of the first answer ends with.
+        **options: What `_answer` takes besides.
+
+    Returns:
+        The answers, and for a question that failed the reason under ``error``.
+    """
+    told: list[Answer | dict[str, str]] = []
+    for question in questions:
+        try:
+            answer = _answer(focused, shown, question, **options)
+        except (ValueError, OSError) as error:
+            if len(questions) == 1:
+                raise
+            say(f"dynfocus: {sentence(error)}")
+            told.append({"question": question, "error": sentence(error)})
+            continue
+        say(f"{describe_cost(answer)}{after}")
+        after = ""
+        told.append(answer)
+    return told
 
 
 def _answer(
     focused: VideoModel,
-    index: Any,
+    shown: VideoIndex | VideoGroup,
     question: str,
     *,
     is_aloud: bool,
@@ -192,43 +278,41 @@ def _answer(
     """Answer, and print the answer unless it is to be silent."""
     if is_aloud and is_streamed:
         with printed_pieces() as show:
-            return focused.ask(index, question, on_text=show, **options)
-    answer = focused.ask(index, question, **options)
+            return focused.ask(shown, question, on_text=show, **options)
+    answer = focused.ask(shown, question, **options)
     if is_aloud:
         print(answer.text)
     return answer
 
 
-def _find_truths(
-    video: VideoReader, questions: list[str]
-) -> list[WorldQuestion | None]:
-    """Look up the truth of each question where FocusWorld left it beside a video."""
+def _find_truths(video: VideoReader) -> dict[str, WorldQuestion]:
+    """Look up the questions and truths that FocusWorld left beside a video."""
     from dynfocus.world import find_questions, is_world_video
 
     found = find_questions(video.path) if is_world_video(video) else ()
-    known = {one.question: one for one in found}
-    return [known.get(question) for question in questions]
+    return {one.question: one for one in found}
 
 
 def _write_report(
     report: Path,
     focused: VideoModel,
-    video: VideoReader,
-    index: Any,
+    readers: Sequence[VideoReader],
+    shown: VideoIndex | VideoGroup,
     answers: list[Answer],
-    truths: list[WorldQuestion | None],
+    known: dict[str, WorldQuestion],
 ) -> None:
     from dynfocus.evaluation import is_right
     from dynfocus.report import write_report
 
     maps, reason = None, focused.why_not("maps")
     if reason is None:
-        maps = [focused.map_prototypes(video, answer) for answer in answers]
+        maps = [_map_prototypes(focused, readers, answer) for answer in answers]
     else:
         say(f"No prototype maps in the report: {reason}")
+    truths = [known.get(answer.question) for answer in answers]
     write_report(
         report,
-        index,
+        shown,
         answers,
         title=answers[0].question,
         truths=[truth.answer if truth else None for truth in truths],
@@ -239,6 +323,18 @@ def _write_report(
         evidence=[truth.evidence if truth else () for truth in truths],
         maps=maps,
     )
+
+
+def _map_prototypes(
+    focused: VideoModel, readers: Sequence[VideoReader], answer: Answer
+) -> list[PrototypeMap]:
+    """Map the prototypes of the best Cones of each video."""
+    found = []
+    for number, reader in enumerate(readers):
+        frames = [frame for frame in answer.frames if frame.video == number]
+        maps = focused.map_prototypes(reader, replace(answer, frames=frames))
+        found += [replace(one, video=number) for one in maps]
+    return found
 
 
 def check_files(video: str, report: Path | None, excerpt: Excerpt) -> VideoReader:

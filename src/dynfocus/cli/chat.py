@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dynfocus.cli.commands import (
+    Also,
     AnsweringModel,
     Excerpt,
     Loading,
@@ -50,6 +51,7 @@ def chat(
     excerpt: Excerpt,
     reading: Reading,
     serving: Serving,
+    also: Also = None,
     model: AnsweringModel = None,
     scorer: Scorer = None,
     max_new_tokens: MaxNewTokens = 64,
@@ -61,13 +63,19 @@ def chat(
         raise typer.BadParameter(
             "--backend openai answers single questions: use dynfocus ask"
         )
-    reader = check_video(video, excerpt)
+    readers = [check_video(one, excerpt) for one in (video, *(also or ()))]
     _, focused, _ = load_answerer(
-        model, reader, serving, loading, no_index=no_index, scorer=scorer
+        model,
+        readers,
+        serving,
+        loading,
+        no_index=no_index,
+        scorer=scorer,
+        **asdict(reading),
     )
     with progress_bar("Reading the video") as progress:
         session = focused.chat(
-            reader,
+            readers if also else readers[0],
             **asdict(reading),
             progress=progress,
         )

@@ -47,6 +47,15 @@ def not_negative(value: int) -> int:
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, or its http address.")
 ]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also",
+        metavar="VIDEO",
+        help="Another video that the questions are about, too; may be given several "
+        "times.",
+    ),
+]
 Question = Annotated[
     str,
     typer.Argument(

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dynfocus.cli.startup import import_lightly
-from dynfocus.text import decode_text, plural, read_text, round_floats, to_json
+from dynfocus.text import (
+    check_text,
+    decode_text,
+    is_blank,
+    plural,
+    read_text,
+    round_floats,
+    to_json,
+)
 
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import OnStep
@@ -91,13 +99,13 @@ def status_line(is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
 
 
 def name_model(
-    named: str | None, video: VideoReader, *, only_own: bool = False
+    named: str | None, videos: Sequence[VideoReader], *, only_own: bool = False
 ) -> tuple[str, str]:
     """Settle which model answers, and say so unless the call names it.
 
     Args:
         named: What the call names, if it does.
-        video: What is asked about.
+        videos: What is asked about.
         only_own: Whether only a model of the project's own will do.
 
     Returns:
@@ -107,9 +115,9 @@ def name_model(
         return named, named
     if only_own:
         return "nano", "nano"
-    from dynfocus.defaults import choose_model
+    from dynfocus.defaults import choose_for_all
 
-    chosen = choose_model(video)
+    chosen = choose_for_all(videos)
     say(f"Model: {chosen.name}, {chosen.reason}")
     return chosen.name, chosen.source
 
@@ -196,11 +204,22 @@ def read_input(name: str) -> str:
 
 
 def read_question(question: str) -> str:
-    """Take the question from the call or from standard input; refuse an empty one."""
-    text = sys.stdin.read() if question == "-" else question
-    if not text.strip():
+    """Take the question from the call or from standard input; see `clean_question`."""
+    return clean_question(read_input("-") if question == "-" else question)
+
+
+def clean_question(question: str) -> str:
+    """Refuse a question that is empty or cannot be written down, as a wrong call.
+
+    Returns:
+        The question without white space around it.
+    """
+    if is_blank(question):
         raise typer.BadParameter("the question is empty: say what to look for")
-    return text.strip()
+    try:
+        return check_text(question, "the question").strip()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def check_video(video: VideoName, excerpt: Excerpt) -> VideoReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -129,9 +130,13 @@ class Looking:
 
 
 def choose(
-    video: VideoReader, question: str, choosing: Choosing, looking: Looking
-) -> FrameSelection:
-    """Choose frames, with a progress bar; say so where nothing reads the question."""
+    videos: Sequence[VideoReader], question: str, choosing: Choosing, looking: Looking
+) -> list[FrameSelection]:
+    """Choose frames of each video, with a progress bar; all share the budget.
+
+    Says so where nothing reads the question.
+    """
+    from dynfocus.focus import share_budget
     from dynfocus.methods import find_selector, select_frames
 
     named = choose_scorer(choosing.scorer)
@@ -140,24 +145,35 @@ def choose(
         find_selector(looking.rule, "rule", has_scorer=has_scorer, rest="dropped")
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from error
-    scorer = None if named is None else _load_scorer(named, video)
-    with progress_bar("Reading the video") as progress:
-        chosen = select_frames(
-            video,
-            question,
-            choosing.budget,
-            scorer=scorer,
-            rule=looking.rule,
-            num_cones=choosing.cones,
-            fps=looking.fps,
-            fast=looking.fast,
-            progress=progress,
-        )
-    if len(chosen.frames) < choosing.budget:
-        warn(
-            f"{plural(len(chosen.frames), 'frame')} of the {choosing.budget} that were "
-            "asked for could be decoded"
-        )
+    budgets, cones = [choosing.budget], [choosing.cones]
+    if len(videos) > 1:
+        counts = [video.frame_count for video in videos]
+        budgets = share_budget(choosing.budget, counts, [1] * len(videos), "budget")
+        if choosing.cones is not None:
+            cones = [*share_budget(choosing.cones, budgets, [0] * len(videos))]
+        else:
+            cones = [None] * len(videos)
+    scorer = None if named is None else _load_scorer(named, videos[0])
+    chosen: list[FrameSelection] = []
+    for video, budget, num_cones in zip(videos, budgets, cones, strict=True):
+        with progress_bar("Reading the video") as progress:
+            one = select_frames(
+                video,
+                question,
+                budget,
+                scorer=scorer,
+                rule=looking.rule,
+                num_cones=num_cones,
+                fps=looking.fps,
+                fast=looking.fast,
+                progress=progress,
+            )
+        chosen.append(one)
+        if len(one.frames) < budget:
+            warn(
+                f"{plural(len(one.frames), 'frame')} of the {budget} that were asked "
+                f"for{f' of {video.path}' if len(videos) > 1 else ''} could be decoded"
+            )
     if scorer is None:
         say(
             "No scorer looked at the question: the frames show what happens, whatever is "
@@ -167,7 +183,7 @@ def choose(
 
 
 def make_request(
-    chosen: FrameSelection,
+    chosen: Sequence[FrameSelection],
     choosing: Choosing,
     looking: Looking,
     model: str,
@@ -194,7 +210,7 @@ def make_request(
 
 
 def ask_about_frames(
-    video: VideoReader,
+    videos: Sequence[VideoReader],
     question: str,
     choosing: Choosing,
     looking: Looking,
@@ -207,7 +223,7 @@ def ask_about_frames(
     """Choose frames, send them with the question, and show the answer as it comes.
 
     Args:
-        video: The video.
+        videos: The video, or several.
         question: The question.
         choosing: What to choose.
         looking: How it is chosen.
@@ -220,7 +236,7 @@ def ask_about_frames(
     connection = serving.connect(model)
     assert connection is not None  # there is a backend
     server = connection.server
-    chosen = choose(video, question, choosing, looking)
+    chosen = choose(videos, question, choosing, looking)
     layout = choosing.layout
     made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
     try:
@@ -232,29 +248,34 @@ def ask_about_frames(
         made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
         completion = _complete(connection.client, made, json)
     seconds = time.perf_counter() - started
-    best_time = _find_best_time(chosen)
+    best_time = _find_best_time(chosen[0]) if len(chosen) == 1 else None
+    frames = [
+        asdict(frame) | ({"video": number} if len(chosen) > 1 else {})
+        for number, one in enumerate(chosen)
+        for frame in one.frames
+    ]
+    names = [str(video.path) for video in videos]
     if json:
         print_json(
             {
-                "video": str(video.path),
-                **video.part,
+                "video": names if len(names) > 1 else names[0],
+                **(videos[0].part if len(names) == 1 else {}),
                 "question": question,
                 "backend": "openai",
                 "url": server.url,
                 "model": model,
                 "layout": layout,
-                "scorer": chosen.scorer,
+                "scorer": chosen[0].scorer,
                 "text": completion.text,
                 "finish_reason": completion.finish_reason,
                 "prompt_tokens": completion.prompt_tokens,
-                "frames": [asdict(frame) for frame in chosen.frames],
+                "frames": frames,
                 "best_time": best_time,
                 "confidence": completion.confidence,
                 "seconds": round(seconds, 3),
             }
         )
-    num_cones = sum(frame.kind == "cone" for frame in chosen.frames)
-    num_rods = len(chosen.frames) - num_cones
+    num_cones = sum(frame["kind"] == "cone" for frame in frames)
     if completion.finish_reason == "length":
         warn(
             f"the answer was cut at {plural(max_new_tokens, 'token')}; allow more with "
@@ -262,8 +283,8 @@ def ask_about_frames(
         )
     say(
         f"{describe_trust(best_time, completion.confidence)}"
-        f"{plural(len(chosen.frames), 'frame')} ({plural(num_cones, 'Cone')}, "
-        f"{plural(num_rods, 'Rod')}), {seconds:.2f} s"
+        f"{plural(len(frames), 'frame')} ({plural(num_cones, 'Cone')}, "
+        f"{plural(len(frames) - num_cones, 'Rod')}), {seconds:.2f} s"
     )
 
 

@@ -85,12 +85,12 @@ def frames(
         choosing = replace(choosing, scorer=model)
     question = read_question(question)
     _check_places(video, out, request)
-    chosen = choose(check_video(video, excerpt), question, choosing, looking)
+    (chosen,) = choose([check_video(video, excerpt)], question, choosing, looking)
     document = chosen.to_dict()
     if out is not None:
         document["files"] = _write_files(out, chosen, looking)
     if request is not None and served_model is not None:
-        made = make_request(chosen, choosing, looking, served_model, max_new_tokens)
+        made = make_request([chosen], choosing, looking, served_model, max_new_tokens)
         _write_body(request, made)
     if json:
         print_json(document)

@@ -22,6 +22,7 @@ from dynfocus.cli.commands import (
 )
 from dynfocus.cli.console import (
     check_video,
+    clean_question,
     load_model,
     print_json,
     progress_bar,
@@ -86,8 +87,7 @@ def timeline(
     )
     from dynfocus.video import as_file
 
-    if not all(question.strip() for question in questions):
-        raise typer.BadParameter("a question is empty: say what to look for")
+    questions = [clean_question(question) for question in questions]
     file = as_file(video)
     path = out if out is not None else Path(f"{file.stem}-timeline.png")
     check_timelines_path(path)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -148,27 +148,46 @@ class Connection:
 
 def load_answerer(
     named: str | None,
-    video: VideoReader,
+    videos: Sequence[VideoReader],
     serving: Serving,
     loading: Loading,
     *,
     no_index: bool,
     scorer: str | None,
+    **asked: Any,
 ) -> tuple[str, VideoModel, Connection | None]:
-    """Load what answers about a video; where a server is named, that writes for it.
+    """Load what answers about videos; where a server is named, that writes for it.
+
+    Args:
+        named: The model that the call names, if it does.
+        videos: What is asked about.
+        serving: The server.
+        loading: How the model is loaded.
+        no_index: Whether nothing is kept on disk.
+        scorer: What the call names to compare frames with questions.
+        **asked: Fields of `AskOptions` that the model must be able to follow.
 
     Returns:
         What the model is called, the model, and the server.
     """
     connection = serving.connect()
-    name, source = name_model(named, video, only_own=serving.backend == "vllm")
+    name, source = name_model(named, videos, only_own=serving.backend == "vllm")
     model = load_model(
         source,
         **asdict(loading),
         index_folder=False if no_index else None,
         scorer=scorer_of(source, scorer),
     )
-    warn_if_meaningless(model.is_nano, video)
+    try:
+        model.check(**asked)
+    except ValueError as error:
+        option, _, problem = str(error).partition(" ")
+        wrong = f"--{option.replace('_', '-')} {problem}"
+        raise typer.BadParameter(wrong) from error
+    from dynfocus.world import is_world_video
+
+    strange = next((one for one in videos if not is_world_video(one)), videos[0])
+    warn_if_meaningless(model.is_nano, strange)
     if connection is not None:
         from dynfocus.backends import VllmGenerator
 

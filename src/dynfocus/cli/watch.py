@@ -25,6 +25,7 @@ from dynfocus.cli.commands import (
     positive,
 )
 from dynfocus.cli.console import (
+    clean_question,
     describe_cost,
     load_model,
     read_input,
@@ -188,10 +189,11 @@ def _follow(
 
 
 def _fixed_questions(given: Sequence[str], file: str | None) -> list[str]:
-    lines = list(given)
+    lines = []
     if file is not None and file != _STDIN:
-        lines += read_input(file).splitlines()
-    return [line.strip() for line in lines if line.strip()]
+        lines = read_input(file).splitlines()
+    asked = [*given, *(line for line in lines if line.strip())]
+    return [clean_question(question) for question in asked]
 
 
 def _check_call(

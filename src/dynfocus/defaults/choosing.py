@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,20 @@ def choose_model(video: VideoName | VideoReader) -> ChosenModel:
             "name a model with --model"
         )
     return found
+
+
+def choose_for_all(videos: Sequence[VideoName | VideoReader]) -> ChosenModel:
+    """Choose what answers about several videos: what knows the least known of them.
+
+    Args:
+        videos: One video or more, as for `choose_model`.
+
+    Raises:
+        NoModelError: There is none for one of them; the message says what to run.
+        ValueError: The settings cannot be read.
+    """
+    chosen = [choose_model(video) for video in videos]
+    return next((one for one in chosen if one.name != NANO), chosen[0])
 
 
 def preferred_model() -> ChosenModel | None:

@@ -405,13 +405,19 @@ class CountedBudget(TokenBudget):
         return TokenPlan(num_frames, num_cones, self.count(num_frames))
 
 
-def share_budget(total: int, wanted: Sequence[int], least: Sequence[int]) -> list[int]:
+def share_budget(
+    total: int,
+    wanted: Sequence[int],
+    least: Sequence[int],
+    name: str = "max_video_tokens",
+) -> list[int]:
     """Share a budget among several videos: evenly, and what one leaves goes to the others.
 
     Args:
         total: The budget of all videos.
         wanted: Tokens that each would take without a budget.
         least: The least that each can do with.
+        name: What the budget is called in the message.
 
     Returns:
         The budget of each: what it wants, or as much as any other that wants more has;
@@ -422,8 +428,8 @@ def share_budget(total: int, wanted: Sequence[int], least: Sequence[int]) -> lis
     """
     if total < sum(least):
         raise ValueError(
-            f"max_video_tokens must be at least {sum(least)}, the least tokens of "
-            f"{len(least)} videos, got {total}; raise the budget or ask about fewer"
+            f"{name} must be at least {sum(least)}, the least of {len(least)} videos, "
+            f"got {total}; raise it or ask about fewer"
         )
 
     def at(level: int) -> list[int]:

@@ -20,7 +20,7 @@ from dynfocus.methods.image_features import fit_size, frame_quality, image_featu
 from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import Selection, SelectorInput, find_selector
 from dynfocus.methods.selectors.interface import Floats, min_max
-from dynfocus.text import plural
+from dynfocus.text import is_blank, plural
 from dynfocus.video import SampledFrames, VideoFile, VideoName, VideoReader
 
 Progress = Callable[[int, int], None]
@@ -258,7 +258,7 @@ def select_frames(
     selector = find_selector(
         rule, "rule", has_scorer=scorer is not None, rest="dropped"
     )
-    if not question.strip():
+    if is_blank(question):
         raise ValueError("the question is empty; write what to look for in the video")
     if budget < 1:
         raise ValueError(f"the budget must be at least 1 frame, got {budget}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from dynfocus.text import check_text
+from dynfocus.text import check_text, is_blank
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoGroup, VideoIndex
@@ -242,16 +242,16 @@ def _text_part(text: str) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
 
 
-def check_question(question: str, marks: Sequence[str] = ()) -> None:
-    """Refuse a question that is empty or would be taken for a video.
+def check_question(question: object, marks: Sequence[str] = ()) -> None:
+    """Refuse a question that is no text, is empty or would be taken for a video.
 
     Args:
         question: The question.
         marks: Words that hold the place of a video in a prompt.
     """
-    if not question.strip():
+    if isinstance(question, str) and is_blank(question):
         raise ValueError("the question is empty; write what to look for in the video")
-    check_text(question, "the question")
+    question = check_text(question, "the question")
     for mark in marks:
         if mark in question:
             raise ValueError(

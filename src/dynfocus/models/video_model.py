@@ -294,8 +294,8 @@ class VideoModel:
             list of answers in its order. Encoding counts in the seconds of the first.
 
         Raises:
-            ValueError: A question is empty, there is none, or no video, an option is wrong,
-                or the prompt is longer than the model can read.
+            ValueError: A question is no text or empty, there is none, or no video, an
+                option is wrong, or the prompt is longer than the model can read.
             FileNotFoundError: There is no such file.
             UnreadableVideoError: The file holds no video that can be decoded.
             StuckVideoError: Reading the file made no progress.
@@ -303,12 +303,17 @@ class VideoModel:
         """
         started = time.perf_counter()
         asked = self._options(options)
-        questions = [question] if isinstance(question, str) else list(question)
+        questions = [question] if isinstance(question, str) else question
+        if not isinstance(questions, list | tuple):
+            raise ValueError(
+                f"question must be a text or a list of texts, got {question!r}"
+            )
         if not questions:
             raise ValueError("there is no question; give at least one")
         for one in questions:
             self._check_words(one, ())
         encoded = self._encode(video, _without_loop(asked), progress)
+        self._warn_of_several(encoded)
         strategy = LOOP_STRATEGIES.get(asked.method or "", self.strategy)
         answers: list[Answer] = []
         for one in questions:
@@ -416,6 +421,7 @@ class VideoModel:
         """
         asked = self._options(options)
         encoded = self._encode(video, _without_loop(asked), progress)
+        self._warn_of_several(encoded)
         whole = asked.replace(start=None, end=None, stream=None)  # of the excerpt
         return ChatSession(self, encoded, whole)
 
@@ -492,9 +498,8 @@ class VideoModel:
     ) -> VideoIndex | VideoGroup:
         """Encode a video, or each of a list, unless it is encoded."""
         if isinstance(video, VideoGroup):
-            again = (self.backbone.encode(one, options, None) for one in video.videos)
-            return VideoGroup(tuple(again))
-        if not isinstance(video, list | tuple) or is_video(video):
+            video = video.videos
+        elif not isinstance(video, list | tuple) or is_video(video):
             return self.backbone.encode(video, options, progress)
         if not video:
             raise ValueError("there is no video; give at least one")
@@ -502,16 +507,27 @@ class VideoModel:
             self.backbone.encode(one, options, _part_of(progress, number, len(video)))
             for number, one in enumerate(video)
         ]
-        if len(encoded) == 1:
-            return encoded[0]
-        if self.is_nano:
+        return encoded[0] if len(encoded) == 1 else VideoGroup(tuple(encoded))
+
+    def _warn_of_several(self, video: VideoIndex | VideoGroup) -> None:
+        if self.is_nano and len(video.videos) > 1:
             warnings.warn(
                 f"{self.name} was trained on one video a question; its answers about "
                 "several mean little",
                 SeveralVideosWarning,
                 stacklevel=3,
             )
-        return VideoGroup(tuple(encoded))
+
+    def check(self, **options: Any) -> None:
+        """Refuse options that the model cannot follow, before any work.
+
+        Args:
+            **options: Fields of `AskOptions`.
+
+        Raises:
+            ValueError: An option is unknown or wrong.
+        """
+        self._options(options)
 
     def _options(self, given: dict[str, Any]) -> AskOptions:
         options = AskOptions(**given)

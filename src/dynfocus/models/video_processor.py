@@ -133,7 +133,12 @@ class VideoProcessor(ProcessorMixin):  # type: ignore[misc]
         has_question = self.question_first and question
         words = (label, f"{question}\n" if has_question else "")
         encode = self.tokenizer.encode
-        return [i for w in words if w for i in encode(w, add_special_tokens=False)]
+        return [
+            i
+            for w in words
+            if w
+            for i in encode(w, add_special_tokens=False, verbose=False)
+        ]
 
     def prompt_ids(self, text: str, question: str, counts: Sequence[int]) -> Tensor:
         """Tokenise a prompt that shows encoded videos, with room for their tokens.
@@ -159,13 +164,17 @@ class VideoProcessor(ProcessorMixin):  # type: ignore[misc]
             [*self.lead_in(question, label), *[token] * count]
             for label, count in zip(label_media(len(counts)), counts, strict=True)
         )
-        ids = self.tokenizer(text.replace(VIDEO_TOKEN, marks))["input_ids"]
+        # its own warning of a long prompt would come before the error that says it
+        ids = self.tokenizer(text.replace(VIDEO_TOKEN, marks), verbose=False)[
+            "input_ids"
+        ]
         parts = [next(rooms) if one == token else [one] for one in ids]
         return torch.tensor([[one for part in parts for one in part]])
 
     def question_ids(self, question: str) -> Tensor:
         """Tokenise a question for the text encoder, ``[1, n]``."""
-        return torch.tensor(self.qformer_tokenizer([question])["input_ids"])
+        ids = self.qformer_tokenizer([question], verbose=False)["input_ids"]
+        return torch.tensor(ids)
 
     def pixel_values(self, frames: NDArray[np.uint8]) -> Tensor:
         """Resize and normalise frames.

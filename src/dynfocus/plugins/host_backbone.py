@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.focus import HostBudget, TwoPassBudget, share_budget, uniform_indices
-from dynfocus.focus.tokens import ConeTokens
+from dynfocus.focus.tokens import NUM_ROD_TOKENS, ConeTokens
 from dynfocus.index import Sampling, VideoGroup, VideoIndex
 from dynfocus.methods import (
     FrameScorer,
@@ -90,8 +90,9 @@ class HostBackbone:
         return self._scorer is not None
 
     def check(self, options: AskOptions) -> None:
-        """Refuse a method that there is not, or that needs a scorer."""
-        self._find(options.method)
+        """Refuse a method that there is not, or that needs a scorer, and no budget."""
+        if self._find(options.method).rest != "whole":
+            self._budget(NUM_ROD_TOKENS, options.max_video_tokens)
 
     def index(
         self, video: Any, options: AskOptions, progress: Progress | None

@@ -110,9 +110,9 @@ class HostProcessor:
         """Turn a written prompt into tokens; a template's own first token is not doubled."""
         bos = self.tokenizer.bos_token
         is_begun = bos is not None and text.startswith(bos)
-        ids: list[int] = self.tokenizer(text, add_special_tokens=not is_begun)[
-            "input_ids"
-        ]
+        ids: list[int] = self.tokenizer(
+            text, add_special_tokens=not is_begun, verbose=False
+        )["input_ids"]
         return ids
 
 
