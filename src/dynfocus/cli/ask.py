@@ -79,7 +79,7 @@ _REFUSED: dict[Backend | None, frozenset[str]] = {
     "--url https://api.openai.com/v1 --model gpt-4o --budget 32",
     'dynfocus ask clip.mp4 "Who comes in?" "What happens then?"',
     'dynfocus ask clip.mp4 "Who comes in?" --start 0:02 --end 0:10',
-    'dynfocus ask monday.mp4 --also friday.mp4 "In which video is the cup red?"',
+    'dynfocus ask talks/monday.mp4 --also talks/friday.mp4 "In which video is it red?"',
     ending="\n\n\b\nWhat nano was taught to answer, with other things in these places:\n"
     + "\n".join(f"- {one}" for one in NANO_QUESTIONS),
 )
