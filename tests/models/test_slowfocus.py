@@ -54,10 +54,10 @@ def test_given_moments_are_read_beside_the_low_frequency_and_mixed(folder, clip)
     answer = model.ask(frames, QUESTION)
     kinds = [(frame.time, frame.kind) for frame in answer.frames]
     assert kinds == [
-        *[(0.0, "low"), (1.0, "low"), (2.0, "low"), (2.0, "high")],
+        *[(0.0, "low"), (1.0, "low"), (2.0, "high")],
         *[(2.25, "high"), (2.5, "high"), (3.0, "low"), (4.0, "low"), (5.0, "low")],
     ]
-    assert answer.tokens == 45
+    assert answer.tokens == 40
     assert model.processor.read_frequencies(clip, []).is_high is None
     with pytest.raises(ValueError, match="times"):
         model.processor.read_frequencies(clip, [7.5])
@@ -83,7 +83,7 @@ def test_videos_of_one_and_of_two_frequencies_share_a_batch(slow, clip, make_fra
     texts = [f"USER: <video>\n{words} ASSISTANT:" for words in (QUESTION, "where ?")]
     videos = [processor.read_frequencies(clip, [2.25, 2.5]), make_frames(3)]
     batch = processor(text=texts, videos=videos)
-    assert torch.isnan(batch["video_durations"][1])
+    assert batch["video_durations"].tolist() == [6, 0]
     with torch.no_grad():
         together = model.generate(**batch, **GREEDY)[:, -5:]
         for row, (text, video) in enumerate(zip(texts, videos, strict=True)):

@@ -12,8 +12,9 @@ from transformers import AutoConfig, LlamaConfig
 
 import dynfocus
 from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
+from dynfocus.models.slowfocus import SlowFocusConfig, SlowFocusForConditionalGeneration
 from dynfocus.training import load_recipe, run_recipe
-from dynfocus.training.parts import add_adapters, set_trainable
+from dynfocus.training.parts import add_adapters, group_of, set_trainable
 from dynfocus.training.stages import TRAINS
 
 # peft 0.21 asks transformers 5.23 by a name that is going to be renamed
@@ -113,6 +114,27 @@ def test_the_stages_follow_each_other():
         "7b/stage2-lora": "runs/7b/stage1/model",
         "7b/stage2-qlora": "runs/7b/stage1/model",
         "7b/stage3": "runs/7b/stage2/model",
+    }
+
+
+def test_the_stages_of_slowfocus_learn_what_is_published():
+    parts = {}
+    for stage in ("stage1", "stage2", "stage3"):
+        with torch.device("meta"):
+            model = SlowFocusForConditionalGeneration(
+                SlowFocusConfig(text_config=VICUNA_7B)
+            )
+        recipe = load_recipe(RECIPES / f"7b-slow/{stage}.yaml")
+        names = learning(model, recipe)
+        parts[stage] = {group_of(name) for name in names}
+        adapters = [name for name in names if name.startswith("language_model.")]
+        assert all(".lora_" in name for name in adapters)
+        assert len(adapters) == (0 if stage == "stage1" else 2 * 7 * 32)
+    adapters = {"projectors", "attention", "clock"}
+    assert parts == {
+        "stage1": adapters,
+        "stage2": {*adapters, "text_encoder", "language_model"},
+        "stage3": {"mixing", "language_model"},
     }
 
 

@@ -446,6 +446,12 @@ def test_what_the_recipes_make_answers_questions(course, tmp_path):
         assert answer.tokens == expected
         kept = focused.model.vision_tower.state_dict()
         assert all(torch.equal(kept[key], tower[key]) for key in tower)
+    slow = dynfocus.load(str(course["nano-slow/3-adapt"] / "model"))
+    once = slow.ask(video.path, question, max_new_tokens=4)
+    assert {frame.kind for frame in once.frames} == {"low"}
+    frames = slow.processor.read_frequencies(video.path, [2.0, 2.5, 3.0])
+    answer = slow.ask(frames, question, max_new_tokens=4)
+    assert sum(frame.kind == "high" for frame in answer.frames) == 3
 
 
 def test_checkpointing_is_a_matter_of_memory_alone(stage_recipe, tmp_path):

@@ -205,7 +205,7 @@ class VideoFeatures:
         """Add the frames of a second, higher frequency, in order of time.
 
         Args:
-            high: These frames; one that is in both stands twice, the low one first.
+            high: These frames; one that is in both stands once, as one of these.
 
         Returns:
             The patches of all, without event prototypes.
@@ -218,13 +218,22 @@ class VideoFeatures:
                 "only patches of two frequencies can be mixed; encode the video with a "
                 "SlowFocus model"
             )
-        times = torch.cat([self.pts_seconds, high.pts_seconds.to(self.pts_seconds)])
+        low = self
+        is_twice = torch.isin(low.pts_seconds, high.pts_seconds.to(low.pts_seconds))
+        if bool(is_twice.any()):
+            if bool(is_twice.all()):
+                return replace(high, is_high=torch.ones_like(high.pts_seconds).bool())
+            low = low.take((~is_twice).nonzero()[:, 0])
+        before = low.is_high
+        if before is None:
+            before = torch.zeros_like(low.pts_seconds, dtype=torch.bool)
+        added = torch.ones_like(high.pts_seconds, dtype=torch.bool)
+        times = torch.cat([low.pts_seconds, high.pts_seconds.to(low.pts_seconds)])
         order = times.argsort(stable=True)
-        is_high = torch.arange(len(times), device=times.device) >= self.num_frames
         return VideoFeatures(
-            spatial=torch.cat([self.spatial, high.spatial.to(self.spatial)])[order],
+            spatial=torch.cat([low.spatial, high.spatial.to(low.spatial)])[order],
             pts_seconds=times[order],
-            is_high=is_high[order],
+            is_high=torch.cat([before, added.to(before.device)])[order],
             duration=self.duration,
         )
 

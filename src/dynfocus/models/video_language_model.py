@@ -7,7 +7,6 @@ D_q width of the text encoder, H width of the language model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
@@ -220,9 +219,9 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
         packed = replace(VideoFeatures.join(parts, times), is_high=inputs.video_is_high)
         frames = torch.split(torch.arange(packed.num_frames), counts)
         durations = inputs.video_durations
-        known = [math.nan] * len(counts) if durations is None else durations.tolist()
+        known = [0.0] * len(counts) if durations is None else durations.tolist()
         return [
-            replace(packed.take(own), duration=None if math.isnan(length) else length)
+            replace(packed.take(own), duration=length or None)
             for own, length in zip(frames, known, strict=True)
         ]
 

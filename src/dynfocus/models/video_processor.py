@@ -5,7 +5,6 @@ Letters: V videos, T frames, B prompts, L text tokens, n question tokens.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -327,7 +326,7 @@ class VideoProcessor(ProcessorMixin):  # type: ignore[misc]
                 own[:] = False if item.is_high is None else item.is_high
             data["video_is_high"] = torch.from_numpy(np.concatenate(is_high))
         if any(item.duration is not None for item in sampled):
-            lengths = [math.nan if i.duration is None else i.duration for i in sampled]
+            lengths = [item.duration or 0.0 for item in sampled]
             data["video_durations"] = torch.tensor(lengths, dtype=torch.float64)
         return data
 

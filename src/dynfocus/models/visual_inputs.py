@@ -29,7 +29,7 @@ class VideoInputs:
     video_is_high: Tensor | None = None
     """True at frames of a second, higher frequency, ``[sum T]``; without, none is."""
     video_durations: Tensor | None = None
-    """Length of each video in seconds, ``[V]``, where it is known, else NaN."""
+    """Length of each video in seconds, ``[V]``, 0 where it is not known."""
     video_features: Sequence[VideoFeatures] | None = None
     """Videos encoded before, in place of the three above."""
     block_videos: Tensor | None = None

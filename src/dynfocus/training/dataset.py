@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dynfocus.methods.loops import Look
 from dynfocus.models.prompts import VICUNA_SYSTEM, VIDEO_TOKEN
 from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.text import label_media, sentence
@@ -69,7 +70,7 @@ class Layout:
 class VideoStore(Protocol):
     """Where the encoded half of videos comes from."""
 
-    def load(self, medium: str) -> Any:
+    def load(self, medium: str, looks: Sequence[Look] = ()) -> Any:
         """Return the encoded half of a video; it has ``num_frames``."""
         ...
 
@@ -146,7 +147,8 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         if not media:
             return self._cut(self._write(turns, sample), sample)
         kinds = [kind for kind, _ in media]
-        shown = [self._load(kind, medium) for kind, medium in media]
+        looks = sample.get("looks", ())
+        shown = [self._load(kind, medium, looks) for kind, medium in media]
         places = self._places(sample, number)
         evidence = self._evidence(sample, places, shown) if self.has_evidence else {}
         if kinds == ["video"] and self.layout.shift_clock:
@@ -163,10 +165,11 @@ class ConversationDataset(Dataset[dict[str, Any]]):
         num_blocks = len(placed["questions"])
         return placed | {name: known[:num_blocks] for name, known in evidence.items()}
 
-    def _load(self, kind: str, medium: str) -> Any:
+    def _load(self, kind: str, medium: str, looks: Sequence[Look]) -> Any:
+        dense = {"looks": looks} if looks else {}
         if isinstance(self.media, FrameReader):
-            return self.media.load(medium, kind)
-        return self.media.load(medium)
+            return self.media.load(medium, kind, **dense)
+        return self.media.load(medium, **dense)
 
     def _evidence(
         self, sample: Sample, places: Sequence[Place], shown: Sequence[Any]
@@ -367,12 +370,17 @@ def _gather_videos(seen: Sequence[dict[str, Any]], filler: int) -> dict[str, Any
         batch["answers"] = torch.tensor([word for row in words for word in row])
     if not isinstance(videos[0], Pixels):
         return {**batch, "video_features": videos}
-    return {
-        **batch,
+    batch |= {
         "pixel_values_videos": torch.cat([video.pixel_values for video in videos]),
         "video_pts_seconds": torch.cat([video.pts_seconds for video in videos]),
         "video_num_frames": torch.tensor([video.num_frames for video in videos]),
     }
+    if any(video.is_high is not None for video in videos):
+        batch["video_is_high"] = torch.cat([video.marks for video in videos])
+    if any(video.duration is not None for video in videos):
+        lengths = [video.duration or 0.0 for video in videos]
+        batch["video_durations"] = torch.tensor(lengths, dtype=torch.float64)
+    return batch
 
 
 class Collator:

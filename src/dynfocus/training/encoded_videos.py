@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,19 +28,19 @@ from dynfocus.index import (
     pack_features,
     unpack_features,
 )
+from dynfocus.methods.loops import Look
 from dynfocus.models.fingerprint import ModelFingerprint, index_layout, patch_layout
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.models.vision import encode_pixels
 from dynfocus.training.failures import SAMPLE_ERRORS
 from dynfocus.training.samples import (
-    Medium,
     Sample,
     drawn_seconds,
     is_drawn,
     media_of,
 )
-from dynfocus.training.sources import load_frames
+from dynfocus.training.sources import load_frames, load_look
 
 try:
     from accelerate import PartialState
@@ -102,8 +102,8 @@ class EncodedVideos:
         self._layout = replace(layout(model.config, torch.float16), has_pictures=False)
         self._fingerprint = ModelFingerprint(model, processor, of_patches=has_patches)()
 
-    def key(self, medium: str) -> EntryKey:
-        """Tell what the entry of a medium goes by.
+    def key(self, medium: str, look: Look | None = None) -> EntryKey:
+        """Tell what the entry of a medium goes by, or that of a dense look at it.
 
         Raises:
             OSError: It is a file that is not there.
@@ -111,7 +111,9 @@ class EncodedVideos:
         return EntryKey(
             content=medium if is_drawn(medium) else self.store.digest(medium),
             model=self._fingerprint,
-            sampling=self._sampling,
+            sampling=self._sampling
+            if look is None
+            else Sampling(fps=look.fps, start=look.start, end=look.end),
             layout=self._layout.name,
         )
 
@@ -121,19 +123,21 @@ class EncodedVideos:
         What cannot be read is left out with a warning, and fails again when it is asked
         for. Several processes share the work.
         """
-        media = list(dict.fromkeys(m for sample in samples for m in media_of(sample)))
+        media = list(dict.fromkeys(p for sample in samples for p in _parts_of(sample)))
         state = PartialState()
         mine = media[state.process_index :: state.num_processes]
-        missing = [(kind, m) for kind, m in mine if not self._has(m)]
+        missing = [part for part in mine if not self._has(*part[1:])]
         if missing:
             logger.info("encoding %d of %d videos and images", len(missing), len(mine))
             self._keep_all(missing, shows_bar=state.is_main_process)
         state.wait_for_everyone()
 
-    def load(self, medium: str) -> VideoFeatures:
-        """Return the features or the patches of a medium, in float32."""
-        features = unpack_features(self._open(medium), self._layout)
-        return features.to(dtype=torch.float32)
+    def load(self, medium: str, looks: Sequence[Look] = ()) -> VideoFeatures:
+        """Return the features or the patches of a medium, in float32, with dense looks."""
+        features = self._load(medium)
+        for look in looks:
+            features = features.mix(self._load(medium, look))
+        return features
 
     def num_frames(self, medium: str) -> int:
         """Return the number of frames of an encoded medium without reading them."""
@@ -149,49 +153,55 @@ class EncodedVideos:
             features = self._model.encode_video(torch.zeros(1, 3, side, side), [0.0])
         return features.to(dtype=torch.float32)
 
-    def _open(self, medium: str) -> dict[str, Tensor]:
-        found = self.store.open(self.key(medium), self._layout)
+    def _load(self, medium: str, look: Look | None = None) -> VideoFeatures:
+        key = self.key(medium, look)
+        found = self.store.open(key, self._layout)
         if found is None:
             raise _missing(medium)
-        return found[1]
+        features = unpack_features(found[1], self._layout).to(dtype=torch.float32)
+        return replace(features, duration=found[0].duration)
 
-    def _has(self, medium: str) -> bool:
+    def _has(self, medium: str, look: Look | None) -> bool:
         try:
-            return self.store.path(self.key(medium)).is_file()
+            return self.store.path(self.key(medium, look)).is_file()
         except OSError:  # there is no such medium, so its entry has no name
             return False
 
-    def _keep_all(self, media: Sequence[Medium], *, shows_bar: bool) -> None:
+    def _keep_all(self, media: Sequence[_Part], *, shows_bar: bool) -> None:
         console = Console(stderr=True)
         shows_bar = shows_bar and console.is_terminal
         home = self._model.device
         if torch.cuda.is_available():
             self._model.vision_tower.to(PartialState().device)
-        for kind, medium in track(
+        for kind, medium, look in track(
             media, "Encoding", console=console, disable=not shows_bar
         ):
             try:
-                self._keep(medium, kind)
+                self._keep(medium, kind, look)
             except SAMPLE_ERRORS as error:
                 logger.warning("%s cannot be encoded: %s", medium, error)
         self._model.vision_tower.to(home)
 
     @torch.inference_mode()
-    def _keep(self, medium: str, kind: str) -> None:
-        key = self.key(medium)  # of the file before it is read
-        frames = load_frames(
-            medium,
-            kind,
-            fps=self._sampling.fps,
-            max_frames=self._sampling.max_frames,
-            frame_size=self._processor.frame_size,
-        )
+    def _keep(self, medium: str, kind: str, look: Look | None) -> None:
+        key = self.key(medium, look)  # of the file before it is read
+        side = self._processor.frame_size
+        if look is not None:
+            frames = load_look(medium, look, side)
+        else:
+            frames = load_frames(
+                medium,
+                kind,
+                fps=self._sampling.fps,
+                max_frames=self._sampling.max_frames,
+                frame_size=side,
+            )
         times = torch.from_numpy(frames.times).double()
         pixels = self._processor.pixel_values(frames.frames)
         facts = EntryFacts(
             num_frames=len(times),
             source=medium,
-            duration=float(times[-1]),
+            duration=frames.duration or float(times[-1]),
             model_name="training",
         )
         self.store.write(key, facts, self._encode(pixels, times))
@@ -220,8 +230,9 @@ class PreparedVideos:
         self._kept: dict[str, VideoFeatures] = {}
 
     @torch.no_grad()
-    def load(self, medium: str) -> VideoFeatures:
-        """Return the features of a medium, in float32."""
+    def load(self, medium: str, looks: Sequence[Look] = ()) -> VideoFeatures:
+        """Return the features of a medium, in float32; events take no looks."""
+        assert not looks  # a stage has them with SlowFocus alone
         if medium not in self._kept:
             self._kept[medium] = self._network.add_events(self._patches.load(medium))
         return self._kept[medium]
@@ -229,6 +240,18 @@ class PreparedVideos:
     def num_frames(self, medium: str) -> int:
         """Return the number of frames of a medium."""
         return self._patches.num_frames(medium)
+
+
+_Part = tuple[str, str, Look | None]
+"""A medium behind its kind, and a dense look at it or none."""
+
+
+def _parts_of(sample: Sample) -> Iterator[_Part]:
+    """List what is encoded for a sample."""
+    for kind, medium in media_of(sample):
+        yield kind, medium, None
+        for look in sample.get("looks", ()):
+            yield kind, medium, look
 
 
 def _missing(medium: str) -> FileNotFoundError:
@@ -245,6 +268,17 @@ class Pixels:
     """Normalised frames, ``[T, C, H, W]``."""
     pts_seconds: Tensor
     """Their times, ``[T]``."""
+    is_high: Tensor | None = None
+    """True at dense frames, ``[T]``; None if there are none."""
+    duration: float | None = None
+    """Length of the video in seconds."""
+
+    @property
+    def marks(self) -> Tensor:
+        """True at dense frames, ``[T]``."""
+        if self.is_high is None:
+            return torch.zeros(self.num_frames, dtype=torch.bool)
+        return self.is_high
 
     @property
     def num_frames(self) -> int:
@@ -261,18 +295,22 @@ class FrameReader:
     max_frames: int | None = None
     dtype: torch.dtype = torch.float32
 
-    def load(self, medium: str, kind: str) -> Pixels:
-        """Read a video or an image."""
+    def load(self, medium: str, kind: str, looks: Sequence[Look] = ()) -> Pixels:
+        """Read a video or an image, with dense looks."""
         frames = load_frames(
             medium,
             kind,
             fps=self.fps,
             max_frames=self.max_frames,
             frame_size=self.processor.frame_size,
+            looks=looks,
         )
+        high = frames.is_high
         return Pixels(
             pixel_values=self.processor.pixel_values(frames.frames).to(self.dtype),
             pts_seconds=torch.from_numpy(frames.times),
+            is_high=None if high is None else torch.from_numpy(high),
+            duration=frames.duration,
         )
 
     def blank(self) -> Pixels:

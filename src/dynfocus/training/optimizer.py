@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dynfocus.training.parts import check_groups, group_of
 
-_NOT_MATRICES = ("embed", "lm_head", "heads", "place", "tables")
+_NOT_MATRICES = ("embed", "lm_head", "heads", "place", "table")
 """Parts of names whose weights AdamW keeps: tables and read-outs."""
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)

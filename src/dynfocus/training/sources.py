@@ -14,11 +14,12 @@ from typing import Any, Literal
 import numpy as np
 
 from dynfocus.atomic import atomic_file
+from dynfocus.methods.loops import Look
 from dynfocus.text import read_text, sentence, to_json
 from dynfocus.training.failures import Failure
 from dynfocus.training.samples import Sample, check_sample, name_media
 from dynfocus.validation import Count, Natural, Positive, checked
-from dynfocus.video import SampledFrames, read_image, read_video
+from dynfocus.video import SampledFrames, VideoReader, read_image, read_video
 from dynfocus.world.conversations import (
     WorldAddress,
     log_conversation,
@@ -299,15 +300,34 @@ def world_addresses(
 
 
 def load_frames(
-    medium: str, kind: str, *, fps: float, max_frames: int | None, frame_size: int
+    medium: str,
+    kind: str,
+    *,
+    fps: float,
+    max_frames: int | None,
+    frame_size: int,
+    looks: Sequence[Look] = (),
 ) -> SampledFrames:
-    """Read or draw the frames of a video or an image."""
+    """Read or draw the frames of a video or an image, and those of dense looks at it."""
     address = parse_address(medium)
     if address is None and kind == "image":
         return read_image(medium)
-    return read_video(
-        medium if address is None else render_address(address, fps),
-        fps=fps,
-        max_frames=max_frames,
-        frame_size=frame_size,
+    source = VideoReader(medium) if address is None else render_address(address, fps)
+    frames = read_video(source, fps=fps, max_frames=max_frames, frame_size=frame_size)
+    frames.duration = source.duration if address is None else address.seconds
+    for look in looks:
+        frames = frames.mix(load_look(medium, look, frame_size))
+    return frames
+
+
+def load_look(medium: str, look: Look, frame_size: int) -> SampledFrames:
+    """Read or draw the frames of one look at a video."""
+    address = parse_address(medium)
+    if address is None:
+        reader = VideoReader(medium)
+        chosen = reader.frame_times[look.choose(reader.frame_times)]
+        return reader.sample(times=chosen, size=(frame_size, frame_size))
+    middles = (
+        look.start + (np.arange(look.num_frames, dtype=np.float64) + 0.5) / look.fps
     )
+    return render_address(address, times=middles)

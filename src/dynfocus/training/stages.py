@@ -23,6 +23,7 @@ from dynfocus.training.arguments import count_processes
 from dynfocus.training.dataset import Collator, ConversationDataset, Layout
 from dynfocus.training.encoded_videos import EncodedVideos, FrameReader, PreparedVideos
 from dynfocus.training.evidence import EvidenceModel, EvidenceWeights
+from dynfocus.training.looking import LookAgain, write_looks
 from dynfocus.training.loop import Job
 from dynfocus.training.parts import (
     GROUPS,
@@ -74,6 +75,8 @@ class StageRecipe(Recipe):
     """Losses that say when a video shows an answer, beside the language model's."""
     lora: LoraSettings | None = None
     """Adapters on the language model, in place of its own weights."""
+    look: LookAgain | None = None
+    """SlowFocus: what it learns of when answers are shown, and from close by."""
 
     def __post_init__(self) -> None:
         if self.lora is not None and self.task == "stage1":
@@ -83,6 +86,11 @@ class StageRecipe(Recipe):
             )
         if self.model is not None:
             self.model.check(self.start)
+        if self.look is not None and self.layout.shift_clock:
+            raise ValueError(
+                "look writes times as parts of the video, which layout.shift_clock would "
+                "move; leave one out"
+            )
         if self.evidence is not None and self.data.cache is None:
             raise ValueError(
                 "evidence needs videos that are encoded once; name a folder for them as "
@@ -113,6 +121,10 @@ def make_stage_job(recipe: StageRecipe) -> Job:
         add_adapters(model, recipe.lora)
     set_trainable(model, recipe.trains or TRAINS[recipe.task])
     samples, failures = load_samples(recipe.data.sources)
+    if recipe.look is not None:
+        _check_looks(model)
+        samples, unknown = write_looks(samples, recipe.look)
+        failures = [*failures, *unknown]
     media = _media(recipe, model, processor)
     if isinstance(media, EncodedVideos):
         media.fill(samples)
@@ -139,6 +151,15 @@ def make_stage_job(recipe: StageRecipe) -> Job:
         max_failures=recipe.data.max_failures,
         failures=failures,
     )
+
+
+def _check_looks(model: VideoLanguageModel) -> None:
+    """Refuse a model that tells no frequencies apart."""
+    if model.time_grid is None:
+        raise ValueError(
+            f"look teaches SlowFocus, got a {model.config.model_type} model; start from a "
+            "SlowFocus, or leave the group out"
+        )
 
 
 def _finish(

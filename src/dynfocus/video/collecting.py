@@ -45,8 +45,8 @@ class SampledFrames(_FramesAndTimes):
         """Add the frames of a second, higher frequency, in order of time.
 
         Args:
-            high: These frames, of the same size; one that is in both stands twice, the
-                low one first.
+            high: These frames, of the same size; one that is in both stands once, as one
+                of these.
 
         Raises:
             ValueError: The frames have another size.
@@ -56,11 +56,14 @@ class SampledFrames(_FramesAndTimes):
                 "the frames of both frequencies must have one size, got "
                 f"{self.frames.shape[1:3]} and {high.frames.shape[1:3]}; resize them"
             )
-        times = np.concatenate([self.times, high.times])
+        low = self.take((~np.isin(self.times, high.times)).nonzero()[0])
+        times = np.concatenate([low.times, high.times])
         order = np.argsort(times, kind="stable")
-        frames = np.concatenate([self.frames, high.frames])
-        mixed = SampledFrames(frames[order], times[order])
-        mixed.is_high = order >= len(self.times)
+        mixed = SampledFrames(
+            np.concatenate([low.frames, high.frames])[order], times[order]
+        )
+        before = np.zeros(len(low.times), bool) if low.is_high is None else low.is_high
+        mixed.is_high = np.append(before, np.ones(len(high.times), bool))[order]
         mixed.duration = self.duration
         mixed.damage = self.damage or high.damage
         return mixed

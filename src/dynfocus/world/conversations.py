@@ -89,16 +89,23 @@ def parse_address(text: str) -> WorldAddress | None:
         ) from error
 
 
-def render_address(address: WorldAddress, fps: float = 1.0) -> SampledFrames:
-    """Draw the frames of an address at ``fps``, with the marks that a codec leaves.
+def render_address(
+    address: WorldAddress, fps: float = 1.0, times: NDArray[np.float64] | None = None
+) -> SampledFrames:
+    """Draw the frames of an address, with the marks that a codec leaves.
+
+    Args:
+        address: What is drawn.
+        fps: Frames a second of a whole video.
+        times: Moments of a video in seconds, in place of all at ``fps``.
 
     Returns:
         Frames ``[T, H, W, 3]`` uint8, 112 pixels along the shorter side, and their times.
     """
-    if address.at is None:
-        times = np.arange(0.0, address.seconds, 1.0 / fps)
-    else:
+    if address.at is not None:
         times = np.array([address.at])
+    elif times is None:
+        times = np.arange(0.0, address.seconds, 1.0 / fps)
     drawn = address.world.pictures(address.scene(), times.tolist(), BASE_PIXELS)
     pictures = np.stack(list(drawn))
     rng = np.random.default_rng([41, address.seed, int(10 * address.seconds)])
