@@ -137,7 +137,7 @@ _HUES = np.array(
 
 def _cells(
     room: int, yy: NDArray[np.float32], xx: NDArray[np.float32], kind: int
-) -> NDArray[np.float32]:
+) -> NDArray[np.uint8]:
     """Return which of two tones a pixel of a wall has, 0 or 1; ``kind`` is its variant."""
     if room == 0:  # vertical stripes, broad or in pairs
         cells = xx // 14 if kind == 0 else np.where(xx % 28 < 9, 1, 0)
@@ -154,7 +154,7 @@ def _cells(
         cells = np.where((yy % 9 < 2) | ((xx + 8 * bond) % 18 < 2), 1, 0)
     else:  # slanted boards, leaning either way
         cells = (xx + yy) // 12 if kind == 0 else (xx - yy) // 12
-    return np.asarray(cells % 2, dtype=np.float32)
+    return (cells % 2).astype(np.uint8)
 
 
 def wall(room: str, height: int, width: int, style: Style) -> Picture:
@@ -179,27 +179,23 @@ def wall(room: str, height: int, width: int, style: Style) -> Picture:
         / float(rng.uniform(0.45, 0.6) if unseen else rng.uniform(0.75, 1.5))
     )
     turn = float(rng.uniform(0.2, 0.35) if unseen else rng.uniform(-0.08, 0.08))
-    y, x = np.meshgrid(
-        np.arange(height, dtype=np.float32) * scale,
-        np.arange(width, dtype=np.float32) * scale,
-        indexing="ij",
-    )
-    shift = rng.uniform(50, 90, 2)
-    yy = y * np.cos(turn) + x * np.sin(turn) + shift[0]
-    xx = x * np.cos(turn) - y * np.sin(turn) + shift[1]
-    cells = _cells(number, yy, xx, int(rng.integers(2)))[..., None]
+    y = np.arange(height, dtype=np.float32)[:, None] * np.float32(scale)
+    x = np.arange(width, dtype=np.float32) * np.float32(scale)
+    down, across = rng.uniform(50, 90, 2).astype(np.float32)
+    cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    yy = y * cos + x * sin + down
+    xx = x * cos - y * sin + across
+    cells = _cells(number, yy, xx, int(rng.integers(2)))
     first = _HUES[number] * float(rng.uniform(0.85, 1.15)) + rng.normal(0, 9, 3)
     if unseen:
         first = first[[1, 2, 0]]
-    second = first * float(rng.uniform(0.72, 0.86))
-    picture = first * (1 - cells) + second * cells
+    tones = np.stack([first, first * float(rng.uniform(0.72, 0.86))])
     rows = -(-height // grain_pixels), -(-width // grain_pixels)
     grain = rng.normal(0, 5, rows).repeat(grain_pixels, 0).repeat(grain_pixels, 1)
-    picture = picture + grain[:height, :width, None]
+    picture = tones.astype(np.float32)[cells]
+    picture += grain[:height, :width, None].astype(np.float32)
     left, right, top, bottom = style.light
-    gain = (
-        np.linspace(left, right, width)[None]
-        * np.linspace(top, bottom, height)[:, None]
-    )
-    picture = picture * np.clip(gain, 0.5, 1.3)[..., None]
+    sideways = np.linspace(left, right, width, dtype=np.float32)
+    gain = sideways * np.linspace(top, bottom, height, dtype=np.float32)[:, None]
+    picture *= gain.clip(0.5, 1.3)[..., None]
     return np.clip(picture, 0, 255).astype(np.uint8)

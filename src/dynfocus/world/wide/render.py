@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 _MARGIN = 0.14
 """Share of the picture by which a wall is larger on each side, for a camera that moves."""
 _ZOOM_STEPS = 64
-_NOISES = 8
+_GRAIN_SHIFTS = 61
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +65,7 @@ class Painter:
             round(self.height * max(0.0, bars) / 2),
             round(self.width * max(0.0, -bars) / 2),
         )
-        rng = np.random.default_rng([41, scene.style.walls])
         self._blur = scene.style.blur * size / 100
-        self._noises: list[NDArray[np.int16]] = []
-        if scene.style.noise:
-            shape = (self.height, self.width, 3)
-            self._noises = [
-                rng.normal(0, scene.style.noise, shape).round().astype(np.int16)
-                for _ in range(_NOISES)
-            ]
         gains = np.asarray(scene.style.cast)
         self._gains = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)
         self._wall = lru_cache(maxsize=24)(self._paint_wall)
@@ -90,9 +82,8 @@ class Painter:
             if anomaly.start <= seconds < anomaly.end:
                 rng = np.random.default_rng([self.scene.seed, int(seconds * 8)])
                 apply_anomaly(picture, anomaly.name, rng)
-        if self._noises:
-            noise = self._noises[int(seconds * 1000) % _NOISES]
-            picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
+        if self.scene.style.noise:
+            picture = self._noisy(picture, seconds)
         return self._barred(picture)
 
     def shown(self, seconds: float) -> list[Shown]:
@@ -243,12 +234,29 @@ class Painter:
         image = sprite(ball, round(0.1 * self.size), blur=self._blur)
         self._paste(picture, image, float(x) * self.width, float(y) * self.height)
 
+    def _noisy(self, picture: Picture, seconds: float) -> Picture:
+        """Add grain, each frame another part of one table."""
+        table = _grain(self.height, self.width)
+        frame = round(seconds * 1000)
+        top, left = 7 * frame % _GRAIN_SHIFTS, 13 * frame // 64 % _GRAIN_SHIFTS
+        part = table[top : top + self.height, left : left + self.width]
+        noise = part * np.int16(round(4 * self.scene.style.noise)) >> 8
+        return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
     def _barred(self, picture: NDArray[Any]) -> NDArray[Any]:
         rows, columns = self.bars
         if not rows and not columns:
             return picture
         sides = ((rows, rows), (columns, columns), (0, 0))
         return np.pad(picture, sides[: picture.ndim])
+
+
+@lru_cache(maxsize=8)
+def _grain(height: int, width: int) -> NDArray[np.int16]:
+    """Draw noise of standard deviation 64, for pictures of a size and all their shifts."""
+    shape = (height + _GRAIN_SHIFTS, width + _GRAIN_SHIFTS, 3)
+    noise = np.random.default_rng(41).normal(0, 64, shape)
+    return noise.clip(-300, 300).round().astype(np.int16)
 
 
 def render(
