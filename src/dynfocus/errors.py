@@ -23,6 +23,7 @@ __all__ = [
     "SeveralVideosWarning",
     "StuckVideoError",
     "TooManyFailuresError",
+    "UnknownWorldWarning",
     "UnreachableVideoError",
     "UnreadableVideoError",
     "UnusableEntryError",
@@ -98,6 +99,14 @@ class SeveralVideosWarning(DynFocusWarning):
     """A model that was trained on one video a question is asked about several.
 
     Remedy: ask about each video by itself, or name a model that was trained on several.
+    """
+
+
+class UnknownWorldWarning(DynFocusWarning):
+    """Nano is asked about a video whose pictures are not those of FocusWorld.
+
+    Remedy: load a model that knows the real world, such as what ``dynfocus download``
+    fetches; what nano says of this video means nothing.
     """
 
 

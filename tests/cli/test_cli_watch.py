@@ -93,11 +93,6 @@ def test_a_failed_question_does_not_end_the_watching(run, models, clip):
     )
 
 
-def test_nano_says_that_it_does_not_know_this_world(run, models, clip):
-    outcome = run("watch", clip, "--ask", "What?")
-    assert outcome.err_lines[0].startswith("dynfocus: warning: the shipped nano model ")
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

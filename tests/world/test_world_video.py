@@ -152,8 +152,6 @@ def test_questions_are_found_in_the_note_beside_a_video(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        "{",
-        "[]",
         '{"video": "v.mp4"}',
         '{"video": "v.mp4", "questions": [{"kind": "needle"}]}',
         '{"video": "v.mp4", "questions": [{"evidence": [[1]], "options": []}]}',
@@ -163,3 +161,9 @@ def test_a_note_that_holds_no_questions_is_named(tmp_path, content):
     (tmp_path / "v.json").write_text(content)
     with pytest.raises(ValueError, match=r"v\.json does not hold the questions"):
         find_questions(tmp_path / "v.mp4")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"video": {"fps": 8}}'])
+def test_a_file_of_others_beside_a_video_is_no_note(tmp_path, content):
+    (tmp_path / "v.json").write_text(content)
+    assert find_questions(tmp_path / "v.mp4") == ()

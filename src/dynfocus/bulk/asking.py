@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import Row, VideoJob
 from dynfocus.models.options import LoadOptions
+from dynfocus.models.unknown_world import UNKNOWN_WORLD
 from dynfocus.text import check_name, round_floats, sentence
 from dynfocus.video import show_address
 
@@ -180,7 +181,8 @@ def _describe_index(
 ) -> Record:
     """Tell what became of a video that was to be indexed alone."""
     if index.entry is None:
-        reason = notes[-1] if notes else "it changed while it was read"
+        reasons = [note for note in notes if UNKNOWN_WORLD not in note]
+        reason = reasons[-1] if reasons else "it changed while it was read"
         return failure(row, f"it is not kept: {reason}")
     return _facts(row) | {
         "state": "done" if index.is_from_disk else "new",

@@ -287,9 +287,9 @@ def _answer(
 
 def _find_truths(video: VideoReader) -> dict[str, WorldQuestion]:
     """Look up the questions and truths that FocusWorld left beside a video."""
-    from dynfocus.world import find_questions, is_world_video
+    from dynfocus.world import find_questions
 
-    found = find_questions(video.path) if is_world_video(video) else ()
+    found = find_questions(video.path)
     return {one.question: one for one in found}
 
 

@@ -26,7 +26,7 @@ from dynfocus.cli.console import (
     read_input,
     say,
     scorer_of,
-    warn_if_meaningless,
+    warn,
 )
 from dynfocus.text import plural
 
@@ -104,6 +104,7 @@ def batch(
     from dynfocus.atomic import check_writable
     from dynfocus.bulk import Asker, ModelLoader, run_rows
     from dynfocus.models.options import AskOptions, LoadOptions
+    from dynfocus.models.unknown_world import UNKNOWN_WORLD
 
     check_writable(
         out, what="the answers", read=None if questions == "-" else questions
@@ -121,10 +122,6 @@ def batch(
         ),
         needs="index" if index_only else None,
     )
-    first = next((row.video for row in rows if _is_file(row.video)), None)
-    if first is not None:
-        what = "so its answers mean nothing for others"
-        warn_if_meaningless(model == "nano", Path(first), what)
     new: list[Record] = []
     with progress_bar("Answering") as progress:
         records = run_rows(
@@ -139,15 +136,19 @@ def batch(
         )
     num_earlier = len(rows) - len(new)
     num_failed = sum("error" in record for record in records)
+    num_unknown = sum(UNKNOWN_WORLD in str(one.get("warnings")) for one in records)
     if json:
         counts = {"num_rows": len(rows), "num_earlier": num_earlier}
-        print_json({"out": str(out), **counts, "num_failed": num_failed})
+        counts |= {"num_failed": num_failed, "num_unknown_world": num_unknown}
+        print_json({"out": str(out), **counts})
     else:
         print(out)
     say(
         f"{plural(len(rows), 'row')}: {num_earlier:,} from earlier runs, "
         f"{num_failed:,} failed"
     )
+    if num_unknown:
+        warn(f"the video of {plural(num_unknown, 'row')} {UNKNOWN_WORLD}")
     if num_failed:
         raise typer.Exit(1)
 
@@ -164,11 +165,3 @@ def _read(questions: str, defaults: AskOptions, *, index_only: bool) -> list[Row
     except ValueError as error:
         raise ValueError(f"{questions}: {error}") from error
     return [replace(row, question=None) for row in rows] if index_only else rows
-
-
-def _is_file(name: str) -> bool:
-    """Tell whether a row names a file; a signed address is longer than any name."""
-    try:
-        return Path(name).is_file()
-    except (OSError, ValueError):
-        return False

@@ -229,27 +229,6 @@ def check_video(video: VideoName, excerpt: Excerpt) -> VideoReader:
     return VideoReader(video, **asdict(excerpt))
 
 
-def warn_if_meaningless(
-    is_nano: bool,
-    video: VideoReader | Path | None,
-    what: str = "so its answer means nothing for this one",
-) -> None:
-    """Say so when the shipped model is asked about a world that it does not know.
-
-    Args:
-        is_nano: Whether the shipped model is asked.
-        video: What is asked about; None where nothing tells what it is.
-        what: What follows from it.
-    """
-    from dynfocus.world import is_world_video
-
-    if is_nano and not (video is not None and is_world_video(video)):
-        warn(
-            f"the shipped nano model only knows FocusWorld videos, {what}; name a model "
-            "that knows the real world with --model"
-        )
-
-
 def describe_trust(best_time: float | None, confidence: float | None) -> str:
     """Say where an answer was seen and how sure the model was; ends with "; " if at all."""
     told = []

@@ -19,7 +19,6 @@ from dynfocus.cli.console import (
     quiet_libraries,
     say,
     warn,
-    warn_if_meaningless,
 )
 from dynfocus.cli.servers import Serving, printed_pieces
 from dynfocus.errors import RefusedFrameTimesError
@@ -153,7 +152,7 @@ def choose(
             cones = [*share_budget(choosing.cones, budgets, [0] * len(videos))]
         else:
             cones = [None] * len(videos)
-    scorer = None if named is None else _load_scorer(named, videos[0])
+    scorer = None if named is None else _load_scorer(named)
     chosen: list[FrameSelection] = []
     for video, budget, num_cones in zip(videos, budgets, cones, strict=True):
         with progress_bar("Reading the video") as progress:
@@ -304,15 +303,11 @@ def _find_best_time(chosen: FrameSelection) -> float | None:
     return -max(rated)[1] if rated else None
 
 
-def _load_scorer(name: str, video: VideoReader) -> FrameScorer:
+def _load_scorer(name: str) -> FrameScorer:
     from dynfocus.defaults import model_type
     from dynfocus.methods import DualEncoder, FocusedScorer
 
     quiet_libraries()
     if model_type(name) != "dynfocus":
         return DualEncoder(name)
-    focused = load_model(name)
-    warn_if_meaningless(
-        focused.is_nano, video, "so its scores mean nothing for this one"
-    )
-    return FocusedScorer(focused)
+    return FocusedScorer(load_model(name))

@@ -28,7 +28,6 @@ from dynfocus.cli.console import (
     progress_bar,
     say,
     warn,
-    warn_if_meaningless,
 )
 from dynfocus.text import plural
 
@@ -94,9 +93,6 @@ def timeline(
     reader = check_video(file, excerpt)
     known = known_evidence(reader, evidence)
     focused = load_model(model, index_folder=False if no_index else None)
-    warn_if_meaningless(
-        focused.is_nano, reader, "so its scores mean nothing for this one"
-    )
     if len(questions) > 1 and not focused.scores_see_question:
         warn(f"the scores of {model} do not see the question: all timelines are equal")
     with progress_bar("Reading the video") as progress:
@@ -144,9 +140,9 @@ def known_evidence(video: VideoReader, file: Path | None) -> dict[str, Intervals
         if not asked:
             warn(f"{file} has no question about {video.path}")
         return {row.question: row.evidence for row in asked if row.question}
-    from dynfocus.world import find_questions, is_world_video
+    from dynfocus.world import find_questions
 
-    found = find_questions(video.path) if is_world_video(video) else ()
+    found = find_questions(video.path)
     return {one.question: one.evidence for one in found}
 
 

@@ -14,7 +14,6 @@ from dynfocus.cli.console import (
     load_model,
     name_model,
     scorer_of,
-    warn_if_meaningless,
 )
 
 if TYPE_CHECKING:
@@ -184,10 +183,6 @@ def load_answerer(
         option, _, problem = str(error).partition(" ")
         wrong = f"--{option.replace('_', '-')} {problem}"
         raise typer.BadParameter(wrong) from error
-    from dynfocus.world import is_world_video
-
-    strange = next((one for one in videos if not is_world_video(one)), videos[0])
-    warn_if_meaningless(model.is_nano, strange)
     if connection is not None:
         from dynfocus.backends import VllmGenerator
 

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,7 +30,6 @@ from dynfocus.cli.console import (
     read_input,
     say,
     status_line,
-    warn_if_meaningless,
 )
 from dynfocus.text import plural, round_floats, to_json
 
@@ -141,12 +139,6 @@ def watch(
         **asdict(loading),
         index_folder=False,
         needs="session",
-    )
-    path = Path(source)
-    warn_if_meaningless(
-        focused.is_nano,
-        path if path.is_file() else None,
-        "and nothing tells that this is one",
     )
     session = focused.session(
         max_frames=max_frames, fps=fps, max_video_tokens=max_video_tokens

@@ -54,6 +54,7 @@ from dynfocus.models.looking import find_frames, order_looks
 from dynfocus.models.options import AskOptions
 from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN
 from dynfocus.models.stored_videos import StoredVideos
+from dynfocus.models.unknown_world import warn_of_unknown_world
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.text import label_media
@@ -141,7 +142,14 @@ class FeatureBackbone:
         """Open the index of a video, or encode it; see `VideoModel.index`."""
         if isinstance(video, VideoIndex):
             return self._excerpt(video, options)
-        video = open_excerpt(video, options)
+        found = self._index(open_excerpt(video, options), options, progress)
+        if self.is_nano and found.thumbnails is not None:
+            warn_of_unknown_world(found.thumbnails, found.source)
+        return found
+
+    def _index(
+        self, video: Video, options: AskOptions, progress: Progress | None
+    ) -> VideoIndex:
         sampling = sampling_of(video, options)
         stored = self._stored
         file = None if stored is None else kept_file(video)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -27,11 +28,14 @@ from dynfocus.models.conversation import (
 from dynfocus.models.encoding import make_thumbnails
 from dynfocus.models.frame_memory import FrameMemory
 from dynfocus.models.options import AskOptions
+from dynfocus.models.unknown_world import warn_of_unknown_world
 from dynfocus.video import frame_array, is_frame
 
 if TYPE_CHECKING:
     from dynfocus.models.video_model import VideoModel
 
+_NUM_LATEST = 16
+"""So many of the frames that came last tell nano whether it knows what they show."""
 _STALE_SHARE = 10
 """Prototypes are estimated again when one in so many of the frames held is new."""
 
@@ -197,6 +201,8 @@ class Session:
         self._size: tuple[int, int] | None = None
         self._prototypes: EventBatch | None = None
         self._estimated_at = 0
+        self._latest: deque[NDArray[np.uint8]] = deque(maxlen=_NUM_LATEST)
+        self._has_warned = not model.is_nano
         self._lock = threading.Lock()
 
     @property
@@ -255,6 +261,8 @@ class Session:
             size = self._checked_size(array)
             times = torch.from_numpy(self._clock.advance(len(array), pts_seconds))
             self._size = size
+            if not self._has_warned:
+                self._latest.extend(make_thumbnails(array[-_NUM_LATEST:], size))
             start = 0
             while start < len(array):
                 room = self._window - sum(len(part.times) for part in self._waiting)
@@ -304,6 +312,9 @@ class Session:
             thumbnails = self._memory.thumbnails()
             num_seen, duration = self._memory.num_seen, self._clock.end_seconds
             prototypes = self._prototypes if num_seen == self._estimated_at else None
+            latest = [] if self._has_warned else list(self._latest)
+        if latest and warn_of_unknown_world(np.stack(latest)):
+            self._has_warned = True
         if prototypes is None:
             prototypes = self._estimate(features)
             with self._lock:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dynfocus.atomic import write_atomically
+from dynfocus.video import VideoReader
 from dynfocus.world.conversations import make_sample
 from dynfocus.world.questions import WorldQuestion
 from dynfocus.world.scene import SPLITS, Split
@@ -24,7 +25,6 @@ from dynfocus.world.video import (
     Progress,
     World,
     WorldVideo,
-    is_world_video,
     make_video,
 )
 from dynfocus.world.wide import WideQuestion
@@ -130,7 +130,7 @@ def _make_or_keep(
     wanted = {"duration": seconds, "fps": fps, "size": size}
     if world.wide:
         wanted |= asdict(world) | {"unseen": list(world.unseen)}
-    if note.is_file() and _made_with(note) == wanted and is_world_video(path):
+    if note.is_file() and _made_with(note) == wanted and _opens(path):
         scene = world.scene(seed, seconds, split)
         return WorldVideo(path=path, scene=scene, questions=world.questions(scene))
     video = make_video(
@@ -138,6 +138,15 @@ def _make_or_keep(
     )
     write_atomically(note, json.dumps({"made_with": wanted, **video.to_dict()}) + "\n")
     return video
+
+
+def _opens(path: Path) -> bool:
+    """Tell whether a video can be read."""
+    try:
+        VideoReader(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _made_with(note: Path) -> Any:

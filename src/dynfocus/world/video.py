@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from dynfocus.validation import checked
-from dynfocus.video import RemoteFile, VideoName, VideoReader, VideoWriter, as_file
-from dynfocus.video.container import open_container
+from dynfocus.video import RemoteFile, VideoName, VideoReader, VideoWriter
 from dynfocus.world.questions import WorldQuestion, make_questions
+from dynfocus.world.recognition import NUM_LOOKED_AT, is_world
 from dynfocus.world.render import Picture, render
 from dynfocus.world.scene import Scene, Split, make_scene
+from dynfocus.world.vocabulary import BASE_PIXELS
 from dynfocus.world.wide import (
     WideQuestion,
     WideScene,
@@ -187,14 +188,14 @@ def make_video(
 
 
 def is_world_video(video: VideoName | VideoReader) -> bool:
-    """Tell whether a readable file says of itself that it is a FocusWorld video."""
-    if isinstance(video, VideoReader):
-        return video.metadata.get("comment", "").startswith(SIGNATURE)
+    """Tell by a few pictures whether a readable file is of the FocusWorld that nano knows."""
     try:
-        with open_container(as_file(video)) as container:
-            return container.metadata.get("comment", "").startswith(SIGNATURE)
+        reader = video if isinstance(video, VideoReader) else VideoReader(video)
+        size = (BASE_PIXELS, BASE_PIXELS)
+        seen = reader.sample(num_frames=NUM_LOOKED_AT, size=size, fast=True)
     except (OSError, ValueError):
         return False
+    return is_world(seen.frames)
 
 
 def find_questions(path: VideoName) -> tuple[WorldQuestion, ...]:
@@ -204,10 +205,11 @@ def find_questions(path: VideoName) -> tuple[WorldQuestion, ...]:
     ``questions.json``.
 
     Returns:
-        The questions with answers and evidence; none where there is no note.
+        The questions with answers and evidence; none where there is no note, or where
+        what has its name is something else.
 
     Raises:
-        ValueError: There is a note that cannot be read.
+        ValueError: A note about this video cannot be read.
     """
     if isinstance(path, RemoteFile):
         return ()
@@ -222,8 +224,11 @@ def _read_note(note: Path, name: str) -> tuple[WorldQuestion, ...]:
     """Read the questions of a note, none where it is about another video."""
     try:
         document = json.loads(note.read_text(encoding="utf-8"))
-        if document["video"] != name:
-            return ()
+    except ValueError:
+        return ()
+    if not isinstance(document, dict) or document.get("video") != name:
+        return ()
+    try:
         return tuple(_question(row) for row in document["questions"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
