@@ -63,10 +63,15 @@ class WebServer:
     def __init__(self, certificate: Path | None = None) -> None:
         self.pages: dict[str, Page] = {}
         self.requests: list[tuple[str, Mapping[str, str]]] = []
+        self.num_connections = 0
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                server.num_connections += 1
+                super().setup()
 
             def do_GET(self) -> None:
                 server._answer(self)

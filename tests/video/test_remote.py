@@ -91,6 +91,7 @@ def test_what_is_read_in_order_is_asked_for_in_growing_parts(web):
     with file.open() as opened:
         assert opened.read() == content
     assert len(web.requests) <= 6
+    assert web.num_connections == 1
     with file.open() as opened:
         opened.seek(-100, os.SEEK_END)
         assert opened.read(50) == content[-100:-50]
@@ -301,6 +302,8 @@ PRIVATE = [
     "[fe80::1]",
     "[fd00::1]",
     "[fec0::1]",
+    "[::7f00:1]",
+    "[64:ff9b:1::a00:1]",
     "224.0.0.1",
 ]
 
@@ -350,7 +353,7 @@ def test_a_redirect_to_a_private_machine_is_refused(web, clip, names, monkeypatc
 
 def test_what_was_checked_is_connected_to(names, monkeypatch):
     names["rebound.test"] = ["8.8.8.8", "127.0.0.1"]
-    tried = []
+    tried: list[str] = []
 
     def connect(address, *args, **options):
         tried.append(address[0])
@@ -360,6 +363,21 @@ def test_what_was_checked_is_connected_to(names, monkeypatch):
     with pytest.raises(UnreachableVideoError, match="no server answers"):
         VideoReader(RemoteFile("http://rebound.test/clip.mp4", STRICT))
     assert tried == ["8.8.8.8"]
+
+
+def test_a_machine_that_does_not_answer_is_passed_over(web, clip, monkeypatch):
+    web.put("clip.mp4", clip)
+    real = socket.getaddrinfo
+
+    def find(host, port, *args, **options):
+        if host != "two.test":
+            return real(host, port, *args, **options)
+        return [one for n in (9, 1) for one in real(f"127.0.0.{n}", port, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    monkeypatch.setattr("dynfocus.video.fetching.is_public", lambda machine: True)
+    file = RemoteFile(web.address("clip.mp4", "two.test"), STRICT)
+    assert_same(read(file), read(clip))
 
 
 def test_a_strict_policy_asks_for_the_name_and_checks_the_certificate(

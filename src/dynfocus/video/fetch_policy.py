@@ -8,6 +8,7 @@ from typing import Literal
 from dynfocus.validation import Count, Natural, Positive, checked
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 @checked
@@ -45,6 +46,6 @@ def is_public(machine: str) -> bool:
         inner = address.ipv4_mapped or address.sixtofour
         if inner is not None:
             return is_public(str(inner))
-        if address.teredo is not None or address.is_site_local:
+        if address not in _GLOBAL_UNICAST or address.teredo is not None:
             return False
     return address.is_global and not address.is_multicast

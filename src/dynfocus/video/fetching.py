@@ -210,45 +210,51 @@ class Fetcher:
         left = self.policy.total_seconds - self._spent_seconds
         if left <= 0:
             raise self._took_too_long()
-        client = self._client(url.scheme)
         extensions: dict[str, object] = {}
+        places = [url]
         if not self.policy.allow_private:
             headers = headers | {"Host": url.netloc.decode("ascii")}
             extensions["sni_hostname"] = url.raw_host.decode("ascii")
-            url = url.copy_with(host=self._resolve(url))
-        request = client.build_request(
-            "GET",
-            url,
-            headers=headers,
-            extensions=extensions,
-            timeout=httpx.Timeout(
-                min(self.policy.read_seconds, left),
-                connect=min(self.policy.connect_seconds, left),
-            ),
+            places = [url.copy_with(host=machine) for machine in self._resolve(url)]
+        timeout = httpx.Timeout(
+            min(self.policy.read_seconds, left),
+            connect=min(self.policy.connect_seconds, left),
         )
-        _sending.is_ours = True
-        try:
-            response = client.send(request, stream=True)
-        finally:
-            _sending.is_ours = False
+        client = self._client(url)
+        for number, place in enumerate(places, 1):
+            request = client.build_request(
+                "GET", place, headers=headers, extensions=extensions, timeout=timeout
+            )
+            _sending.is_ours = True
+            try:
+                response = client.send(request, stream=True)
+                break
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if number == len(places):
+                    raise
+            finally:
+                _sending.is_ours = False
         try:
             yield response
         finally:
             response.close()
 
-    def _client(self, scheme: str) -> httpx.Client:
-        """Give the client that holds the connections of a scheme."""
+    def _client(self, url: httpx.URL) -> httpx.Client:
+        """Give what holds the connections to a host, by the name that was checked."""
+        key = f"{url.scheme}://{url.netloc.decode('ascii')}"
         with self._lock:
-            if scheme not in self._clients:
-                self._clients[scheme] = httpx.Client(
+            if key not in self._clients:
+                self._clients[key] = httpx.Client(
                     trust_env=self.policy.allow_private,
                     # Plain http has no certificate; the context takes time to make.
-                    verify=httpx.create_ssl_context() if scheme == "https" else False,
+                    verify=httpx.create_ssl_context()
+                    if url.scheme == "https"
+                    else False,
                 )
-            return self._clients[scheme]
+            return self._clients[key]
 
-    def _resolve(self, url: httpx.URL) -> str:
-        """Find the machine that a name means; it must be on the public internet."""
+    def _resolve(self, url: httpx.URL) -> list[str]:
+        """Find the machines that a name means, all on the public internet."""
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         found = socket.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
         machines = [str(address[0]) for *_, address in found]
@@ -258,7 +264,7 @@ class Fetcher:
                     "it leads to a machine that is not on the public internet, which is "
                     "not allowed here"
                 )
-        return machines[0]
+        return list(dict.fromkeys(machines))
 
     def _reply(
         self, response: httpx.Response, start: int, stop: int | None, began: float
@@ -304,11 +310,12 @@ class Fetcher:
         for chunk in response.iter_raw():
             if time.monotonic() > end:
                 raise self._took_too_long()
-            yield chunk[:most]
+            if most is not None and len(chunk) > most:  # more than was asked for
+                yield chunk[:most]
+                return
+            yield chunk
             if most is not None:
                 most -= len(chunk)
-                if most <= 0:
-                    return
 
     def _took_too_long(self) -> UnreachableVideoError:
         return self.error(
@@ -331,6 +338,10 @@ class Fetcher:
                 ) from error
             raise self.error(
                 f"no server answers within {policy.connect_seconds:g} s; check the address"
+            ) from error
+        except httpx.ProxyError as error:
+            raise self.error(
+                "the proxy of the environment refuses it; check HTTPS_PROXY and NO_PROXY"
             ) from error
         except (httpx.ConnectError, socket.gaierror) as error:
             raise self.error(_why_not_connected(error)) from error
