@@ -97,6 +97,17 @@ def test_a_server_is_sent_the_frames_of_the_excerpt(run, stand_in, clip):
     assert (document["start"], document["end"], document["stream"]) == (2, 4, 0)
 
 
+def test_of_several_videos_each_has_its_excerpt(run, models, stand_in, clip):
+    url = ("--backend", "openai", "--url", stand_in.url, "--model", "m")
+    words = ("ask", clip, "--also", clip, "What?", "--json", *PART)
+    document = run(*words, *url, "--budget", 4).document
+    assert all(2 <= frame["time"] < 4 for frame in document["frames"])
+    assert document["video"] == [str(clip), str(clip)]
+    assert document["start"] == [2, 2]
+    assert document["end"] == [4, 4]
+    assert document["stream"] == [0, 0]
+
+
 def test_a_storyboard_shows_the_excerpt(run, clip):
     document = run("storyboard", clip, "--json", "--start", 1, "--end", 3).document
     assert (document["start"], document["end"], document["duration"]) == (1, 3, 6)

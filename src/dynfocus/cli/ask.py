@@ -27,6 +27,7 @@ from dynfocus.cli.commands import (
 from dynfocus.cli.console import (
     check_video,
     describe_cost,
+    describe_videos,
     print_json,
     progress_bar,
     read_question,
@@ -157,10 +158,8 @@ def ask(
     shown = _read(focused, readers, reading)
     index_seconds = time.perf_counter() - started
     is_known = all(one.is_from_disk for one in shown.videos)
-    names = [str(one.path) for one in readers]
     facts: dict[str, object] = {
-        "video": names if len(names) > 1 else names[0],
-        **(readers[0].part if len(names) == 1 else {}),
+        **describe_videos(readers),
         "model": name,
         "from_index": is_known,
         "index_seconds": round(index_seconds, 3),
@@ -168,7 +167,7 @@ def ask(
     if connection is not None:
         facts |= {"backend": serving.backend, "url": connection.server.url}
     work = "opening its index" if is_known else "reading the video"
-    if len(names) > 1:
+    if len(readers) > 1:
         work = "opening their indexes" if is_known else "reading the videos"
     told = _answer_all(
         focused,

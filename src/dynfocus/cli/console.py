@@ -229,6 +229,14 @@ def check_video(video: VideoName, excerpt: Excerpt) -> VideoReader:
     return VideoReader(video, **asdict(excerpt))
 
 
+def describe_videos(readers: Sequence[VideoReader]) -> dict[str, Any]:
+    """Say for JSON what is read of which files; of several each value is a list."""
+    found = [{"video": str(reader.path), **reader.part} for reader in readers]
+    if len(found) == 1:
+        return found[0]
+    return {name: [one[name] for one in found] for name in found[0]}
+
+
 def describe_trust(best_time: float | None, confidence: float | None) -> str:
     """Say where an answer was seen and how sure the model was; ends with "; " if at all."""
     told = []

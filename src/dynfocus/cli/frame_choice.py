@@ -13,6 +13,7 @@ from dynfocus.cli.commands import at_least_one, not_negative, positive
 from dynfocus.cli.console import (
     choose_scorer,
     describe_trust,
+    describe_videos,
     load_model,
     print_json,
     progress_bar,
@@ -253,12 +254,10 @@ def ask_about_frames(
         for number, one in enumerate(chosen)
         for frame in one.frames
     ]
-    names = [str(video.path) for video in videos]
     if json:
         print_json(
             {
-                "video": names if len(names) > 1 else names[0],
-                **(videos[0].part if len(names) == 1 else {}),
+                **describe_videos(videos),
                 "question": question,
                 "backend": "openai",
                 "url": server.url,
