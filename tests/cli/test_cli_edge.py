@@ -174,8 +174,13 @@ def test_errors_of_the_system_name_the_file(run, monkeypatch):
     assert outcome.err == "dynfocus: clip.mp4: Permission denied\n"
 
 
-def test_interrupting_exits_130_without_a_word(run, monkeypatch):
-    fail_with(monkeypatch, KeyboardInterrupt())
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_interrupting_exits_130_without_a_word(run, monkeypatch, is_wrapped):
+    error: BaseException = KeyboardInterrupt()
+    if is_wrapped:  # as Python does where a class is being made
+        error, cause = RuntimeError("Error calling __set_name__"), error
+        error.__cause__ = cause
+    fail_with(monkeypatch, error)
     outcome = run("ask", "clip.mp4", "What?")
     assert outcome.code == 130
     assert outcome.err == ""

@@ -1,13 +1,22 @@
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from dynfocus.video import StuckVideoError, UnreadableVideoError, VideoReader, decoder
-from dynfocus.video.watchdog import AbandonedError, Pulse, run_watched
+from dynfocus.video.watchdog import (
+    AbandonedError,
+    Pulse,
+    deaf_to_interrupts,
+    run_watched,
+)
 
 TIMES = np.arange(30) / 30
 
@@ -98,3 +107,19 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         VideoReader("clip.mp4", **settings)
+
+
+def test_a_process_that_is_started_deaf_survives_an_interrupt():
+    code = "import time; print(1, flush=True); time.sleep(0.3); print(2)"
+    for is_deaf in (True, False):
+        with deaf_to_interrupts() if is_deaf else nullcontext():
+            process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert process.stdout.readline() == "1\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+        assert (out == "2\n", "KeyboardInterrupt" in err) == (is_deaf, not is_deaf)

@@ -26,7 +26,7 @@ from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import VideoJob
 from dynfocus.errors import BrokenWorkerError
 from dynfocus.text import plural, sentence
-from dynfocus.video.watchdog import available_cores
+from dynfocus.video.watchdog import available_cores, deaf_to_interrupts
 
 _logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
@@ -93,7 +93,8 @@ class _Worker:
         self.process = context.Process(
             target=_work, args=(theirs, number, *given), daemon=True
         )
-        self.process.start()
+        with deaf_to_interrupts():
+            self.process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
 
     def listen(self) -> tuple[Any, ...] | None:

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except _TerminationError:
             return TERMINATED
         except Exception as error:  # noqa: BLE001 the edge turns all of them into a line
-            return _report(error, is_debug=is_debug)
+            return _ended_by(error) or _report(error, is_debug=is_debug)
 
 
 def _run(words: list[str]) -> int:
@@ -86,6 +86,15 @@ def _as_named(error: UnicodeError) -> tuple[str | bytes, int]:
     found = error.object[error.start : error.end]
     escaped = "".join(c if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1] for c in found)
     return escaped.encode("ascii", "surrogateescape"), error.end
+
+
+def _ended_by(error: BaseException | None) -> int | None:
+    """Find a request to end that some library has made its own error of."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | _TerminationError):
+            return TERMINATED if isinstance(error, _TerminationError) else INTERRUPTED
+        error = error.__cause__ or error.__context__
+    return None
 
 
 class _TerminationError(BaseException):

@@ -32,6 +32,7 @@ from dynfocus.training.samples import (
 )
 from dynfocus.training.sources import read_entries, write_samples
 from dynfocus.video import MediumTrial, as_file, try_video
+from dynfocus.video.watchdog import deaf_to_interrupts
 
 Progress = Callable[[int, int], None]
 
@@ -203,7 +204,7 @@ def _until_a_crash(
     num_workers = min(num_workers, len(paths))
     with ProcessPoolExecutor(num_workers, get_context("spawn")) as pool:
         asked: dict[Future[MediumTrial], str] = {}
-        with suppress(BrokenProcessPool):
+        with suppress(BrokenProcessPool), deaf_to_interrupts():
             for path in paths:
                 asked[pool.submit(attempt, path)] = path
         for future in as_completed(asked):
