@@ -100,8 +100,8 @@ def test_a_server_that_fails_is_one_line_and_before_any_work(
         (("--timeout", 5), "--timeout means nothing without --backend"),
         (("--backend", "vllm", "--url", "nowhere"), "must begin with http://"),
         (
-            ("--backend", "vllm", "--url", "http://h", "--method", "dynfocus"),
-            "--method",
+            ("--backend", "vllm", "--url", "http://h", "--layout", "sheets"),
+            "--layout",
         ),
         (
             ("--backend", "vllm", "--url", "http://h", "--api-key-env", "NOT_SET"),

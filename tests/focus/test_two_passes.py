@@ -26,7 +26,8 @@ def test_frames_become_smaller_before_there_are_too_few():
     large = TwoPassBudget(max_video_tokens=3000, tokens_per_step=768)
     assert large.low(100) == FrameShare(20, 0.25, 960)
     fixed = TwoPassBudget(max_video_tokens=3000, tokens_per_step=768, scales=(1.0,))
-    assert fixed.low(100) == FrameShare(1, 1.0, 768)
+    assert fixed.low(100) is None
+    assert fixed.low(1) == FrameShare(1, 1.0, 768)
 
 
 def test_without_a_budget_all_wanted_frames_are_whole():

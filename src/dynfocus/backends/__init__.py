@@ -1,6 +1,7 @@
 """A language model behind a URL: video tokens to vLLM, frames to any server."""
 
 from dynfocus.backends.client import ChatClient, Completion, Server
+from dynfocus.backends.looking import LookedAnswer, ask_again
 from dynfocus.backends.openai import (
     LAYOUTS,
     FrameRequest,
@@ -18,9 +19,11 @@ __all__ = [
     "FrameRequest",
     "FrameSizes",
     "LAYOUTS",
+    "LookedAnswer",
     "OtherPromptWarning",
     "Server",
     "VllmGenerator",
+    "ask_again",
     "check_layout",
     "encode_embeds",
     "find_served_model",

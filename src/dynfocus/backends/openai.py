@@ -170,12 +170,13 @@ class _Writer:
         (_, cone_pixels), (_, rod_pixels) = self._kinds()
         sheets = draw_frame_sheets(*self.selection.read(rod_pixels, "rod"))
         cones = self.selection.read(cone_pixels, "cone")
-        self._introduce(
-            "The frames that matter most are shown large, the others small, on "
-            f"{'a contact sheet' if len(sheets) == 1 else 'contact sheets'}."
-            if sheets
-            else "Each is shown large."
-        )
+        where = "a contact sheet" if len(sheets) == 1 else "contact sheets"
+        how = f"The frames that matter most are shown large, the others small, on {where}."
+        if not sheets:
+            how = "Each is shown large."
+        elif not len(cones.times):
+            how = f"Each is shown small, on {where}."
+        self._introduce(how)
         for number, sheet in enumerate(sheets, 1):
             self.say(_describe_sheet(sheet, number))
             self._show(sheet.picture, "high")

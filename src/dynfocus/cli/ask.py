@@ -34,6 +34,7 @@ from dynfocus.cli.console import (
     say,
 )
 from dynfocus.cli.frame_choice import Choosing, Looking, ask_about_frames
+from dynfocus.cli.looking import ask_server_again
 from dynfocus.cli.servers import (
     Backend,
     Serving,
@@ -57,7 +58,6 @@ _OF_MODELS = frozenset(
         "dtype",
         "max_frames",
         "max_video_tokens",
-        "method",
         "no_index",
         "quantize",
         "report",
@@ -116,7 +116,8 @@ def ask(
     the model is (the geometric mean of the probabilities of the answer's tokens, not
     calibrated), each where it is known, and what the answer cost. With
     --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
-    --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens.
+    --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens;
+    with --method slowfocus, --budget is that of all requests together.
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
     docs/models.md, and docs/plugins.md for vision language models without training.
     """
@@ -126,14 +127,30 @@ def ask(
     if serving.backend == "openai":
         given = given_options(context)
         _check_request(model, questions, choosing, len(readers))
+        looking = Looking(fps=reading.fps if "fps" in given else None)
+        if "max_new_tokens" not in given:
+            max_new_tokens = 512
+        if method is not None:
+            ask_server_again(
+                _check_method(readers, method),
+                questions[0],
+                choosing,
+                looking,
+                serving,
+                model or "",
+                max_new_tokens=max_new_tokens,
+                json=json,
+                method=method,
+            )
+            return
         ask_about_frames(
             readers,
             questions[0],
             choosing,
-            Looking(fps=reading.fps if "fps" in given else None),
+            looking,
             serving,
             model or "",
-            max_new_tokens=max_new_tokens if "max_new_tokens" in given else 512,
+            max_new_tokens=max_new_tokens,
             json=json,
         )
         return
@@ -208,6 +225,20 @@ def _check_request(
         check_layout(choosing.layout, num_videos)
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from error
+
+
+def _check_method(readers: Sequence[VideoReader], method: str) -> VideoReader:
+    """Refuse what a server cannot be asked in several passes; give the video."""
+    if method != "slowfocus":
+        raise typer.BadParameter(
+            f"--backend openai has no --method but slowfocus, got {method!r}"
+        )
+    if len(readers) > 1:
+        raise typer.BadParameter(
+            "--backend openai with --method slowfocus is asked about one video: leave "
+            "--also out"
+        )
+    return readers[0]
 
 
 def _read(

@@ -254,14 +254,12 @@ def describe_cost(answer: Answer, after: str = "") -> str:
         answer: The answer.
         after: What follows its seconds.
     """
-    looks = answer.looks
-    note = "" if looks is None or looks.note is None else f". {looks.note}"
     return (
         f"{describe_trust(answer.best_time, answer.confidence)}"
         f"{describe_looks(answer.looks)}"
         f"{plural(answer.tokens, 'video token')}, {plural(len(answer.frames), 'frame')} "
         f"({count_kinds([frame.kind for frame in answer.frames])}), "
-        f"{answer.seconds:.2f} s{after}{note}"
+        f"{answer.seconds:.2f} s{after}{describe_note(answer.looks)}"
     )
 
 
@@ -275,6 +273,11 @@ def count_kinds(kinds: Sequence[str]) -> str:
     ]
     told += [f"{kinds.count(k):,} {name}" for k, name in named.items() if k in kinds]
     return ", ".join(told)
+
+
+def describe_note(looks: LookReport | None) -> str:
+    """Say what did not go as it should where a video was to be looked at again."""
+    return "" if looks is None or looks.note is None else f". {looks.note}"
 
 
 def describe_looks(looks: LookReport | None) -> str:

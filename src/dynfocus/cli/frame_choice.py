@@ -12,6 +12,7 @@ import typer
 from dynfocus.cli.commands import at_least_one, not_negative, positive
 from dynfocus.cli.console import (
     choose_scorer,
+    count_kinds,
     describe_trust,
     describe_videos,
     load_model,
@@ -153,7 +154,7 @@ def choose(
             cones = [*share_budget(choosing.cones, budgets, [0] * len(videos))]
         else:
             cones = [None] * len(videos)
-    scorer = None if named is None else _load_scorer(named)
+    scorer = None if named is None else load_frame_scorer(named)
     chosen: list[FrameSelection] = []
     for video, budget, num_cones in zip(videos, budgets, cones, strict=True):
         with progress_bar("Reading the video") as progress:
@@ -273,17 +274,21 @@ def ask_about_frames(
                 "seconds": round(seconds, 3),
             }
         )
-    num_cones = sum(frame["kind"] == "cone" for frame in frames)
+    warn_if_cut(completion, max_new_tokens)
+    say(
+        f"{describe_trust(best_time, completion.confidence)}"
+        f"{plural(len(frames), 'frame')} "
+        f"({count_kinds([frame['kind'] for frame in frames])}), {seconds:.2f} s"
+    )
+
+
+def warn_if_cut(completion: Completion, max_new_tokens: int) -> None:
+    """Say so where an answer ended because it may not be longer."""
     if completion.finish_reason == "length":
         warn(
             f"the answer was cut at {plural(max_new_tokens, 'token')}; allow more with "
             "--max-new-tokens"
         )
-    say(
-        f"{describe_trust(best_time, completion.confidence)}"
-        f"{plural(len(frames), 'frame')} ({plural(num_cones, 'Cone')}, "
-        f"{plural(len(frames) - num_cones, 'Rod')}), {seconds:.2f} s"
-    )
 
 
 def _complete(client: ChatClient, made: FrameRequest, json: bool) -> Completion:
@@ -302,7 +307,8 @@ def _find_best_time(chosen: FrameSelection) -> float | None:
     return -max(rated)[1] if rated else None
 
 
-def _load_scorer(name: str) -> FrameScorer:
+def load_frame_scorer(name: str) -> FrameScorer:
+    """Load what compares frames with a question."""
     from dynfocus.defaults import model_type
     from dynfocus.methods import DualEncoder, FocusedScorer
 

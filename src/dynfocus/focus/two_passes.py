@@ -61,14 +61,18 @@ class TwoPassBudget:
         """Say how many of ``num_frames`` low-frequency frames are read, twice.
 
         Returns:
-            The share of one pass; None where the budget is too small for two passes.
+            The share of one pass; None where the budget is too small for two passes: one
+            frame of several tells nothing of when something happens.
         """
         third = None
         if self.max_video_tokens is not None:
             third = (self.max_video_tokens - 2 * self.num_tail) // 3
             if third + self.num_tail < self.least:
                 return None
-        return self._fit(third, num_frames, _LEAST_LOW)
+        share = self._fit(third, num_frames, _LEAST_LOW)
+        if share is None or share.num_frames > self.frames_per_step:
+            return share
+        return share if num_frames <= self.frames_per_step else None
 
     def dense(
         self, num_frames: int, low: FrameShare, *, has_grounded: bool
