@@ -417,6 +417,7 @@ def test_the_recipes_of_nano_run_two_steps(course):
         "nano/2-language",
         "nano/3-align",
         "nano/4-tune",
+        "nano/5-long",
     ]
     for name, output in course.items():
         losses = history(output)
@@ -436,7 +437,7 @@ def test_what_the_recipes_make_answers_questions(course, tmp_path):
     tower = InstructBlipVisionModel.from_pretrained(
         course["nano/1-vision"] / "vision_tower"
     ).state_dict()
-    for name in ("nano/3-align", "nano/4-tune"):
+    for name in ("nano/3-align", "nano/4-tune", "nano/5-long"):
         focused = dynfocus.load(str(course[name] / "model"))
         answer = focused.ask(video.path, question, max_new_tokens=4)
         assert isinstance(answer.text, str)
