@@ -192,6 +192,7 @@ def is_world_video(video: VideoName | VideoReader) -> bool:
     try:
         reader = video if isinstance(video, VideoReader) else VideoReader(video)
         size = (BASE_PIXELS, BASE_PIXELS)
+        reader = reader.excerpt(0, reader.duration)  # a short one may have no key frame
         seen = reader.sample(num_frames=NUM_LOOKED_AT, size=size, fast=True)
     except (OSError, ValueError):
         return False
