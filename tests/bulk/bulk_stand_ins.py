@@ -69,7 +69,9 @@ class StandInModel:
 
     def ask(self, index: Any, question: str, **options: Any) -> Any:
         check_text(question, "question")
-        self.log(f"ask {index.video} {question}")
+        shown = index if isinstance(index, list) else [index]
+        names = " ".join(Path(one.video).name for one in shown)
+        self.log(f"ask {' '.join(one.video for one in shown)} {question}")
         flag = self.folder / "killed"
         if question == "die once?" and not flag.exists():
             flag.touch()
@@ -84,7 +86,7 @@ class StandInModel:
             with atomic_file(self.folder / "written") as part:
                 part.touch()
                 time.sleep(60)
-        text = f"{Path(index.video).name}: {question}"
+        text = f"{names}: {question}"
         return SimpleNamespace(
             text=text, tokens=12, seconds=0.5, best_time=1.0, confidence=0.9, looks=None
         )

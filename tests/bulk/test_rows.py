@@ -71,7 +71,10 @@ def test_half_a_character_is_no_reason_to_refuse_the_other_rows():
         ({"video": "a", "question": ""}, "question must be a text that is not empty"),
         ({"video": "a", "question": ["?"]}, "question must be a text that is not emp"),
         ({"video": "a", "messages": "?"}, "'conversations' must be a list of turns"),
-        ({"messages": [{"role": "user", "content": "?"}]}, "one video, got 0 videos"),
+        (
+            {"messages": [{"role": "user", "content": "?"}]},
+            "a row asks about videos, got text alone",
+        ),
     ],
 )
 def test_a_wrong_video_or_question_is_the_problem_of_its_row(row, problem):
@@ -105,6 +108,22 @@ def test_a_question_may_be_a_turn(row):
         assert "a row asks one question, with or without its answer, got turns" in (
             wrong.problem
         )
+
+
+def test_a_row_may_be_about_several_videos():
+    pair = {"video": ["a", "b"], "question": "Which?"}
+    shown = [{"type": "video", "video": name} for name in "ab"]
+    turn = {"role": "user", "content": [*shown, {"type": "text", "text": "Which?"}]}
+    single = {"video": "a", "question": "Which?"}
+    rows = read_rows(lines(pair, single, {"messages": [turn]}, pair))
+    assert [row.videos for row in rows] == [("a", "b"), ("a",), ("a", "b"), ("a", "b")]
+    assert [row.shown_video for row in rows[:2]] == [["a", "b"], "a"]
+    assert len({row.id for row in rows}) == 4
+    jobs = group_by_video(rows)
+    assert [(job.name, len(job.rows)) for job in jobs] == [("a, b", 3), ("a", 1)]
+    for wrong in ([], ["a", ""], ["a", 3], [["a"]]):
+        (row,) = read_rows(lines({"video": wrong, "question": "?"}))
+        assert "video must be a text that is not empty, got" in row.problem
 
 
 def test_rows_without_an_id_get_the_same_one_in_every_run():

@@ -75,6 +75,27 @@ def test_what_fails_is_told_by_name_and_the_others_go_on(tmp_path, asker):
     assert run_rows(asker, rows, path) == [records[row.id] for row in rows]
 
 
+def test_rows_may_be_about_several_videos(tmp_path, asker, logged):
+    text = [
+        '{"video": ["a.mp4", "b.mp4"], "question": "Which?", "id": "two"}',
+        '{"video": ["a.mp4", "missing.mp4"], "question": "Which?", "id": "gone"}',
+        '{"video": ["a.mp4", "b.mp4"], "id": "both"}',
+        '{"video": "a.mp4", "question": "Who?", "id": "one"}',
+    ]
+    rows = read_rows("\n".join(text))
+    path = tmp_path / "a.jsonl"
+    run_rows(asker, rows, path, workers=2)
+    records = told(path)
+    assert records["two"]["answer"] == "a.mp4 b.mp4: Which?"
+    assert records["two"]["video"] == ["a.mp4", "b.mp4"]
+    assert records["gone"]["error"] == "missing.mp4: No such file or directory"
+    assert records["both"]["frames"] == 14
+    assert records["both"]["entry"] == [str(tmp_path / "log")] * 2
+    assert records["one"]["answer"] == "a.mp4: Who?"
+    assert run_rows(asker, rows, path) == [records[row.id] for row in rows]
+    assert logged()["ask a.mp4 b.mp4 Which?"] == 1
+
+
 def test_a_row_without_a_question_tells_what_became_of_the_index(asker, tmp_path):
     three = AskOptions(max_frames=3)
     rows = [

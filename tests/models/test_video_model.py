@@ -362,7 +362,7 @@ def test_several_questions_are_answered_as_one_by_one(focused, clip, monkeypatch
         with pytest.raises(ValueError, match="the question is empty"):
             focused.ask(clip, ["what ?", empty])
     for wrong in (None, 5, b"what ?"):
-        with pytest.raises(ValueError, match="question must be a text or a list of te"):
+        with pytest.raises(ValueError, match="question must be a text or a list of"):
             focused.ask(clip, wrong)
     with pytest.raises(ValueError, match="the question must be a text .* got None"):
         focused.ask(clip, [None])

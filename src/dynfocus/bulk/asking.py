@@ -85,7 +85,7 @@ class Asker:
         open_video: Gives for a row's ``video`` what the model can index, while its rows
             are asked; by default it is the name of a file.
         describe: What else the record of an answer says, such as whether it is right;
-            called with the row, the answer and the indexed video.
+            called with the row, the answer and the indexed video, of several the first.
     """
 
     load: Loader
@@ -119,13 +119,15 @@ class Asker:
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     try:
-                        video = opened.enter_context(self.open_video(job.video))
-                        index = model.index(
-                            video,
-                            **rows[0].options.reading,
-                            progress=on_step
-                            and partial(on_step, show_address(job.video)),
-                        )
+                        found = [
+                            model.index(
+                                opened.enter_context(self.open_video(video)),
+                                **rows[0].options.reading,
+                                progress=on_step
+                                and partial(on_step, show_address(video)),
+                            )
+                            for video in (job.video, *job.also)
+                        ]
                     except FAILURES as error:
                         yield from (failure(row, sentence(error)) for row in rows)
                         continue
@@ -133,16 +135,16 @@ class Asker:
                 seconds = time.perf_counter() - started
                 for row in rows:
                     if row.question is None:
-                        record = _describe_index(row, index, seconds, notes)
+                        record = _describe_index(row, found, seconds, notes)
                     else:
-                        record = self._ask(model, index, row)
+                        record = self._ask(model, found, row)
                     yield record | {"warnings": notes} if notes else record
 
-    def _ask(self, model: VideoModel, index: VideoIndex, row: Row) -> Record:
+    def _ask(self, model: VideoModel, found: Sequence[VideoIndex], row: Row) -> Record:
         assert row.question is not None
         try:
             answer = model.ask(
-                index,
+                found[0] if len(found) == 1 else list(found),
                 row.question,
                 max_video_tokens=row.options.max_video_tokens,
                 method=row.options.method,
@@ -150,7 +152,7 @@ class Asker:
             )
         except FAILURES as error:
             return failure(row, sentence(error))
-        more = {} if self.describe is None else self.describe(row, answer, index)
+        more = {} if self.describe is None else self.describe(row, answer, found[0])
         if answer.looks is not None:
             more = {"looks": asdict(answer.looks), **more}
         return _facts(row) | {
@@ -169,26 +171,27 @@ def failure(row: Row, reason: str) -> Record:
 
 
 def _facts(row: Row) -> Record:
-    video = show_address(row.video)
-    facts = {"id": row.id, "video": video, "question": row.question}
+    facts = {"id": row.id, "video": row.shown_video, "question": row.question}
     part = {name: getattr(row.options, name) for name in ("start", "end", "stream")}
     given = {name: value for name, value in part.items() if value is not None}
     return {**facts, **given, **row.facts}
 
 
 def _describe_index(
-    row: Row, index: VideoIndex, seconds: float, notes: Sequence[str]
+    row: Row, found: Sequence[VideoIndex], seconds: float, notes: Sequence[str]
 ) -> Record:
-    """Tell what became of a video that was to be indexed alone."""
-    if index.entry is None:
+    """Tell what became of a video, or of several, that were to be indexed alone."""
+    entries = [index.entry for index in found if index.entry is not None]
+    if len(entries) < len(found):
         reasons = [note for note in notes if UNKNOWN_WORLD not in note]
         reason = reasons[-1] if reasons else "it changed while it was read"
         return failure(row, f"it is not kept: {reason}")
+    named = [str(entry) for entry in entries]
     return _facts(row) | {
-        "state": "done" if index.is_from_disk else "new",
-        "entry": str(index.entry),
-        "num_bytes": index.entry.stat().st_size,
-        "frames": index.num_frames,
+        "state": "done" if all(index.is_from_disk for index in found) else "new",
+        "entry": named if row.also else named[0],
+        "num_bytes": sum(entry.stat().st_size for entry in entries),
+        "frames": sum(index.num_frames for index in found),
         "seconds": round(seconds, 3),
     }
 

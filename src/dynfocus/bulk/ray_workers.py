@@ -57,7 +57,7 @@ class RayAsker:
             return self._failure
         import ray
 
-        if ray.get(self._attempts.begin.remote(job.video)) > MAX_ATTEMPTS:
+        if ray.get(self._attempts.begin.remote(job.name)) > MAX_ATTEMPTS:
             return []
         return list(self._answer_job(job, None))
 

@@ -12,6 +12,7 @@ from typing import Any
 from dynfocus.models.options import AskOptions
 from dynfocus.text import check_text, to_json
 from dynfocus.turns import MEDIA_FIELDS, TURN_FIELDS, read_turns
+from dynfocus.video import show_address
 
 _MAX_TOLD = 5
 _MARK = re.compile("<(?:video|image)>")
@@ -26,6 +27,8 @@ class Row:
 
     video: str
     """A file, or what the run's ``open_video`` takes."""
+    also: tuple[str, ...] = ()
+    """Other videos that the question is about, too."""
     question: str | None = None
     """What to ask; without, the video is only indexed."""
     id: str = ""
@@ -41,13 +44,30 @@ class Row:
     problem: str = ""
     """Why it cannot be asked; its record says so."""
 
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """All videos that the question is about."""
+        return (self.video, *self.also)
+
+    @property
+    def shown_video(self) -> str | list[str]:
+        """Its video, or all of several, as records show them."""
+        shown = [show_address(video) for video in self.videos]
+        return shown if self.also else shown[0]
+
 
 @dataclass(frozen=True)
 class VideoJob:
-    """All rows about one video, which one worker takes together."""
+    """All rows about one video, or about the same several, which one worker takes."""
 
     video: str
     rows: tuple[Row, ...]
+    also: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return ", ".join(show_address(video) for video in (self.video, *self.also))
 
 
 def read_rows(text: str, defaults: AskOptions | None = None) -> list[Row]:
@@ -57,8 +77,8 @@ def read_rows(text: str, defaults: AskOptions | None = None) -> list[Row]:
     there are not are mistakes of the file.
 
     Args:
-        text: One JSON object a line with ``video`` and possibly ``question``, ``id``,
-            ``answer``, ``evidence``, ``facts`` and options of `AskOptions`; null stands
+        text: One JSON object a line with ``video``, a name or a list of names that the
+            question is about together, and possibly ``question``, ``id``, ``answer``, ``evidence``, ``facts`` and options of `AskOptions`; null stands
             for what is not given, and empty lines are skipped. In place of ``question``
             and ``answer``, ``messages`` or ``conversations`` may hold them as turns.
         defaults: The options of rows that do not say otherwise.
@@ -96,10 +116,14 @@ def read_rows(text: str, defaults: AskOptions | None = None) -> list[Row]:
 
 def group_by_video(rows: Sequence[Row]) -> list[VideoJob]:
     """Put the rows of each video together, videos in the order of their first row."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(row.video, []).append(row)
-    return [VideoJob(video, tuple(found)) for video, found in groups.items()]
+        groups.setdefault(row.videos, []).append(row)
+    return [
+        VideoJob(video, tuple(found), also)
+        for (video, *others), found in groups.items()
+        for also in [tuple(others)]
+    ]
 
 
 def _read_row(line: str, defaults: AskOptions) -> Row:
@@ -118,14 +142,15 @@ def _read_row(line: str, defaults: AskOptions) -> Row:
     )
     try:
         if any(name in given for name in TURN_FIELDS):
-            video, question, answer = _read_question(given)
-            return replace(row, video=video, question=question, answer=answer)
-        _check_filled(given.get("video"), "video")
+            (video, *also), question, answer = _read_question(given)
+            found = {"question": question, "answer": answer}
+            return replace(row, video=video, also=tuple(also), **found)
+        video, *also = _check_videos(given.get("video"))
         if "question" in given:
             _check_filled(given["question"], "question")
     except ValueError as error:
         return replace(row, problem=str(error))
-    return row
+    return replace(row, video=video, also=tuple(also))
 
 
 def _check_fields(found: Any) -> dict[str, Any]:
@@ -153,8 +178,16 @@ def _if_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _read_question(record: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """Read the video, the question and its answer from a conversation."""
+def _check_videos(named: Any) -> list[str]:
+    """Refuse what names neither a video nor several."""
+    names = named if isinstance(named, list) and named else [named]
+    for name in names:
+        _check_filled(name, "video")
+    return names
+
+
+def _read_question(record: Mapping[str, Any]) -> tuple[list[str], str, str | None]:
+    """Read the videos, the question and its answer from a conversation."""
     read = read_turns(record)
     roles = [role for role, _ in read.turns]
     if (
@@ -166,14 +199,12 @@ def _read_question(record: Mapping[str, Any]) -> tuple[str, str, str | None]:
             "a row asks one question, with or without its answer, got turns of "
             f"{['system'] * bool(read.system) + roles}"
         )
-    if read.kind != "video" or len(read.names) != 1:
-        raise ValueError(
-            f"a row asks about one video, got {len(read.names)} {read.kind or 'video'}s"
-        )
+    if read.kind != "video":
+        raise ValueError(f"a row asks about videos, got {read.kind or 'text'} alone")
     question, *answer = (_MARK.sub("", text).strip() for _, text in read.turns)
-    _check_filled(read.names[0], "video")
+    videos = _check_videos([*read.names])
     _check_filled(question, "question")
-    return read.names[0], question, answer[0] if answer else record.get("answer")
+    return videos, question, answer[0] if answer else record.get("answer")
 
 
 def _check_filled(text: object, name: str) -> None:
@@ -199,7 +230,7 @@ def _with_id(row: Row, numbers: Mapping[str, int]) -> Row:
                 f"the id {row.id!r} is that of line {numbers[row.id]}, too"
             )
         return row
-    known = {k: v for k, v in asdict(row).items() if v or k != "problem"}
+    known = {k: v for k, v in asdict(row).items() if v or k not in ("also", "problem")}
     content = to_json(known, sort_keys=True)
     name = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     copies = 1

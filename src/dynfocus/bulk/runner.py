@@ -12,7 +12,6 @@ from dynfocus.bulk.json_lines import JsonLines, Record
 from dynfocus.bulk.ray_workers import answer_on_ray
 from dynfocus.bulk.rows import Row, VideoJob, group_by_video
 from dynfocus.bulk.worker_processes import answer_in_processes
-from dynfocus.video import show_address
 
 Progress = Callable[[int, int], None]
 OnRecord = Callable[[Record], None]
@@ -119,9 +118,7 @@ def _earlier(
     for number, record in enumerate(file.records, 1):
         row = wanted.get(record.get("id", ""))
         facts = [record.get(name) for name in ("video", "question")]
-        if "id" not in record or (
-            row and facts != [show_address(row.video), row.question]
-        ):
+        if "id" not in record or (row and facts != [row.shown_video, row.question]):
             raise ValueError(
                 f"{file.path}: record {number} answers another question under the id "
                 f"{record.get('id')!r}; name another file"

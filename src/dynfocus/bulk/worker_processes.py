@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -109,7 +110,7 @@ class _Worker:
         """Take a row from what is left."""
         assert self.job is not None
         left = tuple(row for row in self.job.rows if row.id != record["id"])
-        self.job = VideoJob(self.job.video, left)
+        self.job = replace(self.job, rows=left)
         return record
 
 
@@ -144,7 +145,7 @@ class _Crew:
         worker.job = self._todo.popleft() if self._todo else None
         if worker.job is None:
             return
-        self._attempts[worker.job.video] += 1
+        self._attempts[worker.job.name] += 1
         try:
             worker.connection.send(worker.job)
         except OSError:
@@ -173,11 +174,11 @@ class _Crew:
     def _take_back(self, job: VideoJob | None, code: int | None) -> None:
         if job is None or not job.rows:
             return
-        again = self._attempts[job.video] < MAX_ATTEMPTS
+        again = self._attempts[job.name] < MAX_ATTEMPTS
         _logger.warning(
             "a worker ended (exit code %s) at %s: %s",
             code,
-            job.video,
+            job.name,
             "its rows are run again" if again else "given up",
         )
         if again:

@@ -44,7 +44,8 @@ def batch(
         str,
         typer.Argument(
             metavar="QUESTIONS.jsonl",
-            help='One {"video": ..., "question": ...} a line; "-" reads standard input.',
+            help='One {"video": ..., "question": ...} a line; "-" reads standard input. '
+            'A list under "video" is asked about together.',
         ),
     ],
     out: Annotated[

@@ -217,6 +217,9 @@ def load_questions(path: str | Path) -> list[Row]:
     lines = map(_known_fields, read_text(path).split("\n"))
     rows = read_rows("\n".join(lines))
     for row in rows:
+        if row.problem or row.also:
+            problem = row.problem or "it names several videos; name one"
+            raise ValueError(f"{path}: a row cannot be asked: {problem}")
         if row.question is None:
             raise ValueError(f"{path}: a row about {row.video} has no 'question'")
     return [replace(r, video=str((path.parent / r.video).resolve())) for r in rows]
