@@ -54,7 +54,7 @@ def ask(
     """Answer one question about a video; the model is loaded once and kept.
 
     Args:
-        video: A file, frames, or what ``VideoModel.index`` gave; or
+        video: A file, its address, frames, or what ``VideoModel.index`` gave; or
             a list of them.
         question: The question.
         model: ``"nano"``, a folder, or a hub id. By default, for a file, what

@@ -498,6 +498,9 @@ def test_a_version_of_a_file_has_a_name(web, clip, tmp_path):
 
     by_tag = identity()
     assert by_tag == identity() is not None
+    signed = f"{address}?x-amz-date=1&X-Amz-Signature=2%2F#t=1"
+    assert RemoteFile(signed).identity == by_tag
+    assert RemoteFile(f"{address}?id=1&X-Goog-Signature=2").identity != by_tag
     assert identity(headers={"ETag": '"v2"'}) not in (by_tag, None)
     by_time = identity(headers={"ETag": 'W/"v1"'})
     assert by_time not in (by_tag, None)

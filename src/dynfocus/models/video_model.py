@@ -279,9 +279,9 @@ class VideoModel:
         """Answer a question, or several, about a video that is encoded once.
 
         Args:
-            video: A file, a `VideoReader`, frames, or what `index` gave; or a list of
-                them, which the question is about together. They share the budget, and
-                the prompt names them Video 1, Video 2 and so on.
+            video: A file, its address, a `VideoReader`, frames, or what `index` gave; or
+                a list of them, which the question is about together. They share the
+                budget, and the prompt names them Video 1, Video 2 and so on.
             question: The question, or a list of questions that do not know each other.
             progress: Called with the steps done and the steps in all while frames
                 are decoded and encoded.
@@ -383,7 +383,7 @@ class VideoModel:
         """Encode a video once, for any number of questions, or open its index.
 
         Args:
-            video: A file, a `VideoReader` or frames.
+            video: A file, its address, a `VideoReader` or frames.
             progress: Called with the steps done and the steps in all.
             **options: Fields of `AskOptions`; ``fps``, ``max_frames``, ``start``, ``end``
                 and ``stream`` matter.
@@ -406,7 +406,8 @@ class VideoModel:
         """Start a conversation about a video, which is encoded once.
 
         Args:
-            video: A file, a `VideoReader`, frames, or what `index` gave; or a list.
+            video: A file, its address, a `VideoReader`, frames, or what `index` gave; or
+                a list.
             progress: Called with the steps done and the steps in all.
             **options: Fields of `AskOptions`, for every question.
 

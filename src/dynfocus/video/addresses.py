@@ -10,6 +10,9 @@ import re
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _EATEN = re.compile(r"(https?):/(?=[^/])", re.IGNORECASE)
 
+# What S3 and Google Cloud Storage sign an address with.
+_SIGNED = re.compile(r"(?<=[?&])x-(?:amz|goog)-[^=&]*=[^&]*&?", re.IGNORECASE)
+
 
 def scheme_of(name: str) -> str | None:
     """Tell what an address begins with, such as ``https``; None for other names."""
@@ -25,6 +28,11 @@ def is_web_address(name: str) -> bool:
 def restore_address(path: str) -> str:
     """Give an address back the slash that a path eats."""
     return _EATEN.sub(r"\1://", path, count=1)
+
+
+def unsigned(address: str) -> str:
+    """Leave out what changes whenever an address is signed, and the mark of a place."""
+    return _SIGNED.sub("", address.partition("#")[0]).rstrip("?&")
 
 
 def show_address(name: str) -> str:

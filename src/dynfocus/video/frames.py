@@ -21,7 +21,8 @@ def read_video(
     """Turn whatever a caller calls a video into frames with their times.
 
     Args:
-        video: A file or its address, a `VideoReader`, frames with or without times, or a list of frames.
+        video: A file or its address, a `VideoReader`, frames with or without times, or a
+            list of frames.
         fps: Frames per second to sample from a file; the rate that frames without
             times are taken to have.
         max_frames: At most so many frames, taken evenly.

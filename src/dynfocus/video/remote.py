@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
 from dynfocus.errors import UnreachableVideoError
-from dynfocus.video.addresses import is_web_address
+from dynfocus.video.addresses import is_web_address, unsigned
 
 if TYPE_CHECKING:
     from dynfocus.video.fetch_policy import FetchPolicy
@@ -202,7 +202,7 @@ class RemoteFile:
             data = b"".join(reply.chunks)
             if len(data) == min(num_bytes, _BLOCK_BYTES):
                 self._blocks[0] = data
-            named = f"{self._address.partition('#')[0]} {reply.version_name}".encode()
+            named = f"{unsigned(self._address)} {reply.version_name}".encode()
             digest = hashlib.blake2b(named, digest_size=_DIGEST_BYTES).hexdigest()
             self._identity = None if reply.version_name is None else digest
         else:
