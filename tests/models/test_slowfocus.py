@@ -10,9 +10,12 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 import dynfocus
+from dynfocus.cli.console import scorer_of
+from dynfocus.defaults import OWN_TYPES, model_type
 from dynfocus.errors import FewerFramesWarning
 from dynfocus.focus.slow_network import SlowFocusSettings
 from dynfocus.models.feature_backbone import FeatureBackbone
+from dynfocus.models.loading import KINDS
 from dynfocus.models.options import AskOptions
 from dynfocus.models.slowfocus import SlowFocusConfig, SlowFocusForConditionalGeneration
 from dynfocus.models.video_model import VideoModel
@@ -176,6 +179,8 @@ def test_what_does_not_fit_is_refused(slow, make_slow_processor, folder, clip):
         slow.ask(clip, QUESTION, method="dynfocus")
     with pytest.raises(ValueError, match="no spatial prototypes"):
         slow.require("maps")
+    with pytest.raises(ValueError, match="slowfocus model, which has no scores of"):
+        slow.require("scores")
     make_slow_processor(slow={"grid_size": 4}).save_pretrained(folder)
     with pytest.raises(ValueError, match="differ in their focus settings"):
         dynfocus.load(folder, device="cpu")
@@ -189,3 +194,11 @@ def test_any_tower_and_any_language_model(
     model = make_slow_model(tower=tower, language=language)
     inputs = make_slow_processor()(text=prompt, videos=make_frames(3))
     assert model.generate(**inputs, max_new_tokens=2, do_sample=False).shape[0] == 1
+
+
+def test_it_is_a_model_of_the_projects_own(folder, monkeypatch, tmp_path):
+    assert set(OWN_TYPES) == set(KINDS)
+    assert model_type(folder) in OWN_TYPES
+    monkeypatch.setattr("dynfocus.defaults.find_downloaded", lambda name: tmp_path)
+    assert scorer_of(str(folder), None) is None
+    assert scorer_of("somebody/else", None) == str(tmp_path)

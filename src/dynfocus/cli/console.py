@@ -151,9 +151,9 @@ def scorer_of(model: str, named: str | None) -> str | None:
         model: ``"nano"``, a folder, or a hub id.
         named: What the call names, if it does; ``"none"`` for nothing.
     """
-    from dynfocus.defaults import model_type
+    from dynfocus.defaults import OWN_TYPES, model_type
 
-    if named is None and model_type(model) == "dynfocus":
+    if named is None and model_type(model) in OWN_TYPES:
         return None
     return choose_scorer(named)
 

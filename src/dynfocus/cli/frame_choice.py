@@ -309,10 +309,10 @@ def _find_best_time(chosen: FrameSelection) -> float | None:
 
 def load_frame_scorer(name: str) -> FrameScorer:
     """Load what compares frames with a question."""
-    from dynfocus.defaults import model_type
+    from dynfocus.defaults import OWN_TYPES, model_type
     from dynfocus.methods import DualEncoder, FocusedScorer
 
     quiet_libraries()
-    if model_type(name) != "dynfocus":
+    if model_type(name) not in OWN_TYPES:
         return DualEncoder(name)
-    return FocusedScorer(load_model(name))
+    return FocusedScorer(load_model(name, needs="scores"))

@@ -13,6 +13,7 @@ from dynfocus.defaults.choosing import (
 from dynfocus.defaults.hub import (
     NANO,
     NANO_QUESTIONS,
+    OWN_TYPES,
     RECOMMENDED,
     RECOMMENDED_SCORER,
     Download,
@@ -34,6 +35,7 @@ __all__ = [
     "NANO",
     "NANO_QUESTIONS",
     "NoModelError",
+    "OWN_TYPES",
     "RECOMMENDED",
     "RECOMMENDED_SCORER",
     "UserSettings",

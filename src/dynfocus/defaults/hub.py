@@ -14,6 +14,8 @@ from dynfocus.errors import DownloadError
 
 NANO = "nano"
 """The model that the package ships."""
+OWN_TYPES = ("dynfocus", "slowfocus")
+"""The ``model_type`` of each kind of model of the project's own."""
 NANO_QUESTIONS = (
     "What letter is on the red cross?",
     "Is the purple star small or large?",
@@ -103,7 +105,7 @@ def model_type(name: str | Path) -> str | None:
         name: ``"nano"``, a folder, or a name on the hub.
 
     Returns:
-        The type, ``"dynfocus"`` for the project's own; None for what is no model: who
+        The type, one of `OWN_TYPES` for the project's own; None for what is no model: who
         loads it says what is wrong.
     """
     if str(name) == NANO:

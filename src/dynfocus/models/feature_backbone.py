@@ -105,7 +105,9 @@ class FeatureBackbone:
         of_all = {"index", "look", "prompt_embeds"}
         if not self.processor.single_turn:
             of_all.add("turns")
-        return frozenset(of_all | ({"maps", "session"} if self._is_plain else set()))
+        return frozenset(
+            of_all | ({"maps", "scores", "session"} if self._is_plain else set())
+        )
 
     @property
     def methods(self) -> tuple[str, ...]:

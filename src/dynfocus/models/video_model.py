@@ -46,7 +46,8 @@ _NEEDS = {
     "look": "no way to look at a video again",
     "maps": "no spatial prototypes to show",
     "prompt_embeds": "no language model that a server could run on our video tokens",
-    "session": "no sessions, since its frames are sized by how many there are",
+    "scores": "no scores of frames",
+    "session": "no sessions about videos that are still coming",
 }
 
 
@@ -87,7 +88,7 @@ class Backbone(Protocol):
         """What it can beyond answering.
 
         ``"index"`` on disk, ``"look"`` again, ``"session"``, ``"maps"`` of prototypes,
-        ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that runs
+        ``"scores"`` of frames, ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that runs
         its language model.
         """
 
@@ -436,7 +437,7 @@ class VideoModel:
             What frames are pushed to and questions are asked of.
 
         Raises:
-            ValueError: The model cannot, since its frames are sized by how many there are.
+            ValueError: The model cannot.
         """
         from dynfocus.models.session import Session
 

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from dynfocus.defaults import locate, model_type
+from dynfocus.defaults import OWN_TYPES, locate, model_type
 from dynfocus.focus.tokens import ConeTokens
 from dynfocus.methods import FrameScorer, load_scorer
 from dynfocus.models.loading import (
-    KINDS,
     LOADING_ERRORS,
     place_model,
     unloadable,
@@ -84,7 +83,7 @@ def host_type(name: str | Path) -> str | None:
         The type, or None for the project's own and for what is no model at all.
     """
     kind = model_type(name)
-    return None if kind in KINDS else kind
+    return None if kind in OWN_TYPES else kind
 
 
 def load_host(name: str | Path, options: LoadOptions | None = None) -> VideoModel:
