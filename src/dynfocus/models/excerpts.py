@@ -102,6 +102,8 @@ def take_excerpt(video: VideoIndex, options: AskOptions) -> VideoIndex:
             or the video comes from a compact index, of which no part can be taken.
     """
     _check_stream(options.stream, video.stream)
+    if options.start is None and options.end is None:
+        return video
     start, end = video.interval
     begin = start if options.start is None else options.start
     stop = end if options.end is None else options.end
