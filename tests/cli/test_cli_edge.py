@@ -136,7 +136,7 @@ def test_what_is_no_video_is_one_sentence(run, tmp_path, content):
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def check_video(video: Path) -> None:
+    def check_video(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(ask_module, "check_video", check_video)
@@ -187,7 +187,7 @@ def test_interrupting_exits_130_without_a_word(run, monkeypatch, is_wrapped):
 
 
 def test_own_warnings_are_one_line_and_others_are_not_shown(run, monkeypatch):
-    def check_video(video: Path) -> None:
+    def check_video(*_: object) -> None:
         warnings.warn_explicit("3 frames\nare missing", DamagedVideoWarning, "x.py", 1)
         warnings.warn_explicit("will change", FutureWarning, "torch.py", 1)
         raise ValueError("the end")
