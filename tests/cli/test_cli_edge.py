@@ -79,7 +79,7 @@ def test_no_arguments_show_the_help_as_a_wrong_call(run):
         (("ask", "clip.mp4", ""), "the question is empty"),
         (("ask", "clip.mp4", "  \n"), "the question is empty"),
         (("timeline", "clip.mp4"), "Missing argument 'QUESTIONS...'"),
-        (("timeline", "clip.mp4", "What?", " "), "a question is empty"),
+        (("timeline", "clip.mp4", "What?", " "), "the question is empty"),
         (("ask", "clip.mp4", "-"), "the question is empty"),
         (("ask", "clip.mp4", "What?", "--fps", "0"), "0 is not a number above 0"),
         (("ask", "clip.mp4", "What?", "--fps", "-1"), "-1 is not a number above 0"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +51,16 @@ def test_a_folder_answers_in_one_pass_of_the_low_frequency(folder, clip):
     assert model.index(clip).is_from_disk
     assert again.text == answer.text
     assert model.chat(clip).ask(QUESTION).text == answer.text
+
+
+def test_the_lines_that_are_shown_run(folder, clip, monkeypatch, capsys):
+    monkeypatch.chdir(clip.parent)
+    folder.rename(clip.parent / "my-slowfocus")
+    page = Path(__file__).parents[2] / "docs" / "slowfocus.md"
+    text = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[0]
+    assert "my-slowfocus" in text
+    exec(compile(text.replace("61.", "2."), "docs/slowfocus.md", "exec"), {})
+    assert "(2.25, 'high')" in capsys.readouterr().out
 
 
 def test_given_moments_are_read_beside_the_low_frequency_and_mixed(folder, clip):
