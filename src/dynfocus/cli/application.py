@@ -100,6 +100,7 @@ add_group(
     evaluate.HELP,
     (
         evaluate.focusworld,
+        evaluate.robustness,
         evaluate.methods,
         evaluate.ablation,
         evaluate.recall,

@@ -203,6 +203,53 @@ def focusworld(
 
 
 @command(
+    "dynfocus eval robustness --num-videos 20",
+    "dynfocus eval robustness --wide --split validation --num-videos 100",
+)
+def robustness(
+    out: Out = Path("runs/eval"),
+    num_videos: Annotated[int, _count("Videos.")] = 40,
+    min_seconds: Annotated[float, _option("Shortest video.", callback=positive)] = 60.0,
+    max_seconds: Annotated[float, _option("Longest video.", callback=positive)] = 180.0,
+    seed: Seed = 0,
+    split: Annotated[
+        str,
+        _option('"test", or "validation" for what is still developed.'),
+    ] = "test",
+    wide: Wide = False,
+    model: Model = "nano",
+    json: Json = False,
+) -> None:
+    """Ask the same questions about videos that are shifted, cropped, mirrored, grey, ...
+
+    Every video is written once as it is and once a change, and each change compared with
+    the original on the questions whose truth follows it. Answers are kept as they come,
+    so a run that was stopped continues.
+    """
+    from dynfocus.evaluation.benchmarks import WorldBenchmark
+    from dynfocus.evaluation.benchmarks.robustness import RobustnessPlan, run_robustness
+
+    benchmark = WorldBenchmark(
+        num_videos=num_videos,
+        seconds=(min_seconds, max_seconds),
+        seed=seed,
+        split=split,  # type: ignore[arg-type]  # checked by the class
+        world=choose_world(wide, None, split),
+        max_per_kind=2,
+    )
+    name = "wide-robustness" if wide else "robustness"
+    focused = load_model(model, index_folder=False)
+    with progress_bar("Asking") as progress:
+        document = run_robustness(
+            focused,
+            RobustnessPlan(benchmark=benchmark),
+            out / f"{name}.jsonl",
+            progress,
+        )
+    _show(_write(out, name, document), json)
+
+
+@command(
     "dynfocus eval methods --num-seeds 3",
     "dynfocus eval methods --steps 2 --training-videos 4 --short-videos 1 "
     "--medium-videos 0 --long-videos 0 --budget 160",

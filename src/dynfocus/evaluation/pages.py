@@ -25,6 +25,7 @@ Document = Mapping[str, Any]
 
 KINDS = {
     "focusworld": "dynfocus.evaluation.benchmarks.focusworld",
+    "robustness": "dynfocus.evaluation.benchmarks.robustness",
     "experiment": "dynfocus.evaluation.experiments.tables",
     "recall": "dynfocus.evaluation.experiments.recall",
     "plugged": "dynfocus.evaluation.experiments.plugged",

@@ -146,6 +146,8 @@ def make_video(
     max_per_kind: int | None = None,
     progress: Progress | None = None,
     world: World = NARROW,
+    edit: Callable[[Picture], Picture] | None = None,
+    crf: int | None = None,
 ) -> WorldVideo:
     """Write a FocusWorld video as H.264 in an MP4 file.
 
@@ -160,6 +162,8 @@ def make_video(
         max_per_kind: Ask at most so many questions of each kind.
         progress: Called with frames done and frames in all.
         world: The narrow or the widened world.
+        edit: Is given every picture, and gives what is written in its place.
+        crf: Quality of the encoder; the scene's by default.
 
     Returns:
         The video's path, scene, and questions with answers and evidence intervals.
@@ -169,18 +173,21 @@ def make_video(
         OSError: If the file cannot be written.
     """
     scene = world.scene(seed, duration, split)
-    height, width = next(world.pictures(scene, [0.0], size)).shape[:2]
+    first = next(world.pictures(scene, [0.0], size))
+    height, width = (first if edit is None else edit(first)).shape[:2]
+    if crf is None:
+        crf = scene.style.crf if isinstance(scene, WideScene) else 20
     with VideoWriter(
         path,
         fps=fps,
         size=(height, width),
-        crf=scene.style.crf if isinstance(scene, WideScene) else 20,
+        crf=crf,
         comment=f"{SIGNATURE} split={split} seed={seed}",
     ) as writer:
         num_frames = max(1, round(duration * fps))
         times = (np.arange(num_frames) / fps).tolist()
         for number, picture in enumerate(world.pictures(scene, times, size), 1):
-            writer.write(picture)
+            writer.write(picture if edit is None else edit(picture))
             if progress is not None:
                 progress(number, num_frames)
     questions = world.questions(scene, max_per_kind)

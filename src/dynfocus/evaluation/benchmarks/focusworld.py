@@ -123,6 +123,12 @@ class WorldBenchmark:
         Args:
             **facts: What else their records repeat.
         """
+        return [row for row, _ in self.rows_and_questions(**facts)]
+
+    def rows_and_questions(
+        self, **facts: Any
+    ) -> list[tuple[Row, WorldQuestion | WideQuestion]]:
+        """Make the rows, each with the question that it asks."""
         options = AskOptions(fps=self.fps, max_video_tokens=self.max_video_tokens)
         addresses = self.addresses()
         scenes = [address.scene() for address in addresses]
@@ -136,17 +142,16 @@ class WorldBenchmark:
                 continue
             text, answer = self._put(question)
             known = {f: getattr(question, f) for f in _FACTS if hasattr(question, f)}
-            rows.append(
-                Row(
-                    video=str(addresses[place]),
-                    question=text,
-                    id=f"{addresses[place]}#{numbers[place]}",
-                    options=options,
-                    answer=answer,
-                    evidence=question.evidence,
-                    facts={"truth": answer, **known, **facts},
-                )
+            row = Row(
+                video=str(addresses[place]),
+                question=text,
+                id=f"{addresses[place]}#{numbers[place]}",
+                options=options,
+                answer=answer,
+                evidence=question.evidence,
+                facts={"truth": answer, **known, **facts},
             )
+            rows.append((row, question))
             numbers[place] += 1
         return rows
 

@@ -96,7 +96,23 @@ def make_wide_scene(
         raise ValueError(f"split train never shows unseen {', '.join(sorted(unseen))}")
     rng = scene_generator(seed, split)
     writer = _Writer(rng, float(duration), split, frozenset(unseen))
-    return writer.write(seed)
+    scene = writer.write(seed)
+    return _with_unseen_fonts(scene) if "fonts" in unseen else scene
+
+
+def _with_unseen_fonts(scene: WideScene) -> WideScene:
+    """Put other letters on the badges of a scene; all else stays."""
+    unseen = FONTS["unseen"]
+    fonts = {f: unseen[i % len(unseen)] for i, f in enumerate(FONTS["training"])}
+
+    def changed(thing: Thing) -> Thing:
+        return replace(thing, font=fonts[thing.font])
+
+    return replace(
+        scene,
+        cast=tuple(changed(thing) for thing in scene.cast),
+        changes=tuple(replace(c, after=changed(c.after)) for c in scene.changes),
+    )
 
 
 def make_still_scene(rng: np.random.Generator, split: Split = "train") -> WideScene:
@@ -239,7 +255,7 @@ class _Writer:
         size = int(self.rng.integers(1, most + 1))
         kinds = self.rng.permutation(len(SHAPES) * len(COLOURS))[:size]
         letters = [LETTERS[i] for i in self.rng.permutation(len(LETTERS))]
-        fonts = FONTS["unseen" if "fonts" in self.unseen else "training"]
+        fonts = FONTS["training"]
         shared = self.pick(fonts), self.pick(BADGES)
         alike = self.happens(0.5)
         for kind in kinds:
