@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from dynfocus.cli import main
 from dynfocus.errors import TooManyFailuresError
 from dynfocus.focus import FocusBudget
+from dynfocus.models.conversation import build_conversation
 from dynfocus.models.prompts import VICUNA_SYSTEM
 from dynfocus.training import run_recipe
 from dynfocus.training.dataset import Collator, ConversationDataset, Layout
@@ -138,6 +139,17 @@ def test_several_videos_stand_behind_their_numbers_where_they_are_marked(make_da
     assert num_tokens == data.count_tokens(9) + data.count_tokens(6)
     lengths = data.lengths()
     assert lengths[0] == lengths[2] + len("<video>\n<video>\n") // 4
+
+
+def test_a_question_about_several_videos_is_asked_as_it_was_trained(make_data):
+    sample = talk("<video>\n<video>\nWhich is it?", video=[VIDEO, OTHER])
+    _, data = make_data([sample])
+    processor = data.processor
+    turns = build_conversation((), "Which is it?")
+    text = processor.apply_chat_template(turns, add_generation_prompt=True)
+    counts = [data.count_tokens(9), data.count_tokens(6)]
+    asked = processor.prompt_ids(text, "Which is it?", counts)[0]
+    assert data[0]["input_ids"][: len(asked)].tolist() == asked.tolist()
 
 
 @torch.no_grad()
@@ -335,6 +347,32 @@ def test_samples_that_are_malformed_are_counted_before_the_first_step(
     assert "line 2 is skipped" in caplog.text
     with pytest.raises(TooManyFailuresError, match="1 samples failed, data.max_failu"):
         run_recipe(recipe, ["data.max_failures=0"], resume=False)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_what_neighbours_write_is_checked_and_trained_on(
+    recipe, files, tmp_path, cached
+):
+    (tmp_path / "other.mp4").write_bytes((tmp_path / "clip.mp4").read_bytes())
+    answer = {"role": "assistant", "content": "The second."}
+    shown = [{"type": "video", "video": f"{name}.mp4"} for name in ("clip", "other")]
+    asked = {"role": "user", "content": [*shown, {"type": "text", "text": "Which?"}]}
+    system = {"role": "system", "content": "Be brief."}
+    samples = [
+        {"id": "parts", "messages": [system, asked, answer]},
+        {**talk("One?"), "id": "listed", "video": ["clip.mp4", "other.mp4"]},
+        {**talk("<image>\nOne?"), "id": "pictures", "image": ["red.png"]},
+        {**talk("One?"), "id": "broken", "video": ["clip.mp4", "bad.mp4"]},
+    ]
+    files.write_text("\n".join(map(json.dumps, samples)))
+    clean = tmp_path / "clean.jsonl"
+    main(["data", "check", str(files), "--out", str(clean)])
+    cache = [f"data.cache={tmp_path / 'cache'}"] if cached else []
+    changes = [f"data.sources=[{{json: {clean}}}]", "schedule.group_by_length=true"]
+    output = run_recipe(recipe, [*changes, *cache, "data.max_failures=0"])
+    assert not (output / "failures.jsonl").exists()
+    state = json.loads((output / "trainer_state.json").read_text())
+    assert all(entry["loss"] > 0 for entry in state["log_history"][:3])
 
 
 def test_the_command_skips_half_a_character(recipe, files, capsys):
