@@ -165,6 +165,21 @@ def test_the_context_is_extended_on_request(clip, instructblip, vicuna, make_cho
         )
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--architecture", "slowfocus", "--focus", "official"], "are DynFocus's"),
+        (["--mixing", "bi"], "--mixing needs --architecture slowfocus"),
+    ],
+)
+def test_options_of_the_other_architecture_are_a_wrong_call(
+    tmp_path, capsys, options, message
+):
+    sources = ["--vision-from", "a", "--language-model", "b"]
+    assert main(["assemble", *sources, *options, str(tmp_path / "out")]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_command_makes_a_folder_that_answers(
     clip, instructblip, vicuna, tmp_path, capsys
 ):

@@ -122,6 +122,13 @@ def assemble(
     from dynfocus.focus import FocusSettings
     from dynfocus.focus.slow_network import SlowFocusSettings
 
+    if architecture == "slowfocus" and (focus, text_side) != ("paper", "text"):
+        raise typer.BadParameter(
+            "--focus and --text-side are DynFocus's; leave them out with --architecture "
+            "slowfocus"
+        )
+    if architecture == "dynfocus" and mixing != "high_from_low":
+        raise typer.BadParameter("--mixing needs --architecture slowfocus")
     conversion.check_folder(out)
     choices = conversion.Choices(
         focus=getattr(FocusSettings, focus)(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from transformers import (
@@ -21,7 +22,7 @@ INITIALIZER_RANGE = 0.02
 _LEAST_INITIALIZER_RANGE = 1e-6
 
 
-class VideoConfig(PreTrainedConfig):  # type: ignore[misc]
+class VideoConfig(PreTrainedConfig, ABC):  # type: ignore[misc]
     """Hold the parts of a model that reads videos; each kind of model derives from it.
 
     Args:
@@ -74,9 +75,9 @@ class VideoConfig(PreTrainedConfig):  # type: ignore[misc]
         super().__init__(**kwargs)
 
     @property
+    @abstractmethod
     def focus_settings(self) -> Any:
         """Give the settings of what stands between tower and language model, checked."""
-        raise NotImplementedError
 
     @property
     def is_plain(self) -> bool:
@@ -89,9 +90,9 @@ class VideoConfig(PreTrainedConfig):  # type: ignore[misc]
         return None
 
     @property
+    @abstractmethod
     def methods(self) -> tuple[str, ...]:
         """Give the names of what makes the tokens, which a question may ask for."""
-        raise NotImplementedError
 
 
 def _sub_config(

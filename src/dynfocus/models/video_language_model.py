@@ -7,6 +7,7 @@ D_q width of the text encoder, H width of the language model.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
@@ -65,7 +66,7 @@ class VideoCausalLMOutputWithPast(CausalLMOutputWithPast):  # type: ignore[misc]
         return cls(**outputs, video_tokens=video_tokens or None)
 
 
-class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore[misc]
     """Answer questions about videos; each kind of model derives from it.
 
     The vision tower does not depend on the question; `encode_video` computes what comes
@@ -104,14 +105,15 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
             self.generation_config.suppress_tokens = [config.video_token_id]
 
     @property
+    @abstractmethod
     def reads_frames(self) -> bool:
         """Tell whether the Q-Former's queries read every frame, with the question."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build_network(self) -> nn.Module:
         """Build what stands between the vision tower and the language model."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode_frames(self, pixel_values: Tensor) -> FrameEncoding:
         """Encode some frames, each by itself.
 
@@ -121,8 +123,8 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
         Returns:
             What the network knows of them before a question.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def focus(
         self,
         videos: Sequence[VideoFeatures],
@@ -144,7 +146,6 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin):  # type: ignore[misc
         Returns:
             The video tokens for each question.
         """
-        raise NotImplementedError
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -5,6 +5,7 @@ Letters: V videos, T frames, B prompts, L text tokens, n question tokens.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -37,7 +38,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-class VideoProcessor(ProcessorMixin):  # type: ignore[misc]
+class VideoProcessor(ProcessorMixin, ABC):  # type: ignore[misc]
     """Prepare prompts, questions and videos; each kind of model has one that derives.
 
     The number of video tokens depends on the number of frames and the settings
@@ -79,18 +80,18 @@ class VideoProcessor(ProcessorMixin):  # type: ignore[misc]
         super().__init__(tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
 
     @property
+    @abstractmethod
     def settings(self) -> Any:
         """Give the settings of what stands between tower and language model."""
-        raise NotImplementedError
 
     @property
     def connector_facts(self) -> dict[str, Any] | None:
         """What it knows of the connector, as the model's configuration."""
         return None
 
+    @abstractmethod
     def budget(self, max_video_tokens: int | None = None) -> TokenBudget:
         """Give what counts the tokens of a video, and fits it into a budget."""
-        raise NotImplementedError
 
     @property
     def qformer_tokenizer(self) -> Any:
