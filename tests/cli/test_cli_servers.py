@@ -67,6 +67,20 @@ def test_vllm_answers_about_several_videos_as_the_model_does(run, world, stand_i
     assert len(language.embeds[0]) > local["tokens"]  # with the names of the videos
 
 
+def test_vllm_writes_both_passes(run, world, stand_in):
+    language = serve(run, stand_in)
+    call = ("--json", "--method", "slowfocus", "--max-new-tokens", 8)
+    server = ("--backend", "vllm", "--url", stand_in.url)
+    for question, num_requests in (("What moves?", 2), ("What is red at 0:09?", 1)):
+        language.embeds.clear()
+        local = run("ask", world.path, question, *call).document
+        served = run("ask", world.path, question, *call, *server).document
+        for name in ("text", "tokens", "frames", "looks"):
+            assert served[name] == local[name]
+        assert len(language.embeds) == num_requests
+    assert served["looks"]["intervals"] == [[7, 11]]
+
+
 def test_the_exported_weights_have_the_precision_of_the_model(run):
     outcome = run("export-language-model", "nano", "lang")
     assert outcome.code == 0

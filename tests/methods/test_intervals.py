@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dynfocus.methods.intervals import find_intervals, merge_intervals
+from dynfocus.methods.intervals import (
+    find_intervals,
+    merge_intervals,
+    write_intervals,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +92,7 @@ def test_of_a_question_only_what_is_a_time_counts(question, intervals):
 def test_intervals_that_touch_are_one():
     found = merge_intervals([(20, 24), (2, 6), (5, 8), (8, 9)])
     assert found == [(2, 9), (20, 24)]
+
+
+def test_intervals_are_written_for_people():
+    assert write_intervals([(3, 4.5), (9, 9)]) == "from 3.0 to 4.5 s and at 9.0 s"

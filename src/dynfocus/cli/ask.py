@@ -290,7 +290,7 @@ def _answer_all(
             say(f"dynfocus: {sentence(error)}")
             told.append({"question": question, "error": sentence(error)})
             continue
-        say(f"{describe_cost(answer)}{after}")
+        say(describe_cost(answer, after))
         after = ""
         told.append(answer)
     return told

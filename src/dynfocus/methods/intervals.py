@@ -118,8 +118,11 @@ def find_intervals(
 
 
 def write_intervals(intervals: Iterable[Interval]) -> str:
-    """Write intervals for people: "from 3.0 to 4.5 s and from 9.0 to 9.5 s"."""
-    return " and ".join(f"from {start:.1f} to {end:.1f} s" for start, end in intervals)
+    """Write intervals for people: "from 3.0 to 4.5 s and at 9.0 s"."""
+    return " and ".join(
+        f"from {start:.1f} to {end:.1f} s" if end > start else f"at {start:.1f} s"
+        for start, end in intervals
+    )
 
 
 def merge_intervals(intervals: Iterable[Interval]) -> list[Interval]:
