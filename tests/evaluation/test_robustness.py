@@ -16,6 +16,7 @@ from dynfocus.evaluation.benchmarks.robustness import (
     RobustnessPlan,
     crop,
     grey,
+    is_cut_off,
     mirror,
     open_changed_file,
     pad,
@@ -25,6 +26,7 @@ from dynfocus.evaluation.benchmarks.robustness import (
 from dynfocus.models import Answer
 from dynfocus.video import VideoReader
 from dynfocus.world import World
+from dynfocus.world.wide import facts_of, make_questions, make_wide_scene
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
 NARROW = WorldBenchmark(num_videos=2, seconds=(12.0, 14.0), max_per_kind=1)
@@ -76,9 +78,23 @@ def test_the_truth_follows_the_change(benchmark):
     assert ("unseen fonts" in pairs) == benchmark.world.wide
     if benchmark.world.wide:
         assert "action" not in kinds["0.5 frames a second"]
-        assert len(pairs["cropped by 10 %"]) < len(originals)
     else:
         assert len(pairs["cropped by 10 %"]) == len(originals)
+
+
+def test_what_an_edge_cuts_off_is_not_asked():
+    scene = make_wide_scene(3, 60.0, "validation")
+    facts = facts_of(scene)
+    needles = [q for q in make_questions(facts) if q.kind == "needle"]
+    for question in needles:
+        spans = [
+            scene.centres(stay, np.linspace(*scene.in_view(stay), 40))
+            for stay in scene.stays
+            if any(a < stay.end and stay.start < b for a, b in question.evidence)
+        ]
+        in_left = [(places[:, 0] < 0.5).mean() for places in spans]
+        assert is_cut_off(scene, question, (0.5, 0, 0, 0)) == (max(in_left) > 0.2)
+        assert not is_cut_off(scene, question, (0, 0, 0, 0))
 
 
 def test_files_are_written_as_they_are_changed():

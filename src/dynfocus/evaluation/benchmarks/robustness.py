@@ -212,7 +212,7 @@ class RobustnessPlan:
                 scenes[row.video] = _address(row.video).scene()
             for change in self.chosen():
                 new = change.ask(question)
-                if new is None or _is_cut_off(scenes[row.video], question, change.cut):
+                if new is None or is_cut_off(scenes[row.video], question, change.cut):
                     continue
                 changed = replace(
                     row,
@@ -233,7 +233,7 @@ def _address(video: str) -> WorldAddress:
     return found
 
 
-def _is_cut_off(
+def is_cut_off(
     scene: Scene | WideScene,
     question: Question,
     cut: tuple[float, float, float, float],
