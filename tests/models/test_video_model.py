@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import tokenization_utils_base
 
 import dynfocus
 from dynfocus.errors import NonFiniteLogitsError, SeveralVideosWarning
@@ -203,11 +204,15 @@ def test_wrong_questions_are_refused_in_one_sentence(focused, clip):
         focused.chat(clip).ask("")
 
 
-def test_a_prompt_longer_than_the_context_is_refused(focused, make_frames):
+def test_a_prompt_longer_than_the_context_is_refused(focused, make_frames, monkeypatch):
     with pytest.raises(ValueError, match=r"\d+ tokens .* 500, more than the 512 that"):
         focused.ask(make_frames(9), QUESTION, max_new_tokens=500)
+    told = []
+    monkeypatch.setattr(tokenization_utils_base.logger, "warning", told.append)
+    focused.processor.tokenizer.model_max_length = 100
     with pytest.raises(ValueError, match="use fewer frames .*max_video_tokens"):
         focused.ask(make_frames(300), QUESTION)
+    assert told == []  # what transformers says of the same
 
 
 def test_logits_that_are_not_numbers_are_reported(focused, make_frames):
@@ -391,6 +396,10 @@ def test_several_videos_are_one_question(focused, clip, make_frames):
     assert chat.ask(QUESTION, max_new_tokens=3).frames == answer.frames
     assert chat.ask("what ?", max_new_tokens=3).frames != []
     assert focused.ask([clip], QUESTION).frames == alone[0]
+    with pytest.raises(ValueError, match="leave the frames of this one in it"):
+        focused.map_prototypes(clip, answer)
+    with pytest.raises(ValueError, match="an index is of one video, got 2; index each"):
+        focused.index([clip, other])
     with pytest.raises(ValueError, match="there is no video; give at least one"):
         focused.ask([], QUESTION)
     with pytest.raises(ValueError, match="the frames of a video must be uint8"):

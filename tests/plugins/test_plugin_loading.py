@@ -136,6 +136,25 @@ def test_a_conversation_on_the_command_line(folder, clip, capsys, monkeypatch):
     assert all("; 40 video tokens, " in line for line in costs)
 
 
+def test_several_videos_are_asked_about_on_the_command_line(
+    folder, clip, tmp_path, capsys
+):
+    page = tmp_path / "r.html"
+    call = ["ask", str(clip), "--also", str(clip), QUESTION, "--model", str(folder)]
+    call += ["--max-new-tokens", "2", "--max-video-tokens"]
+    assert main([*call, "40", "--json", "--report", str(page)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    tokens = [0, 0]
+    for frame in document["frames"]:
+        tokens[frame["video"]] += frame["tokens"]
+    assert tokens == [20, 20]
+    assert page.read_text(encoding="utf-8").count("<svg") == 2
+    assert main([*call, "1"]) == 2
+    assert "--max-video-tokens must be at least" in capsys.readouterr().err
+    assert main([*call, "5"]) == 1
+    assert "the least of 2 videos, got 5" in capsys.readouterr().err
+
+
 def test_a_scorer_is_named_on_the_command_line(folder, clip, tmp_path, capsys):
     clip_model = save_tiny_clip(tmp_path)
     call = ["ask", str(clip), QUESTION, "--model", str(folder), "--json"]

@@ -393,12 +393,17 @@ class VideoModel:
             What takes the place of the file in `ask` and `chat`.
 
         Raises:
-            ValueError: An option is wrong.
+            ValueError: An option is wrong, or there are several videos.
             FileNotFoundError: There is no such file.
             UnreadableVideoError: The file holds no video that can be decoded.
             StuckVideoError: Reading the file made no progress.
         """
         asked = _without_loop(self._options(options))
+        if isinstance(video, list | tuple) and any(map(is_video, video)):
+            raise ValueError(
+                f"an index is of one video, got {len(video)}; index each of them, and "
+                "ask about the list"
+            )
         return self.backbone.index(video, asked, progress)
 
     def chat(
@@ -486,9 +491,14 @@ class VideoModel:
             One map a Cone, in time order.
 
         Raises:
-            ValueError: The model has no spatial prototypes, or the video no file.
+            ValueError: The model has no spatial prototypes, the video no file, or the
+                answer frames of several videos.
         """
         self.require("maps")
+        if len({frame.video for frame in answer.frames}) > 1:
+            raise ValueError(
+                "the answer is about several videos; leave the frames of this one in it"
+            )
         return self.backbone.map_prototypes(video, answer, num_frames)
 
     def with_generator(self, generator: Generator) -> VideoModel:
