@@ -300,7 +300,7 @@ def test_unknown_and_wrong_options_are_one_sentence(focused, clip):
 
 def test_a_session_is_refused_in_one_sentence_where_there_is_none(focused, monkeypatch):
     monkeypatch.setattr(type(focused.backbone), "abilities", frozenset())
-    with pytest.raises(ValueError, match="has no sessions, since its frames are sized"):
+    with pytest.raises(ValueError, match="has no sessions about videos that are still"):
         focused.session()
     with pytest.raises(ValueError, match="has no spatial prototypes to show"):
         focused.map_prototypes(None, None)

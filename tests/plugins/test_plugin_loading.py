@@ -90,7 +90,7 @@ def test_the_command_answers_with_a_host(folder, clip, capsys):
     assert main([*call, "--method", "uniform", "--report", str(folder / "r.html")]) == 0
     assert "<svg" in (folder / "r.html").read_text()
     assert "which has no spatial prototypes to show" in capsys.readouterr().err
-    assert main([*call, "--method", "magic"]) == 1
+    assert main([*call, "--method", "magic"]) == 2
     assert (
         "one of aks, bolt, dynfocus, events, none, ranked, slowfocus, uniform, got 'magic'"
         in capsys.readouterr().err

@@ -399,9 +399,10 @@ class VideoModel:
             StuckVideoError: Reading the file made no progress.
         """
         asked = _without_loop(self._options(options))
-        if isinstance(video, list | tuple) and any(map(is_video, video)):
+        listed = video if isinstance(video, list | tuple) else ()
+        if not is_video(video) and any(map(is_video, listed)):
             raise ValueError(
-                f"an index is of one video, got {len(video)}; index each of them, and "
+                f"an index is of one video, got {len(listed)}; index each of them, and "
                 "ask about the list"
             )
         return self.backbone.index(video, asked, progress)
