@@ -7,6 +7,7 @@ import pytest
 import dynfocus
 from dynfocus.models import VideoModel
 from dynfocus.models.feature_backbone import FeatureBackbone
+from dynfocus.video import VideoReader
 from scripted import scripted
 
 QUESTION = "what is on the red square ?"
@@ -64,10 +65,19 @@ def test_a_stream_is_looked_at_once_and_that_is_said(focused, make_frames):
     assert "a stream or frames, with no file" in answer.looks.note
 
 
+@pytest.mark.filterwarnings("ignore::dynfocus.errors.UnknownWorldWarning")
 @pytest.mark.parametrize("storage", ["exact", "compact"])
-def test_an_index_on_disk_is_looked_at_again(tmp_path, storage, clip):
+def test_an_index_on_disk_is_looked_at_again(tmp_path, storage, clip, monkeypatch):
     model = dynfocus.load("nano", index_folder=tmp_path / "index", storage=storage)
     answers = []
+    reads = []
+    sample = VideoReader.sample
+
+    def count(reader, **options):
+        reads.append(options)
+        return sample(reader, **options)
+
+    monkeypatch.setattr(VideoReader, "sample", count)
     for _ in range(2):
         speaking, generator = scripted(model, "from 2 to 4 s", "K")
         answers.append(speaking.ask(clip, QUESTION, method="slowfocus"))
@@ -75,3 +85,5 @@ def test_an_index_on_disk_is_looked_at_again(tmp_path, storage, clip):
     first, second = answers
     assert first.frames == second.frames
     assert sum(frame.kind == "high" for frame in first.frames) > 2
+    if storage == "exact":
+        assert len(reads) == 2  # the whole, and once what was looked at again

@@ -235,18 +235,20 @@ class FeatureBackbone:
     ) -> VideoIndex:
         """Give the frames of a look, from the index where it holds them, or the file.
 
-        A compact index keeps nothing that frames could be joined by, so they are read.
+        What is read of a file is kept in the index, as any excerpt is. A compact one
+        keeps nothing that frames could be joined by, so all of them are read.
         """
         features = video.features
         held = features.pts_seconds.cpu().double().numpy()
         rows, seconds = find_frames(held, look, reader)
-        if seconds is None:
-            is_compact = features.pooled is None and features.prototypes is not None
-            if not (is_compact and reader is not None):
-                taken = features.take(torch.from_numpy(rows))
-                return replace(video, features=taken, thumbnails=None)
-            seconds = held[rows]
+        if seconds is None and (features.is_divisible or reader is None):
+            taken = features.take(torch.from_numpy(rows))
+            return replace(video, features=taken, thumbnails=None)
         assert reader is not None  # it has the times
+        if features.is_divisible:
+            part = reader.excerpt(look.start, look.end)
+            return self._index(part, AskOptions(fps=look.fps), None)
+        seconds = held[rows] if seconds is None else seconds
         side = self.processor.frame_size
         sampled = reader.sample(times=seconds, size=(side, side))
         return self._encode(sampled, AskOptions(), None)[0]
