@@ -12,7 +12,7 @@ import dynfocus
 from dynfocus.cli import main
 from dynfocus.conversion import assemble
 from dynfocus.conversion.key_maps import module_of
-from dynfocus.focus.slow_network import SlowFocusSettings
+from dynfocus.focus import SlowFocusSettings
 from dynfocus.models.slowfocus import SlowFocusConfig, SlowFocusForConditionalGeneration
 from dynfocus.models.vision import encode_pixels
 

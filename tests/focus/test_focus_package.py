@@ -18,4 +18,5 @@ def test_the_network_imports_no_other_room() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     rooms = {".".join(name.split(".")[:2]) for name in output}
-    assert rooms == {"dynfocus.focus", "dynfocus.validation"}
+    leaves = {"dynfocus.validation", "dynfocus.text"}  # the first reads the second
+    assert rooms == {"dynfocus.focus", *leaves}

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dynfocus.focus import TokenPlan, VideoFeatures
-from dynfocus.focus.slow_network import SlowFocusNetwork, SlowFocusSettings
+from dynfocus.focus import SlowFocusNetwork, SlowFocusSettings, TokenPlan, VideoFeatures
 
 DIM, TEXT_DIM, HIDDEN, READER, SIDE = 6, 5, 7, 9, 4
 

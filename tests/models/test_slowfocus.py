@@ -15,7 +15,7 @@ import dynfocus
 from dynfocus.cli.console import scorer_of
 from dynfocus.defaults import OWN_TYPES, model_type
 from dynfocus.errors import FewerFramesWarning
-from dynfocus.focus.slow_network import SlowFocusSettings
+from dynfocus.focus import SlowFocusSettings
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.loading import KINDS
 from dynfocus.models.options import AskOptions

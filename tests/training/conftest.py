@@ -19,8 +19,7 @@ from transformers import (
 )
 
 from dynfocus.conversion import Choices, assemble
-from dynfocus.focus import FocusSettings
-from dynfocus.focus.slow_network import SlowFocusSettings
+from dynfocus.focus import FocusSettings, SlowFocusSettings
 from dynfocus.models.feature_backbone import NANO
 from dynfocus.training import run_recipe
 from dynfocus.training.nano import language, vision

@@ -119,8 +119,7 @@ def assemble(
     import torch
 
     from dynfocus import conversion
-    from dynfocus.focus import FocusSettings
-    from dynfocus.focus.slow_network import SlowFocusSettings
+    from dynfocus.focus import FocusSettings, SlowFocusSettings
 
     if architecture == "slowfocus" and (focus, text_side) != ("paper", "text"):
         raise typer.BadParameter(

@@ -36,8 +36,7 @@ from dynfocus.conversion.preparing import (
     read_colours,
 )
 from dynfocus.conversion.weights import Parts, Weights, collect_weights
-from dynfocus.focus import FocusSettings
-from dynfocus.focus.slow_network import SlowFocusSettings
+from dynfocus.focus import FocusSettings, SlowFocusSettings
 from dynfocus.models.dynfocus import DynFocusConfig
 from dynfocus.models.loading import KINDS
 from dynfocus.models.prompts import VIDEO_TOKEN

@@ -1,4 +1,4 @@
-"""The dynamic cooperative network: tensors in, tensors out (Eq. 1-13).
+"""DynFocus's dynamic cooperative network (Eq. 1-13), and SlowFocus's: tensors in and out.
 
 What is ours stands in `dynfocus.focus.question`, which is imported where it is asked for:
 everything here works without it.
@@ -13,9 +13,11 @@ from dynfocus.focus.clustering import (
 from dynfocus.focus.cooperative import CooperativeEncoding
 from dynfocus.focus.events import EventBatch, EventPrototypes, EventSelection
 from dynfocus.focus.features import FrameEncoding, VideoFeatures, uniform_indices
+from dynfocus.focus.mixing import MixingAttention, TemporalTable
 from dynfocus.focus.network import FocusNetwork
 from dynfocus.focus.official import kmeans
 from dynfocus.focus.settings import FocusSettings, QuestionSettings
+from dynfocus.focus.slow_network import SlowFocusNetwork, SlowFocusSettings
 from dynfocus.focus.spatial import SpatialPrototypes
 from dynfocus.focus.tokens import (
     CountedBudget,
@@ -31,7 +33,6 @@ from dynfocus.focus.topk import hard_topk, perturbed_topk
 from dynfocus.focus.two_passes import FrameShare, TwoPassBudget
 
 __all__ = [
-    "share_budget",
     "ClusterResult",
     "CooperativeEncoding",
     "CountedBudget",
@@ -44,8 +45,12 @@ __all__ = [
     "FrameEncoding",
     "FrameShare",
     "HostBudget",
+    "MixingAttention",
     "QuestionSettings",
+    "SlowFocusNetwork",
+    "SlowFocusSettings",
     "SpatialPrototypes",
+    "TemporalTable",
     "TokenBudget",
     "TokenPlan",
     "TokenSpan",
@@ -58,5 +63,6 @@ __all__ = [
     "merge_clusters",
     "merge_weights",
     "perturbed_topk",
+    "share_budget",
     "uniform_indices",
 ]

@@ -11,8 +11,7 @@ from pydantic import Field
 
 from dynfocus.conversion import Choices, assemble
 from dynfocus.defaults import NANO
-from dynfocus.focus import FocusSettings
-from dynfocus.focus.slow_network import SlowFocusSettings
+from dynfocus.focus import FocusSettings, SlowFocusSettings
 from dynfocus.models.dynfocus import (
     DynFocusConfig,
     DynFocusForConditionalGeneration,

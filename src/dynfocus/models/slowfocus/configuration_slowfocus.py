@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig
 
-from dynfocus.focus.slow_network import SlowFocusSettings
+from dynfocus.focus import SlowFocusSettings
 from dynfocus.models.video_config import INITIALIZER_RANGE, VideoConfig
 
 CLIP_L_14: dict[str, Any] = {

@@ -14,9 +14,14 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
-from dynfocus.focus import FrameEncoding, TokenPlan, VideoFeatures, VideoTokens
+from dynfocus.focus import (
+    FrameEncoding,
+    SlowFocusNetwork,
+    TokenPlan,
+    VideoFeatures,
+    VideoTokens,
+)
 from dynfocus.focus.features import WINDOW_FRAMES
-from dynfocus.focus.slow_network import SlowFocusNetwork
 from dynfocus.models.conversation import FrameKind
 from dynfocus.models.slowfocus.configuration_slowfocus import SlowFocusConfig
 from dynfocus.models.video_language_model import VideoLanguageModel

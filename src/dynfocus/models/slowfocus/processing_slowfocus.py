@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.focus import TokenBudget
-from dynfocus.focus.slow_network import SlowFocusSettings
+from dynfocus.focus import SlowFocusSettings, TokenBudget
 from dynfocus.models.video_processor import CLIP_MEAN, CLIP_STD, VideoProcessor
 from dynfocus.video import SampledFrames, VideoName, VideoReader, read_video
 
