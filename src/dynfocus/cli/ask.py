@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynfocus.cli.answer_report import find_truths, write_answers
 from dynfocus.cli.commands import (
     Also,
     AnsweringModel,
@@ -47,9 +47,8 @@ from dynfocus.text import sentence
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoGroup, VideoIndex
-    from dynfocus.models import Answer, PrototypeMap, VideoModel
+    from dynfocus.models import Answer, VideoModel
     from dynfocus.video import VideoReader
-    from dynfocus.world import WorldQuestion
 
 _OF_FRAMES = frozenset({"budget", "scorer", "cones", "layout"})
 _OF_MODELS = frozenset(
@@ -111,11 +110,11 @@ def ask(
 ) -> None:
     """Answer a question, or several, about a video, which is encoded once.
 
-    With --also the questions are about several videos together. The answers go to standard output, each on a line of its own. A line to standard
-    error says the time of the frame whose score for the question is highest, how sure
-    the model is (the geometric mean of the probabilities of the answer's tokens, not
-    calibrated), each where it is known, and what the answer cost. With
-    --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
+    With --also the questions are about several videos together. The answers go to
+    standard output, each on a line of its own. A line to standard error says the time of
+    the frame whose score for the question is highest, how sure the model is (the
+    geometric mean of the probabilities of the answer's tokens, not calibrated), each
+    where it is known, and what the answer cost. With --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
     --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens;
     with --method slowfocus, --budget is that of all requests together.
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
@@ -156,7 +155,7 @@ def ask(
         return
     truths = {}
     if report is not None and len(readers) == 1:
-        truths = _find_truths(readers[0])
+        truths = find_truths(readers[0])
     asked = {
         "max_video_tokens": reading.max_video_tokens,
         "method": method,
@@ -200,7 +199,7 @@ def ask(
         lines = [one if isinstance(one, dict) else one.to_dict() for one in told]
         print_json(facts | (lines[0] if len(lines) == 1 else {"answers": lines}))
     if report is not None and answers:
-        _write_report(report, focused, readers, shown, answers, truths)
+        write_answers(report, focused, readers, shown, answers, truths)
         say(f"Report: {report}")
     if len(answers) < len(questions):
         raise typer.Exit(1)
@@ -313,58 +312,6 @@ def _answer(
     if is_aloud:
         print(answer.text)
     return answer
-
-
-def _find_truths(video: VideoReader) -> dict[str, WorldQuestion]:
-    """Look up the questions and truths that FocusWorld left beside a video."""
-    from dynfocus.world import find_questions
-
-    found = find_questions(video.path)
-    return {one.question: one for one in found}
-
-
-def _write_report(
-    report: Path,
-    focused: VideoModel,
-    readers: Sequence[VideoReader],
-    shown: VideoIndex | VideoGroup,
-    answers: list[Answer],
-    known: dict[str, WorldQuestion],
-) -> None:
-    from dynfocus.evaluation import is_right
-    from dynfocus.report import write_report
-
-    maps, reason = None, focused.why_not("maps")
-    if reason is None:
-        maps = [_map_prototypes(focused, readers, answer) for answer in answers]
-    else:
-        say(f"No prototype maps in the report: {reason}")
-    truths = [known.get(answer.question) for answer in answers]
-    write_report(
-        report,
-        shown,
-        answers,
-        title=answers[0].question,
-        truths=[truth.answer if truth else None for truth in truths],
-        verdicts=[
-            is_right(truth, answer.text) if truth else None
-            for truth, answer in zip(truths, answers, strict=True)
-        ],
-        evidence=[truth.evidence if truth else () for truth in truths],
-        maps=maps,
-    )
-
-
-def _map_prototypes(
-    focused: VideoModel, readers: Sequence[VideoReader], answer: Answer
-) -> list[PrototypeMap]:
-    """Map the prototypes of the best Cones of each video."""
-    found = []
-    for number, reader in enumerate(readers):
-        frames = [frame for frame in answer.frames if frame.video == number]
-        maps = focused.map_prototypes(reader, replace(answer, frames=frames))
-        found += [replace(one, video=number) for one in maps]
-    return found
 
 
 def check_files(video: str, report: Path | None, excerpt: Excerpt) -> VideoReader:
