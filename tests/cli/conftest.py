@@ -226,7 +226,8 @@ class FakeModel:
         ]
 
     def chat(self, video: VideoReader, **options: Any) -> FakeSession:
-        options.pop("max_video_tokens")
+        for name in ("max_video_tokens", "method"):
+            options.pop(name)
         return FakeSession(self, self.index(video, **options))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -255,7 +256,7 @@ def test_the_report_shows_both_frequencies(plugged, clip, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["llava_onevision", "qwen2_5_vl"])
-def test_the_commands_look_again(clip, tmp_path, capsys, name):
+def test_the_commands_look_again(clip, tmp_path, capsys, monkeypatch, name):
     folder = save_host(build_host(name), tmp_path / "host")
     question = "what is on the square between 2 s and 3 s ?"
     page = tmp_path / "r.html"
@@ -281,6 +282,11 @@ def test_the_commands_look_again(clip, tmp_path, capsys, name):
         " s for reading the video. The model named no interval, so the answer took one "
         "pass."
     )
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{question}\nand then ?\n"))
+    assert main(["chat", str(clip), *options]) == 0
+    printed = capsys.readouterr().err
+    assert printed.count("looked again from 2.0 to 3.0 s; ") == 1
+    assert printed.count("The model named no interval") == 1
     rows = tmp_path / "rows.jsonl"
     row = {"video": str(clip), "question": question}
     rows.write_text(json.dumps(row))

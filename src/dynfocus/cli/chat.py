@@ -15,6 +15,7 @@ from dynfocus.cli.commands import (
     Excerpt,
     Loading,
     MaxNewTokens,
+    Method,
     NoIndex,
     Reading,
     Scorer,
@@ -54,6 +55,7 @@ def chat(
     also: Also = None,
     model: AnsweringModel = None,
     scorer: Scorer = None,
+    method: Method = None,
     max_new_tokens: MaxNewTokens = 64,
     no_index: NoIndex = False,
 ) -> None:
@@ -71,12 +73,14 @@ def chat(
         loading,
         no_index=no_index,
         scorer=scorer,
+        method=method,
         **asdict(reading),
     )
     with progress_bar("Reading the video") as progress:
         session = focused.chat(
             readers if also else readers[0],
             **asdict(reading),
+            method=method,
             progress=progress,
         )
     if focused.is_nano:
