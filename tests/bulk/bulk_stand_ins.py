@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dynfocus.atomic import atomic_file
+from dynfocus.errors import SeveralVideosWarning
 from dynfocus.text import check_text
 from dynfocus.video import DamagedVideoWarning, UnreadableVideoError
 
@@ -70,6 +71,9 @@ class StandInModel:
     def ask(self, index: Any, question: str, **options: Any) -> Any:
         check_text(question, "question")
         shown = index if isinstance(index, list) else [index]
+        if len(shown) > 1:
+            text = "the stand-in was trained on one video"
+            warnings.warn(text, SeveralVideosWarning, 2)
         names = " ".join(Path(one.video).name for one in shown)
         self.log(f"ask {' '.join(one.video for one in shown)} {question}")
         flag = self.folder / "killed"

@@ -94,6 +94,8 @@ def test_rows_may_be_about_several_videos(tmp_path, asker, logged):
     assert records["one"]["answer"] == "a.mp4: Who?"
     assert run_rows(asker, rows, path) == [records[row.id] for row in rows]
     assert logged()["ask a.mp4 b.mp4 Which?"] == 1
+    assert records["two"]["warnings"] == ["the stand-in was trained on one video"]
+    assert "warnings" not in records["one"]
 
 
 def test_a_row_without_a_question_tells_what_became_of_the_index(asker, tmp_path):

@@ -134,11 +134,15 @@ class Asker:
                 notes = _own_warnings(caught)
                 seconds = time.perf_counter() - started
                 for row in rows:
+                    said = list(notes)
                     if row.question is None:
                         record = _describe_index(row, found, seconds, notes)
                     else:
-                        record = self._ask(model, found, row)
-                    yield record | {"warnings": notes} if notes else record
+                        with warnings.catch_warnings(record=True) as caught:
+                            warnings.simplefilter("always")
+                            record = self._ask(model, found, row)
+                        said += _own_warnings(caught)
+                    yield record | {"warnings": said} if said else record
 
     def _ask(self, model: VideoModel, found: Sequence[VideoIndex], row: Row) -> Record:
         assert row.question is not None
