@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +17,14 @@ from dynfocus.video import (
     DamagedVideoWarning,
     LiveReader,
     StuckVideoError,
+    UnreachableVideoError,
     UnreadableVideoError,
     VideoReader,
 )
+from dynfocus.video.live_source import safe_options
 
 TIMES = np.arange(75) / 30
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *words):
-        pass
 
 
 def read_all(source, **options):
@@ -128,21 +124,77 @@ def test_a_named_pipe_is_a_file_that_comes(tmp_path, write_clip):
     assert len(times) == 5
 
 
-def test_an_address_is_read_as_it_comes(tmp_path, write_clip, read_numbers):
-    write_clip(tmp_path / "clip.ts", TIMES)
-    handler = partial(QuietHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        frames, _ = read_all(f"{address}/clip.ts", fps=2)
-        with pytest.raises(UnreadableVideoError, match="cannot open this as a video"):
-            read_all(f"{address}/none.ts")
-        server.shutdown()
-        thread.join()
+@pytest.mark.parametrize("has_parts", [True, False], ids=["parts", "whole"])
+def test_an_address_is_read_by_our_own_fetcher(
+    has_parts, web, tmp_path, write_clip, read_numbers
+):
+    path = write_clip(tmp_path / "clip.ts", TIMES)
+    address = web.put("clip.ts", path, has_parts=has_parts)
+    frames, _ = read_all(f"{address}?sig=s3cret", fps=2)
     assert read_numbers(frames) == [0, 15, 30, 45, 60]
-    with pytest.raises(UnreadableVideoError, match="no server answers there"):
-        read_all(f"{address}/clip.ts")
+    assert {headers["User-Agent"] for _, headers in web.requests} == {"dynfocus"}
+    with pytest.raises(UnreachableVideoError, match=r"none.ts\?...: .*HTTP 404"):
+        read_all(f"{web.address('none.ts')}?sig=s3cret")
+
+
+def test_an_index_at_the_end_of_a_file_at_an_address_is_found(
+    web, tmp_path, write_clip, read_numbers
+):
+    address = web.put("clip.mp4", write_clip(tmp_path / "clip.mp4", TIMES))
+    assert read_numbers(read_all(address, fps=2)[0]) == [0, 15, 30, 45, 60]
+
+
+def test_no_server_is_one_sentence():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        with pytest.raises(UnreachableVideoError, match="no server answers there"):
+            read_all(f"http://127.0.0.1:{held.getsockname()[1]}/clip.ts")
+
+
+@pytest.mark.parametrize("has_parts", [True, False], ids=["parts", "whole"])
+def test_a_playlist_at_an_address_opens_nothing(has_parts, web, tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.ts", TIMES)
+    names = [web.put("clip.ts", path), f"file:{path}", str(path)]
+    for name in names:
+        text = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{name}\n#EXT-X-ENDLIST\n"
+        address = web.put("list.m3u8", text.encode(), has_parts=has_parts)
+        for input_format in (None, "hls"):
+            with pytest.raises(UnreadableVideoError, match="playlists, |cannot open"):
+                read_all(address, input_format=input_format)
+    assert {place for place, _ in web.requests} == {"/list.m3u8"}
+
+
+def test_a_stream_of_a_server_that_breaks_off_gives_what_came(
+    web, tmp_path, write_clip, read_numbers
+):
+    path = write_clip(tmp_path / "clip.ts", TIMES)
+    dies_after = path.stat().st_size * 2 // 3
+    address = web.put("clip.ts", path, has_parts=False, dies_after=dies_after)
+    with pytest.warns(DamagedVideoWarning, match=r"clip\.ts: "):
+        frames, _ = read_all(address, fps=2)
+    assert read_numbers(frames)[:3] == [0, 15, 30]
+
+
+def test_frames_of_an_address_are_given_while_it_still_sends(
+    web, tmp_path, write_clip, read_numbers
+):
+    path = write_clip(tmp_path / "clip.ts", TIMES)
+    size = path.stat().st_size
+    settings = {"dies_after": size * 2 // 3, "wait_seconds_inside": 30.0}
+    address = web.put("clip.ts", path, has_parts=False, **settings)
+    began = time.monotonic()
+    with LiveReader(address, fps=2) as reader:
+        parts = [reader.read(10.0) for _ in range(2)]
+    assert time.monotonic() - began < 10
+    assert read_numbers([part.frames[0] for part in parts]) == [0, 15]
+
+
+def test_only_addresses_of_streams_and_of_the_web_are_watched():
+    for name in ("ftp://host/a.ts", "hls+http://host/a.m3u8", "concat://a"):
+        with pytest.raises(ValueError, match="are not watched, only those of http"):
+            LiveReader(name)
+    LiveReader("rtsp://user:word@host/1")
+    assert "http" not in safe_options("udp://1", None)["protocol_whitelist"]
 
 
 def test_a_stream_that_is_cut_off_gives_what_came(tmp_path, write_clip, read_numbers):

@@ -50,8 +50,8 @@ def watch(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help='A file, "-" for a video on standard input, a device, or an address '
-            "that FFmpeg opens.",
+            help='A file, "-" for a video on standard input, a device, or an address: '
+            "http and https, rtsp and other streams.",
         ),
     ],
     loading: Loading,

@@ -35,6 +35,7 @@ _FORMATS_OF_SEVERAL_FILES = {
     "vobsub",
     "webm_dash_manifest",
 }
+FORMATS_OF_STREAMS = "rtp,rtsp,sap,sdp"
 SINGLE_FILE = {
     "format_whitelist": ",".join(
         sorted(av.formats_available - _FORMATS_OF_SEVERAL_FILES)
@@ -84,7 +85,7 @@ def check_file(path: VideoFile) -> None:
 def open_container(path: VideoFile) -> Iterator[Any]:
     """Open a file for reading, or say in one sentence that it is no video."""
     if isinstance(path, RemoteFile):
-        with path.opened() as file, _open(path, file, _refuse) as container:
+        with path.opened() as file, _open(path, file, refuse_to_open) as container:
             yield container
         return
     # The prefix keeps a colon in the name from being read as a protocol.
@@ -109,7 +110,12 @@ def _open(path: VideoFile, target: Any, io_open: Any) -> Any:
         ) from error
 
 
-def _refuse(*_: object) -> NoReturn:
+def refuse_to_open(*_: object) -> NoReturn:
+    """Open nothing for FFmpeg.
+
+    Raises:
+        UnreadableVideoError: Always.
+    """
     raise UnreadableVideoError("a file names another, which is not opened.")
 
 

@@ -136,6 +136,15 @@ class Fetcher:
                 )
         return bytes(data)
 
+    def receive(self) -> Iterator[bytes]:
+        """Yield the file once, as it comes, whatever its length.
+
+        Raises:
+            UnreachableVideoError: Nothing comes that may be read.
+        """
+        with self.request(0, None) as reply:
+            yield from reply.chunks
+
     @contextmanager
     def request(self, start: int, stop: int | None) -> Iterator[Reply]:
         """Ask for a part of the file, or for all of it.

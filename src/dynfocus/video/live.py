@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import queue
 import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -21,18 +21,21 @@ from numpy.typing import NDArray
 from dynfocus.errors import (
     DamagedVideoWarning,
     StuckVideoError,
+    UnreachableVideoError,
     UnreadableVideoError,
 )
 from dynfocus.text import plural
+from dynfocus.video.addresses import is_web_address, show_address
 from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.container import (
     NOT_A_SINGLE_FILE,
-    SINGLE_FILE,
     best_stream,
     decode,
     prepare,
+    refuse_to_open,
 )
 from dynfocus.video.live_clock import ArrivalClock, MomentSampler, trusted_times
+from dynfocus.video.live_source import opened, safe_options, target_of
 from dynfocus.video.reader import checked_size
 from dynfocus.video.scaler import FrameScaler, read_orientation
 from dynfocus.video.scan import nominal_rate
@@ -41,7 +44,6 @@ from dynfocus.video.watchdog import AbandonedError, available_cores, check_timeo
 _logger = logging.getLogger(__name__)
 _QUEUE_SIZE = 8
 _TICK_SECONDS = 0.05
-STANDARD_INPUT = "-"
 
 
 class LiveReader:
@@ -61,8 +63,9 @@ class LiveReader:
         ...         session.push(frames, times)
 
     Args:
-        source: A file or named pipe, ``"-"`` for standard input, a device, any address
-            that FFmpeg opens, or an open binary file.
+        source: A file or named pipe, ``"-"`` for standard input, a device, an address of
+            http or https, the address of a stream, such as rtsp, that FFmpeg opens, or an
+            open binary file.
         fps: Moments a second.
         size: Height and width to resize to; by default the displayed size.
         input_format: FFmpeg's name of the format, where it cannot be told from the
@@ -72,7 +75,8 @@ class LiveReader:
             for ever.
 
     Raises:
-        ValueError: A rate, a size or a timeout is not above 0.
+        ValueError: A rate, a size or a timeout is not above 0, or an address is of
+            another kind.
         FileNotFoundError: There is no such file, also raised while reading.
         UnreadableVideoError: No video came that can be decoded, while reading.
         StuckVideoError: Nothing came for too long, while reading.
@@ -94,7 +98,8 @@ class LiveReader:
         self.num_damaged = 0
         self._size = None if size is None else checked_size(size)
         self._sampler = MomentSampler(fps)
-        self._target, self._format = _target_of(source, input_format)
+        self._shown = show_address(str(source))
+        self._target, self._format = target_of(source, input_format)
         self._options = dict(options or {})
         self._timeout_seconds = timeout_seconds
         self._arrived: queue.Queue[SampledFrames | BaseException | None] = queue.Queue(
@@ -158,7 +163,7 @@ class LiveReader:
             raise arrived
         if self.num_damaged:
             warnings.warn(
-                f"{self.source}: {plural(self.num_damaged, 'piece')} of the video had damage; "
+                f"{self._shown}: {plural(self.num_damaged, 'piece')} of the video had damage; "
                 "frames near them may be missing or wrong.",
                 DamagedVideoWarning,
                 stacklevel=2,
@@ -170,7 +175,7 @@ class LiveReader:
         if self._timeout_seconds is not None and silence > self._timeout_seconds:
             self._is_over = True
             raise StuckVideoError(
-                f"{self.source}: nothing came for {self._timeout_seconds:g} s; check "
+                f"{self._shown}: nothing came for {self._timeout_seconds:g} s; check "
                 "the source, or wait longer for it."
             )
 
@@ -201,7 +206,7 @@ class LiveReader:
 
     def _decode(self) -> None:
         with self._open() as container:
-            stream = best_stream(container, str(self.source))
+            stream = best_stream(container, self._shown)
             prepare(container, stream, num_threads=available_cores())
             clock = ArrivalClock(float(1 / nominal_rate(stream)))
             scaler: FrameScaler | None = None
@@ -218,34 +223,47 @@ class LiveReader:
                 before = seconds, frame
             if before is None or scaler is None:
                 raise UnreadableVideoError(
-                    f"{self.source}: no frame came that can be decoded."
+                    f"{self._shown}: no frame came that can be decoded."
                 )
             end = before[0] + _length(before[1], clock)
             self._give(before, self._sampler.due_until(end), scaler)
 
-    def _open(self) -> Any:
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        with (
+            opened(self._target, self._timeout_seconds) as target,
+            self._container(target) as container,
+        ):
+            yield container
+
+    def _container(self, target: Any) -> Any:
+        is_fetched = isinstance(self._target, str) and is_web_address(self._target)
         try:
             return av.open(
-                self._target,
+                target,
                 format=self._format,
-                options=_safe_options(self._target, self._format) | self._options,
+                options=safe_options(self._target, self._format) | self._options,
+                io_open=refuse_to_open if is_fetched else None,
             )
+        except UnreadableVideoError:
+            raise
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{self.source}: there is no such file or device; check the path."
+                f"{self._shown}: there is no such file or device; check the path."
             ) from error
         except (ConnectionError, TimeoutError) as error:
             raise UnreadableVideoError(
-                f"{self.source}: no server answers there ({error.strerror}); check the "
+                f"{self._shown}: no server answers there ({error.strerror}); check the "
                 "address, and that it is sending."
             ) from error
         except (av.error.FFmpegError, ValueError) as error:
             if getattr(error, "errno", None) == errno.EINVAL and self._format is None:
                 raise UnreadableVideoError(
-                    f"{self.source}: {NOT_A_SINGLE_FILE}; give the address of a stream."
+                    f"{self._shown}: {NOT_A_SINGLE_FILE}; give one of the files, or the "
+                    "address of a stream."
                 ) from error
             raise UnreadableVideoError(
-                f"{self.source}: FFmpeg cannot open this as a video ({error}); a pipe "
+                f"{self._shown}: FFmpeg cannot open this as a video ({error}); a pipe "
                 "must carry a format that needs no seeking, such as MPEG-TS, Matroska "
                 "or fragmented MP4."
             ) from error
@@ -256,8 +274,8 @@ class LiveReader:
         while True:
             try:
                 packet = next(packets, None)
-            except av.error.FFmpegError as error:
-                _logger.info("%s: reading ended with %s", self.source, error)
+            except (av.error.FFmpegError, UnreachableVideoError) as error:
+                _logger.info("%s: reading ended with %s", self._shown, error)
                 self.num_damaged += 1
                 packet = None
             self._beat()
@@ -299,47 +317,3 @@ def _length(frame: Any, clock: ArrivalClock) -> float:
     if frame.duration and frame.time_base:
         return float(frame.duration * frame.time_base)
     return clock.step_seconds
-
-
-class _Arriving:
-    """A binary file whose reads give what is there instead of waiting for all of it.
-
-    Args:
-        file: The file.
-    """
-
-    def __init__(self, file: Any) -> None:
-        is_buffered = isinstance(file, io.BufferedReader)
-        self.read = file.read1 if is_buffered else file.read
-
-
-def _safe_options(target: Any, input_format: str | None) -> dict[str, str]:
-    """Let a file or a pipe open nothing else; a stream by its address may."""
-    is_address = isinstance(target, str) and not target.startswith(("file:", "pipe:"))
-    if is_address or input_format is not None:
-        return {}
-    return SINGLE_FILE
-
-
-def _target_of(
-    source: str | Path | BinaryIO, input_format: str | None
-) -> tuple[Any, str | None]:
-    """Say how FFmpeg calls a source."""
-    if not isinstance(source, str | Path):
-        return _Arriving(source), input_format
-    name = str(source)
-    if name == STANDARD_INPUT:
-        return "pipe:0", input_format
-    if name.startswith("/dev/video") and input_format is None:
-        return name, "v4l2"
-    if Path(name).exists() and not name.startswith("/dev/"):
-        # The prefix keeps a colon in the name from being read as a protocol.
-        return f"file:{name}", input_format
-    if isinstance(source, str) and ("://" in name or input_format is not None):
-        return name, input_format
-    if name.startswith("/dev/"):
-        return name, input_format
-    raise FileNotFoundError(
-        f"{name}: there is no such file; give a file, '-' for standard input, a device "
-        "or an address such as rtsp://host/path."
-    )
