@@ -17,6 +17,8 @@ TURN_FIELDS = ("conversations", "messages")
 """Fields of a record that may hold its turns."""
 MEDIA_FIELDS = ("video", "image", "videos", "images")
 """Fields of a record that may hold its media."""
+MARKS = ("<image>", "<video>")
+"""What may mark the place of a medium in a question."""
 
 _MEDIA = MEDIA_FIELDS[:2]
 _TEXTS = {"from": "value", "role": "content"}
@@ -45,7 +47,8 @@ def read_turns(record: Any) -> Turns:
         record: What a file holds.
 
     Raises:
-        ValueError: There are no turns, or one of them cannot be read.
+        ValueError: There are no turns, one of them cannot be read, or several media
+            cannot be told apart by their marks.
     """
     known = record if isinstance(record, dict) else {}
     listed = next((t for n in TURN_FIELDS if (t := known.get(n)) is not None), None)
@@ -57,6 +60,13 @@ def read_turns(record: Any) -> Turns:
         system.append(read.pop(0)[1])
     shown = [medium for *_, found in read for medium in found]
     kind, names = _media_of_turns(known, shown)
+    asked = "\n".join(text for role, text, _ in read if role == "human")
+    num_marks = sum(asked.count(mark) for mark in MARKS)
+    if len(names) > 1 and num_marks not in (0, len(names)):
+        raise ValueError(
+            f"marks {num_marks} places for its {len(names)} {kind}s; mark one for each, "
+            "or none"
+        )
     return Turns(
         turns=tuple((role, text) for role, text, _ in read),
         system="\n".join(check_text(text, "'system'") for text in system),

@@ -75,6 +75,13 @@ def test_half_a_character_is_no_reason_to_refuse_the_other_rows():
             {"messages": [{"role": "user", "content": "?"}]},
             "a row asks about videos, got text alone",
         ),
+        (
+            {
+                "videos": ["a", "b"],
+                "messages": [{"role": "user", "content": "<video>?"}],
+            },
+            "marks 1 places for its 2 videos; mark one for each, or none",
+        ),
     ],
 )
 def test_a_wrong_video_or_question_is_the_problem_of_its_row(row, problem):

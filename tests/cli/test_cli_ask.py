@@ -84,6 +84,12 @@ def test_report_marks_the_evidence_of_a_world_video(run, models, tmp_path):
     assert f"Truth: {asked.answer}<" in page
     assert '<span class="mark wrong">' in page
     assert page.count('<rect class="evidence"') == len(asked.evidence)
+    (begin, end), *_ = asked.evidence
+    for part, shows_it in (((0, begin + 0.5), False), ((begin, end), True)):
+        excerpt = ("--start", part[0], "--end", part[1])
+        run("ask", video, asked.question, *excerpt, "--report", "r.html")
+        page = Path("r.html").read_text(encoding="utf-8")
+        assert ("Truth:" in page) == shows_it
     run("ask", video, "What else?", "--report", "r.html")
     page = Path("r.html").read_text(encoding="utf-8")
     assert "Truth:" not in page
@@ -93,7 +99,7 @@ def test_report_marks_the_evidence_of_a_world_video(run, models, tmp_path):
     outcome = run("ask", video, asked.question, "--report", "r.html")
     assert (outcome.code, outcome.out) == (1, "")
     assert "does not hold the questions about its video" in outcome.err
-    assert len(models) == 2
+    assert len(models) == 4
 
 
 @pytest.mark.parametrize("path", ["missing/r.html", "."])

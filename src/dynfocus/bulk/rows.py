@@ -11,11 +11,11 @@ from typing import Any
 
 from dynfocus.models.options import AskOptions
 from dynfocus.text import check_text, to_json
-from dynfocus.turns import MEDIA_FIELDS, TURN_FIELDS, read_turns
+from dynfocus.turns import MARKS, MEDIA_FIELDS, TURN_FIELDS, read_turns
 from dynfocus.video import show_address
 
 _MAX_TOLD = 5
-_MARK = re.compile("<(?:video|image)>")
+_MARK = re.compile("|".join(MARKS))
 _OWN_FIELDS = ("video", "question", "id", "answer", "evidence", "facts")
 _CONVERSATION = (*TURN_FIELDS, *MEDIA_FIELDS, "system")
 _OPTIONS = tuple(option.name for option in fields(AskOptions))

@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 
 
 def find_truths(video: VideoReader) -> dict[str, WorldQuestion]:
-    """Look up the questions and truths that FocusWorld left beside a video."""
+    """Look up the questions and truths that FocusWorld left beside a video.
+
+    Of an excerpt, those whose evidence lies within it.
+    """
     from dynfocus.world import find_questions
 
     found = find_questions(video.path)
+    if video.is_excerpt:
+        start, end = video.start, video.end
+        found = tuple(
+            one
+            for one in found
+            if all(start <= first and last <= end for first, last in one.evidence)
+        )
     return {one.question: one for one in found}
 
 

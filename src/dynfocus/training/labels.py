@@ -17,7 +17,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from dynfocus.models.prompts import VIDEO_TOKEN
-from dynfocus.training.samples import MARKS, Sample, media_of
+from dynfocus.training.samples import Sample, media_of
+from dynfocus.turns import MARKS
 
 IGNORED = -100
 

@@ -16,8 +16,6 @@ from dynfocus.world.conversations import parse_address
 Sample = dict[str, Any]
 PLACEHOLDER = _PLACEHOLDER
 """Marks the place of a video or an image in a human turn."""
-MARKS = (PLACEHOLDER, "<video>")
-"""What may mark it."""
 Medium = tuple[str, str]
 """``video`` or ``image``, and the name of a file, or an address."""
 
@@ -53,22 +51,10 @@ def check_sample(sample: Any, root: Path) -> Sample:
         kept["system"] = read.system
     kept = read_time_tokens(kept)
     if read.names:
-        _check_marks(kept, read.kind, len(read.names))
         named = [check_name(name, repr(read.kind)) for name in read.names]
         paths = [_locate(name, root) for name in named]
         kept[read.kind] = paths[0] if len(paths) == 1 else paths
     return kept
-
-
-def _check_marks(sample: Sample, kind: str, num_media: int) -> None:
-    """Refuse several media that cannot be told apart by their marks."""
-    asked = [turn["value"] for turn in sample["conversations"][::2]]
-    num_marks = sum(text.count(mark) for text in asked for mark in MARKS)
-    if num_media > 1 and num_marks not in (0, num_media):
-        raise ValueError(
-            f"marks {num_marks} places for its {num_media} {kind}s; mark one for each, "
-            "or none"
-        )
 
 
 def _locate(name: str, root: Path) -> str:
