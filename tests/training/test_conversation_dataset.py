@@ -345,7 +345,7 @@ def test_samples_that_are_malformed_are_counted_before_the_first_step(
     (line,) = (output / "failures.jsonl").read_text().splitlines()
     assert json.loads(line)["sample"] == f"{files}, line 2"
     assert "line 2 is skipped" in caplog.text
-    with pytest.raises(TooManyFailuresError, match="1 samples failed, data.max_failu"):
+    with pytest.raises(TooManyFailuresError, match="1 sample failed, data.max_failu"):
         run_recipe(recipe, ["data.max_failures=0"], resume=False)
 
 
@@ -387,7 +387,7 @@ def test_the_command_skips_half_a_character(recipe, files, capsys):
 
 
 def test_too_many_failures_stop_a_run(recipe):
-    with pytest.raises(TooManyFailuresError, match="1 samples failed, data.max_failu"):
+    with pytest.raises(TooManyFailuresError, match="1 sample failed, data.max_failu"):
         run_recipe(recipe, ["data.max_failures=0"])
 
 
