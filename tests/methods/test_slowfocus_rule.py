@@ -99,6 +99,22 @@ def test_times_of_a_grid_are_written_and_read():
     assert "from 100 to 150" in step.prompt
 
 
+def test_a_question_may_name_steps_of_the_grid():
+    question = "What happens from 100 to 150?"
+    given = replace(GIVEN, question=question, grid=1000)
+    step = slowfocus(given, ())
+    assert (step.intervals, step.prompt) == (((6.0, 9.0),), question)
+    for other in (replace(given, grid=None), replace(given, question="10 to 15 dogs?")):
+        assert not slowfocus(other, ()).is_answer
+
+
+def test_a_video_of_one_pair_of_frames_is_too_short_for_two_passes():
+    pairs = replace(GIVEN.budget, frames_per_step=2)
+    step = slowfocus(replace(GIVEN, num_frames=2, budget=pairs), ())
+    assert step.is_answer
+    assert "too short for two passes" in step.note
+
+
 def test_an_excerpt_bounds_every_look():
     given = replace(GIVEN, start=20.0, end=40.0, num_frames=20)
     step = slowfocus(given, ("10 to 25",))

@@ -192,13 +192,13 @@ class QuestionTimeline:
 
     def summary(self) -> str:
         """Say in one line what was kept, and how much of the evidence that is."""
-        cones = [frame for frame in self.frames if frame.kind == "cone"]
+        cones = [frame for frame in self.frames if frame.is_fine]
         tokens = sum(frame.tokens for frame in self.frames)
         text = f"Cones: {len(cones)} of {plural(len(self.frames), 'frame')}, {plural(tokens, 'token')}"
         if not self.evidence:
             return text
         shown = [frame for frame in self.frames if self.shows_answer(frame.time)]
-        hits = sum(frame.kind == "cone" for frame in shown)
+        hits = sum(frame.is_fine for frame in shown)
         return f"{text}; in the evidence {hits} of {len(shown)}"
 
 
@@ -312,7 +312,7 @@ class _Panel:
         base = self.axes.base
         for frame in self.timeline.frames:
             x = self.axes.x(frame.time)
-            if frame.kind == "cone":
+            if frame.is_fine:
                 top = self.axes.top_of_cone(frame.score)
                 self.draw.rectangle((x, top, x + 2, base), fill=_CONE)
             else:

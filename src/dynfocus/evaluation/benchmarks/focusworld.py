@@ -292,7 +292,7 @@ def answered(row: Row, answer: Answer) -> dict[str, Any]:
 
 def cone_times(answer: Answer) -> list[float]:
     """Give the times of the frames that were read finely."""
-    return [frame.time for frame in answer.frames if frame.kind == "cone"]
+    return [frame.time for frame in answer.frames if frame.is_fine]
 
 
 def evidence_seen(evidence: Sequence[Interval], times: Sequence[float]) -> bool | None:

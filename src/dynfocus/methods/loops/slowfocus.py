@@ -21,7 +21,7 @@ from dynfocus.methods.intervals import (
     write_intervals,
 )
 from dynfocus.methods.loops.interface import Look, LoopInput, Step
-from dynfocus.methods.loops.official import write_time
+from dynfocus.methods.loops.official import read_fraction, read_segments, write_time
 
 GROUNDING_PROMPT = (
     "Which time interval of the video shows what is needed to answer this question: "
@@ -93,7 +93,7 @@ def slowfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
     the low frequency. Without a usable interval the answer takes one pass, with what
     pass 1 has left of the budget, and says so.
     """
-    named = find_intervals(given.question, given.duration, needs_unit=True)
+    named = _times_in_question(given)
     share = given.budget.low(given.num_frames)
     if share is None:
         return _one_pass(given, None, _small_budget(given))
@@ -101,7 +101,7 @@ def slowfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
         why = given.blocked or "the video has no more frames than were read"
         spent = share if replies else None
         return _one_pass(given, spent, f"The answer took one pass: {why}")
-    if named or given.num_frames < 2:
+    if named or _is_short(given):
         whole = [] if named else [(given.start, given.end)]
         return _second_look(given, share, named or whole, has_grounded=False)
     if not replies:
@@ -119,6 +119,24 @@ def slowfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
     return _second_look(given, share, found, has_grounded=True)
 
 
+def _times_in_question(given: LoopInput) -> list[Interval]:
+    """Read what a question names, for a model with a grid also pairs of its digits."""
+    found = find_intervals(given.question, given.duration, needs_unit=True)
+    if found or given.grid is None:
+        return found
+    width = len(str(given.grid)) - 1
+    return [
+        (read_fraction(start) * given.duration, read_fraction(end) * given.duration)
+        for start, end in read_segments(given.question)
+        if len(start) == len(end) == width
+    ]
+
+
+def _is_short(given: LoopInput) -> bool:
+    """Tell whether the low frequency shows a single moment of the video."""
+    return given.num_frames <= given.budget.frames_per_step
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Usable:
     """What is left of named intervals, and what was wrong with them."""
@@ -132,7 +150,7 @@ def _second_look(
 ) -> Step:
     """Show dense frames of intervals beside the low ones, and ask for the answer."""
     spent = share if has_grounded else None
-    is_all = not has_grounded and given.num_frames < 2
+    is_all = not has_grounded and _is_short(given)
     usable = _Usable(intervals=tuple(named), note=None)
     if not is_all:
         around = given.seconds / share.num_frames if has_grounded else _MOMENT
