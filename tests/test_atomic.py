@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dynfocus.atomic import atomic_file, check_writable, write_atomically
+from dynfocus.atomic import (
+    atomic_file,
+    atomic_folder,
+    check_writable,
+    write_atomically,
+)
 from dynfocus.errors import UnwritableFileError
+from dynfocus.text import sentence
 
 
 def test_checking_leaves_nothing_behind_and_touches_nothing(tmp_path):
@@ -107,3 +113,43 @@ def test_a_link_is_followed(tmp_path):
     write_atomically(tmp_path / "link", "after")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "page").read_text() == "after"
+
+
+def test_a_folder_appears_when_all_is_written(tmp_path):
+    (tmp_path / ".new.part").mkdir()
+    (tmp_path / ".new.part" / "left").write_text("of a run that was killed")
+    for place in (tmp_path / "new", tmp_path / "empty"):
+        if place.name == "empty":
+            place.mkdir()
+        with atomic_folder(place) as folder:
+            (folder / "a.txt").write_text("a")
+            assert not list(tmp_path.glob(f"{place.name}/*"))
+        assert [file.name for file in place.iterdir()] == ["a.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "new"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        OSError(27, "File too large"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+@pytest.mark.parametrize("writer", [atomic_file, atomic_folder])
+def test_a_full_disk_is_named_with_what_was_to_be_written(writer, error, tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        writer(tmp_path / "x"),
+    ):
+        raise error
+    assert sentence(caught.value) == (
+        f"{tmp_path / 'x'}: No space left on device; free some space there"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    with pytest.raises(KeyError, match="k"), atomic_folder(tmp_path / "x"):
+        raise KeyError("k")
+    assert not list(tmp_path.iterdir())

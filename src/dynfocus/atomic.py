@@ -6,6 +6,7 @@ crash, is written here: under a hidden name beside it, brought to the disk, rena
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dynfocus.errors import UnwritableFileError
-from dynfocus.text import mend_text
+from dynfocus.text import is_full_disk, mend_text
 
 PART_SUFFIX = ".part"
 """How the hidden names end; what a killed process leaves is found by it."""
@@ -48,12 +49,51 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         return
     part = _part(path)
     try:
-        yield part
-        with part.open("rb+") as file:  # a power cut must not leave a hollow file
-            os.fsync(file.fileno())
+        with naming_a_full_disk(path):
+            yield part
+            with part.open("rb+") as file:  # a power cut must not leave a hollow file
+                os.fsync(file.fileno())
         part.replace(path)
     finally:
         _remove(part)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a folder to write into, which becomes the path when the block ends well.
+
+    Args:
+        path: The folder; not there, or empty.
+
+    Yields:
+        A hidden folder beside it; what a killed process left there is removed.
+    """
+    path = Path(path).absolute()
+    part = path.with_name(f".{path.name}{PART_SUFFIX}")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with naming_a_full_disk(path):
+            part.mkdir(parents=True)
+            yield part
+        if path.is_dir():  # that of the caller, or a place where a disk is mounted
+            for file in part.iterdir():
+                shutil.move(file, path)
+        else:
+            part.replace(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def naming_a_full_disk(path: Path) -> Iterator[None]:
+    """Name the file that somebody wants where there is no space for it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_full_disk(error):
+            raise
+        number = errno.ENOSPC
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:

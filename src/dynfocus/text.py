@@ -9,6 +9,7 @@ be written down all the same.
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import math
 import os
@@ -20,6 +21,8 @@ from unicodedata import category
 
 _UNSEEN = ("Cc", "Cf")
 """Categories of Unicode: control characters, and what formats others."""
+_TOLD_ERROR = re.compile(r"\(os error (\d+)\)")
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOMENT = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
@@ -169,11 +172,22 @@ def decode_text(data: bytes, where: str) -> str:
         ) from error
 
 
+def is_full_disk(error: BaseException) -> bool:
+    """Tell whether a file could not be written for want of space.
+
+    Libraries that are written in Rust tell the system's number in words alone.
+    """
+    told = _TOLD_ERROR.search(str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    return number in _NO_SPACE
+
+
 def sentence(error: BaseException) -> str:
-    """Say in one line what went wrong, and in which file."""
+    """Say in one line what went wrong, in which file, and what helps if that is known."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror}"
+        helps = "; free some space there" if is_full_disk(error) else ""
+        return f"{where}{error.strerror}{helps}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

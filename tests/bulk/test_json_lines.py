@@ -87,3 +87,27 @@ def test_two_runs_cannot_write_into_one_file(tmp_path):
         JsonLines(path),
     ):
         pass
+
+
+def fill(path):
+    with JsonLines(path) as file:
+        for number in range(9):
+            file.append({"id": str(number), "answer": "x" * 20})
+
+
+def test_a_full_disk_is_named_and_the_next_run_goes_on(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "a.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            fill(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(path)
+    with JsonLines(path) as file:
+        assert [record["id"] for record in file.records] == ["0", "1"]
+        file.append({"id": "2"})
+    with JsonLines(path) as file:
+        assert len(file.records) == 3

@@ -81,6 +81,13 @@ def test_vllm_writes_both_passes(run, world, stand_in):
     assert served["looks"]["intervals"] == [[7, 11]]
 
 
+def test_a_folder_whose_name_no_library_can_write_is_refused(run, tmp_path):
+    outcome = run("export-language-model", "nano", "lang\udcff")
+    assert outcome.code == 1
+    assert "holds a byte that is not UTF-8, 0xff, at place" in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_exported_weights_have_the_precision_of_the_model(run):
     outcome = run("export-language-model", "nano", "lang")
     assert outcome.code == 0

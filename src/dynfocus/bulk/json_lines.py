@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
-from dynfocus.atomic import write_atomically
+from dynfocus.atomic import naming_a_full_disk, write_atomically
 from dynfocus.text import to_json
 
 Record = dict[str, Any]
@@ -54,7 +54,8 @@ class JsonLines:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with naming_a_full_disk(self.path):  # what is left is written now
+                self._file.close()
 
     def append(self, record: Record) -> None:
         """Write a record at the end."""
@@ -72,8 +73,9 @@ class JsonLines:
 
     def _write(self, line: Record) -> None:
         assert self._file is not None  # within `with`
-        self._file.write(f"{to_json(line)}\n".encode())
-        self._file.flush()
+        with naming_a_full_disk(self.path):
+            self._file.write(f"{to_json(line)}\n".encode())
+            self._file.flush()
 
     def _open(self) -> None:
         self._file = self.path.open("ab+")

@@ -19,7 +19,7 @@ import typer
 from typer.main import get_command
 
 from dynfocus.cli.console import say, warn
-from dynfocus.text import sentence
+from dynfocus.text import is_full_disk, sentence
 
 DONE, FAILED, WRONG_CALL, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -133,7 +133,7 @@ def _report(error: Exception, *, is_debug: bool) -> int:
     if is_debug:
         traceback.print_exc()
         return FAILED
-    if isinstance(error, (ValueError, OSError, ImportError)):
+    if isinstance(error, (ValueError, OSError, ImportError)) or is_full_disk(error):
         say(f"dynfocus: {sentence(error)}")
     else:
         text = " ".join(str(error).split())[:200]

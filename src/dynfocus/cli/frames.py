@@ -111,18 +111,20 @@ def _check_places(video: str, out: Path | None, request: str | None) -> None:
 
 def _write_files(out: Path, chosen: FrameSelection, looking: Looking) -> list[str]:
     """Write the frames as files whose names sort by time."""
+    from dynfocus.atomic import atomic_folder
     from dynfocus.report import encode_jpeg
 
-    out.mkdir(parents=True, exist_ok=True)
     numbers = {frame.time: n for n, frame in enumerate(chosen.frames, 1)}
     names = []
-    for kind, pixels in (("cone", looking.cone_pixels), ("rod", looking.rod_pixels)):
-        for picture, time in zip(*chosen.read(pixels, kind), strict=True):
-            minutes, seconds = divmod(float(time), 60)
-            number = numbers[float(time)]
-            name = f"{number:04d}-{int(minutes):03d}m{seconds:06.3f}s-{kind}.jpg"
-            (out / name).write_bytes(encode_jpeg(picture))
-            names.append(name)
+    sizes = {"cone": looking.cone_pixels, "rod": looking.rod_pixels}
+    with atomic_folder(out) as folder:
+        for kind, pixels in sizes.items():
+            for picture, time in zip(*chosen.read(pixels, kind), strict=True):
+                minutes, seconds = divmod(float(time), 60)
+                number = numbers[float(time)]
+                name = f"{number:04d}-{int(minutes):03d}m{seconds:06.3f}s-{kind}.jpg"
+                (folder / name).write_bytes(encode_jpeg(picture))
+                names.append(name)
     return sorted(names)
 
 

@@ -9,7 +9,6 @@ Letters: D width of the vision tower, H width of the language model.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from torch import Tensor
 from transformers import InstructBlipQFormerConfig
 from transformers.utils import logging
 
+from dynfocus.atomic import atomic_folder
 from dynfocus.conversion.key_maps import PROJECTORS, part_of, summarise_names
 from dynfocus.conversion.parts import (
     Checkpoints,
@@ -44,6 +44,7 @@ from dynfocus.models.slowfocus import SlowFocusConfig
 from dynfocus.models.video_config import VideoConfig
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
+from dynfocus.text import check_text
 
 REPORT_FILE = "assembly.json"
 
@@ -96,20 +97,16 @@ class Assembly:
         """
         folder = Path(folder)
         check_folder(folder)
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        with _quiet():
-            self.model.save_pretrained(partial, max_shard_size=max_shard_size)
-            self.processor.save_pretrained(partial)
         text = json.dumps(self.report.to_dict(), indent=2)
-        (partial / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
-        if folder.is_dir():
-            folder.rmdir()
-        partial.rename(folder)
+        with atomic_folder(folder) as part, _quiet():
+            self.model.save_pretrained(part, max_shard_size=max_shard_size)
+            self.processor.save_pretrained(part)
+            (part / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a place that holds something."""
+    """Refuse a place that holds something, and a name that libraries cannot take."""
+    check_text(str(folder), "the name of the folder")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ValueError(f"{folder} is there and not empty; choose another folder")
 

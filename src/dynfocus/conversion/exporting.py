@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dynfocus.atomic import atomic_folder
 from dynfocus.conversion.assembly import check_folder
 from dynfocus.conversion.siglip import siglip_tower
 from dynfocus.models.conversation import Turn, build_conversation
@@ -96,11 +97,12 @@ def export_language_model(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    language_model.save_pretrained(folder, max_shard_size=max_shard_size)
     served = copy.deepcopy(tokenizer)
     served.chat_template = template
-    served.save_pretrained(folder)
-    _forget_processor(folder / "tokenizer_config.json")
+    with atomic_folder(folder) as part:
+        language_model.save_pretrained(part, max_shard_size=max_shard_size)
+        served.save_pretrained(part)
+        _forget_processor(part / "tokenizer_config.json")
     return folder
 
 

@@ -30,6 +30,7 @@ from dynfocus.index.entries import (
     write_entry,
 )
 from dynfocus.index.layout import IndexLayout
+from dynfocus.text import is_full_disk, sentence
 from dynfocus.video import RemoteFile, VideoName, as_file
 
 FOLDER_VARIABLE = "DYNFOCUS_INDEX"
@@ -181,7 +182,8 @@ class IndexStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_entry(path, key, facts, tensors)
         except (OSError, SafetensorError) as error:
-            self._complain(getattr(error, "strerror", None) or str(error))
+            is_full = is_full_disk(error)
+            self._complain("there is no space for it" if is_full else sentence(error))
             return None
         if self.max_bytes < UNBOUNDED:
             self.make_room(keep=path)
