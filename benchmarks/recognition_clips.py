@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -335,12 +336,12 @@ def _slides(rng: Random) -> Draw:
     return draw
 
 
-def _ground(rng: Random) -> Image.Image:
+def _ground(rng: Random, contrast: float) -> Image.Image:
     """One tone, or two in stripes, tiles, waves or lines; any colours, often dull ones."""
     first = np.array(_colour(rng, *((60, 200), (0, 256))[rng.integers(2)]), float)
     if rng.random() < 0.5:  # dull
         first = first.mean() + (first - first.mean()) * 0.3
-    second = first + rng.uniform(-60, 60) + rng.uniform(-20, 20, 3)
+    second = first + rng.uniform(-contrast, contrast) + rng.uniform(-20, 20, 3)
     y, x = np.mgrid[:360, :360] + rng.uniform(0, 40, (2, 1, 1))
     step = rng.uniform(12, 90)
     angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
@@ -362,9 +363,9 @@ def _ground(rng: Random) -> Image.Image:
     return Image.fromarray(tone.clip(0, 255).astype(np.uint8))
 
 
-def _toys(rng: Random) -> Draw:
+def _toys(rng: Random, contrast: float = 60) -> Draw:
     """Flat figures without letters cross a patterned ground."""
-    ground = _ground(rng)
+    ground = _ground(rng, contrast)
     toys = [
         (
             _colour(rng),
@@ -616,6 +617,7 @@ def _map(rng: Random) -> Draw:
 DRAWN: dict[str, Callable[[Random], Draw]] = {
     "slides": _slides,
     "toys": _toys,
+    "boards": partial(_toys, contrast=200),
     "page": _page,
     "noise": _noise,
     "landscape": _landscape,
@@ -627,5 +629,5 @@ DRAWN: dict[str, Callable[[Random], Draw]] = {
     "blocks": _blocks,
     "map": _map,
 }
-BUILD_DRAWN = ("slides", "toys", "page", "noise")
+BUILD_DRAWN = ("slides", "toys", "page", "noise", "boards")
 """What of `DRAWN` the model is made with; the others are held out."""

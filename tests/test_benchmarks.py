@@ -280,3 +280,26 @@ def test_scenes_without_a_frame_are_counted_and_written(monkeypatch, tmp_path, c
     assert [frame.time for frame in chosen.frames] == sorted(times.tolist())
     assert reel.num_missed(even_times) <= len(reel.scenes)
     assert coverage.off_middle(reel, np.array([reel.scenes[1][0]])) == [1]
+
+
+@pytest.mark.slow
+def test_recognition_is_made_and_measured(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    recognition = importlib.import_module("recognition")
+    weights = tmp_path / "weights.json"
+    small = ["--each", "1", "--weights", str(weights)]
+    recognition.main(["build", "--worlds", "2", *small])
+    made = json.loads(weights.read_text())
+    assert (made["made_with"]["num_worlds"], len(made["bias"])) == (2, 7)
+    recognition.main(["measure", "--worlds", "5", *small, "--out", str(tmp_path)])
+    page = (tmp_path / "recognition.md").read_text()
+    assert capsys.readouterr().out == page
+    assert "| FocusWorld | 5 | 0 (0.0-43.4 %) | 0 (0.0-43.4 %) |" in page
+    assert "fitted to 2 videos of the train split" in page
+
+
+def test_the_interval_of_wilson_is_that_of_the_books(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    wilson = importlib.import_module("recognition").wilson
+    assert wilson(0, 380) == pytest.approx((0, 0.010007), abs=1e-5)
+    assert wilson(5, 50) == pytest.approx((0.0435, 0.2136), abs=1e-4)

@@ -89,16 +89,34 @@ def describe(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
         Square roots of shares, ``[T, D]``.
     """
     left, top, right, bottom = _inside_borders(frames)
-    return np.stack([_describe(frame[top:bottom, left:right]) for frame in frames])
+    small = [_shrink(frame[top:bottom, left:right]) for frame in frames]
+    pixels = np.stack(small).transpose(3, 0, 1, 2).astype(np.float32, order="C")
+    red, green, blue = pixels
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue  # [T, S, S]
+    across, down = np.diff(bright, axis=2)[:, :-1], np.diff(bright, axis=1)[..., :-1]
+    steep = np.log2(1 + np.sqrt(across * across + down * down))
+    parts = (
+        _shares_in_plane((blue - bright) / 1.772, (red - bright) / 1.402),
+        _shares(bright / 256 * (_BRIGHT_BINS - 1), _BRIGHT_BINS),
+        _shares(steep / 8 * (_EDGE_BINS - 1), _EDGE_BINS),
+        _waves(bright),
+    )
+    return np.sqrt(np.concatenate(parts, axis=1))
+
+
+def _shrink(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    picture = Image.fromarray(np.ascontiguousarray(frame))
+    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def _inside_borders(frames: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """Find what black borders leave, as Pillow has a box."""
-    is_lit = frames.max(3) > _BLACK
+    red, green, blue = (frames[..., channel] for channel in range(3))
+    is_lit = np.maximum(np.maximum(red, green), blue) > _BLACK  # [T, H, W]
     box = []
     for axis in (1, 2):
-        shares = is_lit.mean(3 - axis).max(0)  # [H] or [W]
-        lit = np.flatnonzero(shares > 0.1)
+        counts = np.count_nonzero(is_lit, axis=3 - axis).max(0)  # [H] or [W]
+        lit = np.flatnonzero(counts > 0.1 * frames.shape[3 - axis])
         size = frames.shape[axis]
         if len(lit) == 0 or lit[-1] + 1 - lit[0] < size / 5:
             return 0, 0, frames.shape[2], frames.shape[1]
@@ -110,60 +128,62 @@ def _inside_borders(frames: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _describe(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
-    small = Image.fromarray(np.ascontiguousarray(frame)).resize(
-        (SIDE, SIDE), Image.Resampling.BILINEAR
-    )
-    red, green, blue = np.moveaxis(np.asarray(small, np.float32), 2, 0)
-    bright = 0.299 * red + 0.587 * green + 0.114 * blue
-    across, down = np.diff(bright, axis=1)[:-1], np.diff(bright, axis=0)[:, :-1]
-    steep = np.log2(1 + np.hypot(across, down))
-    chroma = _shares_in_plane((blue - bright) / 1.772, (red - bright) / 1.402)
-    parts = (
-        chroma,
-        _shares(bright / 256 * (_BRIGHT_BINS - 1), _BRIGHT_BINS),
-        _shares(steep / 8 * (_EDGE_BINS - 1), _EDGE_BINS),
-        _waves(bright),
-    )
-    return np.sqrt(np.concatenate(parts))
-
-
 def _shares(places: NDArray[Any], num_bins: int) -> NDArray[np.float64]:
     """Share numbers from 0 to ``num_bins - 1`` out among the two bins next to each."""
-    places = places.ravel().clip(0, num_bins - 1.001)
-    low = places.astype(np.int64)
-    rest = places - low
-    found = np.bincount(low, 1 - rest, num_bins) + np.bincount(low + 1, rest, num_bins)
-    return found / len(places)
+    low, rest = _split(places, num_bins)
+    found = _count(low, 1 - rest, num_bins) + _count(low + 1, rest, num_bins)
+    return found / low.shape[1]
 
 
 def _shares_in_plane(blue: NDArray[Any], red: NDArray[Any]) -> NDArray[np.float64]:
     """Share colours out among bins that are narrow near grey."""
     middle = (_CHROMA_BINS - 1) / 2
-    axes = []
-    for values in (blue, red):
-        bent = np.sign(values) * np.sqrt(np.abs(values) / 128) * middle + middle
-        axes.append(bent.ravel().clip(0, _CHROMA_BINS - 1.001))
-    low = [axis.astype(np.int64) for axis in axes]
-    rest = [axis - whole for axis, whole in zip(axes, low, strict=True)]
-    found = np.zeros(_CHROMA_BINS**2)
-    for i in (0, 1):
-        for j in (0, 1):
-            weights = np.abs(1 - i - rest[0]) * np.abs(1 - j - rest[1])
-            place = (low[0] + i) * _CHROMA_BINS + low[1] + j
-            found += np.bincount(place, weights, _CHROMA_BINS**2)
-    return found / len(axes[0])
+    (row, down), (column, right) = (
+        _split(
+            np.sign(values) * np.sqrt(np.abs(values) / 128) * middle + middle,
+            _CHROMA_BINS,
+        )
+        for values in (blue, red)
+    )
+    place = row * _CHROMA_BINS + column
+    corners = (
+        (place, (1 - down) * (1 - right)),
+        (place + 1, (1 - down) * right),
+        (place + _CHROMA_BINS, down * (1 - right)),
+        (place + _CHROMA_BINS + 1, down * right),
+    )
+    counts = [_count(where, weights, _CHROMA_BINS**2) for where, weights in corners]
+    return np.sum(counts, axis=0) / place.shape[1]
+
+
+def _split(
+    places: NDArray[Any], num_bins: int
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Give the bin below each number and how far it is above that, ``[T, S * S]``."""
+    flat = places.reshape(len(places), -1).clip(0, num_bins - 1.001)
+    low = flat.astype(np.int64)
+    return low, flat - low
+
+
+def _count(
+    bins: NDArray[np.int64], weights: NDArray[Any], num_bins: int
+) -> NDArray[np.float64]:
+    """Add the weights that fall into each bin, ``[T, num_bins]``."""
+    shifted = bins + num_bins * np.arange(len(bins))[:, None]
+    found = np.bincount(shifted.ravel(), weights.ravel(), len(bins) * num_bins)
+    return found.reshape(len(bins), num_bins)
 
 
 def _waves(bright: NDArray[Any]) -> NDArray[np.float64]:
     """Share the power of brightness out among frequencies, two to a bin each way."""
-    power = np.abs(np.fft.rfft2(bright - bright.mean())) ** 2
-    rows = np.minimum(np.arange(SIDE), SIDE - np.arange(SIDE))
-    fine = 2 * _WAVE_BINS
-    folded = np.zeros((fine, fine))
-    np.add.at(folded, rows[rows < fine], power[rows < fine, :fine])
-    coarse = folded.reshape(_WAVE_BINS, 2, _WAVE_BINS, 2).sum((1, 3)).ravel()
-    return coarse / (power.sum() + SIDE**2)
+    waves = np.fft.rfft2(bright - bright.mean((1, 2), keepdims=True))
+    power = waves.real**2 + waves.imag**2
+    folded = power[:, : SIDE // 2].copy()
+    folded[:, 1:] += power[:, : SIDE // 2 : -1]  # a wave and its mirror image
+    fine = folded[:, : 2 * _WAVE_BINS, : 2 * _WAVE_BINS]
+    coarse = fine.reshape(-1, _WAVE_BINS, 2, _WAVE_BINS, 2).sum((2, 4))
+    whole = power.sum((1, 2))[:, None] + SIDE**2
+    return coarse.reshape(len(bright), -1) / whole
 
 
 @lru_cache(maxsize=1)
