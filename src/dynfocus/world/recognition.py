@@ -171,7 +171,7 @@ def _count(
     """Add the weights that fall into each bin, ``[T, num_bins]``."""
     shifted = bins + num_bins * np.arange(len(bins))[:, None]
     found = np.bincount(shifted.ravel(), weights.ravel(), len(bins) * num_bins)
-    return found.reshape(len(bins), num_bins)
+    return found.reshape(len(bins), num_bins).astype(np.float64, copy=False)
 
 
 def _waves(bright: NDArray[Any]) -> NDArray[np.float64]:
