@@ -20,9 +20,10 @@ from transformers import (
 
 import dynfocus
 from dynfocus.cli import main
-from dynfocus.conversion import assemble
+from dynfocus.conversion import assemble, checkpoints
 from dynfocus.conversion.checkpoints import read_tensors
 from dynfocus.conversion.key_maps import module_of
+from dynfocus.errors import DownloadError
 from dynfocus.models.dynfocus import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.models.vision import encode_pixels
 
@@ -520,3 +521,15 @@ def test_the_command_reports_and_prints_the_folder(
     assert capsys.readouterr().err.strip() == (
         f"dynfocus: {tmp_path / 'out'} is there and not empty; choose another folder"
     )
+
+
+def test_a_hub_that_does_not_answer_is_said_in_whole_words(monkeypatch):
+    def refuse(source: str) -> None:
+        raise DownloadError(f"{source} cannot be fetched; check the network")
+
+    monkeypatch.setattr(checkpoints, "check_reachable", refuse)
+    with pytest.raises(
+        DownloadError,
+        match=r"^there is no file or folder a/b, and a/b cannot be fetched; check the net",
+    ):
+        checkpoints.read_config("a/b")

@@ -23,6 +23,7 @@ from transformers import PreTrainedConfig
 
 from dynfocus.conversion.key_maps import join_biases, rename
 from dynfocus.defaults import check_reachable
+from dynfocus.errors import DownloadError
 from dynfocus.text import plural
 
 _LLAMA_VID_FIELDS = ("mm_vision_tower", "mm_projector_type", "bert_type")
@@ -184,6 +185,11 @@ def read_config(source: str | Path) -> dict[str, Any]:
         return {}
     try:
         check_reachable(source)
+    except DownloadError as error:
+        raise DownloadError(
+            f"there is no file or folder {source}, and {error}"
+        ) from error
+    try:
         config: dict[str, Any] = PreTrainedConfig.get_config_dict(str(source))[0]
     except (OSError, ValueError) as error:
         raise ValueError(
