@@ -84,7 +84,7 @@ def test_hidden_frames_are_told(tmp_path, write_clip, cut_without_encoding):
     whole = write_clip(tmp_path / "whole.mp4", TIMES)
     probe = probe_video(cut_without_encoding(whole, tmp_path / "cut.mp4", 0.8))
     assert probe.hidden_frame_count == 4
-    assert "It has 4 packets that show no frame." in probe.difficulties
+    assert "It has 4 packets without a frame to show." in probe.difficulties
 
 
 def test_a_cut_file_is_told(tmp_path, write_clip):

@@ -365,6 +365,19 @@ def test_what_was_checked_is_connected_to(names, monkeypatch):
     assert tried == ["8.8.8.8"]
 
 
+@pytest.mark.parametrize("allow_private", [True, False])
+def test_a_name_is_not_looked_for_longer_than_a_connection(allow_private, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(20) or [])
+    policy = FetchPolicy(connect_seconds=0.2, allow_private=allow_private)
+    began = time.monotonic()
+    with pytest.raises(UnreachableVideoError, match=r"no server answers within 0\.2 s"):
+        VideoReader(RemoteFile("http://slow.test/clip.mp4", policy))
+    assert time.monotonic() - began < 5
+
+
 def test_a_machine_that_does_not_answer_is_passed_over(web, clip, monkeypatch):
     web.put("clip.mp4", clip)
     real = socket.getaddrinfo

@@ -97,7 +97,8 @@ def _describe_damage(found: VideoProbe) -> str:
     is_full = found.tried_frame_count >= found.frame_count
     rest = "" if is_full else "; --full decodes all"
     if found.damage is not None:
-        return f"{found.damage.rstrip('.')}{rest}"
+        damage = found.damage.removeprefix(f"{found.path.rpartition('/')[2]}: ")
+        return f"{damage.rstrip('.')}{rest}"
     all_ = "all " if is_full else ""
     return (
         f"none in {all_}{plural(found.tried_frame_count, 'frame')} that "

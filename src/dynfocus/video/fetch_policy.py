@@ -20,7 +20,7 @@ class FetchPolicy:
     max_bytes: Count = 32 * 2**30
     """Length of the largest file that is read."""
     connect_seconds: Positive = 10.0
-    """How long a server may take to accept a connection."""
+    """How long its name may take to be found, and a server to accept a connection."""
     read_seconds: Positive = 30.0
     """How long it may be silent."""
     total_seconds: Positive = 6 * 3600.0

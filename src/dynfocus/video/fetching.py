@@ -6,6 +6,7 @@ It speaks HTTP itself, so that nothing a file says makes FFmpeg open anything.
 from __future__ import annotations
 
 import logging
+import queue
 import re
 import socket
 import ssl
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.request import getproxies
 
 import httpx
 
@@ -229,6 +232,8 @@ class Fetcher:
             min(self.policy.read_seconds, left),
             connect=min(self.policy.connect_seconds, left),
         )
+        if self.policy.allow_private and not getproxies().keys() - {"no"}:
+            self._check_name(url)
         client = self._client(url)
         for number, place in enumerate(places, 1):
             request = client.build_request(
@@ -250,7 +255,7 @@ class Fetcher:
 
     def _client(self, url: httpx.URL) -> httpx.Client:
         """Give what holds the connections to a host, by the name that was checked."""
-        key = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        key = _key(url)
         with self._lock:
             if key not in self._clients:
                 self._clients[key] = httpx.Client(
@@ -262,10 +267,14 @@ class Fetcher:
                 )
             return self._clients[key]
 
+    def _check_name(self, url: httpx.URL) -> None:
+        """Look a name up once in time, since httpx waits for that without a limit."""
+        if _key(url) not in self._clients:
+            _look_up(url, self.policy.connect_seconds)
+
     def _resolve(self, url: httpx.URL) -> list[str]:
         """Find the machines that a name means, all on the public internet."""
-        port = url.port or {"http": 80, "https": 443}[url.scheme]
-        found = socket.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        found = _look_up(url, self.policy.connect_seconds)
         machines = [str(address[0]) for *_, address in found]
         for machine in machines:
             if not is_public(machine):
@@ -360,6 +369,31 @@ class Fetcher:
             raise self.error(
                 "this is no address that can be asked for; check it"
             ) from error
+
+
+def _key(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+def _look_up(url: httpx.URL, seconds: float) -> list[Any]:
+    """Ask what machines a name means, in a thread, since asking has no time limit."""
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    told: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            told.put(socket.getaddrinfo(url.host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            told.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        found = told.get(timeout=seconds)
+    except queue.Empty:
+        raise httpx.ConnectTimeout("the name was not found in time") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _headers(start: int, stop: int | None) -> dict[str, str]:

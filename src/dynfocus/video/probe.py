@@ -219,7 +219,7 @@ def _hard_to_time(probe: VideoProbe, timeline: Timeline) -> Iterator[str]:
         declared = plural(probe.facts.declared_frame_count, "frame")
         yield f"Its header declares {declared}; shown: {probe.frame_count:,}."
     if probe.hidden_frame_count and not timeline.is_counted:
-        yield f"It has {plural(probe.hidden_frame_count, 'packet')} that show no frame."
+        yield f"It has {plural(probe.hidden_frame_count, 'packet')} without a frame to show."
     late = probe.facts.late_seconds
     if late >= _LATE_SECONDS:
         yield (
