@@ -94,7 +94,7 @@ def others_to_build(
             one, other = (c[rng.integers(len(c))] for c in (pool, everything))
             yield vary(one, other, rng)
     rng = np.random.default_rng(7)
-    for _ in range(15 * each):
+    for _ in range(25 * each // 8):
         yield drawn_clip(BUILD_DRAWN[-1], rng)
 
 
