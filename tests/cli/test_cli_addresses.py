@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from dynfocus.video import VideoWriter
 from dynfocus.world import make_video
 
 
@@ -61,6 +63,33 @@ def test_nano_answers_about_an_address_and_reports(run, web, tmp_path):
     assert found.code == 0
     assert found.out == wanted.out
     assert "world.mp4" in Path("r.html").read_text()
+
+
+@pytest.mark.parametrize("num_parts", [2, 4])
+def test_a_file_that_vanishes_while_it_is_read_is_one_sentence(
+    run, models, web, tmp_path, num_parts
+):
+    noise = np.random.default_rng(0).integers(0, 255, (12, 480, 640, 3), np.uint8)
+    with VideoWriter(tmp_path / "noise.mp4", fps=2, size=(480, 640)) as writer:
+        for picture in noise:
+            writer.write(picture)
+    address = web.put("noise.mp4", tmp_path / "noise.mp4")
+    page = web.page("noise.mp4")
+
+    class Ranges(list):
+        def append(self, part):
+            super().append(part)
+            if len(self) == num_parts:
+                page.status = 404
+
+    page.ranges = Ranges()
+    for _ in range(2):  # PyAV tells of the first failure at the second
+        outcome = run("frames", address, "What?", "--budget", "4")
+        assert outcome.code == 1
+        (line,) = outcome.err_lines
+        assert line.startswith(f"dynfocus: {address}: the server answers with HTTP 404")
+        page.status = 200
+        page.ranges.clear()
 
 
 def test_addresses_are_indexed(run, web, tmp_path):

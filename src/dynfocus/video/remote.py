@@ -127,12 +127,14 @@ class RemoteFile:
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        """Open the file for a reader that may take a failure for the end of the file.
+        """Open the file for FFmpeg, to which a failure is the end of the file.
+
+        An error inside of FFmpeg's calls would be printed, or come up in a later one.
 
         Raises:
             UnreachableVideoError: Something could not be read, raised at the end.
         """
-        file = _OpenFile(self)
+        file = _OpenFile(self, holds_failure=True)
         with io.BufferedReader(file, 64 * 1024) as buffered:
             try:
                 yield buffered
@@ -241,10 +243,16 @@ class RemoteFile:
 
 
 class _OpenFile(io.RawIOBase):
-    """A place in a remote file."""
+    """A place in a remote file.
 
-    def __init__(self, file: RemoteFile) -> None:
+    Args:
+        file: The file.
+        holds_failure: Let a part that cannot be fetched be the end of the file.
+    """
+
+    def __init__(self, file: RemoteFile, *, holds_failure: bool = False) -> None:
         super().__init__()
+        self._holds_failure = holds_failure
         self.failure: UnreachableVideoError | None = None
         self.name = file.name
         self._file = file
@@ -281,13 +289,16 @@ class _OpenFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read up to the end of a block."""
-        if self._position >= self._file.num_bytes or not len(buffer):
+        is_over = self.failure is not None and self._holds_failure
+        if is_over or self._position >= self._file.num_bytes or not len(buffer):
             return 0
         number, start = divmod(self._position, _BLOCK_BYTES)
         try:
             block = self._block(number)
         except UnreachableVideoError as error:
             self.failure = error
+            if self._holds_failure:
+                return 0
             raise
         part = memoryview(block)[start : start + len(buffer)]
         buffer[: len(part)] = part
