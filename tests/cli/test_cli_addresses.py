@@ -156,3 +156,18 @@ def test_what_cannot_be_read_is_one_sentence_without_secrets(run, web, command):
     outcome = run(command, "ftp://host/film.mp4")
     assert outcome.code == 1
     assert "addresses of ftp are not read as files" in outcome.err
+
+
+@pytest.mark.parametrize("names_length", [True, False])
+def test_a_large_file_that_has_to_be_fetched_whole_is_told_of_once(
+    names_length, run, web, clip, monkeypatch
+):
+    monkeypatch.setattr("dynfocus.video.remote._PATIENT_BYTES", 1000)
+    address = web.put("film.mp4", clip, has_parts=False, names_length=names_length)
+    outcome = run("probe", address)
+    assert outcome.code == 0
+    size = f" of {clip.stat().st_size / 1e6:,.0f} MB" if names_length else ""
+    assert outcome.err_lines == [
+        f"dynfocus: warning: {address}: its server gives no parts, so the whole "
+        f"file{size} is fetched before it is read; this may take long."
+    ]

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
-from dynfocus.errors import UnreachableVideoError
+from dynfocus.errors import DynFocusWarning, UnreachableVideoError
 from dynfocus.video.addresses import is_web_address, unsigned
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _MOST_AHEAD = 8
 _QUICK_SECONDS = 1.0
 """More blocks are asked for at once while that takes no longer."""
 _DIGEST_BYTES = 16
+_PATIENT_BYTES = 64 * 2**20
+"""A file that is fetched whole is told of once so much of it is there."""
 
 
 class RemoteFile:
@@ -223,6 +226,8 @@ class RemoteFile:
         weakref.finalize(self, whole.close)
         try:
             for chunk in reply.chunks:
+                if num_bytes <= _PATIENT_BYTES < num_bytes + len(chunk):
+                    self._ask_for_patience(expected)
                 num_bytes += len(chunk)
                 self._fetcher.check_size(num_bytes)
                 digest.update(chunk)
@@ -234,6 +239,15 @@ class RemoteFile:
             raise
         self._whole = whole
         return num_bytes, digest.hexdigest()
+
+    def _ask_for_patience(self, num_bytes: int | None) -> None:
+        size = "" if num_bytes is None else f" of {num_bytes / 1e6:,.0f} MB"
+        warnings.warn(
+            f"{self}: its server gives no parts, so the whole file{size} is fetched "
+            "before it is read; this may take long.",
+            DynFocusWarning,
+            stacklevel=2,
+        )
 
     def _no_room(self) -> UnreachableVideoError:
         return self._fetcher.error(
