@@ -32,7 +32,8 @@ def told():
         yield caught
 
 
-def test_frames_are_warned_of_once_in_every_way_to_ask(nano, told):
+def test_frames_are_warned_of_once_in_every_way_to_ask(nano, told, monkeypatch):
+    monkeypatch.setattr(dynfocus, "_load_once", lambda name: nano)  # keeps none loaded
     ask = {"max_new_tokens": 1}
     ways = [
         lambda frames: nano.ask(frames, QUESTION, **ask),
