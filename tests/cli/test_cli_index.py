@@ -170,6 +170,10 @@ def test_missing_files_and_models_are_one_sentence(run, folder):
         1,
         ["dynfocus: missing.mp4 is no file and no folder; check the spelling"],
     )
+    outcome = run("index", "")  # such as a variable of the shell that is not set
+    (line,) = outcome.err_lines
+    assert outcome.code == 1
+    assert line.startswith("dynfocus: a name is empty; give a file, a folder or")
     outcome = run("index", folder, "--model", "no-model")
     assert outcome.code == 1
     assert "'no-model' is neither 'nano', nor a folder" in outcome.err

@@ -54,6 +54,10 @@ def find_videos(names: Iterable[str | Path]) -> list[Path | str]:
 
 def _meant_by(name: str | Path) -> list[Path]:
     path = Path(name)
+    if name == "":  # which a path takes for the folder of the process
+        raise FileNotFoundError(
+            "a name is empty; give a file, a folder or a pattern, '.' for this folder"
+        )
     if path.is_dir():
         files = _videos_below(path)
         if not files:
