@@ -159,7 +159,7 @@ def test_a_playlist_at_an_address_opens_nothing(has_parts, web, tmp_path, write_
         text = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{name}\n#EXT-X-ENDLIST\n"
         address = web.put("list.m3u8", text.encode(), has_parts=has_parts)
         for input_format in (None, "hls"):
-            with pytest.raises(UnreadableVideoError, match="playlists, |cannot open"):
+            with pytest.raises(UnreadableVideoError, match="playlists"):
                 read_all(address, input_format=input_format)
     assert {place for place, _ in web.requests} == {"/list.m3u8"}
 

@@ -262,6 +262,12 @@ class LiveReader:
                     f"{self._shown}: {NOT_A_SINGLE_FILE}; give one of the files, or the "
                     "address of a stream."
                 ) from error
+            if is_fetched:
+                raise UnreadableVideoError(
+                    f"{self._shown}: FFmpeg cannot open this as a video; a server that "
+                    "gives no parts must send a format that needs no seeking, and "
+                    "playlists are not read."
+                ) from error
             raise UnreadableVideoError(
                 f"{self._shown}: FFmpeg cannot open this as a video ({error}); a pipe "
                 "must carry a format that needs no seeking, such as MPEG-TS, Matroska "
