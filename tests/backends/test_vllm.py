@@ -147,6 +147,7 @@ def test_the_model_must_be_named_where_there_are_several(nano, stand_in):
     assert VllmGenerator(nano, client, served_model="two").served_model == "two"
 
 
+@pytest.mark.filterwarnings("ignore::dynfocus.errors.UnknownWorldWarning")
 def test_words_that_hold_the_place_of_embeddings_are_refused(nano, stand_in):
     index = nano.index(np.zeros((2, 112, 112, 3), np.uint8))
     with pytest.raises(ValueError, match="must not contain <prompt_embeds>"):

@@ -48,7 +48,8 @@ def test_a_world_video_brings_its_evidence(run, models, tmp_path):
     assert outcome.code == 0
     assert "warning" not in outcome.err
     first, second = outcome.document["questions"]
-    assert first["evidence"] == [list(interval) for interval in asked.evidence]
+    spans = [pytest.approx(interval, abs=1e-5) for interval in asked.evidence]
+    assert first["evidence"] == spans
     assert second["evidence"] == []
 
 
