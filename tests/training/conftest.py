@@ -229,7 +229,7 @@ def few_pictures(patch: pytest.MonkeyPatch) -> None:
     """Let what nano starts from be measured on little."""
     patch.setattr(vision, "NUM_START_PICTURES", 64)
     patch.setattr(vision, "NUM_SCALE_PICTURES", 16)
-    patch.setattr(language, "NUM_SCENES", 30)
+    patch.setattr(language, "NUM_SCENES", 10)
 
 
 def tiny_overrides(path: Path, root: Path, output: Path) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -544,6 +545,7 @@ _SYNTAXES: tuple[_Syntax, ...] = ("ask", "embed", "noun", "gap")
 _END = re.compile(r"[.?!,;:]+(?=\s|$)")
 
 
+@cache
 def forms(name: str, which: WordingSet = "training") -> tuple[Form, ...]:
     """List the structures in which a question can be put.
 
