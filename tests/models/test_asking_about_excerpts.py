@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from counted_reads import QUESTION, ask, count_reads
 
 from dynfocus.index import IndexStore, VideoIndex
 from dynfocus.models import AskOptions, VideoModel
@@ -16,7 +17,6 @@ from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.video import SampledFrames, VideoReader, VideoWriter
 from two_streams import write_two_streams
 
-QUESTION = "what is on the red square ?"
 Build = Callable[..., VideoModel]
 
 
@@ -41,24 +41,6 @@ def long_clip(tmp_path: Path) -> Path:
             colours = generator.integers(0, 256, (4, 8, 3), dtype=np.uint8)
             writer.write(colours.repeat(8, axis=0).repeat(8, axis=1))
     return path
-
-
-def ask(model: VideoModel, video: object, **options: object):
-    answer = model.ask(video, QUESTION, max_new_tokens=5, **options)
-    return answer.text, answer.tokens, answer.frames
-
-
-def count_reads(model: VideoModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Note the number of frames whenever some are encoded."""
-    seen: list[int] = []
-    encode = model.model.encode_frames
-
-    def spy(pixels: torch.Tensor) -> object:
-        seen.append(len(pixels))
-        return encode(pixels)
-
-    monkeypatch.setattr(model.model, "encode_frames", spy)
-    return seen
 
 
 def test_times_are_those_of_the_file_and_the_budget_is_spent_on_the_excerpt(

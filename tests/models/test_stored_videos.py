@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from counted_reads import QUESTION, ask, count_reads
 
 import dynfocus
 from dynfocus.errors import UnusableEntryWarning
@@ -24,7 +25,6 @@ from dynfocus.models.loading import KINDS
 from dynfocus.video import DamagedVideoWarning, RemoteFile, UnreachableVideoError
 from dynfocus.world import make_video
 
-QUESTION = "what is on the red square ?"
 Build = Callable[..., VideoModel]
 
 
@@ -41,24 +41,6 @@ def build(make_model, make_processor, index_folder) -> Build:
         )
 
     return make
-
-
-def ask(model: VideoModel, video: object, **options: object):
-    answer = model.ask(video, QUESTION, max_new_tokens=5, **options)
-    return answer.text, answer.tokens, answer.frames
-
-
-def count_reads(model: VideoModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Note the number of frames whenever some are encoded."""
-    seen: list[int] = []
-    encode = model.model.encode_frames
-
-    def spy(pixels: torch.Tensor) -> object:
-        seen.append(len(pixels))
-        return encode(pixels)
-
-    monkeypatch.setattr(model.model, "encode_frames", spy)
-    return seen
 
 
 @pytest.mark.parametrize("budget", [None, 36, 14])

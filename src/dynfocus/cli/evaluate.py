@@ -87,6 +87,44 @@ class Lengths:
 
 
 @dataclass(frozen=True)
+class WorldTest:
+    """Which FocusWorld videos a model is asked about."""
+
+    num_videos: Annotated[int, _count("Videos.")] = 40
+    min_seconds: Annotated[float, _option("Shortest video.", callback=positive)] = 60.0
+    max_seconds: Annotated[float, _option("Longest video.", callback=positive)] = 180.0
+    seed: Seed = 0
+    split: Annotated[
+        str,
+        _option('"test", or "validation" for what is still developed.'),
+    ] = "test"
+    wide: Wide = False
+
+    def benchmark(self, unseen: str | None = None, **options: Any) -> WorldBenchmark:
+        """Make the benchmark, with what else it needs.
+
+        Raises:
+            typer.BadParameter: The lengths are in the wrong order, or what is unseen
+                belongs to another world.
+        """
+        from dynfocus.evaluation.benchmarks import WorldBenchmark
+
+        low, high = self.min_seconds, self.max_seconds
+        if low > high:
+            raise typer.BadParameter(
+                f"--min-seconds ({low:g}) must not be above --max-seconds ({high:g})"
+            )
+        return WorldBenchmark(
+            num_videos=self.num_videos,
+            seconds=(low, high),
+            seed=self.seed,
+            split=self.split,  # type: ignore[arg-type]  # checked by the class
+            world=choose_world(self.wide, unseen, self.split),
+            **options,
+        )
+
+
+@dataclass(frozen=True)
 class Training:
     """How the rows of an experiment are trained."""
 
@@ -137,15 +175,8 @@ class Training:
     "dynfocus eval focusworld --wide --wording held_out --split validation",
 )
 def focusworld(
+    test: WorldTest,
     out: Out = Path("runs/eval"),
-    num_videos: Annotated[int, _count("Videos.")] = 40,
-    min_seconds: Annotated[float, _option("Shortest video.", callback=positive)] = 60.0,
-    max_seconds: Annotated[float, _option("Longest video.", callback=positive)] = 180.0,
-    seed: Seed = 0,
-    split: Annotated[
-        str,
-        _option('"test", or "validation" for what is still developed.'),
-    ] = "test",
     rules: Annotated[
         bool,
         typer.Option(
@@ -154,7 +185,6 @@ def focusworld(
             "language model.",
         ),
     ] = False,
-    wide: Wide = False,
     unseen: Unseen = None,
     wording: Annotated[
         Literal["plain", "training", "held_out"],
@@ -171,28 +201,16 @@ def focusworld(
     NAME.jsonl with every answer, and NAME.md and NAME.json with the table, its 95 %
     intervals over videos and the best constant answer.
     """
-    if min_seconds > max_seconds:
-        raise typer.BadParameter(
-            f"--min-seconds ({min_seconds:g}) must not be above --max-seconds ({max_seconds:g})"
-        )
     from dynfocus.evaluation.benchmarks import (
-        WorldBenchmark,
         run_world_benchmark,
         summarise,
     )
 
-    plan = WorldBenchmark(
-        num_videos=num_videos,
-        seconds=(min_seconds, max_seconds),
-        seed=seed,
-        split=split,  # type: ignore[arg-type]  # checked by the class
-        world=choose_world(wide, unseen, split),
-        wording=wording,
-        fps=fps,
-        max_video_tokens=max_video_tokens,
+    plan = test.benchmark(
+        unseen, wording=wording, fps=fps, max_video_tokens=max_video_tokens
     )
-    name = f"focusworld-{min_seconds:g}-{max_seconds:g}s"
-    if wide:
+    name = f"focusworld-{test.min_seconds:g}-{test.max_seconds:g}s"
+    if test.wide:
         name = "-".join(["wide", name, wording, *([unseen] if unseen else [])])
     focused = load_model(model, index_folder=False)
     with progress_bar("Asking") as progress:
@@ -207,16 +225,8 @@ def focusworld(
     "dynfocus eval robustness --wide --split validation --num-videos 100",
 )
 def robustness(
+    test: WorldTest,
     out: Out = Path("runs/eval"),
-    num_videos: Annotated[int, _count("Videos.")] = 40,
-    min_seconds: Annotated[float, _option("Shortest video.", callback=positive)] = 60.0,
-    max_seconds: Annotated[float, _option("Longest video.", callback=positive)] = 180.0,
-    seed: Seed = 0,
-    split: Annotated[
-        str,
-        _option('"test", or "validation" for what is still developed.'),
-    ] = "test",
-    wide: Wide = False,
     model: Model = "nano",
     json: Json = False,
 ) -> None:
@@ -226,26 +236,13 @@ def robustness(
     the original on the questions whose truth follows it. Answers are kept as they come,
     so a run that was stopped continues.
     """
-    from dynfocus.evaluation.benchmarks import WorldBenchmark
     from dynfocus.evaluation.benchmarks.robustness import RobustnessPlan, run_robustness
 
-    benchmark = WorldBenchmark(
-        num_videos=num_videos,
-        seconds=(min_seconds, max_seconds),
-        seed=seed,
-        split=split,  # type: ignore[arg-type]  # checked by the class
-        world=choose_world(wide, None, split),
-        max_per_kind=2,
-    )
-    name = "wide-robustness" if wide else "robustness"
+    plan = RobustnessPlan(benchmark=test.benchmark(max_per_kind=2))
+    name = "wide-robustness" if test.wide else "robustness"
     focused = load_model(model, index_folder=False)
     with progress_bar("Asking") as progress:
-        document = run_robustness(
-            focused,
-            RobustnessPlan(benchmark=benchmark),
-            out / f"{name}.jsonl",
-            progress,
-        )
+        document = run_robustness(focused, plan, out / f"{name}.jsonl", progress)
     _show(_write(out, name, document), json)
 
 
