@@ -33,6 +33,7 @@ def test_importing_the_package_imports_nothing_heavy():
         "dynfocus.plugins",
         "dynfocus.methods",
         "dynfocus.video",
+        "dynfocus.words",
     ],
 )
 def test_public_names_are_sorted_and_there(room):
