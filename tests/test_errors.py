@@ -23,9 +23,11 @@ CLASSES = [getattr(errors, name) for name in errors.__all__]
 ROOTS = (errors.DynFocusError, errors.DynFocusWarning)
 SIGNALS = {
     "AbandonedError",
+    "ApiError",
     "DisorderedTimesError",
     "MistrustedIndexError",
     "StreamError",
+    "_GoneError",
     "_TerminationError",
 }
 """Raised and caught inside one room; no caller ever sees them."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "BackendError",
     "BrokenWorkerError",
+    "BusyServerError",
     "DamagedVideoWarning",
     "DownloadError",
     "DynFocusError",
@@ -193,3 +194,15 @@ class TooManyFailuresError(DynFocusError, ValueError):
 
     Remedy: run ``dynfocus data check`` on the data, or raise ``data.max_failures``.
     """
+
+
+class BusyServerError(DynFocusError, OSError):
+    """The server has as much to do as it may take on, or is stopping.
+
+    Remedy: come back after as many seconds as it says; ``dynfocus serve --max-waiting``
+    lets more questions wait.
+    """
+
+    def __init__(self, reason: str, retry_seconds: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_seconds = retry_seconds

@@ -1,0 +1,122 @@
+"""Failures as clients expect them: a status, and a sentence in the shape of OpenAI's."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from dynfocus.errors import BackendError, BusyServerError
+from dynfocus.text import is_full_disk, sentence
+
+_logger = logging.getLogger(__name__)
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+class ApiError(Exception):
+    """A request that cannot be met.
+
+    Args:
+        status: The status of HTTP.
+        message: Why, in a sentence, and what to do.
+        parameter: The field of the request that is at fault.
+        code: A word for programs.
+        retry_seconds: When to come back.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        parameter: str | None = None,
+        code: str | None = None,
+        retry_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.parameter = parameter
+        self.code = code
+        self.retry_seconds = retry_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the document that clients know."""
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        return {
+            "error": {
+                "message": str(self),
+                "type": _TYPES.get(self.status, kind),
+                "param": self.parameter,
+                "code": self.code,
+            }
+        }
+
+
+def as_api_error(error: BaseException) -> ApiError:
+    """Tell what a client is told of any failure; what nobody foresaw says no details."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, BusyServerError):
+        wait = error.retry_seconds
+        text = f"{error}; come back in {wait} s"
+        return ApiError(503, text, code="overloaded", retry_seconds=wait)
+    if isinstance(error, BackendError):
+        return ApiError(502, sentence(error), code="upstream_failed")
+    if is_full_disk(error):
+        return ApiError(
+            507, "the server has no space left; make room", code="full_disk"
+        )
+    if isinstance(error, ValueError | FileNotFoundError | TimeoutError):
+        return ApiError(400, sentence(error))
+    _logger.error("a request failed", exc_info=error)
+    return ApiError(500, "the server failed; its log says why", code="internal")
+
+
+def respond(error: BaseException) -> JSONResponse:
+    """Make the answer to a request that failed."""
+    told = as_api_error(error)
+    headers = {}
+    if told.retry_seconds is not None:
+        headers["Retry-After"] = str(told.retry_seconds)
+    if told.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(told.to_dict(), told.status, headers)
+
+
+def explain_request(error: RequestValidationError) -> ApiError:
+    """Say in one sentence what is wrong with a request."""
+    one = error.errors()[0]
+    place = ".".join(str(part) for part in one["loc"] if part != "body")
+    text = one["msg"][:1].lower() + one["msg"][1:]
+    return ApiError(400, f"{place or 'the request'}: {text}", parameter=place or None)
+
+
+def add_handlers(application: FastAPI) -> None:
+    """Answer failures of every kind in one shape."""
+
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        return respond(error)
+
+    async def refused(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return respond(explain_request(error))
+
+    async def unknown(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        told = respond(ApiError(error.status_code, str(error.detail).lower()))
+        told.headers.update(error.headers or {})
+        return told
+
+    application.add_exception_handler(RequestValidationError, refused)
+    application.add_exception_handler(HTTPException, unknown)
+    for kind in (ApiError, ValueError, OSError, Exception):
+        application.add_exception_handler(kind, failed)

@@ -1,0 +1,50 @@
+"""A server that listens: uvicorn with the application, until it is asked to end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from dynfocus.serving.application import create_application
+from dynfocus.serving.settings import ServerSettings
+
+
+def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        settings: What the server is started with.
+        on_start: Called with its address once it listens.
+
+    Raises:
+        OSError: The interface or the port cannot be listened on.
+    """
+    listener = _listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        create_application(settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.shutdown_seconds),
+    )
+    host, port = listener.getsockname()[:2]
+    on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"{host} port {port} cannot be listened on: {error.strerror}; name another "
+            "with --port"
+        ) from error
+    listener.listen(2048)
+    return listener
