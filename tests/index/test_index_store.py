@@ -28,7 +28,7 @@ from dynfocus.index import (
     default_folder,
     pack_features,
 )
-from dynfocus.index.store import ContentDigests
+from dynfocus.video.digests import ContentDigests
 
 SETTINGS = FocusSettings(
     num_event_tokens=4,

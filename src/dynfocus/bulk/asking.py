@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import Row, VideoJob
+from dynfocus.json_lines import Record
 from dynfocus.models.options import LoadOptions
 from dynfocus.models.unknown_world import UNKNOWN_WORLD
 from dynfocus.text import check_name, round_floats, sentence

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dynfocus.bulk.asking import MakeAnswerer
-from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import VideoJob
 from dynfocus.bulk.worker_processes import LOAD_ERRORS, MAX_ATTEMPTS
+from dynfocus.json_lines import Record
 from dynfocus.text import sentence
 
 _logger = logging.getLogger(__name__)

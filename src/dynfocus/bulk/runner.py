@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.bulk.asking import MakeAnswerer, OnStep, failure
-from dynfocus.bulk.json_lines import JsonLines, Record
 from dynfocus.bulk.ray_workers import answer_on_ray
 from dynfocus.bulk.rows import Row, VideoJob, group_by_video
 from dynfocus.bulk.worker_processes import answer_in_processes
+from dynfocus.json_lines import JsonLines, Record
 
 Progress = Callable[[int, int], None]
 OnRecord = Callable[[Record], None]

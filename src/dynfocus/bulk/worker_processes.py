@@ -23,9 +23,9 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from dynfocus.bulk.asking import AnswerJob, MakeAnswerer, OnStep
-from dynfocus.bulk.json_lines import Record
 from dynfocus.bulk.rows import VideoJob
 from dynfocus.errors import BrokenWorkerError
+from dynfocus.json_lines import Record
 from dynfocus.text import plural, sentence
 from dynfocus.video.watchdog import available_cores, deaf_to_interrupts
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import os
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dynfocus.atomic import PART_SUFFIX, write_atomically
+from dynfocus.atomic import PART_SUFFIX
+from dynfocus.cache import FOLDER_VARIABLE, default_folder
 from dynfocus.errors import UnusableEntryError, UnusableEntryWarning
 from dynfocus.index.entries import (
     EntryFacts,
@@ -31,9 +29,8 @@ from dynfocus.index.entries import (
 )
 from dynfocus.index.layout import IndexLayout
 from dynfocus.text import is_full_disk, sentence
-from dynfocus.video import RemoteFile, VideoName, as_file
+from dynfocus.video import VideoDigests, VideoName
 
-FOLDER_VARIABLE = "DYNFOCUS_INDEX"
 SIZE_VARIABLE = "DYNFOCUS_INDEX_GB"
 MAX_BYTES = 20_000_000_000
 UNBOUNDED = sys.maxsize
@@ -41,11 +38,8 @@ UNBOUNDED = sys.maxsize
 
 _SUFFIX = ".safetensors"
 _ENTRIES = "entries"
-_DIGESTS = "digests"
 _LEFT_OVER_SECONDS = 24 * 3600.0
 _DIGEST_BYTES = 16
-_SETTLED_SECONDS = 2.0
-"""A file changed so recently may change again without a new time."""
 _logger = logging.getLogger(__name__)
 
 
@@ -89,7 +83,7 @@ class IndexStore:
             )
         self._folder = None if folder is None else Path(folder)
         self._max_bytes = max_bytes
-        self._digests: dict[Path, ContentDigests] = {}
+        self._digests: dict[Path, VideoDigests] = {}
         self._has_complained = False
 
     @property
@@ -110,16 +104,9 @@ class IndexStore:
         Raises:
             ValueError: Nothing tells one version of a remote file from the next.
         """
-        video = as_file(video)
-        if isinstance(video, RemoteFile):
-            if video.identity is None:
-                raise UnusableEntryError(
-                    f"{video}: its server names no version of it (ETag or Last-Modified), "
-                    "so what is kept of it could not be trusted"
-                )
-            return video.identity
-        folder = self.folder / _DIGESTS
-        return self._digests.setdefault(folder, ContentDigests(folder)).of(video)
+        return self._digests.setdefault(self.folder, VideoDigests(self.folder)).of(
+            video
+        )
 
     def path(self, key: EntryKey) -> Path:
         """Return the file of an entry, whether or not it is there."""
@@ -234,7 +221,7 @@ class IndexStore:
             if everything or part.stat().st_mtime < old:
                 part.unlink(missing_ok=True)
                 removed.append(part)
-        ContentDigests(self.folder / _DIGESTS).forget_missing()
+        VideoDigests(self.folder).forget_missing()
         return removed
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
@@ -257,20 +244,6 @@ class IndexStore:
             UnusableEntryWarning,
             stacklevel=3,
         )
-
-
-def default_folder() -> Path:
-    """Find the user's index: ``$DYNFOCUS_INDEX``, or a folder in the user's cache."""
-    own = os.environ.get(FOLDER_VARIABLE)
-    if own:
-        return Path(own).expanduser()
-    try:
-        cache = user_cache_path("dynfocus", appauthor=False)
-    except RuntimeError:
-        cache = Path()
-    if not cache.is_absolute():  # a user without a home, as some containers have
-        cache = Path(tempfile.gettempdir()) / "dynfocus"
-    return cache / "index"
 
 
 def default_max_bytes() -> int:
@@ -308,83 +281,3 @@ def _describe(used_seconds: float, num_bytes: int, path: Path) -> StoredEntry:
         sampling=sampling,
         problem=problem,
     )
-
-
-class ContentDigests:
-    """Name files by their content.
-
-    A digest is remembered by the path, size and times of the file, one small file each,
-    so that a large video is not read whole for every question.
-
-    Args:
-        folder: Where digests are remembered; it need not be there.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._known: dict[Path, tuple[list[int], str]] = {}
-
-    def of(self, path: str | Path) -> str:
-        """Give the digest of a file.
-
-        Args:
-            path: The file.
-
-        Returns:
-            32 hexadecimal digits that depend on its content alone.
-        """
-        path = Path(path).resolve()
-        facts = _facts(path)
-        known_facts, digest = self._known.get(path) or self._recall(path)
-        if known_facts == facts:
-            return digest
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, _hash).hexdigest()
-        is_settled = time.time() - path.stat().st_mtime > _SETTLED_SECONDS
-        if is_settled and _facts(path) == facts:
-            self._known[path] = facts, digest
-            self._remember(path, facts, digest)
-        return digest
-
-    def forget_missing(self) -> None:
-        """Remove what is remembered of files that are no longer there."""
-        for note in self.folder.glob("*.json"):
-            if not Path(str(_read(note).get("path", ""))).is_file():
-                note.unlink(missing_ok=True)
-
-    def _note(self, path: Path) -> Path:
-        name = hashlib.blake2b(os.fsencode(path), digest_size=_DIGEST_BYTES)
-        return self.folder / f"{name.hexdigest()}.json"
-
-    def _recall(self, path: Path) -> tuple[object, str]:
-        """Read the facts and the digest of a file that were written down."""
-        known = _read(self._note(path))
-        facts = known.get("facts") if known.get("path") == str(path) else None
-        return facts, str(known.get("digest"))
-
-    def _remember(self, path: Path, facts: list[int], digest: str) -> None:
-        note = self._note(path)
-        document = {"path": str(path), "facts": facts, "digest": digest}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(note, json.dumps(document))
-        except OSError as error:
-            _logger.info("the digest of a file is not remembered: %s", error)
-
-
-def _hash() -> hashlib.blake2b:
-    return hashlib.blake2b(digest_size=_DIGEST_BYTES)
-
-
-def _facts(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _read(note: Path) -> dict[str, object]:
-    """Read what is remembered; what cannot be read is as good as not there."""
-    try:
-        document = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

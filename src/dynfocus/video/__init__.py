@@ -10,6 +10,7 @@ from dynfocus.errors import (
 )
 from dynfocus.video.addresses import is_web_address, show_address
 from dynfocus.video.collecting import SampledFrames
+from dynfocus.video.digests import VideoDigests
 from dynfocus.video.discovery import find_videos
 from dynfocus.video.files import VideoFile, VideoName, as_file
 from dynfocus.video.frames import frame_array, is_frame, read_image, read_video
@@ -33,6 +34,7 @@ __all__ = [
     "StuckVideoError",
     "UnreachableVideoError",
     "UnreadableVideoError",
+    "VideoDigests",
     "VideoFile",
     "VideoName",
     "VideoProbe",
