@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from dynfocus.serving import openai_api
 from dynfocus.serving.failures import ApiError, add_handlers, respond
+from dynfocus.serving.front import add_page
 from dynfocus.serving.service import Service, warnings_by_thread
 from dynfocus.serving.settings import ServerSettings
 
@@ -50,6 +51,7 @@ def create_application(
     application.add_api_route("/healthz", show_health, tags=["Health"])
     application.add_api_route("/readyz", show_readiness, tags=["Health"])
     application.include_router(openai_api.router)
+    add_page(application)
     return application
 
 
