@@ -26,6 +26,7 @@ __all__ = [
     "TooManyFailuresError",
     "UnknownWorldWarning",
     "UnreachableVideoError",
+    "UnreadWordsWarning",
     "UnreadableVideoError",
     "UnusableEntryError",
     "UnusableEntryWarning",
@@ -171,6 +172,14 @@ class UnusableEntryWarning(DynFocusWarning):
 
     Remedy: none is needed for an answer. Make room, or name another folder with
     ``index_folder``, if it is said again and again.
+    """
+
+
+class UnreadWordsWarning(DynFocusWarning):
+    """Some words of a video are left out: of another video, damaged, or in no known script.
+
+    Remedy: none is needed where the rest suffices. The message names the file and what is
+    left out; name other subtitles, or save them as UTF-8.
     """
 
 

@@ -1,0 +1,83 @@
+"""Words of a video, from wherever they are: subtitles, transcripts and the picture."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dynfocus.errors import UnreadWordsWarning
+from dynfocus.text import sentence
+from dynfocus.video import VideoName, VideoReader
+from dynfocus.words.embedded import read_embedded
+from dynfocus.words.store import WordStore
+from dynfocus.words.subtitles import find_subtitles, read_subtitles
+from dynfocus.words.timed_text import TimedText
+
+
+def read_words(
+    video: VideoName | VideoReader,
+    *,
+    subtitles: str | Path | Sequence[str | Path] | None = None,
+    screen: bool = True,
+    store: WordStore | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[TimedText]:
+    """Read what is written and said in a video.
+
+    Subtitles are those that are named; else those beside the file and inside it. What is
+    read in the picture is kept in a store, by the content of the file, so it is read once.
+
+    Args:
+        video: A video file, its address, or a reader of it; of a reader of an excerpt the
+            whole file is read and what lies outside is left out.
+        subtitles: Files of subtitles or transcripts, in place of those beside and inside.
+        screen: Whether to read the picture, too.
+        store: Where readings are kept; by default in the user's index.
+        progress: Called with the seconds of video read and those in all, while the picture
+            is read.
+
+    Returns:
+        Timed texts by their start.
+
+    Raises:
+        FileNotFoundError: There is no such video, or no such file of subtitles.
+        UnreadableVideoError: The file holds no video that can be decoded.
+        ValueError: A file that is named holds no subtitles.
+        ImportError: The packages that read the picture are not installed.
+    """
+    reader = video if isinstance(video, VideoReader) else VideoReader(video)
+    if subtitles is None:
+        texts = [*_read_beside(reader), *read_embedded(reader)]
+    else:
+        named = [subtitles] if isinstance(subtitles, str | Path) else subtitles
+        texts = [text for path in named for text in _read_file(reader, path)]
+    return sorted(_within(texts, reader), key=lambda one: (one.start, one.end))
+
+
+def _read_beside(reader: VideoReader) -> list[TimedText]:
+    """Read what lies beside the video; a file that is no subtitles is no error."""
+    texts: list[TimedText] = []
+    for path in find_subtitles(reader.path):
+        try:
+            texts += _read_file(reader, path)
+        except (OSError, ValueError) as error:
+            if path.suffix.lower() != ".json":  # which may be anything
+                warnings.warn(sentence(error), UnreadWordsWarning, stacklevel=3)
+    return texts
+
+
+def _read_file(reader: VideoReader, path: str | Path) -> list[TimedText]:
+    return read_subtitles(
+        path,
+        duration=reader.timeline.declared_duration,
+        late_seconds=reader.timeline.facts.late_seconds,
+        video=reader.path,
+    )
+
+
+def _within(texts: Sequence[TimedText], reader: VideoReader) -> list[TimedText]:
+    """Leave out what lies outside of an excerpt."""
+    if not reader.is_excerpt:
+        return list(texts)
+    return [one for one in texts if one.start < reader.end and one.end >= reader.start]
