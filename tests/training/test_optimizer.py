@@ -75,14 +75,17 @@ def test_matrices_of_layers_go_to_muon_and_the_rest_to_adamw():
     net.third.requires_grad_(False)
     matrices, others = split_parameters(net)
     names = {id(p): name for name, p in net.named_parameters()}
-    assert [names[id(p)] for p in matrices] == ["first.weight", "second.weight"]
+    assert [names[id(p)] for p in matrices] == [
+        "kernel",
+        "first.weight",
+        "second.weight",
+    ]
     assert {names[id(p)] for p in others} == {
         "embed.weight",
         "first.bias",
         "second.bias",
         "norm.weight",
         "norm.bias",
-        "kernel",
         "heads.a.weight",
         "heads.a.bias",
         "lm_head.weight",

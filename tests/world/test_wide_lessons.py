@@ -12,44 +12,52 @@ from dynfocus.world.conversations import (
     render_address,
     video_samples,
 )
-from dynfocus.world.snapshots import IGNORED, NUM_CLASSES
 from dynfocus.world.video import World
-from dynfocus.world.vocabulary import COLOURS, LETTERS, SHAPES, is_held_out
+from dynfocus.world.vocabulary import COLOURS, is_held_out
 from dynfocus.world.wide import Painter, facts_of, make_wide_scene
 from dynfocus.world.wide.lessons import make_lessons, write_log
-from dynfocus.world.wide.script import STILL_SECONDS, make_still_scene
-from dynfocus.world.wide.snapshots import make_wide_snapshot
+from dynfocus.world.wide.script import MAX_ON_PAGE, make_album, page_seconds
+from dynfocus.world.wide.snapshots import IGNORED, NUM_CLASSES, make_wide_snapshots
 from dynfocus.world.wide.wordings import forms
 
 WIDE = World(wide=True)
 
 
-def snapshots(num=60, **options):
+def snapshots(num=60, pages=4, **options):
     return [
-        make_wide_snapshot(np.random.default_rng([7, n]), **options) for n in range(num)
+        snapshot
+        for n in range(num // pages)
+        for snapshot in make_wide_snapshots(
+            np.random.default_rng([7, n]), pages, **options
+        )
     ]
 
 
 def test_labels_stand_where_the_colour_of_their_object_is():
     num_checked = 0
-    for number in range(60):
-        rng = np.random.default_rng([7, number])
-        scene = make_still_scene(rng)
-        snapshot = make_wide_snapshot(np.random.default_rng([7, number]), 224, 28)
-        if scene.anomalies or len({t.colour for t in scene.cast}) < len(scene.cast):
-            continue
-        grid = snapshot.picture.reshape(8, 28, 8, 28, 3).swapaxes(1, 2)
-        colour = snapshot.labels["colour"].reshape(8, 8)
-        gains = np.asarray(scene.style.cast)
-        for stay in scene.stays:
-            thing = scene.cast[stay.thing]
-            mine = colour == COLOURS.index(thing.colour) + 1
-            tone = np.clip(gains * thing.rgb, 0, 255)
-            near = (abs(grid - tone).max(-1) < 40).mean((2, 3))
-            num_checked += int(mine.sum())
-            assert not (near[colour == 0] > 0.5).any()
-            # a badge may fill most of a patch, but not most of its object
-            assert (near[mine] > 0.02).sum() >= 0.5 * mine.sum()
+    for number in range(30):
+        scene = make_album(np.random.default_rng([7, number]), num_pages=2)
+        pages = make_wide_snapshots(np.random.default_rng([7, number]), 2, 224, 28)
+        for page, snapshot in enumerate(pages):
+            seconds = page_seconds(page)
+            if any(a.start <= seconds < a.end for a in scene.anomalies):
+                continue
+            shown = [s for s in scene.stays if s.start <= seconds < s.end]
+            colours = [scene.cast[stay.thing].colour for stay in shown]
+            if len(set(colours)) < len(colours):
+                continue
+            grid = snapshot.picture.reshape(8, 28, 8, 28, 3).swapaxes(1, 2)
+            colour = snapshot.labels["colour"].reshape(8, 8)
+            gains = np.asarray(scene.style.cast)
+            for stay in shown:
+                thing = scene.cast[stay.thing]
+                mine = colour == COLOURS.index(thing.colour) + 1
+                tone = np.clip(gains * thing.rgb, 0, 255)
+                near = (abs(grid - tone).max(-1) < 40).mean((2, 3))
+                num_checked += int(mine.sum())
+                assert not (near[colour == 0] > 0.5).any()
+                # a badge may fill most of a patch, but not most of its object
+                assert (near[mine] > 0.02).sum() >= 0.5 * mine.sum()
     assert num_checked > 100
 
 
@@ -64,23 +72,27 @@ def test_classes_stay_in_range_and_all_occur():
         assert met[name] == set(range(count)), name
 
 
-def test_a_snapshot_of_training_shows_no_combination_that_is_kept_out():
-    for snapshot in snapshots(100):
-        labels = snapshot.labels
-        for shape, colour, letter in zip(
-            labels["shape"], labels["colour"], labels["letter"], strict=True
-        ):
-            if letter >= 0 and shape > 0 and colour > 0:
-                words = SHAPES[shape - 1], COLOURS[colour - 1], LETTERS[letter]
-                assert not is_held_out(*words)
+def test_an_album_of_training_shows_no_combination_that_is_kept_out():
+    for split, may in (("train", False), ("test", True)):
+        kept_out = 0
+        for number in range(40):
+            cast = make_album(np.random.default_rng([7, number]), split).cast
+            kept_out += sum(is_held_out(t.shape, t.colour, t.letter) for t in cast)
+        assert (kept_out > 0) == may
 
 
-def test_a_snapshot_is_the_moment_of_a_scene_and_repeats():
-    one, again = (make_wide_snapshot(np.random.default_rng(5)) for _ in range(2))
-    assert (one.picture == again.picture).all()
-    scene = make_still_scene(np.random.default_rng(5))
-    assert len(Painter(scene).covers(STILL_SECONDS)) == len(scene.stays)
-    large = make_wide_snapshot(np.random.default_rng(5), 168, 14)
+def test_pages_of_an_album_differ_and_repeat():
+    one, again = (
+        list(make_wide_snapshots(np.random.default_rng(5), 3)) for _ in range(2)
+    )
+    for first, second in zip(one, again, strict=True):
+        assert (first.picture == second.picture).all()
+    assert not (one[0].picture == one[1].picture).all()
+    painter = Painter(make_album(np.random.default_rng(5), num_pages=3))
+    shown = [len(painter.covers(page_seconds(page))) for page in range(3)]
+    assert sum(shown) == len(painter.scene.stays)
+    assert max(shown) <= MAX_ON_PAGE
+    (large,) = make_wide_snapshots(np.random.default_rng(5), 1, 168, 14)
     assert large.picture.shape == (168, 168, 3)
     assert large.labels["shape"].shape == (144,)
 

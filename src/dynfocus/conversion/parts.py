@@ -215,7 +215,8 @@ def _load_other_tower(
             "vision tower for images of one size; give InstructBLIP, CLIP, SigLIP or a "
             "SigLIP 2 of fixed resolution"
         )
-    config.num_hidden_layers -= num_left_out
+    if num_left_out:
+        config.num_hidden_layers -= num_left_out
     tower = checkpoints.loaded(source, tower_class, dtype, config=config)
     tensors = {TOWER + name: tensor for name, tensor in tower.state_dict().items()}
     return Part(config=config, tensors=tensors, source=str(source))

@@ -66,7 +66,8 @@ def estimate_memory(
     weights = whole * width + matrices * _BYTES.get(quantize or "", 0.0)
     vision, language = config.vision_config, config.text_config
     tokens = WINDOW_FRAMES * (count_patches(vision) + 1)
-    per_token = vision.intermediate_size + 6 * vision.hidden_size
+    inner = getattr(vision, "intermediate_size", 4 * vision.hidden_size)
+    per_token = inner + 6 * vision.hidden_size
     heads = language.num_attention_heads
     groups = getattr(language, "num_key_value_heads", None) or heads
     head_dim = getattr(language, "head_dim", None) or language.hidden_size // heads

@@ -104,6 +104,16 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
         if config.video_token_id is not None:
             self.generation_config.suppress_tokens = [config.video_token_id]
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all parts; a frozen tower stays as it answers.
+
+        The statistics of a convolutional tower would else go on changing.
+        """
+        super().train(mode)
+        if not any(weight.requires_grad for weight in self.vision_tower.parameters()):
+            self.vision_tower.eval()
+        return self
+
     @property
     @abstractmethod
     def reads_frames(self) -> bool:

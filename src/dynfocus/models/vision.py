@@ -90,7 +90,8 @@ def encode_pixels(tower: Any, pixel_values: Tensor) -> PatchFeatures:
 
     InstructBLIP's tower is run piece by piece, so that the hidden states of its 39
     layers are not all kept in memory for the sake of the last one. CLIP's class applies
-    its final norm to the class token alone; here it is applied to all of them.
+    its final norm to the class token alone; here it is applied to all of them. Of a
+    convolutional tower every cell of its last map is a patch.
 
     Args:
         tower: What `build_vision_tower` gave.
@@ -107,6 +108,9 @@ def encode_pixels(tower: Any, pixel_values: Tensor) -> PatchFeatures:
     else:
         outputs = tower(pixels, output_hidden_states=True, return_dict=True)
         hidden = outputs.hidden_states[-1]
+        if hidden.ndim == 4:  # the map of a convolutional tower, [F, D_v, H, W]
+            hidden = hidden.flatten(2).mT
+            return PatchFeatures(content=hidden, normalised=hidden)
         norm = getattr(_inner(tower), "post_layernorm", None)  # CLIP, SigLIP
         normalised = outputs.last_hidden_state if norm is None else norm(hidden)
     num_prefix = hidden.shape[1] - count_patches(tower.config)  # class token, registers

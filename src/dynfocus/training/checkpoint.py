@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
@@ -24,13 +24,26 @@ AVERAGE = "moving_average.safetensors"
 _MARK = "whole.json"
 
 
+def learned_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that learn, and the statistics of norms that learn."""
+    learned: dict[str, Tensor] = {}
+    kept = model.state_dict(keep_vars=True)
+    for place, module in model.named_modules():
+        own = dict(module.named_parameters(place, recurse=False))
+        learned |= {name: p for name, p in own.items() if p.requires_grad}
+        if any(p.requires_grad for p in own.values()):
+            buffers = dict(module.named_buffers(place, recurse=False))
+            learned |= {
+                name: buffer
+                for name, buffer in buffers.items()
+                if name in kept and buffer.is_floating_point()
+            }
+    return learned
+
+
 def save_learned(model: nn.Module, folder: Path) -> None:
-    """Write the parameters that learn; the others come from where the run starts."""
-    learned = {
-        name: parameter.detach().contiguous()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
+    """Write what learns; the rest comes from where the run starts."""
+    learned = {n: t.detach().contiguous() for n, t in learned_tensors(model).items()}
     save_file(learned, folder / WEIGHTS, metadata={"format": "pt"})
 
 
@@ -41,7 +54,7 @@ def load_learned(model: nn.Module, folder: Path) -> None:
         ValueError: If the checkpoint is of a run in which other parameters learn.
     """
     tensors = load_file(folder / WEIGHTS)
-    learns = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    learns = learned_tensors(model)
     differing = sorted(set(tensors) ^ set(learns))
     if differing:
         raise ValueError(
@@ -53,7 +66,7 @@ def load_learned(model: nn.Module, folder: Path) -> None:
 
 
 class MovingAverage:
-    """An average of the parameters that learn, over the last steps of a run.
+    """An average of what learns, over the last steps of a run.
 
     With decay ``d``, after each step ``a <- m a + (1 - m) w``, where ``m`` is the smaller of
     ``d`` and ``(1 + n) / (10 + n)`` after ``n`` steps, so that the start is soon forgotten
@@ -68,16 +81,15 @@ class MovingAverage:
         self._decay = decay
         self._model = model
         self._average = {
-            name: parameter.detach().clone()
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
+            name: tensor.detach().clone()
+            for name, tensor in learned_tensors(model).items()
         }
 
     @torch.no_grad()
     def update(self, num_steps: int) -> None:
         """Take in the weights after a step."""
         share = 1 - min(self._decay, (1 + num_steps) / (10 + num_steps))
-        weights = dict(self._model.named_parameters())
+        weights = learned_tensors(self._model)
         names = list(self._average)
         averages = [self._average[name] for name in names]
         torch._foreach_lerp_(averages, [weights[name] for name in names], share)
@@ -85,7 +97,7 @@ class MovingAverage:
     @torch.no_grad()
     def apply(self) -> None:
         """Put the average in the place of the weights."""
-        weights = dict(self._model.named_parameters())
+        weights = learned_tensors(self._model)
         for name, average in self._average.items():
             weights[name].copy_(average)
 

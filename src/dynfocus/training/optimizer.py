@@ -46,7 +46,8 @@ def orthogonalise(matrices: Tensor, num_steps: int = 5) -> Tensor:
 class Muon(torch.optim.AdamW):
     """Momentum whose matrix update is orthogonalised (Jordan et al., 2024).
 
-    Groups with ``is_muon`` are matrices and go that way; all others go AdamW's. The step
+    Groups with ``is_muon`` are matrices, or filters whose rows are those of one output, and
+    go that way; all others go AdamW's. The step
     is scaled to the root mean square of AdamW's (Liu et al., 2025), so that one learning
     rate fits both.
     """
@@ -59,7 +60,7 @@ class Muon(torch.optim.AdamW):
             shapes: dict[tuple[int, int], list[Tensor]] = {}
             for parameter in group["params"] if group["is_muon"] else ():
                 if parameter.grad is not None:
-                    low, high = sorted(parameter.shape)
+                    low, high = sorted(parameter.flatten(1).shape)
                     shapes.setdefault((low, high), []).append(parameter)
             for parameters in shapes.values():
                 self._turn(parameters, group["lr"], group["weight_decay"])
@@ -71,7 +72,7 @@ class Muon(torch.optim.AdamW):
         wide = []
         for parameter in parameters:
             assert parameter.grad is not None
-            gradient, parameter.grad = parameter.grad.float(), None
+            gradient, parameter.grad = parameter.grad.flatten(1).float(), None
             state = self.state[parameter]
             if "momentum_buffer" not in state:
                 state["step"] = torch.tensor(0.0)  # AdamW reads it of every state
@@ -81,11 +82,12 @@ class Muon(torch.optim.AdamW):
             update = gradient.lerp(average, _MOMENTUM)  # Nesterov
             wide.append(update if update.shape[0] <= update.shape[1] else update.mT)
         steps = orthogonalise(torch.stack(wide))
-        scale = 0.2 * max(parameters[0].shape) ** 0.5
+        scale = 0.2 * max(steps.shape[1:]) ** 0.5
         for parameter, step in zip(parameters, steps, strict=True):
             parameter.mul_(1 - rate * weight_decay)
-            turned = step if parameter.shape[0] <= parameter.shape[1] else step.mT
-            parameter.add_(turned.to(parameter.dtype), alpha=-rate * scale)
+            turned = step if len(parameter) == len(step) else step.mT
+            turned = turned.to(parameter.dtype).reshape(parameter.shape)
+            parameter.add_(turned, alpha=-rate * scale)
 
 
 def muon_groups(model: nn.Module, weight_decay: float = 0.0) -> list[dict[str, Any]]:
@@ -105,14 +107,14 @@ def muon_groups(model: nn.Module, weight_decay: float = 0.0) -> list[dict[str, A
 
 
 def split_parameters(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the trainable matrices inside layers, and all other trainable parameters."""
+    """Return the trainable matrices and filters inside layers, and all the others."""
     matrices: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         inside = not any(word in name for word in _NOT_MATRICES)
-        (matrices if inside and parameter.ndim == 2 else others).append(parameter)
+        (matrices if inside and parameter.ndim in (2, 4) else others).append(parameter)
     return matrices, others
 
 

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from dynfocus.video import SampledFrames
 from dynfocus.world.questions import WorldQuestion, make_questions, with_article
-from dynfocus.world.render import placed_objects
+from dynfocus.world.render import disturb, placed_objects
 from dynfocus.world.scene import Scene, Split, scene_generator
-from dynfocus.world.snapshots import disturb
 from dynfocus.world.video import NARROW, World
 from dynfocus.world.vocabulary import BADGE_PIXELS, BASE_PIXELS, COLOURS, SHAPES
 from dynfocus.world.wide import VARIATIONS, WideQuestion, WideScene
@@ -32,6 +31,8 @@ PLACEHOLDER = "<image>"
 """Marks the place of a video or picture in a human turn, as in LLaVA's data."""
 _NOT_IN_LOGS = ("when", "direction", "action_time")
 """Kinds whose truth the marks of a log do not show."""
+_WIDE_PIXELS = 128
+"""Shorter side of what is drawn of a widened video, as wide as nano sees."""
 FRAME_MARK = "|"
 """Stands before the objects of each frame in a written log."""
 
@@ -100,13 +101,15 @@ def render_address(
         times: Moments of a video in seconds, in place of all at ``fps``.
 
     Returns:
-        Frames ``[T, H, W, 3]`` uint8, 112 pixels along the shorter side, and their times.
+        Frames ``[T, H, W, 3]`` uint8 and their times. The shorter side has 112 pixels, and
+        128 in the widened world.
     """
     if address.at is not None:
         times = np.array([address.at])
     elif times is None:
         times = np.arange(0.0, address.seconds, 1.0 / fps)
-    drawn = address.world.pictures(address.scene(), times.tolist(), BASE_PIXELS)
+    size = _WIDE_PIXELS if address.world.wide else BASE_PIXELS
+    drawn = address.world.pictures(address.scene(), times.tolist(), size)
     pictures = np.stack(list(drawn))
     rng = np.random.default_rng([41, address.seed, int(10 * address.seconds)])
     shown = times if address.at is None else np.zeros(1)

@@ -219,3 +219,32 @@ def check_size(size: int) -> None:
         raise ValueError(
             f"size must be a multiple of {BASE_PIXELS}, got {size}: try 112, 224 or 448"
         )
+
+
+def disturb(pictures: Picture, rng: np.random.Generator) -> Picture:
+    """Blur, tint and add noise a little, as a video codec and a resize would.
+
+    Args:
+        pictures: RGB, shape ``[..., H, W, 3]``; all are treated alike.
+        rng: Source of the strength and of the noise.
+
+    Returns:
+        New pictures of the same shape, uint8.
+    """
+    values = pictures.astype(np.float32)
+    if rng.random() < 0.4:
+        weight = float(rng.uniform(0, 0.25))
+        for axis in (-3, -2):
+            near = np.roll(values, 1, axis) + np.roll(values, -1, axis)
+            values = (1 - 2 * weight) * values + weight * near
+    if rng.random() < 0.5:
+        grey = values.mean(-1, keepdims=True)
+        chroma = values - grey
+        small = chroma[..., ::2, ::2, :] + chroma[..., 1::2, ::2, :]
+        small = (small + chroma[..., ::2, 1::2, :] + chroma[..., 1::2, 1::2, :]) / 4
+        values = grey + small.repeat(2, -3).repeat(2, -2)
+    values *= float(rng.uniform(0.93, 1.07))
+    values += rng.normal(0, float(rng.uniform(0, 2)), (values.shape[-3], 1, 3))
+    noise = rng.integers(-8, 9, values.shape[-3:], dtype=np.int8)
+    values += noise * float(rng.uniform(0, 0.7))
+    return np.clip(values + 0.5, 0, 255).astype(np.uint8)

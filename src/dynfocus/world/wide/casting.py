@@ -85,10 +85,10 @@ class Casting:
             return replace(camera, sway=sway, shake=0.012, zoom=0.12)
         return camera
 
-    def draw_cast(self, num_stays: int) -> None:
+    def draw_cast(self, num_stays: int, at_least: int = 1) -> None:
         """Draw objects with distinct names and letters, no more than stays."""
         most = max(2, min(MAX_CAST, num_stays))
-        size = int(self.rng.integers(1, most + 1))
+        size = int(self.rng.integers(at_least, most + 1))
         kinds = self.rng.permutation(len(SHAPES) * len(COLOURS))[:size]
         letters = [LETTERS[i] for i in self.rng.permutation(len(LETTERS))]
         fonts = FONTS["training"]

@@ -20,6 +20,7 @@ from dynfocus.world.scene import (
     scene_generator,
 )
 from dynfocus.world.vocabulary import ANOMALIES, ROOMS
+from dynfocus.world.wide.casting import MAX_CAST
 from dynfocus.world.wide.happenings import Happenings
 from dynfocus.world.wide.looks import FONTS
 from dynfocus.world.wide.scene import (
@@ -31,8 +32,10 @@ from dynfocus.world.wide.scene import (
     WideScene,
 )
 
-STILL_SECONDS = 3.0
-"""When a scene of `make_still_scene` is looked at."""
+PAGE_SECONDS = 6.0
+"""How long a page of an album is shown."""
+MAX_ON_PAGE = 8
+"""Most objects that a page shows."""
 
 
 def make_wide_scene(
@@ -85,14 +88,22 @@ def _with_unseen_fonts(scene: WideScene) -> WideScene:
     )
 
 
-def make_still_scene(rng: np.random.Generator, split: Split = "train") -> WideScene:
-    """Write a scene in which all that may be seen stands still, at `STILL_SECONDS`.
+def make_album(
+    rng: np.random.Generator, split: Split = "train", num_pages: int = 1
+) -> WideScene:
+    """Write a scene of pages: all that a page shows stands still, elsewhere on the next.
 
-    Zero to four objects anywhere, also over an edge and partly hidden, some of them in
-    the middle of an action: more to learn from than a video holds in a moment.
+    A page shows none of the cast to most of it, anywhere, also over an edge and partly
+    hidden, some of it in the middle of an action: more to learn from than a video holds
+    in a moment. Look at page ``i`` at `page_seconds` of it.
     """
-    writer = _Script(rng, 2 * STILL_SECONDS, split, frozenset())
-    return writer.write_still()
+    writer = _Script(rng, PAGE_SECONDS * num_pages, split, frozenset())
+    return writer.write_album(num_pages)
+
+
+def page_seconds(page: int) -> float:
+    """Return when a page of an album, counted from 0, is looked at."""
+    return PAGE_SECONDS * (page + 0.5)
 
 
 class _Script(Happenings):
@@ -121,36 +132,23 @@ class _Script(Happenings):
         )
         return self.add_events(scene)
 
-    def write_still(self) -> WideScene:
+    def write_album(self, num_pages: int) -> WideScene:
         style = self.draw_style(int(self.rng.integers(1 << 40)))
         self.aspect = style.aspect
         self.camera = self.draw_camera()
-        for number in range(int(self.rng.choice(5, p=(0.08, 0.2, 0.3, 0.24, 0.18)))):
-            if not number:
-                self.draw_cast(4)
-            if number >= len(self.cast):
-                break
-            for _ in range(10):
-                place = self.uniform(-0.02, 1.02), self.uniform(-0.02, 1.02)
-                knots = 0.0, 0.5, 1.5 * STILL_SECONDS, 2 * STILL_SECONDS
-                stay = Stay(thing=number, points=(place,) * 4, knots=knots, fades=True)
-                if all(self.hidden(stay, other) == 0 for other in self.stays) or (
-                    self.happens(0.15)
-                ):
-                    self.stays.append(stay)
-                    break
-        deeds = tuple(
-            Deed(
-                thing=stay.thing,
-                name=self.pick(("flash", "spin")),
-                start=STILL_SECONDS - self.uniform(0.05, 0.9),
-                end=STILL_SECONDS + 0.1,
+        self.draw_cast(MAX_CAST, at_least=MAX_CAST)
+        deeds: list[Deed] = []
+        anomalies = []
+        for page in range(num_pages):
+            start = PAGE_SECONDS * page
+            stays = self.draw_page(start)
+            self.stays += stays
+            deeds += [self.draw_pose(stay) for stay in stays if self.happens(0.12)]
+            strange = Stretch(
+                name=self.pick(ANOMALIES), start=start, end=start + PAGE_SECONDS
             )
-            for stay in self.stays
-            if self.happens(0.12)
-        )
+            anomalies += [strange] if self.happens(0.15) else []
         room = Stretch(name=self.pick(ROOMS), start=0.0, end=self.duration)
-        strange = Stretch(name=self.pick(ANOMALIES), start=0.0, end=self.duration)
         return WideScene(
             seed=int(self.rng.integers(1 << 30)),
             split=self.split,
@@ -159,8 +157,34 @@ class _Script(Happenings):
             camera=self.camera,
             cast=tuple(self.cast),
             stays=tuple(self.stays),
-            deeds=deeds,
+            deeds=tuple(deeds),
             changes=(),
             rooms=(room,),
-            anomalies=(strange,) if self.happens(0.15) else (),
+            anomalies=tuple(anomalies),
+        )
+
+    def draw_page(self, start: float) -> list[Stay]:
+        """Draw what one page shows: as many of the cast as are wanted and find room."""
+        stays: list[Stay] = []
+        knots = tuple(start + share * PAGE_SECONDS for share in (0.0, 0.2, 0.8, 1.0))
+        wanted = int(self.rng.integers(MAX_ON_PAGE + 1))
+        for thing in self.rng.permutation(len(self.cast))[:wanted]:
+            for _ in range(10):
+                place = self.uniform(-0.02, 1.02), self.uniform(-0.02, 1.02)
+                stay = Stay(
+                    thing=int(thing), points=(place,) * 4, knots=knots, fades=True
+                )
+                if self.happens(0.1) or not any(self.hidden(stay, s) for s in stays):
+                    stays.append(stay)
+                    break
+        return stays
+
+    def draw_pose(self, stay: Stay) -> Deed:
+        """Draw an action that is under way when the page is looked at."""
+        seconds = (stay.start + stay.end) / 2
+        return Deed(
+            thing=stay.thing,
+            name=self.pick(("flash", "spin")),
+            start=seconds - self.uniform(0.05, 0.9),
+            end=seconds + 0.1,
         )
