@@ -329,16 +329,12 @@ def collate(
 ) -> dict[str, Any]:
     """Bring a batch into padded rows and gather its videos and questions.
 
-    There is no attention mask: padding stands on the right, where a causal model never
-    looks back at it, and without a mask attention is faster.
-
     Args:
         samples: What a `ConversationDataset` gives, without failures.
         pad_id: The language model's padding.
         question_pad_id: The text encoder's; the same by default.
     """
     batch: dict[str, Any] = dict(pad_samples(samples, pad_id))
-    del batch["attention_mask"]
     seen = [sample for sample in samples if "shown" in sample]
     filler = pad_id if question_pad_id is None else question_pad_id
     return {**batch, **_gather_videos(seen, filler)} if seen else batch

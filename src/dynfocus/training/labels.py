@@ -128,10 +128,14 @@ def pad_rows(rows: Sequence[Tensor], filler: int) -> tuple[Tensor, Tensor]:
 
 
 def pad_samples(samples: Sequence[dict[str, Tensor]], pad_id: int) -> dict[str, Tensor]:
-    """Pad samples on the right into one batch with its attention mask."""
-    ids, mask = pad_rows([s["input_ids"] for s in samples], pad_id)
+    """Pad samples on the right into one batch.
+
+    There is no attention mask: a causal model never looks ahead to the padding, and
+    without a mask attention takes half the time on a CPU.
+    """
+    ids, _ = pad_rows([s["input_ids"] for s in samples], pad_id)
     labels, _ = pad_rows([s["labels"] for s in samples], IGNORED)
-    return {"input_ids": ids, "labels": labels, "attention_mask": mask.long()}
+    return {"input_ids": ids, "labels": labels}
 
 
 def conversation_turns(sample: Sample) -> list[tuple[str, str]]:
