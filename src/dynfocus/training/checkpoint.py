@@ -26,18 +26,13 @@ _MARK = "whole.json"
 
 def learned_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters that learn, and the statistics of norms that learn."""
-    learned: dict[str, Tensor] = {}
+    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
     kept = model.state_dict(keep_vars=True)
     for place, module in model.named_modules():
-        own = dict(module.named_parameters(place, recurse=False))
-        learned |= {name: p for name, p in own.items() if p.requires_grad}
-        if any(p.requires_grad for p in own.values()):
-            buffers = dict(module.named_buffers(place, recurse=False))
-            learned |= {
-                name: buffer
-                for name, buffer in buffers.items()
-                if name in kept and buffer.is_floating_point()
-            }
+        if any(p.requires_grad for p in module.parameters(recurse=False)):
+            for name, buffer in module.named_buffers(place, recurse=False):
+                if name in kept and buffer.is_floating_point():
+                    learned[name] = buffer
     return learned
 
 
