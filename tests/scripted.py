@@ -16,7 +16,12 @@ class Scripted:
         self.limits: list[int] = []
 
     def generate(
-        self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
+        self,
+        turn: PreparedTurn,
+        max_new_tokens: int,
+        on_text: OnText | None = None,
+        *,
+        stop: tuple[str, ...] = (),
     ) -> Written:
         self.turns.append(turn)
         self.limits.append(max_new_tokens)

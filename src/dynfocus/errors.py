@@ -212,6 +212,9 @@ class BusyServerError(DynFocusError, OSError):
     lets more questions wait.
     """
 
-    def __init__(self, reason: str, retry_seconds: int = 1) -> None:
+    def __init__(
+        self, reason: str, retry_seconds: int = 1, *, is_of_client: bool = False
+    ) -> None:
         super().__init__(reason)
+        self.is_of_client = is_of_client
         self.retry_seconds = retry_seconds

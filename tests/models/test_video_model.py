@@ -267,7 +267,7 @@ def test_a_generator_may_be_another(focused, clip):
     class Echo:
         marks = ("<echo>",)
 
-        def generate(self, turn, max_new_tokens, on_text=None):
+        def generate(self, turn, max_new_tokens, on_text=None, *, stop=()):
             return Written(f"{turn.question} {max_new_tokens} {len(turn.history)}")
 
     model = focused.with_generator(Echo())
@@ -330,7 +330,7 @@ def test_a_generator_without_probabilities_gives_no_confidence(focused, clip):
     class Silent:
         marks = ()
 
-        def generate(self, turn, max_new_tokens, on_text=None):
+        def generate(self, turn, max_new_tokens, on_text=None, *, stop=()):
             return Written("words")
 
     assert focused.with_generator(Silent()).ask(clip, QUESTION).confidence is None

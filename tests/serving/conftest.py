@@ -56,7 +56,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(
     nano: VideoModel, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
-    settings = ServerSettings(folder=tmp_path_factory.mktemp("library"))
+    settings = ServerSettings(
+        folder=tmp_path_factory.mktemp("library"), index_workers=0
+    )
     with RunningServer(create_application(settings, nano)) as server:
         yield server
 

@@ -101,6 +101,8 @@ class Completion:
     """Tokens that the server counted in the prompt, if it says so."""
     confidence: float | None = None
     """Geometric mean of the probabilities of its tokens, if the server says them."""
+    answer_tokens: int | None = None
+    """Tokens that the server counted in the answer, if it says so."""
 
 
 class ChatClient:
@@ -164,6 +166,7 @@ class ChatClient:
             finish_reason=answer.finish_reason,
             prompt_tokens=answer.prompt_tokens,
             confidence=answer.confidence,
+            answer_tokens=answer.answer_tokens,
         )
 
     def _stream(self, body: Mapping[str, Any], answer: AnswerText) -> None:

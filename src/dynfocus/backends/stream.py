@@ -64,6 +64,7 @@ class AnswerText:
         self.text = ""
         self.finish_reason: str | None = None
         self.prompt_tokens: int | None = None
+        self.answer_tokens: int | None = None
         self.is_whole = False
         self._log_probabilities: list[float] = []
         self._refusal = ""
@@ -102,6 +103,7 @@ class AnswerText:
         usage = document.get("usage")
         if usage:
             self.prompt_tokens = int(usage["prompt_tokens"])
+            self.answer_tokens = usage.get("completion_tokens")
         if not document["choices"]:
             return  # the chunk of the usage has none
         choice = document["choices"][0]

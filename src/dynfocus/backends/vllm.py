@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,7 +58,12 @@ class VllmGenerator:
         self.served_model = served_model or find_served_model(client)
 
     def generate(
-        self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
+        self,
+        turn: PreparedTurn,
+        max_new_tokens: int,
+        on_text: OnText | None = None,
+        *,
+        stop: Sequence[str] = (),
     ) -> Written:
         """Answer a prompt; see `Generator.generate`.
 
@@ -65,6 +71,8 @@ class VllmGenerator:
             BackendError: The server is not there, refuses or answers nonsense.
         """
         body = self.request(turn, max_new_tokens)
+        if stop:
+            body["stop"] = list(stop)
         completion = self.client.complete(body, on_text)
         num_tokens = turn.input_ids.shape[1]
         if completion.prompt_tokens not in (None, num_tokens):
@@ -75,7 +83,13 @@ class VllmGenerator:
                 OtherPromptWarning,
                 stacklevel=2,
             )
-        return Written(completion.text, completion.confidence)
+        return Written(
+            completion.text,
+            completion.confidence,
+            "length" if completion.finish_reason == "length" else "stop",
+            completion.prompt_tokens,
+            completion.answer_tokens,
+        )
 
     def request(self, turn: PreparedTurn, max_new_tokens: int) -> dict[str, Any]:
         """Write the request of a turn.

@@ -207,7 +207,7 @@ def _work(
     # Ctrl-C reaches all processes of a terminal; the one that gives the work ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
     def tell_step(video: str, done: int, total: int) -> None:
         connection.send(("step", video, done, total))
@@ -242,7 +242,7 @@ def _load(
     return answer_job
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process when the one that started it does, however that ends."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # only workers call this

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dynfocus.cli.commands import Model, at_least_one, command, positive
-from dynfocus.cli.console import say
+from dynfocus.cli.commands import (
+    Model,
+    Scorer,
+    at_least_one,
+    command,
+    not_negative,
+    positive,
+)
+from dynfocus.cli.console import choose_scorer, say, scorer_of
+from dynfocus.cli.servers import Serving
 
 
 @command(
     "dynfocus serve",
     "dynfocus serve --model my-model --port 9000 --folder videos",
+    "dynfocus serve --backend openai --url http://localhost:8001/v1 --model my-vlm",
 )
 def serve(
+    context: typer.Context,
+    serving: Serving,
     model: Model = "nano",
+    scorer: Scorer = None,
+    budget: Annotated[
+        int,
+        typer.Option(
+            "--budget",
+            metavar="N",
+            callback=at_least_one,
+            help="With --backend openai: frames sent with a question that names no "
+            "max_video_tokens.",
+        ),
+    ] = 16,
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", help="Interface to listen on.")
     ] = "127.0.0.1",
@@ -38,6 +61,34 @@ def serve(
             "yours.",
         ),
     ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--root",
+            metavar="FOLDER",
+            help="Folder whose files may be named by file: addresses; repeat it for "
+            "several.",
+        ),
+    ] = None,
+    answer_threads: Annotated[
+        int,
+        typer.Option(
+            "--answer-threads",
+            metavar="N",
+            callback=at_least_one,
+            help="Questions that are answered at once.",
+        ),
+    ] = 1,
+    index_workers: Annotated[
+        int,
+        typer.Option(
+            "--index-workers",
+            metavar="N",
+            callback=not_negative,
+            help="Processes that read and index videos, each with the model; 0 for a "
+            "thread of the server's own.",
+        ),
+    ] = 1,
     max_waiting: Annotated[
         int,
         typer.Option(
@@ -59,8 +110,11 @@ def serve(
 ) -> None:
     """Serve a model: /v1/chat/completions and its relatives, videos, and a page.
 
-    It listens on this machine alone, needs no other server, and ends with Ctrl-C.
+    It listens on this machine alone, needs no other server, and ends with Ctrl-C. With
+    --backend openai, --model is the name of a model that sees at another server: frames
+    are chosen here and sent there.
     """
+    serving.check(context, frozenset() if serving.backend else frozenset({"budget"}))
     from dynfocus.serving import ServerSettings
 
     settings = ServerSettings(
@@ -68,6 +122,14 @@ def serve(
         host=host,
         port=port,
         folder=folder,
+        scorer=choose_scorer(scorer)
+        if serving.backend == "openai"
+        else scorer_of(model, scorer),
+        budget=budget,
+        roots=tuple(root or ()),
+        answer_threads=answer_threads,
+        index_workers=index_workers,
+        **asdict(serving),
         max_waiting=max_waiting,
         shutdown_seconds=shutdown_seconds,
     )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dynfocus.models.options import AskOptions
     from dynfocus.models.video_model import VideoModel
 
+FinishReason = Literal["stop", "length"]
+"""Why an answer ended: it was done, or it may not be longer."""
 FrameKind = Literal["cone", "rod", "low", "high"]
 OnText = Callable[[str], None]
 """Called with each finished piece of an answer."""
@@ -92,6 +94,14 @@ class Answer:
     that ends it included; None where whatever wrote it gives no probabilities."""
     looks: LookReport | None = None
     """What was looked at again, with a method that does."""
+    finish_reason: FinishReason | None = None
+    """Why it ended: ``"stop"``, it was done or came to a text of ``stop``; ``"length"``,
+    it may not be longer; None where whatever wrote it does not say."""
+    prompt_tokens: int | None = None
+    """Tokens that the language model read, those of the video among them, of the last
+    pass; None where they were not counted."""
+    answer_tokens: int | None = None
+    """Tokens that it wrote; None where they were not counted."""
 
     def to_dict(self) -> dict[str, Any]:
         """Give the answer as plain values that JSON can hold."""

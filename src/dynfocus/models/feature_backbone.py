@@ -58,7 +58,7 @@ from dynfocus.models.unknown_world import warn_of_unknown_world
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.text import label_media
-from dynfocus.video import VideoReader
+from dynfocus.video import VideoFile, VideoReader
 
 if TYPE_CHECKING:
     from dynfocus.methods.loops import Look
@@ -149,6 +149,17 @@ class FeatureBackbone:
             warn_of_unknown_world(found.thumbnails, found.source)
         return found
 
+    def find(self, video: Video, options: AskOptions) -> VideoIndex | None:
+        """Open the index of a video if it is on disk, or that of the whole of it."""
+        video, stored = open_excerpt(video, options), self._stored
+        file = None if stored is None else kept_file(video)
+        if stored is None or file is None:
+            return None
+        found = self._open(stored, file, video, sampling_of(video, options))
+        if found is not None and self.is_nano and found.thumbnails is not None:
+            warn_of_unknown_world(found.thumbnails, found.source)
+        return found
+
     def _index(
         self, video: Video, options: AskOptions, progress: Progress | None
     ) -> VideoIndex:
@@ -157,13 +168,19 @@ class FeatureBackbone:
         file = None if stored is None else kept_file(video)
         if stored is None or file is None:
             return self._encode(video, options, progress)[0]
-        found = stored.open(file, sampling)
-        if found is None and isinstance(video, VideoReader) and video.is_excerpt:
-            found = self._find_excerpt(stored, video, sampling)
+        found = self._open(stored, file, video, sampling)
         if found is not None:
             return found
         key = stored.key(file, sampling)  # of the file before it is read
         return stored.keep(key, *self._encode(video, options, progress))
+
+    def _open(
+        self, stored: StoredVideos, file: VideoFile, video: Video, sampling: Sampling
+    ) -> VideoIndex | None:
+        found = stored.open(file, sampling)
+        if found is None and isinstance(video, VideoReader) and video.is_excerpt:
+            found = self._find_excerpt(stored, video, sampling)
+        return found
 
     def encode(
         self, video: Video, options: AskOptions, progress: Progress | None

@@ -5,15 +5,15 @@ Letters: L prompt tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, TextStreamer
+from transformers import LogitsProcessor, StoppingCriteria, TextStreamer
 
 from dynfocus.errors import NonFiniteLogitsError
-from dynfocus.models.conversation import OnText, PreparedTurn
+from dynfocus.models.conversation import FinishReason, OnText, PreparedTurn
 from dynfocus.text import mean_probability, plural
 
 
@@ -24,6 +24,12 @@ class Written(NamedTuple):
     """The answer, without white space at its ends."""
     confidence: float | None = None
     """Geometric mean of the probabilities of its tokens; None where they are not known."""
+    finish_reason: FinishReason | None = None
+    """Why it ended; None where that is not known."""
+    prompt_tokens: int | None = None
+    """Tokens of the prompt; None where they were not counted."""
+    num_tokens: int | None = None
+    """Tokens that were written; None where they were not counted."""
 
 
 class Generator(Protocol):
@@ -34,7 +40,12 @@ class Generator(Protocol):
         """Words that no question and no earlier answer may hold."""
 
     def generate(
-        self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
+        self,
+        turn: PreparedTurn,
+        max_new_tokens: int,
+        on_text: OnText | None = None,
+        *,
+        stop: Sequence[str] = (),
     ) -> Written:
         """Answer a prompt.
 
@@ -42,6 +53,7 @@ class Generator(Protocol):
             turn: The prompt with its video.
             max_new_tokens: At most so many tokens in the answer.
             on_text: Called with each finished piece of the answer.
+            stop: Texts before which the answer ends.
 
         Returns:
             The answer and how sure the model was of it.
@@ -64,7 +76,12 @@ class LocalGenerator:
         self._run = run
 
     def generate(
-        self, turn: PreparedTurn, max_new_tokens: int, on_text: OnText | None = None
+        self,
+        turn: PreparedTurn,
+        max_new_tokens: int,
+        on_text: OnText | None = None,
+        *,
+        stop: Sequence[str] = (),
     ) -> Written:
         """Answer a prompt; see `Generator.generate`.
 
@@ -73,6 +90,8 @@ class LocalGenerator:
         """
         words = self._tokenizer
         watched = WatchedLogits()
+        told = StopTexts(stop, on_text) if stop else None
+        on_text = on_text if told is None else told.take
         with torch.inference_mode():
             output = self._run(
                 turn,
@@ -85,9 +104,75 @@ class LocalGenerator:
                 suppress_tokens=[turn.placeholder],
                 logits_processor=[watched],
                 streamer=None if on_text is None else CallbackStreamer(words, on_text),
+                **({} if told is None else {"stopping_criteria": [told]}),
             )
         text: str = words.decode(output[0], skip_special_tokens=True)
-        return Written(text.strip(), mean_probability(watched.log_probabilities))
+        if told is not None:
+            text = told.end(text)
+        num_tokens = int(output.shape[1])
+        is_ended = (told is not None and told.is_found) or (
+            int(output[0, -1]) in words.all_special_ids
+        )
+        return Written(
+            text.strip(),
+            mean_probability(watched.log_probabilities),
+            "stop" if is_ended or num_tokens < max_new_tokens else "length",
+            int(turn.input_ids.shape[1]),
+            num_tokens,
+        )
+
+
+class StopTexts(StoppingCriteria):  # type: ignore[misc]
+    """End an answer before the first of some texts, and hand over what is before it.
+
+    Args:
+        texts: The texts.
+        on_text: Called with pieces of the answer that belong to none of them.
+    """
+
+    def __init__(self, texts: Sequence[str], on_text: OnText | None) -> None:
+        self.is_found = False
+        self._texts = tuple(texts)
+        self._on_text = on_text or (lambda _: None)
+        self._held = ""
+
+    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:
+        """Tell for each row whether it is at its end."""
+        return torch.full((len(input_ids),), self.is_found, device=input_ids.device)
+
+    def take(self, piece: str) -> None:
+        """Take the next piece, and hold back what one of the texts may begin with."""
+        if self.is_found:
+            return
+        self._held += piece
+        before = self._cut(self._held)
+        if self.is_found:
+            self._pass_on(before)
+            return
+        num_open = max(
+            size
+            for text in self._texts
+            for size in range(len(text))
+            if self._held.endswith(text[:size])
+        )
+        place = len(self._held) - num_open
+        self._pass_on(self._held[:place])
+        self._held = self._held[place:]
+
+    def end(self, text: str) -> str:
+        """Hand over what is held; gives the whole answer without what is not of it."""
+        if not self.is_found:
+            self._pass_on(self._cut(self._held))
+        return self._cut(text)
+
+    def _cut(self, text: str) -> str:
+        places = [place for one in self._texts if (place := text.find(one)) >= 0]
+        self.is_found |= bool(places)
+        return text[: min(places)] if places else text
+
+    def _pass_on(self, piece: str) -> None:
+        if piece:
+            self._on_text(piece)
 
 
 class WatchedLogits(LogitsProcessor):  # type: ignore[misc]

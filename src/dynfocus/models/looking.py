@@ -90,18 +90,22 @@ class LoopStrategy:
         )
         last, before = follow(self.rule, given, tool)
         frames = merge_reports(turn.frames for turn in tool.turns)
+        written = tool.written[-1]
         return Answer(
-            text=tool.written[-1].text,
+            text=written.text,
             question=question,
             tokens=sum(frame.tokens for frame in frames),
             frames=frames,
             seconds=time.perf_counter() - started,
-            confidence=tool.written[-1].confidence,
+            confidence=written.confidence,
             looks=LookReport(
                 intervals=list(last.intervals),
                 replies=[reply for _, reply in before],
                 note=last.note,
             ),
+            finish_reason=written.finish_reason,
+            prompt_tokens=written.prompt_tokens,
+            answer_tokens=written.num_tokens,
         )
 
 
@@ -151,7 +155,10 @@ class _ModelTool:
             video = model.backbone.join(video, seen)
         turn = model.prepare(video, step.prompt, options, self._history)
         on_text = self._on_text if step.is_answer else None
-        written = model.generator.generate(turn, options.max_new_tokens, on_text)
+        stop = options.stop if step.is_answer else ()
+        written = model.generator.generate(
+            turn, options.max_new_tokens, on_text, stop=stop
+        )
         self.turns.append(turn)
         self.written.append(written)
         return written.text

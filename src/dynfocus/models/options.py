@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from dynfocus.text import check_excerpt
 from dynfocus.validation import Count, Moment, Natural, Positive, checked
 
 Storage = Literal["exact", "compact"]
 Quantization = Literal["8bit", "4bit"]
+StopText = Annotated[str, Field(min_length=1)]
 _PRECISIONS = ("bfloat16", "float16", "float32")
 
 
@@ -34,6 +37,8 @@ class AskOptions:
     """What chooses the tokens: one of the model's ``methods``; by default its own."""
     max_new_tokens: Count = 64
     """At most so many tokens in the answer."""
+    stop: tuple[StopText, ...] = ()
+    """Texts before which the answer ends."""
 
     def __post_init__(self) -> None:
         check_excerpt(self.start, self.end)

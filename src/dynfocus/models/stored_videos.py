@@ -88,7 +88,7 @@ class StoredVideos:
         tensors: dict[str, Tensor],
     ) -> VideoIndex:
         if facts.damage is not None:
-            warnings.warn(facts.damage, DamagedVideoWarning, stacklevel=5)
+            warnings.warn(facts.damage, DamagedVideoWarning, stacklevel=6)
         _logger.info("%s was opened from %s", path, self.store.path(key))
         assert facts.picture_size is not None  # layouts of models have pictures
         pictures = Pictures(tensors.pop("pictures").numpy(), facts.picture_size)

@@ -56,7 +56,9 @@ class OnePass:
         """Answer a question about an encoded video; see `Strategy.answer`."""
         started = time.perf_counter()
         turn = model.prepare(video, question, options, history)
-        written = model.generator.generate(turn, options.max_new_tokens, on_text)
+        written = model.generator.generate(
+            turn, options.max_new_tokens, on_text, stop=options.stop
+        )
         return Answer(
             text=written.text,
             question=question,
@@ -67,6 +69,9 @@ class OnePass:
             if model.scores_see_question
             else None,
             confidence=written.confidence,
+            finish_reason=written.finish_reason,
+            prompt_tokens=written.prompt_tokens,
+            answer_tokens=written.num_tokens,
         )
 
 

@@ -128,6 +128,9 @@ class Backbone(Protocol):
     ) -> VideoIndex:
         """Encode a video for any question and budget, or open its index."""
 
+    def find(self, video: Video, options: AskOptions) -> VideoIndex | None:
+        """Open the index of a video if it is on disk; None where it is not."""
+
     def encode(
         self, video: Video, options: AskOptions, progress: Progress | None
     ) -> VideoIndex:
@@ -406,6 +409,22 @@ class VideoModel:
                 "ask about the list"
             )
         return self.backbone.index(video, asked, progress)
+
+    def find_index(self, video: Video, **options: Any) -> VideoIndex | None:
+        """Open the index of a video if it is on disk, and encode nothing.
+
+        Args:
+            video: A file, its address or a `VideoReader`.
+            **options: As for `index`.
+
+        Returns:
+            What `index` would open; None where it would have to encode.
+
+        Raises:
+            ValueError: An option is wrong.
+            FileNotFoundError: There is no such file.
+        """
+        return self.backbone.find(video, _without_loop(self._options(options)))
 
     def chat(
         self, video: Videos, *, progress: Progress | None = None, **options: Any

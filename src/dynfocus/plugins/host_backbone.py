@@ -106,6 +106,10 @@ class HostBackbone:
         source = VideoSource.open(video, options)
         return self._encode(source, self._selector, progress)
 
+    def find(self, video: Any, options: AskOptions) -> VideoIndex | None:
+        """Find nothing: what a host encodes is not kept on disk."""
+        return None
+
     def encode(
         self, video: Any, options: AskOptions, progress: Progress | None
     ) -> VideoIndex:

@@ -7,22 +7,23 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from dynfocus.serving import openai_api
+from dynfocus.serving import files_api, openai_api, responses_api, videos_api
 from dynfocus.serving.failures import ApiError, add_handlers, respond
 from dynfocus.serving.front import add_page
-from dynfocus.serving.service import Service, warnings_by_thread
+from dynfocus.serving.metrics import Measured, Metrics, show_metrics
+from dynfocus.serving.noted import warnings_by_thread
+from dynfocus.serving.service import Service
 from dynfocus.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from dynfocus.models import VideoModel
+    from dynfocus.serving.answerers import Answerer
 
 
 def create_application(
-    settings: ServerSettings, model: VideoModel | None = None
+    settings: ServerSettings, model: Answerer | None = None
 ) -> FastAPI:
     """Put the server together; it begins to load its model when it is started.
 
@@ -30,16 +31,18 @@ def create_application(
         settings: What it is started with.
         model: What answers; by default that of the settings.
     """
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
         with warnings_by_thread():
-            service = Service(settings, model)
+            service = Service(settings, model, metrics)
             application.state.service = service
             try:
+                service.start()
                 yield
             finally:
-                await anyio.to_thread.run_sync(service.close)
+                await service.close()
 
     application = FastAPI(
         title="dynfocus",
@@ -47,10 +50,14 @@ def create_application(
         description="Questions about long videos, answered with few tokens.",
         lifespan=lifespan,
     )
+    application.state.metrics = metrics
+    application.add_middleware(Measured, metrics=metrics)
     add_handlers(application)
     application.add_api_route("/healthz", show_health, tags=["Health"])
     application.add_api_route("/readyz", show_readiness, tags=["Health"])
-    application.include_router(openai_api.router)
+    application.add_api_route("/metrics", show_metrics, tags=["Health"])
+    for part in (openai_api, files_api, responses_api, videos_api):
+        application.include_router(part.router)
     add_page(application)
     return application
 

@@ -68,7 +68,12 @@ def as_api_error(error: BaseException) -> ApiError:
     if isinstance(error, BusyServerError):
         wait = error.retry_seconds
         text = f"{error}; come back in {wait} s"
-        return ApiError(503, text, code="overloaded", retry_seconds=wait)
+        status, code = (
+            (429, "rate_limited") if error.is_of_client else (503, "overloaded")
+        )
+        return ApiError(status, text, code=code, retry_seconds=wait)
+    if isinstance(error, ConnectionAbortedError):  # nobody reads this
+        return ApiError(499, sentence(error), code="client_gone")
     if isinstance(error, BackendError):
         return ApiError(502, sentence(error), code="upstream_failed")
     if is_full_disk(error):

@@ -1,34 +1,28 @@
-"""The routes that clients of OpenAI know."""
+"""The routes that clients of OpenAI know: models and chat completions."""
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from functools import partial
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from openai.types import CompletionUsage, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 
-from dynfocus.models.conversation import Answer
-from dynfocus.serving.answering import OnText
-from dynfocus.serving.conversations import Asked, ChatRequest, read_conversation
-from dynfocus.serving.failures import ApiError, as_api_error
-from dynfocus.serving.service import Service, noted_warnings
-from dynfocus.serving.sources import open_video
+from dynfocus.serving.asking import Question, Told, ask, ask_in_one
+from dynfocus.serving.conversations import ChatRequest, read_conversation
+from dynfocus.serving.failures import ApiError
+from dynfocus.serving.jobs import Progress
+from dynfocus.serving.service import Service, client_of, service_of
+from dynfocus.serving.sources import find_media
+from dynfocus.serving.streams import begin, event
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
-
-
-def service_of(request: Request) -> Service:
-    """Give what the requests of an application share."""
-    service: Service = request.app.state.service
-    return service
 
 
 @router.get("/models")
@@ -41,8 +35,7 @@ async def list_models(request: Request) -> JSONResponse:
 async def show_model(request: Request, name: str) -> JSONResponse:
     """Show one model."""
     service = service_of(request)
-    if name != service.settings.model:
-        raise ApiError(404, f"there is no model {name!r}", parameter="model")
+    check_model(service, name)
     return JSONResponse(_model(service))
 
 
@@ -50,118 +43,145 @@ async def show_model(request: Request, name: str) -> JSONResponse:
 async def complete_chat(request: Request, asked: ChatRequest) -> Response:
     """Answer the last message of a conversation about videos."""
     service = service_of(request)
+    check_model(service, asked.model)
+    asked.check()
+    service.check_scorer(asked.scorer)
     found = read_conversation(asked.messages)
-    if not found.media:
-        raise ApiError(
-            400,
-            "there is no video; add a part of type video_url to a message",
-            parameter="messages",
-        )
-    service.model.check(**vars(asked.options))
-    ask = partial(_ask, service, asked, found)
+    question = Question(
+        text=found.question,
+        media=await find_media(service, found.media),
+        options=asked.options,
+        history=found.history,
+        client=client_of(request),
+    )
     if asked.stream:
-        pieces = service.desk.stream(ask)
-        return EventSourceResponse(_chunks(pieces, asked), ping=15)
-    answer = await service.desk.answer(ask)
-    return JSONResponse(_completion(answer, asked))
+        return await begin(request, _chunks(service, question, asked))
+    told = await ask_in_one(service, question, request)
+    return JSONResponse(_completion(told, asked))
 
 
-def _ask(service: Service, asked: ChatRequest, found: Asked, on_text: OnText) -> Answer:
-    """Answer in a thread of the desk."""
-    folder = service.settings.library_folder / "passing"
-    with noted_warnings():
-        model, options = service.model, asked.options
-        videos = [open_video(one.address, folder) for one in found.media]
-        chat = model.chat(
-            videos if len(videos) > 1 else videos[0],
-            progress=lambda *_: on_text(""),
-            **vars(options),
+def check_model(service: Service, name: str) -> None:
+    """Refuse a model that is not served.
+
+    Raises:
+        ApiError: It is not.
+    """
+    if name != service.name:
+        raise ApiError(
+            404,
+            f"there is no model {name[:80]!r}; {service.name} is served",
+            parameter="model",
+            code="model_not_found",
         )
-        chat.turns += found.history
-        return chat.ask(found.question, on_text=on_text)
 
 
 async def _chunks(
-    pieces: AsyncIterator[str | Answer], asked: ChatRequest
+    service: Service, question: Question, asked: ChatRequest
 ) -> AsyncIterator[ServerSentEvent]:
-    base = _base("chat.completion.chunk", asked)
-    base["id"] = f"chatcmpl-{uuid.uuid4().hex}"
+    """Write an answer as chunks, while it is written."""
+    base = {**_base("chat.completion.chunk", service), "id": _new_id()}
 
-    def event(delta: dict[str, Any], **more: Any) -> ServerSentEvent:
-        choice = {"index": 0, "delta": delta, "finish_reason": more.pop("reason", None)}
-        chunk = ChatCompletionChunk.model_validate(
-            {**base, "choices": [choice], **more}
-        )
-        return ServerSentEvent(chunk.model_dump_json(exclude_unset=True))
+    def chunk(delta: dict[str, Any], **more: Any) -> ServerSentEvent:
+        reason = more.pop("finish_reason", None)
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        made = ChatCompletionChunk.model_validate({**base, "choices": [choice], **more})
+        return event(made.model_dump_json(exclude_unset=True))
 
-    yield event({"role": "assistant", "content": ""})
-    try:
+    has_begun = False
+    async with aclosing(ask(service, question)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
-            if isinstance(piece, str):
-                if piece:
-                    yield event({"content": piece})
-                continue
-            yield event({}, reason="stop", dynfocus=describe(piece))
-            if asked.stream_options and asked.stream_options.include_usage:
-                last = {**base, "choices": [], "usage": _usage(piece)}
-                yield ServerSentEvent(json.dumps(last))
-    except Exception as error:  # noqa: BLE001 the stream has begun: it says what failed
-        yield ServerSentEvent(json.dumps(as_api_error(error).to_dict()))
-        return
-    yield ServerSentEvent("[DONE]")
+            if not has_begun and not isinstance(piece, Progress):
+                has_begun = True
+                yield chunk({"role": "assistant", "content": ""})
+            if isinstance(piece, str) and piece:
+                yield chunk({"content": piece})
+            elif isinstance(piece, Told):
+                reason = piece.answer.finish_reason or "stop"
+                told = describe(piece, asked.notes)
+                yield chunk({}, finish_reason=reason, dynfocus=told)
+                if asked.stream_options and asked.stream_options.include_usage:
+                    yield event({**base, "choices": [], "usage": usage_of(piece)})
+    yield event("[DONE]")
 
 
-def _completion(answer: Answer, asked: ChatRequest) -> dict[str, Any]:
-    message = {"role": "assistant", "content": answer.text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+def _completion(told: Told, asked: ChatRequest) -> dict[str, Any]:
+    answer = told.answer
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": answer.text},
+        "finish_reason": answer.finish_reason or "stop",
+    }
     made = ChatCompletion.model_validate(
         {
-            **_base("chat.completion", asked),
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "id": _new_id(),
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": asked.model,
             "choices": [choice],
-            "usage": _usage(answer),
-            "dynfocus": describe(answer),
+            "usage": usage_of(told),
+            "dynfocus": describe(told, asked.notes),
         }
     )
     return made.model_dump(mode="json", exclude_unset=True)
 
 
-def describe(answer: Answer) -> dict[str, Any]:
-    """Tell what an answer cost and where it was seen: which frames were Cones."""
+def describe(told: Told, notes: list[str]) -> dict[str, Any]:
+    """Tell what an answer cost and where it was seen: which frames were Cones.
+
+    Args:
+        told: The answer.
+        notes: What else is to be said.
+    """
+    answer = told.answer
+    kinds = [frame.kind for frame in answer.frames]
     return {
         "video_tokens": answer.tokens,
         "seconds": round(answer.seconds, 4),
         "best_time": answer.best_time,
         "confidence": answer.confidence,
         "num_frames": len(answer.frames),
+        "num_cones": sum(kind in ("cone", "high") for kind in kinds),
         "cones": [
             {
                 "video": frame.video,
-                "time": frame.time,
-                "score": frame.score,
+                "index": frame.index,
+                "time": round(frame.time, 3),
+                "score": round(frame.score, 4),
+                "kind": frame.kind,
                 "tokens": frame.tokens,
             }
             for frame in answer.frames
             if frame.is_fine
         ],
+        "looks": None if answer.looks is None else answer.looks.intervals,
+        "warnings": [*told.warnings, *notes],
     }
 
 
-def _usage(answer: Answer) -> dict[str, Any]:
+def usage_of(told: Told) -> dict[str, Any]:
+    """Count the tokens of an answer, those of the video among those of the prompt."""
+    answer = told.answer
+    num_read, num_written = answer.prompt_tokens or answer.tokens, answer.answer_tokens
     usage = CompletionUsage(
-        prompt_tokens=answer.tokens, completion_tokens=0, total_tokens=answer.tokens
+        prompt_tokens=num_read,
+        completion_tokens=num_written or 0,
+        total_tokens=num_read + (num_written or 0),
     )
-    details = {"video_tokens": answer.tokens}
+    details = {"cached_tokens": 0, "video_tokens": answer.tokens}
     return {**usage.model_dump(exclude_unset=True), "prompt_tokens_details": details}
 
 
-def _base(kind: str, asked: ChatRequest) -> dict[str, Any]:
-    return {"object": kind, "created": int(time.time()), "model": asked.model}
+def _new_id() -> str:
+    return f"chatcmpl-{uuid.uuid4().hex}"
+
+
+def _base(kind: str, service: Service) -> dict[str, Any]:
+    return {"object": kind, "created": int(time.time()), "model": service.name}
 
 
 def _model(service: Service) -> dict[str, Any]:
     made = Model(
-        id=service.settings.model,
+        id=service.name,
         created=int(service.started_seconds),
         object="model",
         owned_by="dynfocus",

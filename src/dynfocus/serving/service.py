@@ -1,21 +1,31 @@
-"""What all requests of a server share: its model, its desk of questions, its settings."""
+"""What all requests of a server share: its model, its desk, its videos, its settings."""
 
 from __future__ import annotations
 
 import threading
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dynfocus.errors import BusyServerError, DynFocusWarning
+import anyio.to_thread
+
+from dynfocus.bulk.asking import FAILURES
+from dynfocus.defaults import OWN_TYPES, model_type
+from dynfocus.errors import BusyServerError
+from dynfocus.serving.answerers import load_answerer, model_loader
 from dynfocus.serving.answering import AnswerDesk
+from dynfocus.serving.failures import ApiError
+from dynfocus.serving.jobs import Jobs
+from dynfocus.serving.library import Library
+from dynfocus.serving.metrics import Metrics
 from dynfocus.serving.settings import ServerSettings
+from dynfocus.serving.videos import Videos
+from dynfocus.serving.workers import Workers
 from dynfocus.text import sentence
 
 if TYPE_CHECKING:
-    from dynfocus.models import VideoModel
+    from fastapi import Request
+
+    from dynfocus.serving.answerers import Answerer
 
 
 class Service:
@@ -24,14 +34,40 @@ class Service:
     Args:
         settings: What the server was started with.
         model: What answers; by default that of the settings is loaded.
+        metrics: Where it is counted what is done.
     """
 
     def __init__(
-        self, settings: ServerSettings, model: VideoModel | None = None
+        self,
+        settings: ServerSettings,
+        model: Answerer | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
         self.started_seconds = time.time()
-        self.desk = AnswerDesk(settings.answer_threads, settings.max_waiting)
+        self.desk = AnswerDesk(
+            settings.answer_threads,
+            settings.max_waiting,
+            settings.max_waiting_per_client,
+        )
+        folder = None
+        if model is not None and model.store is not None:
+            folder = model.store.folder
+        self.workers = Workers(settings.index_workers, model_loader(settings, folder))
+        self.library = Library(
+            settings.library_folder, passing_bytes=settings.passing_bytes
+        )
+        self.jobs = Jobs()
+        self.videos = Videos(
+            self.library,
+            self.jobs,
+            self.workers,
+            lambda: self.model,
+            self._is_indexed,
+            settings.max_jobs,
+        )
+        self.metrics = metrics or Metrics()
+        self.metrics.watch(self)
         self._model = model
         self._failure: str | None = None
         self._is_loaded = threading.Event()
@@ -48,7 +84,7 @@ class Service:
         return None if self._is_loaded.is_set() else "the model is being loaded"
 
     @property
-    def model(self) -> VideoModel:
+    def model(self) -> Answerer:
         """The model.
 
         Raises:
@@ -58,51 +94,56 @@ class Service:
             raise BusyServerError(self.problem or "", 5)
         return self._model
 
-    def close(self) -> None:
+    @property
+    def name(self) -> str:
+        """What clients call the model."""
+        return self.settings.model
+
+    def check_scorer(self, name: str | None) -> None:
+        """Refuse a scorer that the server was not started with.
+
+        Raises:
+            ApiError: It was not.
+        """
+        if name not in (None, self.settings.scorer or "none"):
+            raise ApiError(
+                400,
+                f"the server was not started with the scorer {name[:80]!r}; leave it out",
+                parameter="scorer",
+            )
+
+    def start(self) -> None:
+        """Go on with what an earlier server left."""
+        self.videos.resume()
+
+    async def close(self) -> None:
         """Finish or give up what is in hand."""
-        self.desk.close(self.settings.shutdown_seconds)
+        seconds = self.settings.shutdown_seconds
+        await anyio.to_thread.run_sync(self.desk.close, min(seconds, 3.0))
+        await self.jobs.close()
+        await anyio.to_thread.run_sync(self.workers.close)
+
+    def _is_indexed(self) -> bool:
+        """Tell whether the model keeps an index on disk, also before it is loaded."""
+        if self._model is not None:
+            return self._model.store is not None
+        is_here = self.settings.backend != "openai"
+        return is_here and model_type(self.settings.model) in OWN_TYPES
 
     def _load(self) -> None:
-        from dynfocus.bulk.asking import FAILURES, ModelLoader
-        from dynfocus.models.options import LoadOptions
-
-        options = LoadOptions(index_folder=self.settings.index_folder)
         try:
-            self._model = ModelLoader(name=self.settings.model, options=options)()
+            self._model = load_answerer(self.settings)
         except (*FAILURES, ImportError) as error:
             self._failure = f"the model could not be loaded: {sentence(error)}"
         self._is_loaded.set()
 
 
-_caught = threading.local()
+def service_of(request: Request) -> Service:
+    """Give what the requests of an application share."""
+    service: Service = request.app.state.service
+    return service
 
 
-@contextmanager
-def noted_warnings() -> Iterator[list[str]]:
-    """Note our own warnings of this thread, each once, in place of showing them."""
-    notes: list[str] = []
-    _caught.notes = notes
-    try:
-        yield notes
-    finally:
-        _caught.notes = None
-
-
-@contextmanager
-def warnings_by_thread() -> Iterator[None]:
-    """Let every thread note its own warnings, for as long as a server runs."""
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-        warnings.simplefilter("always", DynFocusWarning)
-
-        def note(
-            message: Warning | str, category: type[Warning], *more: object
-        ) -> None:
-            notes = getattr(_caught, "notes", None)
-            if notes is None or not issubclass(category, DynFocusWarning):
-                show(message, category, *more)  # type: ignore[arg-type]
-            elif str(message) not in notes:
-                notes.append(str(message))
-
-        warnings.showwarning = note  # type: ignore[assignment]
-        yield
+def client_of(request: Request) -> str:
+    """Tell whose turn a question takes."""
+    return "" if request.client is None else request.client.host

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field
 
-from dynfocus.validation import Count, Positive, checked
+from dynfocus.validation import Count, Natural, Positive, checked
 
 FOLDER_VARIABLE = "DYNFOCUS_LIBRARY"
 
@@ -25,6 +25,20 @@ class ServerSettings:
     """The port; 0 for any that is free."""
     model: str = "nano"
     """What answers: ``"nano"``, a folder, or a hub id."""
+    backend: Literal["vllm", "openai"] | None = None
+    """A server that writes the answers: ``"vllm"`` gets video tokens, ``"openai"`` frames."""
+    url: str | None = None
+    """Its address."""
+    api_key_env: str | None = None
+    """Environment variable with its key; by default ``OPENAI_API_KEY``, if it is set."""
+    timeout: Positive = 120.0
+    """How long it may be silent, in seconds."""
+    served_model: str | None = None
+    """Name of the model there, where that is another than ``model``."""
+    scorer: str | None = None
+    """What compares frames with questions, for a plugged model or frames for a server."""
+    budget: Count = 16
+    """Frames that a server is sent for a question without ``max_video_tokens``."""
     folder: Path | None = None
     """The library of videos; by default ``$DYNFOCUS_LIBRARY`` or a folder of the user."""
     index_folder: Path | None = None
@@ -33,10 +47,24 @@ class ServerSettings:
     """Questions that may wait; further ones are asked to come back."""
     answer_threads: Count = 1
     """Questions that are answered at once."""
-    index_workers: Count = 1
-    """Processes that read and encode videos."""
+    max_waiting_per_client: Count = 32
+    """How many of them may be of one client."""
+    index_workers: Natural = 1
+    """Processes that read and encode videos; 0 for a thread of the server's own."""
+    max_jobs: Count = 256
+    """Videos that may wait to be read; further ones are asked to come back."""
+    passing_bytes: Count = 4 * 2**30
+    """How much is kept of videos that came with a question."""
+    roots: tuple[Path, ...] = ()
+    """Folders whose files may be named by ``file:`` addresses."""
     shutdown_seconds: Positive = 10.0
     """How long questions in hand may take to finish when the server is stopped."""
+
+    def __post_init__(self) -> None:
+        if self.backend is not None and not self.url:
+            raise ValueError(
+                f"backend {self.backend} needs url, such as http://localhost:8001/v1"
+            )
 
     @property
     def library_folder(self) -> Path:

@@ -1,47 +1,135 @@
-"""Videos and pictures as requests name them: addresses of http, data and files."""
+"""Videos and pictures as requests name them: addresses of http, data and files, and ids."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from hashlib import blake2b
+import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from dynfocus.atomic import write_atomically
+import anyio.to_thread
+
 from dynfocus.errors import UnreadableVideoError
-from dynfocus.video import FetchPolicy, RemoteFile, is_web_address
+from dynfocus.serving.conversations import Medium
+from dynfocus.serving.failures import ApiError
+from dynfocus.serving.library import Library, LibraryVideo
+from dynfocus.video import (
+    FetchPolicy,
+    RemoteFile,
+    SampledFrames,
+    is_web_address,
+    read_image,
+)
+
+if TYPE_CHECKING:
+    from dynfocus.serving.service import Service
 
 POLICY = FetchPolicy(
-    allow_private=False, max_bytes=2**30, read_seconds=20.0, total_seconds=600.0
+    allow_private=False, max_bytes=8 * 2**30, read_seconds=20.0, total_seconds=3600.0
 )
 """What a server fetches for those who ask it."""
 
 
-def open_video(address: str, folder: Path) -> Any:
-    """Open what a request names as a video.
+async def find_media(
+    service: Service, media: Sequence[Medium]
+) -> tuple[LibraryVideo | SampledFrames, ...]:
+    """Find what messages show: videos of the library, and pictures.
+
+    Raises:
+        ApiError: There is none, or no such file.
+        ValueError: An address cannot be read.
+    """
+    if not media:
+        raise ApiError(
+            400,
+            "there is no video; add a part of type video_url or file to a message",
+            parameter="messages",
+        )
+    found: list[LibraryVideo | SampledFrames] = []
+    for one in media:
+        if one.file_id is not None:
+            video = service.library.find(one.file_id)
+            if video is None:
+                raise ApiError(404, f"there is no file {one.file_id[:80]!r}")
+            found.append(service.library.touch(video))
+        elif one.is_image:
+            found.append(await anyio.to_thread.run_sync(_open_image, one.address or ""))
+        else:
+            found.append(
+                await anyio.to_thread.run_sync(
+                    add_address, service, one.address or "", one.name, False
+                )
+            )
+    return tuple(found)
+
+
+def add_address(
+    service: Service, address: str, name: str = "", is_kept: bool = True
+) -> LibraryVideo:
+    """Take a video into the library by its address.
 
     Args:
-        address: An address of http, https or data.
-        folder: Where content is put that comes with the request.
+        service: Whose library.
+        address: An address of http, https, data or file.
+        name: What people call it; by default the end of its address.
+        is_kept: Whether it stays until it is deleted.
 
     Raises:
         ValueError: It cannot be read from there.
     """
+    library = service.library
     if is_web_address(address):
-        return RemoteFile(address, POLICY)
-    if address.startswith("data:"):
-        content = decode_data(address)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / blake2b(content, digest_size=16).hexdigest()
-        if not path.exists():
-            write_atomically(path, content)
-        return path
-    raise ValueError(
+        name = name or RemoteFile(address, POLICY).name
+        return library.add_place(address, name, is_file=False, is_kept=is_kept)
+    scheme = address.partition(":")[0].lower()
+    if scheme == "data":
+        return _add_content(library, decode_data(address), name or "video", is_kept)
+    if scheme == "file":
+        path = find_file(address, service.settings.roots)
+        return library.add_place(
+            str(path), name or path.name, is_file=True, is_kept=is_kept
+        )
+    raise UnreadableVideoError(
         "a video must be an address that begins with https:, http: or data:, or a file "
         f"that was uploaded, got {address[:40]!r}"
     )
+
+
+def _add_content(
+    library: Library, content: bytes, name: str, is_kept: bool
+) -> LibraryVideo:
+    with library.incoming() as incoming:
+        incoming.write(content)
+        return library.add(incoming, name, is_kept=is_kept)
+
+
+def find_file(address: str, roots: Sequence[Path]) -> Path:
+    """Find the file of a ``file:`` address, links followed.
+
+    Raises:
+        ApiError: It lies under none of the roots, or is not there.
+    """
+    parts = urlsplit(address)
+    path = Path(unquote(parts.path))
+    try:
+        found = path.resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):
+        found = None
+    allowed = [root.resolve() for root in roots]
+    is_allowed = found is not None and any(map(found.is_relative_to, allowed))
+    if not is_allowed or parts.netloc not in ("", "localhost"):
+        raise ApiError(
+            403,
+            "this file may not be read by the server, or is not there; it reads those "
+            "under the folders that it was started with (--root)",
+        )
+    assert found is not None
+    if not found.is_file():
+        raise ApiError(400, "the address names a folder; name a file")
+    return found
 
 
 def decode_data(address: str) -> bytes:
@@ -61,3 +149,21 @@ def decode_data(address: str) -> bytes:
         raise UnreadableVideoError(
             "the content of the data address is no base64"
         ) from error
+
+
+def _open_image(address: str) -> SampledFrames:
+    """Open a picture as a video of one frame."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        if is_web_address(address):
+            return read_image(RemoteFile(address, POLICY))
+        if address.startswith("data:"):
+            with Image.open(io.BytesIO(decode_data(address))) as picture:
+                return read_image(picture)
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UnreadableVideoError("the picture cannot be decoded") from error
+    raise UnreadableVideoError(
+        "a picture must be an address that begins with https:, http: or data:, got "
+        f"{address[:40]!r}"
+    )

@@ -1,0 +1,138 @@
+"""Questions of requests: their videos made ready, their place in the queue, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dynfocus.models.conversation import Answer, Turn
+from dynfocus.models.options import AskOptions
+from dynfocus.serving.answering import OnText
+from dynfocus.serving.jobs import Progress
+from dynfocus.serving.library import LibraryVideo
+from dynfocus.serving.noted import noted_warnings
+from dynfocus.serving.presence import unless_gone
+from dynfocus.text import round_floats
+from dynfocus.video import SampledFrames
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+    from dynfocus.serving.service import Service
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A question as a request asks it."""
+
+    text: str
+    """The question."""
+    media: tuple[LibraryVideo | SampledFrames, ...]
+    """What it is about: videos of the library, and pictures."""
+    options: AskOptions
+    """How it is answered."""
+    history: tuple[Turn, ...] = ()
+    """Earlier turns."""
+    client: str = ""
+    """Who asks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """An answer, and what is to be said beside it."""
+
+    answer: Answer
+    """The answer."""
+    warnings: Sequence[str] = field(default_factory=list)
+    """What was left out or done another way, a sentence each."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what ``dynfocus ask --json`` prints of an answer, and the warnings."""
+        return {
+            **round_floats(self.answer.to_dict()),
+            "warnings": list(self.warnings),
+        }
+
+
+async def ask(
+    service: Service, question: Question
+) -> AsyncIterator[Progress | str | Told]:
+    """Answer a question; whoever stops listening frees all that is done for it.
+
+    Args:
+        service: What requests share.
+        question: The question.
+
+    Yields:
+        How far its videos are, pieces of the answer, and at last the answer.
+
+    Raises:
+        BusyServerError: Too many questions wait.
+        ValueError: The question, an option or a video is wrong.
+    """
+    service.desk.check(question.client)
+    service.model.check(**vars(question.options))
+    for one in question.media:
+        if not isinstance(one, LibraryVideo):
+            continue
+        job = await service.videos.indexing(one, question.options)
+        if job is None:
+            continue
+        async with aclosing(job.changes()) as changes:  # type: ignore[type-var]
+            async for progress in changes:
+                yield progress
+        await job.wait()
+    shown = [
+        await service.videos.opened(one, question.options)
+        if isinstance(one, LibraryVideo)
+        else one
+        for one in question.media
+    ]
+    answer = partial(_answer, service, question, shown)
+    stream = service.desk.stream(answer, question.client)
+    async with aclosing(stream) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            if isinstance(piece, Told):
+                service.metrics.note(piece.answer)
+            yield piece
+
+
+async def ask_in_one(service: Service, question: Question, request: Request) -> Told:
+    """Answer a question in one piece, unless whoever asks goes away; see `ask`."""
+    return await unless_gone(request, _last(service, question))
+
+
+async def _last(service: Service, question: Question) -> Told:
+    async with aclosing(ask(service, question)) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            if isinstance(piece, Told):
+                return piece
+    raise AssertionError("the last piece is the answer")
+
+
+def _answer(
+    service: Service, question: Question, shown: Sequence[Any], on_text: OnText
+) -> Told:
+    """Answer in a thread of the desk."""
+    has_begun = False
+
+    def pass_on(piece: str) -> None:
+        nonlocal has_begun
+        if not has_begun:
+            piece = piece.lstrip()
+        has_begun = has_begun or bool(piece)
+        on_text(piece)
+
+    options = vars(question.options)
+    with noted_warnings() as notes:
+        chat = service.model.chat(
+            list(shown) if len(shown) > 1 else shown[0],
+            progress=lambda *_: on_text(""),
+            **options,
+        )
+        chat.turns += question.history
+        answer = chat.ask(question.text, on_text=pass_on)
+    return Told(answer=answer, warnings=notes)

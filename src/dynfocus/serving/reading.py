@@ -1,0 +1,105 @@
+"""What is done with the file of a video before anybody asks: it is read and indexed."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dynfocus.atomic import write_atomically
+from dynfocus.serving.noted import noted_warnings
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from dynfocus.models import VideoModel
+
+OnStep = Callable[[str, int, int], None]
+"""Called with the stage, its steps done and in all."""
+BOARD, PICTURE = "storyboard.json", "storyboard.jpg"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileJob:
+    """What is to be done with a file."""
+
+    path: str
+    """The file."""
+    board_folder: str | None = None
+    """Where its storyboard goes; None for no storyboard."""
+    reading: dict[str, Any] | None = None
+    """How it is encoded, as options of a question; None for not at all."""
+    lock: str | None = None
+    """A file that is locked while it is encoded, so that no other server does it, too."""
+
+
+def run_job(
+    job: FileJob, load: Callable[[], VideoModel], on_step: OnStep
+) -> dict[str, Any]:
+    """Read and encode a file.
+
+    Args:
+        job: What is to be done.
+        load: Gives the model, if it is needed.
+        on_step: Called meanwhile; an error that it raises ends the work.
+
+    Returns:
+        What became known of the video.
+
+    Raises:
+        ValueError: The file holds no video, or none that can be decoded.
+    """
+    from dynfocus.video import VideoReader
+
+    on_step("reading", 0, 0)
+    with noted_warnings() as notes:
+        reader = VideoReader(job.path)
+        height, width = reader.size
+        facts: dict[str, Any] = {
+            "duration": round(float(reader.duration), 3),
+            "fps": round(float(reader.fps), 3),
+            "width": int(width),
+            "height": int(height),
+            "frame_count": int(reader.frame_count),
+        }
+        if job.board_folder is not None:
+            make_board(reader, Path(job.board_folder), partial(on_step, "reading"))
+        if job.reading is not None:
+            on_step("indexing", 0, 0)
+            with locked(job.lock):
+                load().index(
+                    Path(job.path), progress=partial(on_step, "indexing"), **job.reading
+                )
+    return {**facts, "warnings": list(notes)}
+
+
+@contextmanager
+def locked(path: str | None) -> Iterator[None]:
+    """Hold a lock among processes, where the system has one."""
+    if path is None or fcntl is None:
+        yield
+        return
+    with Path(path).open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_board(
+    reader: Any, folder: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Write the storyboard of a video into a folder, once as JSON and once as JPEG."""
+    from dynfocus.report import draw_storyboard, make_storyboard
+
+    board = make_storyboard(reader, progress=progress)
+    picture = io.BytesIO()
+    draw_storyboard(board).save(picture, format="JPEG", quality=85)
+    write_atomically(folder / PICTURE, picture.getvalue())
+    write_atomically(folder / BOARD, json.dumps(board.to_dict()))

@@ -1,0 +1,285 @@
+"""Videos on their way to a question: fetched, read, indexed, each once, and opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from dynfocus.errors import BusyServerError
+from dynfocus.models.options import AskOptions
+from dynfocus.serving.jobs import Job, Jobs, OnProgress, Progress
+from dynfocus.serving.library import Library, LibraryVideo
+from dynfocus.serving.reading import FileJob
+from dynfocus.serving.sources import POLICY
+from dynfocus.serving.workers import Workers
+from dynfocus.text import sentence
+
+if TYPE_CHECKING:
+    from dynfocus.index import VideoIndex
+    from dynfocus.serving.answerers import Answerer
+    from dynfocus.video import RemoteFile
+
+_MOST_OPEN = 64
+_CHUNK_BYTES = 2**20
+
+
+class Videos:
+    """Bring the videos of a library to where questions about them can be answered.
+
+    Args:
+        library: The videos.
+        jobs: What is being done.
+        workers: What reads and encodes files.
+        model: Gives the model that answers.
+        is_indexed: Tells whether that model keeps an index on disk.
+        max_jobs: Videos that may wait to be read.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        jobs: Jobs,
+        workers: Workers,
+        model: Callable[[], Answerer],
+        is_indexed: Callable[[], bool],
+        max_jobs: int,
+    ) -> None:
+        self.library = library
+        self.jobs = jobs
+        self._workers = workers
+        self._model = model
+        self._is_indexed = is_indexed
+        self._max_jobs = max_jobs
+        self._open: OrderedDict[tuple[Any, ...], VideoIndex] = OrderedDict()
+
+    def resume(self) -> None:
+        """Go on with what an earlier server was about to read."""
+        for video in self.library.open():
+            if video.state == "new" and video.is_kept:
+                self.bring(video)
+
+    def check_room(self) -> None:
+        """Refuse a further video where too many wait.
+
+        Raises:
+            BusyServerError: They do.
+        """
+        waiting = self._workers.num_waiting
+        if waiting >= self._max_jobs:
+            raise BusyServerError(f"{waiting} videos wait to be read", 30)
+
+    def bring(self, video: LibraryVideo) -> Job:
+        """Read and index a video that is kept, whether or not anybody waits."""
+        return self.jobs.start(
+            ("bring", video.id), lambda tell: self._bring(video, tell), is_wanted=True
+        )
+
+    def progress(self, video: LibraryVideo) -> Progress | None:
+        """Tell how far a video is; None where nothing is being done."""
+        job = self.jobs.find(("bring", video.id))
+        return None if job is None else job.progress
+
+    async def indexing(self, video: LibraryVideo, options: AskOptions) -> Job | None:
+        """Find or start the work that a question has to wait for.
+
+        Args:
+            video: The video.
+            options: The options of the question.
+
+        Returns:
+            The work; None where the video is there and indexed.
+        """
+        if self._key(video, options) in self._open:
+            return None
+        if await self._is_there(video):
+            if not self._is_indexed():
+                return None
+            if await anyio.to_thread.run_sync(self._find, video, options):
+                return None
+        brought = self.jobs.find(("bring", video.id))
+        is_usual = options.reading == AskOptions().reading
+        if brought is not None and is_usual and brought.progress.stage != "waiting":
+            return brought
+        key = ("index", video.id, *options.reading.values())
+        return self.jobs.start(key, lambda tell: self._index(video, options, tell))
+
+    async def opened(
+        self, video: LibraryVideo, options: AskOptions
+    ) -> VideoIndex | Path:
+        """Give what a question is asked of: the index of a video, or its file."""
+        video = self.library.find(video.id) or video
+        if not self._is_indexed():
+            return self.library.content(video)
+        found = self._open.get(self._key(video, options))
+        if found is None:
+            found = await anyio.to_thread.run_sync(self._read, video, options)
+            self._remember(video, options, found)
+        else:
+            self._open.move_to_end(self._key(video, options))
+        return found
+
+    async def delete(self, video: LibraryVideo) -> None:
+        """Forget a video, its index and what is being done with it."""
+        for key, job in self.jobs.items():
+            if isinstance(key, tuple) and video.id in key:
+                job.task.cancel()
+        for key in [key for key in self._open if key[0] == video.id]:
+            del self._open[key]
+        await anyio.to_thread.run_sync(self._delete, video)
+
+    def _delete(self, video: LibraryVideo) -> None:
+        store = self._model().store if self._is_indexed() else None
+        source = str(self.library.content(video).resolve())
+        if store is not None and video.path is None:
+            for entry in store.entries():
+                if entry.facts is not None and entry.facts.source == source:
+                    entry.path.unlink(missing_ok=True)
+        self.library.delete(video)
+
+    async def _bring(self, video: LibraryVideo, tell: OnProgress) -> None:
+        """Do all that can be done before a question; write down how it ended."""
+        try:
+            facts = await self._work_on(video, AskOptions(), tell, is_urgent=False)
+        except BusyServerError:
+            return  # the next server goes on
+        except (ValueError, OSError, ImportError, RuntimeError) as error:
+            self._note(video, state="failed", problem=sentence(error))
+            return
+        self._note(video, state="ready", facts=facts, problem=None)
+
+    async def _index(
+        self, video: LibraryVideo, options: AskOptions, tell: OnProgress
+    ) -> None:
+        """Do what a question needs; what it cannot is told to who waits."""
+        facts = await self._work_on(video, options, tell, is_urgent=True)
+        if not video.is_kept:
+            self._note(video, state="ready", facts=facts)
+
+    def _note(self, video: LibraryVideo, **changes: Any) -> None:
+        found = self.library.find(video.id)
+        if found is not None:
+            self.library.save(replace(found, **changes))
+
+    async def _work_on(
+        self,
+        video: LibraryVideo,
+        options: AskOptions,
+        tell: OnProgress,
+        *,
+        is_urgent: bool,
+    ) -> dict[str, Any]:
+        if not await self._is_there(video):
+            await self._fetch(video, tell)
+        tell(Progress())
+        library = self.library
+        locks = library.folder / "locks"
+        locks.mkdir(exist_ok=True)
+        folder = library.folder_of(video)
+        job = FileJob(
+            path=str(library.content(video)),
+            board_folder=None if is_urgent else str(folder),
+            reading=options.reading if self._is_indexed() else None,
+            lock=str(locks / video.id),
+        )
+        return await self._workers.run(
+            job,
+            lambda stage, done, total: tell(
+                Progress(stage=stage, done=done, total=total)
+            ),
+            is_urgent=is_urgent,
+        )
+
+    async def _is_there(self, video: LibraryVideo) -> bool:
+        """Tell whether the content of a video is there, in the version that is wanted."""
+        if not self.library.content(video).exists():
+            return False
+        if video.is_kept or video.address is None:
+            return True
+        remote = self._remote(video)
+        identity = await anyio.to_thread.run_sync(lambda: remote.identity)
+        return identity is not None and identity == video.version
+
+    async def _fetch(self, video: LibraryVideo, tell: OnProgress) -> None:
+        """Fetch a video, once for all who wait for it."""
+        if video.address is None:
+            raise FileNotFoundError(f"{video.name} is not there any more")
+        job = self.jobs.start(
+            ("fetch", video.id), lambda told: self._download(video, told)
+        )
+        async for progress in job.changes():
+            tell(progress)
+        await job.wait()
+
+    async def _download(self, video: LibraryVideo, tell: OnProgress) -> None:
+        loop = asyncio.get_running_loop()
+        is_wanted = True
+
+        def told(done: int, total: int) -> None:
+            if not is_wanted:
+                raise BusyServerError("nobody waits for this video any more")
+            step = Progress(stage="fetching", done=done, total=total)
+            loop.call_soon_threadsafe(tell, step)
+
+        remote = self._remote(video)
+        try:
+            await anyio.to_thread.run_sync(
+                self._copy, video, remote, told, abandon_on_cancel=True
+            )
+        finally:
+            is_wanted = False
+
+    def _copy(
+        self, video: LibraryVideo, remote: RemoteFile, told: Callable[[int, int], None]
+    ) -> None:
+        told(0, remote.num_bytes)
+        with self.library.incoming() as incoming, remote.open() as file:
+            while data := file.read(_CHUNK_BYTES):
+                incoming.write(data)
+                told(incoming.num_bytes, remote.num_bytes)
+            current = self.library.find(video.id)
+            if current is not None:
+                self.library.add_content(current, incoming, remote.identity)
+
+    def _remote(self, video: LibraryVideo) -> RemoteFile:
+        from dynfocus.video import RemoteFile
+
+        assert video.address is not None
+        return RemoteFile(video.address, POLICY)
+
+    def _key(self, video: LibraryVideo, options: AskOptions) -> tuple[Any, ...]:
+        """Tell what the index of a video goes by: also its version, or its file's time."""
+        try:
+            status = self.library.content(video).stat()
+        except OSError:
+            return (video.id, None)
+        return (
+            video.id,
+            status.st_size,
+            status.st_mtime_ns,
+            *options.reading.values(),
+        )
+
+    def _find(self, video: LibraryVideo, options: AskOptions) -> bool:
+        """Open the index of a video if it is on disk, and remember it."""
+        path = self.library.content(video)
+        found = self._model().find_index(path, **options.reading)
+        if found is not None:
+            self._remember(video, options, found)
+        return found is not None
+
+    def _read(self, video: LibraryVideo, options: AskOptions) -> VideoIndex:
+        """Open the index of a video; a store that keeps nothing lets it be read here."""
+        return self._model().index(self.library.content(video), **options.reading)
+
+    def _remember(
+        self, video: LibraryVideo, options: AskOptions, found: VideoIndex
+    ) -> None:
+        self._open[self._key(video, options)] = found
+        while len(self._open) > _MOST_OPEN:
+            self._open.popitem(last=False)

@@ -1,0 +1,303 @@
+"""Workers that read and index: processes of their own, so that no question waits for them.
+
+A worker that ends, is killed or does not listen is replaced by another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import multiprocessing
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from dynfocus.bulk.asking import FAILURES
+from dynfocus.bulk.worker_processes import end_with_parent
+from dynfocus.errors import BrokenWorkerError, BusyServerError, UnreadableVideoError
+from dynfocus.serving.noted import warnings_by_thread
+from dynfocus.serving.reading import FileJob, OnStep, run_job
+from dynfocus.text import sentence
+from dynfocus.video.watchdog import deaf_to_interrupts
+
+if TYPE_CHECKING:
+    from dynfocus.models import VideoModel
+
+_logger = logging.getLogger(__name__)
+MAX_ATTEMPTS = 2
+"""A file at which workers end so often is given up."""
+_LISTEN_SECONDS = 1.0
+"""A worker that is asked to stop does so within this time, or is killed."""
+_STEP_SECONDS = 0.1
+"""Progress is told no more often."""
+
+
+class _StoppedError(Exception):
+    """Nobody wants the work any more."""
+
+
+@dataclass(eq=False)
+class _Task:
+    """A job that waits for a worker."""
+
+    job: FileJob
+    loop: asyncio.AbstractEventLoop
+    result: asyncio.Future[dict[str, Any]]
+    on_step: OnStep
+    is_stopped: threading.Event = field(default_factory=threading.Event)
+
+    def tell_step(self, *step: Any) -> None:
+        """Tell the progress, from a thread."""
+        self.loop.call_soon_threadsafe(self.on_step, *step)
+
+    def end(self, facts: dict[str, Any] | None, error: Exception | None) -> None:
+        """Tell the result, from a thread."""
+
+        def tell() -> None:
+            if self.result.done():
+                return
+            if error is not None:
+                self.result.set_exception(error)
+            else:
+                self.result.set_result(facts or {})
+
+        self.loop.call_soon_threadsafe(tell)
+
+
+class Workers:
+    """Do jobs with files in a few processes, or in a thread of this one.
+
+    Args:
+        num_processes: Processes; 0 for a thread of this one.
+        load: Loads the model of a worker; others unpickle it.
+    """
+
+    def __init__(self, num_processes: int, load: Callable[[], VideoModel]) -> None:
+        self._load = load
+        self._num_processes = num_processes
+        self._numbers = itertools.count()
+        self._tasks: queue.PriorityQueue[tuple[int, int, _Task | None]] = (
+            queue.PriorityQueue()
+        )
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"files-{number}", daemon=True)
+            for number in range(max(1, num_processes))
+        ]
+        self._is_open = True
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def num_waiting(self) -> int:
+        """Count the jobs that wait."""
+        return self._tasks.qsize()
+
+    async def run(
+        self, job: FileJob, on_step: OnStep, *, is_urgent: bool = False
+    ) -> dict[str, Any]:
+        """Do a job; whoever is cancelled meanwhile frees the worker.
+
+        Args:
+            job: The job.
+            on_step: Called meanwhile, in the event loop.
+            is_urgent: Whether somebody waits for it who asks a question.
+
+        Returns:
+            What `run_job` gives.
+
+        Raises:
+            ValueError: The file holds no video that can be decoded.
+        """
+        if not self._is_open:
+            raise BusyServerError("the server is stopping")
+        loop = asyncio.get_running_loop()
+        task = _Task(job, loop, loop.create_future(), on_step)
+        self._tasks.put((0 if is_urgent else 1, next(self._numbers), task))
+        try:
+            return await task.result
+        finally:
+            task.is_stopped.set()
+
+    def close(self) -> None:
+        """End the workers; what they were at is half done, and gone."""
+        self._is_open = False
+        for _ in self._threads:
+            self._tasks.put((-1, next(self._numbers), None))
+        for thread in self._threads:
+            thread.join(2 * _LISTEN_SECONDS + 1)
+
+    def _serve(self) -> None:
+        """Do one job after the other, in a thread."""
+        worker: _Worker | _Here = (
+            _Worker(self._load) if self._num_processes else _Here(self._load)
+        )
+        while (task := self._tasks.get()[2]) is not None:
+            if task.is_stopped.is_set():
+                continue
+            try:
+                facts = worker.do(task, lambda: not self._is_open)
+            except _StoppedError:
+                task.end(None, BusyServerError("the server is stopping"))
+            except Exception as error:  # noqa: BLE001 whoever waits is told
+                task.end(None, error)
+            else:
+                task.end(facts, None)
+        worker.close()
+
+
+class _Here:
+    """Do jobs in this process."""
+
+    def __init__(self, load: Callable[[], VideoModel]) -> None:
+        self._load = load
+
+    def do(self, task: _Task, is_closing: Callable[[], bool]) -> dict[str, Any]:
+        """Do a job."""
+
+        def on_step(*step: Any) -> None:
+            if task.is_stopped.is_set() or is_closing():
+                raise _StoppedError
+            task.tell_step(*step)
+
+        return run_job(task.job, self._load, on_step)
+
+    def close(self) -> None:
+        """Nothing is to be ended."""
+
+
+class _Worker:
+    """A process that does jobs, started when it is needed."""
+
+    def __init__(self, load: Callable[[], VideoModel]) -> None:
+        self._load = load
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._connection: Connection | None = None
+
+    def do(self, task: _Task, is_closing: Callable[[], bool]) -> dict[str, Any]:
+        """Do a job, in a new process where one ends at it.
+
+        Raises:
+            BrokenWorkerError: Processes end at it again and again.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            connection = self._start()
+            try:
+                connection.send(task.job)
+                return self._follow(connection, task, is_closing)
+            except (EOFError, ConnectionError):
+                _logger.warning("a worker ended at %s", task.job.path)
+                self.close()
+        raise BrokenWorkerError(
+            f"reading this video ended its worker {MAX_ATTEMPTS} times; convert it to "
+            "H.264 in MP4, or give the server more memory"
+        )
+
+    def _follow(
+        self, connection: Connection, task: _Task, is_closing: Callable[[], bool]
+    ) -> dict[str, Any]:
+        """Hear of a job until it is done, unless it is to stop first."""
+        while True:
+            while not connection.poll(_STEP_SECONDS):
+                if task.is_stopped.is_set() or is_closing():
+                    self._stop()
+                    raise _StoppedError
+            kind, *news = connection.recv()
+            if kind == "done":
+                return dict(news[0])
+            if kind != "step":
+                raise _error(kind, str(news[0]))
+            task.tell_step(*news)
+
+    def _start(self) -> Connection:
+        """Start a process, unless one is there."""
+        if self._process is not None and self._process.is_alive():
+            assert self._connection is not None
+            return self._connection
+        self.close()
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_work, args=(theirs, self._load), daemon=True
+        )
+        with deaf_to_interrupts():
+            self._process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        return self._connection
+
+    def _stop(self) -> None:
+        """Let the process stop its work, or end it."""
+        assert self._connection is not None
+        end = time.monotonic() + _LISTEN_SECONDS
+        try:
+            self._connection.send(None)
+            while self._connection.poll(max(0.0, end - time.monotonic())):
+                if self._connection.recv()[0] != "step":
+                    return
+        except (EOFError, OSError):
+            _logger.info("a worker ended while it was stopped")
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._connection is not None:
+            self._connection.close()
+        self._process = self._connection = None
+
+
+def _error(kind: str, text: str) -> Exception:
+    """Make the error anew that a worker met."""
+    if kind == "stopped":
+        return _StoppedError()
+    return OSError(text) if kind == "refused" else UnreadableVideoError(text)
+
+
+def _work(connection: Connection, load: Callable[[], VideoModel]) -> None:
+    """Do jobs until there are no more, in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    told_seconds = 0.0
+    load_once = lru_cache(maxsize=1)(load)
+
+    def on_step(stage: str, done: int, total: int) -> None:
+        nonlocal told_seconds
+        if connection.poll() and connection.recv() is None:
+            raise _StoppedError
+        now = time.monotonic()
+        if done in (0, total) or now - told_seconds >= _STEP_SECONDS:
+            told_seconds = now
+            connection.send(("step", stage, done, total))
+
+    with warnings_by_thread():
+        while True:
+            try:
+                job = connection.recv()
+            except (EOFError, OSError):
+                return
+            if job is None:  # a stop that came too late
+                continue
+            connection.send(_outcome(job, load_once, on_step))
+
+
+def _outcome(
+    job: FileJob, load: Callable[[], VideoModel], on_step: OnStep
+) -> tuple[Any, ...]:
+    try:
+        return "done", run_job(job, load, on_step)
+    except _StoppedError:
+        return ("stopped", "")
+    except OSError as error:
+        return "refused", sentence(error)
+    except (*FAILURES, ImportError) as error:
+        return "failed", sentence(error)
