@@ -10,9 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from dynfocus.errors import BackendError, BusyServerError
+from dynfocus.errors import BackendError, BrokenWorkerError, BusyServerError
 from dynfocus.text import is_full_disk, sentence
 
+_OF_REQUESTS = (ValueError, FileNotFoundError, TimeoutError, BrokenWorkerError)
 _logger = logging.getLogger(__name__)
 _TYPES = {
     401: "authentication_error",
@@ -80,7 +81,7 @@ def as_api_error(error: BaseException) -> ApiError:
         return ApiError(
             507, "the server has no space left; make room", code="full_disk"
         )
-    if isinstance(error, ValueError | FileNotFoundError | TimeoutError):
+    if isinstance(error, _OF_REQUESTS):
         return ApiError(400, sentence(error))
     _logger.error("a request failed", exc_info=error)
     return ApiError(500, "the server failed; its log says why", code="internal")

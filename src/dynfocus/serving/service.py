@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
@@ -53,7 +54,10 @@ class Service:
         folder = None
         if model is not None and model.store is not None:
             folder = model.store.folder
-        self.workers = Workers(settings.index_workers, model_loader(settings, folder))
+        load: Callable[[], Any] = model_loader(settings, folder)
+        if not settings.index_workers:
+            load = lambda: self.model  # noqa: E731 what answers is loaded already
+        self.workers = Workers(settings.index_workers, load)
         self.library = Library(
             settings.library_folder, passing_bytes=settings.passing_bytes
         )

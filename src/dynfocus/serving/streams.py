@@ -50,7 +50,7 @@ async def begin(
         events: The events.
         named: Whether a failure after the first is an event named ``error``.
     """
-    first = await unless_gone(request, anext(events))  # type: ignore[arg-type]
+    first = await unless_gone(request, anext(events))
 
     async def all_of_them() -> AsyncIterator[ServerSentEvent]:
         try:

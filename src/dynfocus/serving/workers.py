@@ -92,8 +92,14 @@ class Workers:
             for number in range(max(1, num_processes))
         ]
         self._is_open = True
+        self._crew: list[_Worker] = []
         for thread in self._threads:
             thread.start()
+
+    @property
+    def processes(self) -> list[int]:
+        """List the processes that are there."""
+        return [pid for worker in self._crew if (pid := worker.pid) is not None]
 
     @property
     def num_waiting(self) -> int:
@@ -136,9 +142,10 @@ class Workers:
 
     def _serve(self) -> None:
         """Do one job after the other, in a thread."""
-        worker: _Worker | _Here = (
-            _Worker(self._load) if self._num_processes else _Here(self._load)
-        )
+        worker: _Worker | _Here = _Here(self._load)
+        if self._num_processes:
+            worker = _Worker(self._load)
+            self._crew.append(worker)
         while (task := self._tasks.get()[2]) is not None:
             if task.is_stopped.is_set():
                 continue
@@ -181,6 +188,11 @@ class _Worker:
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The number of the process, if there is one."""
+        return None if self._process is None else self._process.pid
+
     def do(self, task: _Task, is_closing: Callable[[], bool]) -> dict[str, Any]:
         """Do a job, in a new process where one ends at it.
 
@@ -205,10 +217,11 @@ class _Worker:
     ) -> dict[str, Any]:
         """Hear of a job until it is done, unless it is to stop first."""
         while True:
-            while not connection.poll(_STEP_SECONDS):
-                if task.is_stopped.is_set() or is_closing():
-                    self._stop()
-                    raise _StoppedError
+            if task.is_stopped.is_set() or is_closing():
+                self._stop()
+                raise _StoppedError
+            if not connection.poll(_STEP_SECONDS):
+                continue
             kind, *news = connection.recv()
             if kind == "done":
                 return dict(news[0])
