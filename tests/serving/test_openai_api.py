@@ -149,7 +149,7 @@ def test_a_response_is_the_same_answer(client, data_url, nano, clip):
         ({"messages": []}, "messages"),
         ({"extra_body": {"fps": -1}}, "fps must be above 0, got -1.0"),
         ({"extra_body": {"method": "best"}}, "method must be one of"),
-        ({"extra_body": {"scorer": "mine"}}, "there is no scorer 'mine' here"),
+        ({"extra_body": {"scorer": "mine"}}, "was not started with the scorer 'mine'"),
         ({"extra_body": {"max_video_tokens": 1}}, "max_video_tokens must be"),
         ({"n": 2}, "n cannot be followed"),
         ({"messages": shown_as({"type": "sound"})}, "type 'sound' cannot be read"),
