@@ -31,6 +31,7 @@ __all__ = [
     "UnusableEntryError",
     "UnusableEntryWarning",
     "UnwritableFileError",
+    "VideoLimitError",
 ]
 
 
@@ -63,6 +64,14 @@ class StuckVideoError(TimeoutError, UnreadableVideoError):
 
     Remedy: copy the file to a local disk, or raise ``timeout_seconds`` if the disk or
     the source is only slow.
+    """
+
+
+class VideoLimitError(UnreadableVideoError):
+    """A video is longer, larger or harder to decode than a server allows.
+
+    Remedy: cut it into parts or make it smaller; who runs the server may raise its
+    limits.
     """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -84,6 +84,8 @@ class FrameCollector:
         indices: Wanted frames, -1 for one that the file does not hold, ``[T]``.
         size: Height and width of the result, as displayed.
         progress: Called with the number of frames kept and of frames wanted.
+        hand_over: Called with the places of each picture and the picture, ``[H, W, 3]``,
+            which is not kept here then; by several threads.
     """
 
     def __init__(
@@ -92,13 +94,16 @@ class FrameCollector:
         indices: NDArray[np.int64],
         size: tuple[int, int],
         progress: Callable[[int, int], None] | None,
+        hand_over: Callable[[NDArray[np.int64], NDArray[np.uint8]], None] | None = None,
     ) -> None:
         self.timeline = timeline
         self.indices = indices
         self.size = size
         self._progress = progress
         self._num_reported = 0
-        self.frames = np.zeros((len(indices), *size, 3), dtype=np.uint8)
+        self._hand_over = hand_over
+        num_held = len(indices) if hand_over is None else 0
+        self.frames = np.zeros((num_held, *size, 3), dtype=np.uint8)
         self.times = np.zeros(len(indices), dtype=np.float64)
         self.is_kept = np.zeros(len(indices), dtype=bool)
         self.is_doubtful = np.zeros(len(indices), dtype=bool)
@@ -118,6 +123,26 @@ class FrameCollector:
         sampled.stored_sizes = self._stored_sizes[kept]
         sampled.is_interlaced = self._is_interlaced[kept]
         return sampled
+
+    def outcome(self) -> dict[str, NDArray[Any]]:
+        """Give what became of each wanted frame, beside its picture."""
+        return {
+            "times": self.times,
+            "is_kept": self.is_kept,
+            "is_doubtful": self.is_doubtful,
+            "stored_sizes": self._stored_sizes,
+            "is_interlaced": self._is_interlaced,
+        }
+
+    def take_over(self, outcome: Mapping[str, NDArray[Any]], has_errors: bool) -> None:
+        """Take what another collector tells as its `outcome`.
+
+        Raises:
+            ValueError: It is of other frames.
+        """
+        for name, mine in self.outcome().items():
+            mine[...] = outcome[name]
+        self.has_errors = has_errors
 
     def drop_frames(self) -> None:
         """Let go of the pictures; what was kept is still known."""
@@ -154,7 +179,10 @@ class FrameCollector:
         """
         bounds = np.searchsorted(self.indices, [index, index + 1], sorter=self._order)
         slots = self._order[bounds[0] : bounds[1]]
-        self.frames[slots] = picture
+        if self._hand_over is None:
+            self.frames[slots] = picture
+        else:
+            self._hand_over(slots, picture)
         self._stored_sizes[slots] = frame.height, frame.width
         self._is_interlaced[slots] = frame.interlaced_frame
         self.times[slots] = self.timeline.pts_seconds[shown_index]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.video.collecting import SampledFrames
-from dynfocus.video.files import VideoName, as_file
+from dynfocus.video.confinement import current_confinement
+from dynfocus.video.files import VideoFile, VideoName, as_file
 from dynfocus.video.reader import VideoReader
 
 
@@ -62,11 +63,17 @@ def read_image(image: Any) -> SampledFrames:
         One frame, ``[1, H, W, 3]``, at time 0.
     """
     if isinstance(image, VideoName):
-        from PIL import Image  # a file alone needs it
-
-        with as_file(image).open("rb") as file, Image.open(file) as opened:
-            image = opened.convert("RGB")
+        confinement = current_confinement()
+        read = _read_file if confinement is None else confinement.read_image
+        image = read(as_file(image))
     return SampledFrames(frame_array([image]), np.zeros(1))
+
+
+def _read_file(file: VideoFile) -> Any:
+    from PIL import Image  # a file alone needs it
+
+    with file.open("rb") as stream, Image.open(stream) as opened:
+        return opened.convert("RGB")
 
 
 def is_frame(value: Any) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
 from dynfocus.text import check_excerpt, plural
 from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
+from dynfocus.video.confinement import current_confinement
 from dynfocus.video.decoder import Crew, DisorderedTimesError, collect_frames
 from dynfocus.video.files import VideoName, as_file
 from dynfocus.video.plan import check_count, check_inside, wanted_times
@@ -311,7 +312,9 @@ class VideoReader:
         self, *, trusts_index: bool = True, counts_frames: bool = False
     ) -> Timeline:
         """Learn the packets of the file."""
-        return open_timeline(
+        confinement = current_confinement()
+        learn = open_timeline if confinement is None else confinement.open_timeline
+        return learn(
             self.path,
             wanted_stream=self._wanted_stream,
             timeout_seconds=self._crew.timeout_seconds,
@@ -359,7 +362,9 @@ class VideoReader:
             _nearest_key_frames(self, wanted) if fast else timeline.frames_at(wanted)
         )
         collector = FrameCollector(timeline, indices, size, progress)
-        collect_frames(self.path, collector, self._crew)
+        confinement = current_confinement()
+        collect = collect_frames if confinement is None else confinement.collect_frames
+        collect(self.path, collector, self._crew)
         np.maximum(collector.times, self.start, out=collector.times)
         return collector
 
