@@ -98,6 +98,45 @@ def serve(
             help="Questions that may wait; further ones are asked to come back.",
         ),
     ] = 64,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host-name",
+            metavar="NAME",
+            help="Name that requests may call the server by; repeat it for several.",
+        ),
+    ] = None,
+    fetch_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fetch-from",
+            metavar="HOST",
+            help="Host whose videos are fetched by address, *.HOST with all below, * for "
+            "all of the public internet; by default all on loopback, else none.",
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float,
+        typer.Option(
+            "--max-video-seconds",
+            metavar="SECONDS",
+            callback=positive,
+            help="Length of the longest video that is taken.",
+        ),
+    ] = 6 * 3600.0,
+    max_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-video-bytes",
+            metavar="N",
+            callback=at_least_one,
+            help="Length of the largest file that is taken.",
+        ),
+    ] = 8 * 2**30,
+    log_questions: Annotated[
+        bool,
+        typer.Option("--log-questions", help="Show in the log what is asked."),
+    ] = False,
     shutdown_seconds: Annotated[
         float,
         typer.Option(
@@ -110,12 +149,15 @@ def serve(
 ) -> None:
     """Serve a model: /v1/chat/completions and its relatives, videos, and a page.
 
-    It listens on this machine alone, needs no other server, and ends with Ctrl-C. With
-    --backend openai, --model is the name of a model that sees at another server: frames
-    are chosen here and sent there.
+    It listens on this machine alone, needs no other server, and ends with Ctrl-C; to be
+    reached from elsewhere it needs a key, in DYNFOCUS_API_KEY. With --backend openai,
+    --model is the name of a model that sees at another server: frames are chosen here
+    and sent there.
     """
     serving.check(context, frozenset() if serving.backend else frozenset({"budget"}))
     from dynfocus.serving import ServerSettings
+    from dynfocus.serving.protection import Protection, read_keys
+    from dynfocus.video.decode_limits import DecodeLimits
 
     settings = ServerSettings(
         model=model,
@@ -132,6 +174,14 @@ def serve(
         **asdict(serving),
         max_waiting=max_waiting,
         shutdown_seconds=shutdown_seconds,
+        protection=Protection(
+            api_keys=read_keys(),
+            host_names=tuple(host_name or ()),
+            fetch_from=tuple(fetch_from or ()),
+            max_upload_bytes=max_bytes,
+            decoding=DecodeLimits(max_bytes=max_bytes, max_seconds=max_seconds),
+            logs_questions=log_questions,
+        ),
     )
     try:
         from dynfocus.serving.running import run

@@ -13,10 +13,12 @@ from fastapi.responses import JSONResponse
 from dynfocus.serving import files_api, openai_api, responses_api, videos_api
 from dynfocus.serving.failures import ApiError, add_handlers, respond
 from dynfocus.serving.front import add_page
+from dynfocus.serving.guard import Guard
 from dynfocus.serving.metrics import Measured, Metrics, show_metrics
 from dynfocus.serving.noted import warnings_by_thread
 from dynfocus.serving.service import Service
 from dynfocus.serving.settings import ServerSettings
+from dynfocus.video.confinement import confining
 
 if TYPE_CHECKING:
     from dynfocus.serving.answerers import Answerer
@@ -35,7 +37,7 @@ def create_application(
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
-        with warnings_by_thread():
+        with warnings_by_thread(), confining(settings.protection.decoding):
             service = Service(settings, model, metrics)
             application.state.service = service
             try:
@@ -49,6 +51,11 @@ def create_application(
         version=_version(),
         description="Questions about long videos, answered with few tokens.",
         lifespan=lifespan,
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+    )
+    application.add_middleware(
+        Guard, protection=settings.protection, host=settings.host
     )
     application.state.metrics = metrics
     application.add_middleware(Measured, metrics=metrics)

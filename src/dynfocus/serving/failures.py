@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 from dynfocus.errors import BackendError, BrokenWorkerError, BusyServerError
 from dynfocus.text import is_full_disk, sentence
 
+_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^/\s:'\"]+/)+")
 _OF_REQUESTS = (ValueError, FileNotFoundError, TimeoutError, BrokenWorkerError)
 _logger = logging.getLogger(__name__)
 _TYPES = {
@@ -82,9 +84,14 @@ def as_api_error(error: BaseException) -> ApiError:
             507, "the server has no space left; make room", code="full_disk"
         )
     if isinstance(error, _OF_REQUESTS):
-        return ApiError(400, sentence(error))
+        return ApiError(400, hide_places(sentence(error)))
     _logger.error("a request failed", exc_info=error)
     return ApiError(500, "the server failed; its log says why", code="internal")
+
+
+def hide_places(text: str) -> str:
+    """Take the folders of this machine out of a sentence for a client."""
+    return _FOLDERS.sub("", text).replace("content: ", "the video: ", 1)
 
 
 def respond(error: BaseException) -> JSONResponse:

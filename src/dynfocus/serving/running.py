@@ -8,6 +8,7 @@ from collections.abc import Callable
 import uvicorn
 
 from dynfocus.serving.application import create_application
+from dynfocus.serving.connections import PatientProtocol
 from dynfocus.serving.settings import ServerSettings
 
 
@@ -19,14 +20,19 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
         on_start: Called with its address once it listens.
 
     Raises:
+        ValueError: Other machines could reach it, and there is no key.
         OSError: The interface or the port cannot be listened on.
     """
+    settings.protection.check_interface(settings.host)
     listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_application(settings),
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
+        http=PatientProtocol,
+        ws="none",
         timeout_graceful_shutdown=round(settings.shutdown_seconds),
     )
     host, port = listener.getsockname()[:2]

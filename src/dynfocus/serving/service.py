@@ -57,7 +57,10 @@ class Service:
         load: Callable[[], Any] = model_loader(settings, folder)
         if not settings.index_workers:
             load = lambda: self.model  # noqa: E731 what answers is loaded already
-        self.workers = Workers(settings.index_workers, load)
+        self.workers = Workers(
+            settings.index_workers, load, settings.protection.decoding
+        )
+        self.policy = settings.protection.fetch_policy(settings.host)
         self.library = Library(
             settings.library_folder, passing_bytes=settings.passing_bytes
         )
@@ -69,6 +72,7 @@ class Service:
             lambda: self.model,
             self._is_indexed,
             settings.max_jobs,
+            self.policy,
         )
         self.metrics = metrics or Metrics()
         self.metrics.watch(self)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field
 
+from dynfocus.serving.protection import Protection
 from dynfocus.validation import Count, Natural, Positive, checked
 
 FOLDER_VARIABLE = "DYNFOCUS_LIBRARY"
@@ -57,6 +59,8 @@ class ServerSettings:
     """How much is kept of videos that came with a question."""
     roots: tuple[Path, ...] = ()
     """Folders whose files may be named by ``file:`` addresses."""
+    protection: Protection = field(default_factory=Protection)
+    """Whom it lets in, and what it takes from them."""
     shutdown_seconds: Positive = 10.0
     """How long questions in hand may take to finish when the server is stopped."""
 

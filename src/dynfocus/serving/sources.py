@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from dynfocus.serving.conversations import Medium
 from dynfocus.serving.failures import ApiError
 from dynfocus.serving.library import Library, LibraryVideo
 from dynfocus.video import (
-    FetchPolicy,
     RemoteFile,
     SampledFrames,
     is_web_address,
@@ -26,11 +24,6 @@ from dynfocus.video import (
 
 if TYPE_CHECKING:
     from dynfocus.serving.service import Service
-
-POLICY = FetchPolicy(
-    allow_private=False, max_bytes=8 * 2**30, read_seconds=20.0, total_seconds=3600.0
-)
-"""What a server fetches for those who ask it."""
 
 
 async def find_media(
@@ -56,7 +49,9 @@ async def find_media(
                 raise ApiError(404, f"there is no file {one.file_id[:80]!r}")
             found.append(service.library.touch(video))
         elif one.is_image:
-            found.append(await anyio.to_thread.run_sync(_open_image, one.address or ""))
+            found.append(
+                await anyio.to_thread.run_sync(_open_image, service, one.address or "")
+            )
         else:
             found.append(
                 await anyio.to_thread.run_sync(
@@ -82,7 +77,7 @@ def add_address(
     """
     library = service.library
     if is_web_address(address):
-        name = name or RemoteFile(address, POLICY).name
+        name = name or RemoteFile(address, service.policy).name
         return library.add_place(address, name, is_file=False, is_kept=is_kept)
     scheme = address.partition(":")[0].lower()
     if scheme == "data":
@@ -151,18 +146,15 @@ def decode_data(address: str) -> bytes:
         ) from error
 
 
-def _open_image(address: str) -> SampledFrames:
-    """Open a picture as a video of one frame."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        if is_web_address(address):
-            return read_image(RemoteFile(address, POLICY))
-        if address.startswith("data:"):
-            with Image.open(io.BytesIO(decode_data(address))) as picture:
-                return read_image(picture)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UnreadableVideoError("the picture cannot be decoded") from error
+def _open_image(service: Service, address: str) -> SampledFrames:
+    """Open a picture as a video of one frame, where files of strangers are decoded."""
+    if is_web_address(address):
+        return read_image(RemoteFile(address, service.policy))
+    if address.partition(":")[0].lower() == "data":
+        with service.library.incoming() as incoming:
+            incoming.write(decode_data(address))
+            incoming.finish()
+            return read_image(incoming.path)
     raise UnreadableVideoError(
         "a picture must be an address that begins with https:, http: or data:, got "
         f"{address[:40]!r}"

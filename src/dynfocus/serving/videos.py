@@ -13,10 +13,10 @@ import anyio.to_thread
 
 from dynfocus.errors import BusyServerError
 from dynfocus.models.options import AskOptions
+from dynfocus.serving.failures import hide_places
 from dynfocus.serving.jobs import Job, Jobs, OnProgress, Progress
 from dynfocus.serving.library import Library, LibraryVideo
 from dynfocus.serving.reading import FileJob
-from dynfocus.serving.sources import POLICY
 from dynfocus.serving.workers import Workers
 from dynfocus.text import sentence
 
@@ -39,6 +39,7 @@ class Videos:
         model: Gives the model that answers.
         is_indexed: Tells whether that model keeps an index on disk.
         max_jobs: Videos that may wait to be read.
+        policy: What may be fetched.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Videos:
         model: Callable[[], Answerer],
         is_indexed: Callable[[], bool],
         max_jobs: int,
+        policy: FetchPolicy,
     ) -> None:
         self.library = library
         self.jobs = jobs
@@ -56,6 +58,7 @@ class Videos:
         self._model = model
         self._is_indexed = is_indexed
         self._max_jobs = max_jobs
+        self._policy = policy
         self._open: OrderedDict[tuple[Any, ...], VideoIndex] = OrderedDict()
 
     def resume(self) -> None:
@@ -149,7 +152,7 @@ class Videos:
         except BusyServerError:
             return  # the next server goes on
         except (ValueError, OSError, ImportError, RuntimeError) as error:
-            self._note(video, state="failed", problem=sentence(error))
+            self._note(video, state="failed", problem=hide_places(sentence(error)))
             return
         self._note(video, state="ready", facts=facts, problem=None)
 
@@ -250,7 +253,7 @@ class Videos:
         from dynfocus.video import RemoteFile
 
         assert video.address is not None
-        return RemoteFile(video.address, POLICY)
+        return RemoteFile(video.address, self._policy)
 
     def _key(self, video: LibraryVideo, options: AskOptions) -> tuple[Any, ...]:
         """Tell what the index of a video goes by: also its version, or its file's time."""

@@ -26,10 +26,12 @@ from dynfocus.errors import BrokenWorkerError, BusyServerError, UnreadableVideoE
 from dynfocus.serving.noted import warnings_by_thread
 from dynfocus.serving.reading import FileJob, OnStep, run_job
 from dynfocus.text import sentence
+from dynfocus.video.confinement import confining
 from dynfocus.video.watchdog import deaf_to_interrupts
 
 if TYPE_CHECKING:
     from dynfocus.models import VideoModel
+    from dynfocus.video.decode_limits import DecodeLimits
 
 _logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 2
@@ -78,10 +80,17 @@ class Workers:
     Args:
         num_processes: Processes; 0 for a thread of this one.
         load: Loads the model of a worker; others unpickle it.
+        limits: What a video may be, and take to decode.
     """
 
-    def __init__(self, num_processes: int, load: Callable[[], VideoModel]) -> None:
+    def __init__(
+        self,
+        num_processes: int,
+        load: Callable[[], VideoModel],
+        limits: DecodeLimits,
+    ) -> None:
         self._load = load
+        self._limits = limits
         self._num_processes = num_processes
         self._numbers = itertools.count()
         self._tasks: queue.PriorityQueue[tuple[int, int, _Task | None]] = (
@@ -144,7 +153,7 @@ class Workers:
         """Do one job after the other, in a thread."""
         worker: _Worker | _Here = _Here(self._load)
         if self._num_processes:
-            worker = _Worker(self._load)
+            worker = _Worker(self._load, self._limits)
             self._crew.append(worker)
         while (task := self._tasks.get()[2]) is not None:
             if task.is_stopped.is_set():
@@ -183,8 +192,9 @@ class _Here:
 class _Worker:
     """A process that does jobs, started when it is needed."""
 
-    def __init__(self, load: Callable[[], VideoModel]) -> None:
+    def __init__(self, load: Callable[[], VideoModel], limits: DecodeLimits) -> None:
         self._load = load
+        self._limits = limits
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
 
@@ -238,7 +248,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=_work, args=(theirs, self._load), daemon=True
+            target=_work, args=(theirs, self._load, self._limits), daemon=True
         )
         with deaf_to_interrupts():
             self._process.start()
@@ -275,7 +285,9 @@ def _error(kind: str, text: str) -> Exception:
     return OSError(text) if kind == "refused" else UnreadableVideoError(text)
 
 
-def _work(connection: Connection, load: Callable[[], VideoModel]) -> None:
+def _work(
+    connection: Connection, load: Callable[[], VideoModel], limits: DecodeLimits
+) -> None:
     """Do jobs until there are no more, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -292,7 +304,7 @@ def _work(connection: Connection, load: Callable[[], VideoModel]) -> None:
             told_seconds = now
             connection.send(("step", stage, done, total))
 
-    with warnings_by_thread():
+    with warnings_by_thread(), confining(limits):
         while True:
             try:
                 job = connection.recv()

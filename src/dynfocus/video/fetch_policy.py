@@ -17,6 +17,9 @@ class FetchPolicy:
 
     schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
     """How an address may begin, also one that a server redirects to."""
+    hosts: tuple[str, ...] = ("*",)
+    """Names of the hosts that may be asked, also when a server redirects there:
+    ``*.example.org`` with all below, ``*`` for all."""
     max_bytes: Count = 32 * 2**30
     """Length of the largest file that is read."""
     connect_seconds: Positive = 10.0
@@ -31,6 +34,16 @@ class FetchPolicy:
     """Whether machines that are not on the public internet may be asked. Without, names
     are resolved here, at each redirect too, and exactly what was checked is connected
     to; proxies of the environment are left out, since they resolve names themselves."""
+
+    def allows(self, host: str) -> bool:
+        """Tell whether a host may be asked, by its name as an address gives it."""
+        name = host.lower().rstrip(".")
+        return any(
+            pattern == "*"
+            or name == pattern.lower()
+            or (pattern.startswith("*.") and name.endswith(pattern[1:].lower()))
+            for pattern in self.hosts
+        )
 
 
 def is_public(machine: str) -> bool:

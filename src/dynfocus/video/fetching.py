@@ -219,6 +219,11 @@ class Fetcher:
             )
         if not url.host:
             raise httpx.InvalidURL("no host")
+        if not self.policy.allows(url.host):
+            raise self.error(
+                f"it leads to the host {url.host!r}, which is not among those that may "
+                "be asked here"
+            )
         left = self.policy.total_seconds - self._spent_seconds
         if left <= 0:
             raise self._took_too_long()
