@@ -20,7 +20,9 @@ class RunningServer:
     """An application on a port of its own."""
 
     def __init__(self, application) -> None:
-        config = uvicorn.Config(application, port=0, log_level="warning")
+        config = application
+        if not isinstance(application, uvicorn.Config):
+            config = uvicorn.Config(application, port=0, log_level="warning")
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run)
 
@@ -35,9 +37,18 @@ class RunningServer:
         self.thread.join()
 
     @property
+    def port(self) -> int:
+        port: int = self.server.servers[0].sockets[0].getsockname()[1]
+        return port
+
+    @property
     def url(self) -> str:
-        port = self.server.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+def running_server() -> type[RunningServer]:
+    return RunningServer
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from dynfocus.text import sentence
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
     from dynfocus.serving.answerers import Answerer
-    from dynfocus.video import RemoteFile
+    from dynfocus.video import FetchPolicy, RemoteFile
 
 _MOST_OPEN = 64
 _CHUNK_BYTES = 2**20
