@@ -9,6 +9,7 @@ import pytest
 from dynfocus.errors import BusyServerError
 from dynfocus.serving.reading import BOARD, FileJob
 from dynfocus.serving.workers import Workers
+from dynfocus.video.decode_limits import DecodeLimits
 
 
 def no_model():
@@ -24,7 +25,7 @@ def test_a_file_is_read_with_its_steps_and_others_fail_alone(
     bad.write_bytes(b"no video" * 99)
 
     async def run():
-        workers = Workers(num_processes, no_model)
+        workers = Workers(num_processes, no_model, DecodeLimits())
         try:
             with pytest.raises(ValueError, match="not a video"):
                 await workers.run(FileJob(path=str(bad)), lambda *_: None)
