@@ -6,10 +6,12 @@ from dynfocus.words.timed_text import TimedText
 
 if TYPE_CHECKING:
     from dynfocus.words.reading import read_words
+    from dynfocus.words.screen import ScreenReader
     from dynfocus.words.store import WordStore
     from dynfocus.words.subtitles import find_subtitles, read_subtitles
 
 __all__ = [
+    "ScreenReader",
     "TimedText",
     "WordStore",
     "find_subtitles",
@@ -18,6 +20,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ScreenReader": "screen",
     "WordStore": "store",
     "find_subtitles": "subtitles",
     "read_subtitles": "subtitles",

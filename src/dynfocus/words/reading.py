@@ -10,16 +10,19 @@ from dynfocus.errors import UnreadWordsWarning
 from dynfocus.text import sentence
 from dynfocus.video import VideoName, VideoReader
 from dynfocus.words.embedded import read_embedded
+from dynfocus.words.picture_text import lacks_reader, require_reader
 from dynfocus.words.store import WordStore
 from dynfocus.words.subtitles import find_subtitles, read_subtitles
 from dynfocus.words.timed_text import TimedText
+
+_SLIDES_RATIO, _BUSY_RATIO = 0.02, 0.25  # seconds a second of video, as measured
 
 
 def read_words(
     video: VideoName | VideoReader,
     *,
     subtitles: str | Path | Sequence[str | Path] | None = None,
-    screen: bool = True,
+    screen: bool | None = None,
     store: WordStore | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[TimedText]:
@@ -32,7 +35,8 @@ def read_words(
         video: A video file, its address, or a reader of it; of a reader of an excerpt the
             whole file is read and what lies outside is left out.
         subtitles: Files of subtitles or transcripts, in place of those beside and inside.
-        screen: Whether to read the picture, too.
+        screen: Whether to read the picture, too; by default where the packages for it are
+            installed, else that is said.
         store: Where readings are kept; by default in the user's index.
         progress: Called with the seconds of video read and those in all, while the picture
             is read.
@@ -52,7 +56,47 @@ def read_words(
     else:
         named = [subtitles] if isinstance(subtitles, str | Path) else subtitles
         texts = [text for path in named for text in _read_file(reader, path)]
+    if is_screen_read(screen):
+        from dynfocus.words.screen import read_screen  # which needs other packages
+
+        texts += read_screen(reader, store or WordStore(), progress)
     return sorted(_within(texts, reader), key=lambda one: (one.start, one.end))
+
+
+def is_screen_read(wanted: bool | None) -> bool:
+    """Settle whether pictures are read, and say so where they could be.
+
+    Args:
+        wanted: What the caller wants; None for what can be done.
+
+    Raises:
+        ImportError: It is wanted, and a package is not installed.
+    """
+    if wanted:
+        require_reader()
+    if wanted is not None:
+        return wanted
+    missing = lacks_reader()
+    if missing is not None:
+        warnings.warn(
+            f"what is written in the picture is not read, for {missing} is not installed; "
+            "install it with: pip install 'dynfocus[text]'",
+            UnreadWordsWarning,
+            stacklevel=3,
+        )
+    return missing is None
+
+
+def estimate_seconds(duration: float) -> tuple[float, float]:
+    """Tell beforehand what reading the pictures of a video costs.
+
+    Args:
+        duration: Its length in seconds.
+
+    Returns:
+        Seconds with two cores if it shows slides, and if its text changes all the time.
+    """
+    return duration * _SLIDES_RATIO, duration * _BUSY_RATIO
 
 
 def _read_beside(reader: VideoReader) -> list[TimedText]:
