@@ -20,6 +20,7 @@ _SAME_PLACE = 0.5  # overlap of boxes over their union
 _LEAST_OVERLAP = 6  # characters that a ticker shows in both pictures
 _SLACK = 2  # characters at its edges that may be cut
 _LONGEST_TICKER = 400
+_SAME_MARGIN = 0.01  # of the width of the picture
 _DIGITS = re.compile(r"\d")
 
 
@@ -164,14 +165,15 @@ def _go_on(track: _Track, line: Line, text: str) -> None:
 def _continued(track: _Track, line: Line) -> str | None:
     """Give the whole text of a track that a line goes on with; None if it does not."""
     old, new = track.shown, line.text
+    is_same_row = _is_same_row(track.place, line.box)
+    is_typed = is_same_row and abs(track.place[0] - line.box[0]) < _SAME_MARGIN
+    if is_typed and old == track.text and _key(new).startswith(_key(old)):
+        return new
     is_there = _overlap(track.place, line.box) >= _SAME_PLACE
     if is_there and _is_alike(_key(old), _key(new)):
         return new if line.confidence > track.confidence else track.text
-    if not _is_same_row(track.place, line.box):
+    if not is_same_row:
         return None
-    is_typed = abs(track.place[0] - line.box[0]) < 0.01
-    if is_typed and old == track.text and _key(new).startswith(_key(old)):
-        return new
     if len(track.text) > _LONGEST_TICKER:
         return None
     return _run_on(track.text, old, new)
@@ -181,7 +183,9 @@ def _run_on(text: str, old: str, new: str) -> str | None:
     """Join what a ticker showed with what it shows now."""
     match = SequenceMatcher(None, old, new, autojunk=False).find_longest_match()
     reaches_end = match.a + match.size >= len(old) - _SLACK
-    if match.size < _LEAST_OVERLAP or not reaches_end or match.b > _SLACK:
+    has_moved = match.a > match.b + _SLACK
+    is_joined = reaches_end and match.b <= _SLACK
+    if match.size < _LEAST_OVERLAP or not (has_moved and is_joined):
         return None
     cut = len(old) - match.a - match.size
     return text[: len(text) - cut] + new[match.b + match.size :]
