@@ -23,6 +23,7 @@ from dynfocus.cli import (
     serve,
     train,
     watch,
+    words,
     world,
 )
 from dynfocus.cli.commands import add_group, epilog
@@ -82,6 +83,7 @@ for one in (
     watch.watch,
     batch.batch,
     index.index,
+    words.words,
     serve.serve,
     pictures.timeline,
     frames.frames,

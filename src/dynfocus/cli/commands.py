@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
@@ -157,6 +158,24 @@ NoIndex = Annotated[
     bool,
     typer.Option(
         "--no-index", help="Read the video; neither use nor fill the index on disk."
+    ),
+]
+Subtitles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--subtitles",
+        metavar="FILE",
+        help="Subtitles or a transcript of the video, in place of those beside and "
+        "inside it; may be given several times.",
+    ),
+]
+Read = Annotated[
+    bool | None,
+    typer.Option(
+        "--read/--no-read",
+        help="Read what is written in the pictures, once a file; by default where the "
+        "packages for it are installed, and not with nano.",
+        show_default=False,
     ),
 ]
 Json = Annotated[

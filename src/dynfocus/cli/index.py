@@ -17,10 +17,12 @@ from dynfocus.cli.commands import (
     Json,
     MaxFrames,
     Model,
+    Read,
     at_least_one,
     command,
 )
 from dynfocus.cli.console import file_progress, print_json, say, warn
+from dynfocus.cli.words import read_pictures
 from dynfocus.text import plural, sentence
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def index(
             help="Processes that work at once, each with the model.",
         ),
     ] = 1,
+    read: Read = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only tell how large each index will be."),
@@ -91,7 +94,8 @@ def index(
 
     What is indexed is skipped, so a run that was stopped continues. A video that cannot
     be read is named at the end, and the others are done. "ask", "chat" and "timeline"
-    with the same model, --fps and --stream find the index by themselves.
+    with the same model, --fps and --stream find the index by themselves. What is written
+    in the pictures is read as well and kept, whatever the model.
     """
     chores = [list_, clean, empty]
     if sum(chores) + bool(videos) != 1:
@@ -107,7 +111,10 @@ def index(
         _predict(files, problems, plan, json=json)
         return
     started = time.perf_counter()
-    outcomes = [*_index_all(files, plan, folder, workers), *problems]
+    outcomes = _index_all(files, plan, folder, workers)
+    if read or (read is None and model != "nano"):
+        read_pictures(outcomes, excerpt.stream, folder, read)
+    outcomes += problems
     seconds = time.perf_counter() - started
     if json:
         print_json({"videos": outcomes})

@@ -34,8 +34,12 @@ from dynfocus.cli.console import (
 from dynfocus.text import plural, round_floats, to_json
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dynfocus.models import Session
     from dynfocus.video import LiveReader
+    from dynfocus.words import TimedText
 
 _WAIT_SECONDS = 0.1
 _STDIN = "-"
@@ -92,6 +96,14 @@ def watch(
     ] = 1024,
     max_video_tokens: MaxVideoTokens = None,
     max_new_tokens: MaxNewTokens = 64,
+    read: Annotated[
+        bool,
+        typer.Option(
+            "--read",
+            help="Read what is written in the pictures as they come; each text is a line "
+            "when it is no longer shown.",
+        ),
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document a line and answer.")
     ] = False,
@@ -128,6 +140,10 @@ def watch(
     """
     from dynfocus.video import LiveReader
 
+    if read:
+        from dynfocus.words.picture_text import require_reader
+
+        require_reader()
     fixed = _fixed_questions(ask or (), questions)
     listens = questions == _STDIN or not fixed
     _check_call(source, fixed, questions, every)
@@ -144,6 +160,7 @@ def watch(
         max_frames=max_frames, fps=fps, max_video_tokens=max_video_tokens
     )
     side = focused.processor.frame_size
+    scribe = Scribe(is_json=json) if read else None
     reader = LiveReader(
         source,
         fps=fps,
@@ -151,11 +168,14 @@ def watch(
         input_format=input_format,
         options=options,
         timeout_seconds=timeout,
+        on_picture=None if scribe is None else scribe.push,
     )
     desk = Desk(session, fixed, every, max_new_tokens, is_json=json)
     typed = Listener(questions == _STDIN) if listens else None
     try:
-        _follow(reader, session, desk, typed)
+        _follow(reader, session, desk, typed, scribe)
+        if scribe is not None:
+            scribe.close(session.seen_seconds)
         desk.close(typed)
     finally:
         if session.num_pushed:
@@ -165,12 +185,18 @@ def watch(
 
 
 def _follow(
-    reader: LiveReader, session: Session, desk: Desk, typed: Listener | None
+    reader: LiveReader,
+    session: Session,
+    desk: Desk,
+    typed: Listener | None,
+    scribe: Scribe | None,
 ) -> None:
     """Push frames as they come and answer what is due, until the video ends."""
     with reader, status_line(typed is None) as show:
         while not reader.is_over:
             part = reader.read(_WAIT_SECONDS)
+            if scribe is not None:
+                scribe.tell()
             if part is not None:
                 session.push(part.frames, part.times)
                 show(describe_session(session))
@@ -290,6 +316,39 @@ class Desk:
             text = " ".join(answer.text.split())
             print(f"{seen:.1f}\t{question}\t{text}", flush=True)
         say(f"{describe_cost(answer)}; seen {describe_session(self._session)}")
+
+
+class Scribe:
+    """Read the words of pictures as they come, and print each when it has ended."""
+
+    def __init__(self, *, is_json: bool) -> None:
+        from dynfocus.words import ScreenReader
+
+        self._screen = ScreenReader()
+        self._ended: queue.SimpleQueue[TimedText] = queue.SimpleQueue()
+        self._is_json = is_json
+
+    def push(self, picture: NDArray[np.uint8], seconds: float) -> None:
+        """Take a picture, in the thread that decodes."""
+        for text in self._screen.push(picture, seconds):
+            self._ended.put(text)
+
+    def close(self, seconds: float) -> None:
+        """Print the rest, once no picture comes any more."""
+        for text in self._screen.close(seconds):
+            self._ended.put(text)
+        self.tell()
+
+    def tell(self) -> None:
+        """Print what has ended since."""
+        from dynfocus.words.store import to_row
+
+        while not self._ended.empty():
+            text = self._ended.get()
+            if self._is_json:
+                print(to_json(round_floats(to_row(text))), flush=True)
+            else:
+                print(f"{text.start:.1f}\t{text.source}\t{text.text}", flush=True)
 
 
 class Listener:

@@ -30,6 +30,7 @@ from dynfocus.index.entries import (
 from dynfocus.index.layout import IndexLayout
 from dynfocus.text import is_full_disk, sentence
 from dynfocus.video import VideoDigests, VideoName
+from dynfocus.words import WordStore
 
 SIZE_VARIABLE = "DYNFOCUS_INDEX_GB"
 MAX_BYTES = 20_000_000_000
@@ -206,7 +207,7 @@ class IndexStore:
         """Remove what is of no use: files that are no entries, and what is left over.
 
         Args:
-            everything: Remove all entries too.
+            everything: Remove all entries too, and what was read in videos.
 
         Returns:
             What was removed.
@@ -221,6 +222,10 @@ class IndexStore:
             if everything or part.stat().st_mtime < old:
                 part.unlink(missing_ok=True)
                 removed.append(part)
+        if everything:
+            for reading in WordStore(self.folder).files():
+                reading.unlink(missing_ok=True)
+                removed.append(reading)
         VideoDigests(self.folder).forget_missing()
         return removed
 

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -73,6 +73,8 @@ class LiveReader:
         options: FFmpeg's options for opening, by name.
         timeout_seconds: How long nothing may come before it is given up; ``None`` waits
             for ever.
+        on_picture: Called in the thread that decodes with each picture at its full size
+            and its time, before the frame is handed over.
 
     Raises:
         ValueError: A rate, a size or a timeout is not above 0, or an address is of
@@ -91,9 +93,12 @@ class LiveReader:
         input_format: str | None = None,
         options: Mapping[str, str] | None = None,
         timeout_seconds: float | None = 60.0,
+        on_picture: Callable[[NDArray[np.uint8], float], None] | None = None,
     ) -> None:
         check_timeout(timeout_seconds)
         self.source = source
+        self._on_picture = on_picture
+        self._full_scaler: FrameScaler | None = None
         self.num_decoded = 0
         self.num_damaged = 0
         self._size = None if size is None else checked_size(size)
@@ -306,6 +311,7 @@ class LiveReader:
         orientation = read_orientation(frame)
         stored = (frame.height, frame.width)
         shown = stored[::-1] if orientation.swaps_sides else stored
+        self._full_scaler = FrameScaler(shown, orientation)
         return FrameScaler(self._size or shown, orientation)
 
     def _give(self, shown: Any, count: int, scaler: FrameScaler) -> None:
@@ -313,6 +319,8 @@ class LiveReader:
         if not count:
             return
         seconds, frame = shown
+        if self._on_picture is not None and self._full_scaler is not None:
+            self._on_picture(self._full_scaler.picture(frame), seconds)
         picture: NDArray[np.uint8] = scaler.picture(frame)
         for _ in range(count):
             self._put(SampledFrames(picture[None], np.array([seconds])))

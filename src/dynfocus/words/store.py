@@ -63,6 +63,10 @@ class WordStore:
         ).hexdigest()
         return self.folder / name[:2] / f"{name}.jsonl"
 
+    def files(self) -> list[Path]:
+        """List the files of all readings."""
+        return sorted(self.folder.glob("*/*.jsonl"))
+
     def load(self, path: Path) -> list[TimedText] | None:
         """Load a reading; None if there is none that is whole.
 
