@@ -22,6 +22,8 @@ PAGE = ROOT / "docs" / "errors.md"
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 ROOTS = (errors.DynFocusError, errors.DynFocusWarning)
 SIGNALS = {
+    "BusyError",
+    "RefusalError",
     "AbandonedError",
     "ApiError",
     "DisorderedTimesError",

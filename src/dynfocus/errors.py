@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "BackendError",
     "BrokenWorkerError",
+    "BusyBackendError",
     "BusyServerError",
     "DamagedVideoWarning",
     "DownloadError",
@@ -20,6 +21,7 @@ __all__ = [
     "NoModelError",
     "NonFiniteLogitsError",
     "OtherPromptWarning",
+    "RefusedAnswerError",
     "RefusedFrameTimesError",
     "SeveralVideosWarning",
     "StuckVideoError",
@@ -150,6 +152,25 @@ class BackendError(DynFocusError, OSError):
 
     Remedy: check its address, key and the name of its model; give a slow one more time
     with ``timeout_seconds``.
+    """
+
+
+class BusyBackendError(BackendError):
+    """A server has too many requests, or none of its machines is free.
+
+    Remedy: wait and ask again; ``wait_seconds`` is how long the server says, if it does.
+    A judge of ``dynfocus eval`` waits by itself; ask with fewer ``--judge-workers``.
+    """
+
+    def __init__(self, what: str, wait_seconds: float | None = None) -> None:
+        super().__init__(what)
+        self.wait_seconds = wait_seconds
+
+
+class RefusedAnswerError(BackendError):
+    """A model, or a filter of its server, will not answer this.
+
+    Remedy: ask another way, or another model.
     """
 
 

@@ -16,6 +16,14 @@ CONNECTORS = "dynfocus.connectors"
 FAMILIES = "dynfocus.families"
 """Group of subclasses of `dynfocus.plugins.Family`."""
 
+BENCHMARKS = "dynfocus.benchmarks"
+"""Group of `dynfocus.evaluation.benchmarks.benchmark.Benchmark` objects."""
+
+
+def list_extensions(group: str) -> list[str]:
+    """List the names of what installed packages offer in a group; nothing is loaded."""
+    return sorted({point.name for point in entry_points(group=group)})
+
 
 def load_extensions(group: str) -> dict[str, Any]:
     """Load what installed packages offer in a group of entry points.

@@ -15,13 +15,20 @@ from pydantic import Field
 
 from dynfocus.backends.stream import (
     AnswerText,
+    BusyError,
+    RefusalError,
     StreamError,
     find_reason,
     read_document,
     read_events,
     shorten,
 )
-from dynfocus.errors import BackendError, RefusedFrameTimesError
+from dynfocus.errors import (
+    BackendError,
+    BusyBackendError,
+    RefusedAnswerError,
+    RefusedFrameTimesError,
+)
 from dynfocus.validation import Positive, checked
 
 API_KEY_VARIABLE = "OPENAI_API_KEY"
@@ -43,6 +50,8 @@ _REFUSED_TIMES = ("trust-request-mm-kwargs", "media_io_kwargs")
 
 
 _OF_LOGPROBS = ("logprobs", "top_logprobs")
+_BUSY = (429, 503, 529)
+"""Too many requests, or too much to do; the second is of some clouds alone."""
 
 
 @checked
@@ -217,7 +226,13 @@ class ChatClient:
                 what = f"could not be asked ({what})"
             if self.server.api_key:
                 what = what.replace(self.server.api_key, "[key]")
-            raise BackendError(f"the server at {self.server.url} {what}") from error
+            text = f"the server at {self.server.url} {what}"
+            if isinstance(error, BusyError):
+                raise BusyBackendError(text, error.wait_seconds) from error
+            kind = (
+                RefusedAnswerError if isinstance(error, RefusalError) else BackendError
+            )
+            raise kind(text) from error
 
     def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -235,10 +250,11 @@ class ChatClient:
                 "--layout sheets"
             )
         hint = _HINTS.get(status, "").format(variable=self.server.api_key_variable)
-        raise StreamError(
-            f"refused with HTTP {status}: {reason.rstrip('.')}"
-            + (f"; {hint}" if hint else "")
-        )
+        what = f"refused with HTTP {status}: {reason.rstrip('.')}"
+        what += f"; {hint}" if hint else ""
+        if status in _BUSY:
+            raise BusyError(what, _wait_seconds(response))
+        raise StreamError(what)
 
 
 def _read(response: httpx.Response, answer: AnswerText) -> None:
@@ -258,6 +274,12 @@ def _read(response: httpx.Response, answer: AnswerText) -> None:
             answer.is_whole = True
             return
         answer.take(event)
+
+
+def _wait_seconds(response: httpx.Response) -> float | None:
+    """Read how long a busy server wants to be left alone, if it says so in seconds."""
+    told = response.headers.get("retry-after", "")
+    return float(told) if told.replace(".", "", 1).isdigit() else None
 
 
 def _base_url(url: str) -> str:

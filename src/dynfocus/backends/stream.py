@@ -20,6 +20,18 @@ class StreamError(ValueError):
     """What a server did wrong: a sentence about it, but for its name."""
 
 
+class RefusalError(StreamError):
+    """The model, or a filter before it, will not answer this."""
+
+
+class BusyError(StreamError):
+    """The server has no time for this now."""
+
+    def __init__(self, what: str, wait_seconds: float | None = None) -> None:
+        super().__init__(what)
+        self.wait_seconds = wait_seconds
+
+
 def read_events(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield the data of each event as soon as it is whole.
 
@@ -128,9 +140,9 @@ class AnswerText:
         if not self.is_whole and self.finish_reason is None:
             raise StreamError(self.broken_off)
         if self._refusal:
-            raise StreamError(f"refused to answer: {self._refusal}")
+            raise RefusalError(f"refused to answer: {self._refusal}")
         if self.finish_reason == "content_filter":
-            raise StreamError(
+            raise RefusalError(
                 f"filtered the answer after {plural(len(self.text), 'character')}; ask another way"
             )
         if self.text.strip():

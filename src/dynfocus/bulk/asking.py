@@ -32,6 +32,7 @@ MakeAnswerer = Callable[[int], AnswerJob]
 Loader = Callable[[int], "VideoModel"]
 OpenVideo = Callable[[str], AbstractContextManager[Any]]
 Describe = Callable[[Row, "Answer", "VideoIndex"], Record]
+Put = Callable[[Row, "VideoIndex"], str]
 
 FAILURES = (OSError, RuntimeError, SafetensorError, ValueError)
 """What a video or a question can cause; torch runs out of memory as a RuntimeError."""
@@ -86,11 +87,15 @@ class Asker:
             are asked; by default it is the name of a file.
         describe: What else the record of an answer says, such as whether it is right;
             called with the row, the answer and the indexed video, of several the first.
+        put: Gives what is asked, where that depends on the frames that were sampled, such
+            as the subtitles at their times; by default the row's question. Records keep
+            the row's question.
     """
 
     load: Loader
     open_video: OpenVideo = open_file
     describe: Describe | None = None
+    put: Put | None = None
 
     def __call__(self, number: int = 0) -> AnswerJob:
         """Load the model, and give what answers the rows of a video."""
@@ -149,7 +154,7 @@ class Asker:
         try:
             answer = model.ask(
                 found[0] if len(found) == 1 else list(found),
-                row.question,
+                row.question if self.put is None else self.put(row, found[0]),
                 max_video_tokens=row.options.max_video_tokens,
                 method=row.options.method,
                 max_new_tokens=row.options.max_new_tokens,

@@ -9,6 +9,7 @@ import typer
 from dynfocus.cli import (
     ask,
     batch,
+    benchmarks,
     chat,
     checkpoints,
     demo,
@@ -103,6 +104,7 @@ add_group(
     "eval",
     evaluate.HELP,
     (
+        *benchmarks.COMMANDS,
         evaluate.focusworld,
         evaluate.robustness,
         evaluate.methods,
@@ -111,5 +113,7 @@ add_group(
         evaluate.plugged,
         evaluate.page,
         evaluate.compare,
+        benchmarks.check,
     ),
+    cls=benchmarks.BenchmarkGroup,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from dynfocus.text import check_excerpt, read_moment
 
@@ -298,7 +299,11 @@ def command(
 
 
 def add_group(
-    app: typer.Typer, name: str, text: str, commands: tuple[Command, ...]
+    app: typer.Typer,
+    name: str,
+    text: str,
+    commands: tuple[Command, ...],
+    cls: type[TyperGroup] = TyperGroup,
 ) -> None:
     """Add a group of commands to the program.
 
@@ -307,9 +312,11 @@ def add_group(
         name: What the group is called.
         text: Its help; the examples are the first of each of its commands.
         commands: Its commands, in the order of the help.
+        cls: What finds its commands.
     """
     first = [one.examples[0] for one in commands]
     group = typer.Typer(
+        cls=cls,
         no_args_is_help=True,
         rich_markup_mode=None,
         help=text,

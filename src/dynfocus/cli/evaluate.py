@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,6 +27,7 @@ from dynfocus.cli.console import (
     quiet_libraries,
     say,
 )
+from dynfocus.cli.results import show_result, write_result
 from dynfocus.cli.world import choose_world
 
 if TYPE_CHECKING:
@@ -165,8 +164,10 @@ class Training:
             experiment = EXPERIMENTS[name]
             records = run_variants(experiment.variants, plan, self.runs, say)
             stem = name if name == "methods" else f"ablation-{name}"
-            found.append(_write(out, stem, make_document(experiment, records, plan)))
-        _show(found, json)
+            found.append(
+                write_result(out, stem, make_document(experiment, records, plan))
+            )
+        show_result(found, json)
 
 
 @command(
@@ -217,7 +218,7 @@ def focusworld(
         records = run_world_benchmark(
             focused, plan, out / f"{name}.jsonl", progress, rules=rules
         )
-    _show(_write(out, name, summarise(plan, focused.name, records)), json)
+    show_result(write_result(out, name, summarise(plan, focused.name, records)), json)
 
 
 @command(
@@ -243,7 +244,7 @@ def robustness(
     focused = load_model(model, index_folder=False)
     with progress_bar("Asking") as progress:
         document = run_robustness(focused, plan, out / f"{name}.jsonl", progress)
-    _show(_write(out, name, document), json)
+    show_result(write_result(out, name, document), json)
 
 
 @command(
@@ -354,7 +355,7 @@ def recall(
         num_prototypes=tuple(sorted(set(num_prototypes or (32,)))),
     )
     records = experiment.measure_recall(plan, say)
-    _show(_write(out, "recall", experiment.summarise(records, plan)), json)
+    show_result(write_result(out, "recall", experiment.summarise(records, plan)), json)
 
 
 @command(
@@ -417,7 +418,9 @@ def plugged(
     answers = runs / "plugged-accuracy.jsonl"
     with progress_bar("Asking") as progress:
         records = experiment.measure_plugged(plan, answers, progress)
-    _show(_write(out, "plugged-accuracy", experiment.summarise(records, plan)), json)
+    show_result(
+        write_result(out, "plugged-accuracy", experiment.summarise(records, plan)), json
+    )
 
 
 @command(
@@ -471,22 +474,3 @@ def compare(
         print(found)
     if not found.is_same:
         raise typer.Exit(1)
-
-
-def _write(out: Path, name: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a result, and return it with the place of its page."""
-    from dynfocus.evaluation import write_page
-    from dynfocus.provenance import source_commit
-
-    command = shlex.join(["dynfocus", *sys.argv[1:]])
-    page = write_page(out, name, document, command=command, commit=source_commit())
-    return {"page": str(page), **document}
-
-
-def _show(found: dict[str, Any] | list[dict[str, Any]], json: bool) -> None:
-    """Print the pages of results, or the results as one JSON document."""
-    if json:
-        print_json(found)
-        return
-    for one in [found] if isinstance(found, dict) else found:
-        print(Path(one["page"]).read_text(encoding="utf-8"))

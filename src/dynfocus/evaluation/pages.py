@@ -24,6 +24,7 @@ from dynfocus.provenance import describe_hardware
 Document = Mapping[str, Any]
 
 KINDS = {
+    "benchmark": "dynfocus.evaluation.benchmarks.document",
     "focusworld": "dynfocus.evaluation.benchmarks.focusworld",
     "robustness": "dynfocus.evaluation.benchmarks.robustness",
     "experiment": "dynfocus.evaluation.experiments.tables",
