@@ -93,10 +93,48 @@ def test_wrong_calls_are_one_sentence(run, words, message):
 
 
 def test_help_lists_every_benchmark(run):
-    assert set(BENCHMARKS) == set(OWN)
+    assert {*BENCHMARKS, "focusworld"} == set(OWN)
     outcome = run("eval", "--help")
     for name in OWN:
         assert f"  {name} " in outcome.out
+
+
+def _result(run, data, model, out, *more):
+    outcome = run("eval", "msvd-qa", "--data", data, "--out", out, *more)
+    assert outcome.code == 0, outcome.err
+    return out / "msvd-qa.json"
+
+
+def test_results_stand_side_by_side_with_published_rows(run, data, model, tmp_path):
+    with StandInServer(answer=_verdict, models=("one",)) as server:
+        first = _result(run, data, model, tmp_path / "a", "--judge-url", server.url)
+        more = ("--judge-url", server.url, "--max-video-tokens", "64")
+        second = _result(run, data, model, tmp_path / "b", *more)
+    outcome = run("eval", "table", first, second, "--plot", tmp_path / "plot.png")
+    assert outcome.code == 0, outcome.err
+    assert "| nano | 100.0 | 4.00 | 12 | ours, " in outcome.out
+    assert (
+        "| SlowFocus (Vicuna-7B) | 70.1 | 3.9 | - | SlowFocus, table 2 |" in outcome.out
+    )
+    assert "nano, 64 tokens against nano: +0.0 points on 2 questions" in outcome.out
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    latex = run("eval", "table", first, "--format", "latex", "--no-published").out
+    assert "nano & 100.0 & 4.00 & 12" in latex
+    assert run("eval", "table", first, "--format", "csv").out.startswith("system,Acc")
+
+
+def test_other_judges_are_not_mixed_unless_forced(run, data, model, tmp_path):
+    results = []
+    for name in ("one", "two"):
+        with StandInServer(answer=_verdict, models=(name,)) as server:
+            words = (tmp_path / name, "--judge-url", server.url)
+            results.append(_result(run, data, model, *words))
+    outcome = run("eval", "table", *results)
+    assert outcome.code == 1
+    assert "different judges or prompts (one at 127.0.0.1, two at" in outcome.err
+    outcome = run("eval", "table", *results, "--force")
+    assert outcome.out.count("100.0*") == 2
+    assert "* nano: judged by two at 127.0.0.1." in outcome.out
 
 
 def test_another_package_adds_a_benchmark(run, data, tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ for one in (
     doctor.doctor,
 ):
     one.add_to(app)
-add_group(app, "world", world.HELP, (world.make,))
+add_group(app, "world", world.HELP, (world.make, world.export))
 add_group(app, "data", train.DATA_HELP, (train.import_, train.check))
 add_group(
     app,
@@ -114,6 +114,7 @@ add_group(
         evaluate.page,
         evaluate.compare,
         benchmarks.check,
+        benchmarks.table,
     ),
     cls=benchmarks.BenchmarkGroup,
 )

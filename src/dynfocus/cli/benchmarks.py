@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -40,8 +40,20 @@ if TYPE_CHECKING:
 
 BENCHMARKS = {
     "msvd-qa": "MSVD-QA, short clips with one-word answers, judged.",
+    "msrvtt-qa": "MSRVTT-QA, web videos with one-word answers, judged.",
+    "activitynet-qa": "ActivityNet-QA, nine types of questions, judged.",
+    "vcg-bench": "VCG-Bench of Video-ChatGPT, five aspects, judged.",
     "mlvu": "MLVU (dev), nine tasks about long videos, two of them judged.",
+    "lvbench": "LVBench, four options about videos of an hour.",
     "video-mme": "Video-MME, four options about short, medium and long videos.",
+    "video-mme-v2": "Video-MME-v2, groups of four with a non-linear score.",
+    "videohallucer": "VideoHallucer, pairs answered yes or no.",
+    "longvideobench": "LongVideoBench, moments and subtitles.",
+    "egoschema": "EgoSchema, five options about three minutes.",
+    "next-qa": "NExT-QA with five options: why, when, what.",
+    "mvbench": "MVBench, twenty tasks about short clips.",
+    "moviechat-1k": "MovieChat-1K, films and moments of them, judged.",
+    "fineaction-cgr": "FineAction-CGR: captions, grounding, reasoning.",
 }
 """What `dynfocus.evaluation.benchmarks.registry` has, too heavy to import for help."""
 _HELP = """Ask a model the questions of {what}
@@ -84,6 +96,15 @@ class Running:
             "--limit",
             callback=at_least_one,
             help="About so many questions, a fixed sample of whole videos.",
+        ),
+    ] = None
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-new-tokens",
+            callback=at_least_one,
+            help="Longest answer, in text tokens; by default 16 for a letter, else what "
+            "the benchmark allows.",
         ),
     ] = None
     dry_run: Annotated[
@@ -191,6 +212,23 @@ def _command(name: str, what: str) -> Command:
     )(run)
 
 
+def run_folder(
+    name: str, data: Path, out: Path, model: str, ask: Mapping[str, Any], json: bool
+) -> None:
+    """Ask a model what a folder holds, with no rule changed and no judge.
+
+    Args:
+        name: The benchmark.
+        data: Its folder.
+        out: Folder of results.
+        model: What answers.
+        ask: Fields of `AskOptions`.
+        json: Print the document, not its page.
+    """
+    loading = {"scorer": scorer_of(model, None)}
+    _run(name, data, [], Running(out=out), Judging(), model, ask, loading, json)
+
+
 def _run(
     name: str,
     data: Path,
@@ -217,6 +255,7 @@ def _run(
     settings = RunSettings(
         model=model,
         ask=AskOptions(**ask),
+        max_new_tokens=running.max_new_tokens,
         limit=running.limit,
         workers=running.workers,
         ray=running.ray,
@@ -368,6 +407,62 @@ def _print_check(opened: OpenedBenchmark, found: Mapping[str, Any]) -> None:
             f"dynfocus: {plural(len(found['missing']), 'video')} missing, "
             f"{plural(len(found['partial']), 'file')} half downloaded"
         )
+
+
+@command(
+    "dynfocus eval table runs/a/mlvu.json runs/b/mlvu.json",
+    "dynfocus eval table runs/*/video-mme.json --format latex --plot accuracy.png",
+)
+def table(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULTS...", help="NAME.json of benchmark runs."),
+    ],
+    form: Annotated[
+        Literal["markdown", "csv", "latex"],
+        typer.Option("--format", help="How the table is written."),
+    ] = "markdown",
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Mix results of different judges, marked."),
+    ] = False,
+    no_published: Annotated[
+        bool, typer.Option("--no-published", help="Leave out the rows of papers.")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE.png",
+            help="Also draw the main figure over video tokens.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Put results side by side, published rows below, and say which differences count.
+
+    The first result of each benchmark is compared with the others on the questions of
+    both: the paired difference with its 95 % interval over videos, and a sign test.
+    """
+    from dynfocus.evaluation.benchmarks.tables import (
+        draw_accuracy,
+        make_tables,
+        read_result,
+    )
+
+    read = [read_result(path) for path in results]
+    tables = make_tables(read, forced=force, published=not no_published)
+    if plot is not None:
+        from dynfocus.atomic import atomic_file, check_writable
+
+        check_writable(plot, what="the plot")
+        with atomic_file(plot) as part:
+            draw_accuracy(read).savefig(part, dpi=120, format="png")
+        say(f"plot: {plot}")
+    if json:
+        print_json({"tables": [asdict(one) for one in tables]})
+    else:
+        print("\n".join(one.write(form) for one in tables))
 
 
 COMMANDS = tuple(_command(name, what) for name, what in BENCHMARKS.items())

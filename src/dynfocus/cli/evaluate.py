@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dynfocus.cli.benchmarks import run_folder
 from dynfocus.cli.commands import (
     Fps,
     Json,
@@ -174,6 +175,7 @@ class Training:
     "dynfocus eval focusworld --num-videos 40 --rules",
     "dynfocus eval focusworld --num-videos 4 --min-seconds 30 --max-seconds 60 --json",
     "dynfocus eval focusworld --wide --wording held_out --split validation",
+    "dynfocus eval focusworld --data FOLDER --model MODEL",
 )
 def focusworld(
     test: WorldTest,
@@ -186,6 +188,14 @@ def focusworld(
             "language model.",
         ),
     ] = False,
+    data: Annotated[
+        Path | None,
+        _option(
+            "Ask what dynfocus world make or export wrote there, in place of videos made "
+            "now.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     unseen: Unseen = None,
     wording: Annotated[
         Literal["plain", "training", "held_out"],
@@ -202,6 +212,10 @@ def focusworld(
     NAME.jsonl with every answer, and NAME.md and NAME.json with the table, its 95 %
     intervals over videos and the best constant answer.
     """
+    if data is not None:
+        ask = {"fps": fps, "max_video_tokens": max_video_tokens}
+        run_folder("focusworld", data, out, model, ask, json)
+        return
     from dynfocus.evaluation.benchmarks import (
         run_world_benchmark,
         summarise,

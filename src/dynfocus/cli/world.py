@@ -68,6 +68,72 @@ def make(
         print(made)
 
 
+@command(
+    "dynfocus world export focusworld-lmms --format lmms-eval --seed 2026 --num-videos 20",
+    "dynfocus world export grounding --format charades-sta --seed 7 --duration 90",
+)
+def export(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to write; made if missing.")
+    ],
+    form: Annotated[
+        Literal[
+            "lmms-eval",
+            "llava",
+            "video-mme",
+            "kfs-bench",
+            "lv-haystack",
+            "fineaction-cgr",
+            "charades-sta",
+        ],
+        typer.Option("--format", help="Whose format."),
+    ],
+    num_videos: Annotated[
+        int,
+        typer.Option("--num-videos", callback=at_least_one, help="How many videos."),
+    ] = 20,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            "--duration",
+            callback=positive,
+            help="Seconds of each video; by default 60 to 180, drawn from the seed.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    split: Annotated[
+        Literal["train", "validation", "test"],
+        typer.Option("--split", help="Draw from this disjoint stream."),
+    ] = "test",
+    wide: Wide = False,
+    unseen: Unseen = None,
+    json: Json = False,
+) -> None:
+    """Write FocusWorld in the format of another benchmark or harness, with a card.
+
+    The same seed gives the same bytes. README.md says what is measured, what is right
+    without looking, which frames see the evidence, and the hash of the pixels.
+    """
+    from dynfocus.evaluation.benchmarks.world_export import export_world
+
+    world = choose_world(wide, unseen, split)
+    with progress_bar("Making videos") as progress:
+        made = export_world(
+            folder,
+            form,
+            num_videos=num_videos,
+            duration=(60.0, 180.0) if duration is None else duration,
+            seed=seed,
+            split=split,
+            world=world,
+            progress=progress,
+        )
+    if json:
+        print_json({"folder": str(made), "format": form, "seed": seed})
+    else:
+        print(made)
+
+
 def choose_world(wide: bool, unseen: Any, split: str) -> World:
     """Read ``--wide`` and ``--unseen``.
 

@@ -111,11 +111,19 @@ class JudgeTask:
     """What its prompt is filled with."""
 
 
+Compared = Callable[[Sequence[Record], BenchmarkOptions], Sequence[Record]]
 Load = Callable[[Path, BenchmarkOptions], Loaded]
 Put = Callable[[Item, BenchmarkOptions], str]
 Mark = Callable[[Record, BenchmarkOptions], dict[str, Any]]
 Sum = Callable[[Sequence[Record], BenchmarkOptions], list[Figure]]
 ToJudge = Callable[[Record], list[JudgeTask]]
+
+
+PairUp = Callable[[Sequence[dict[str, Any]]], None]
+
+
+def pair_nothing(records: Sequence[dict[str, Any]]) -> None:
+    """Leave records as they are."""
 
 
 def judge_nothing(record: Record) -> list[JudgeTask]:
@@ -144,8 +152,17 @@ class Benchmark:
     """Judges a record by rule: fields that are added to it, ``right`` among them."""
     figures: Sum
     """Makes the figures of marked records, those of the main rows first."""
+    compared: Compared | None = None
+    """Gives the records whose ``right`` the main figure averages, for paired tests; by
+    default all that are counted."""
+    averages_kinds: Callable[[BenchmarkOptions], bool] = lambda options: False
+    """Whether the main figure is a mean over kinds."""
     to_judge: ToJudge = judge_nothing
     """What a judge is asked about a record."""
+    pair_up: PairUp = pair_nothing
+    """Tells records of each other before they are judged; changes them."""
+    frames_per_second: float | None = None
+    """Rate of videos that are folders of pictures; None where there are none."""
     video_folders: Sequence[str] = ()
     """Folders that its videos usually lie in; all folders are searched."""
     video_names: Callable[[str], Sequence[str]] = lambda name: (name,)

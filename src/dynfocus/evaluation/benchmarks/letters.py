@@ -171,16 +171,43 @@ def read_as_lvbench(reply: str, choices: Sequence[str]) -> str | None:
 def is_mvbench_hit(reply: str, key: str, choices: Sequence[str]) -> bool:
     """Tell whether MVBench's own check takes a reply for right: a substring test.
 
-    The first word of the reply is looked for in the first word of the key, and the rest
-    is compared where there is any; so an empty reply, or "(", is right.
+    The first word of the reply is looked for in "(a)", the first word of the key, and the
+    key in it; so an empty reply, "(" or the word "a" is right where the key is A.
 
     Args:
         reply: The reply.
         key: The letter of the true option.
         choices: The texts of the options.
     """
-    said = reply.lower().split(" ", 1)[0].replace(".", "")
-    return said in f"({key.lower()})"
+    said, wanted = reply.lower().split(" ")[0], f"({key.lower()})"
+    return said.replace(".", "") in wanted or wanted in said
+
+
+_MARKS = ';/[]"{}()=+\\_-><@`,?!'
+_COMMA_IN_NUMBER = re.compile(r"(\d)(\,)(\d)")
+_STOP = re.compile(r"(?!<=\d)(\.)(?!\d)")
+
+
+def read_as_lmms_eval_mvbench(reply: str, choices: Sequence[str]) -> str | None:
+    """Read as lmms-eval 0.7.3 reads MVBench.
+
+    A letter with a stop before the rest of the only line; else the first letter A to E
+    that stands alone once marks are gone, an article "a" among them.
+    """
+    text = reply.strip()
+    head = re.match(r"^([A-E])\.\s*(.+)$", text, re.IGNORECASE)
+    if head:
+        return head[1].upper()
+    text = text.replace("\n", " ").replace("\t", " ").strip()
+    cleaned = text
+    for mark in _MARKS:
+        is_spaced = f"{mark} " in text or f" {mark}" in text
+        is_spaced = is_spaced or _COMMA_IN_NUMBER.search(text) is not None
+        cleaned = cleaned.replace(mark, "" if is_spaced else " ")
+    cleaned = _STOP.sub("", cleaned, count=re.UNICODE)
+    cleaned = cleaned.strip("'").strip('"').strip(")").strip("(").strip().lower()
+    found = re.search(r"\b([A-E])\b", cleaned, re.IGNORECASE)
+    return found[1].upper() if found else None
 
 
 def read_as_egoschema(reply: str, choices: Sequence[str]) -> str | None:

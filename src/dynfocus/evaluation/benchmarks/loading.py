@@ -74,13 +74,13 @@ def open_benchmark(
             f"{copies[0]!r}; leave one of each out"
         )
     split = _find_split(benchmark, loaded, options)
-    frames = any(item.video.endswith("/") for item in loaded.items)
+    has_folders = benchmark.frames_per_second is not None
     return OpenedBenchmark(
         benchmark=benchmark,
         data=data,
         options=options,
         loaded=loaded,
-        files=scan_videos(data, folders_of_frames=frames),
+        files=scan_videos(data, folders_of_frames=has_folders),
         split=split,
     )
 

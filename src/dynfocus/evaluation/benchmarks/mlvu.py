@@ -207,6 +207,11 @@ def figures(records: Sequence[Record], options: BenchmarkOptions) -> list[Figure
     return found
 
 
+def compared(records: Sequence[Record], options: BenchmarkOptions) -> list[Record]:
+    """Compare the questions with options, which M-Avg averages."""
+    return counted([r for r in records if r["kind"] not in _JUDGED], options)
+
+
 def _judged_figures(
     records: Sequence[Record], options: BenchmarkOptions
 ) -> list[Figure]:
@@ -285,6 +290,8 @@ BENCHMARK = Benchmark(
     put=put,
     mark=mark,
     figures=figures,
+    compared=compared,
+    averages_kinds=lambda options: options.average == "macro",
     to_judge=to_judge,
     video_folders=("video",),
     video_names=lambda name: (name, name.split("_", 1)[-1], name.rsplit("/", 1)[-1]),

@@ -13,9 +13,9 @@ from dynfocus.errors import UnreadableVideoError
 from dynfocus.evaluation.benchmarks.benchmark import Item
 from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark, sample
 from dynfocus.evaluation.benchmarks.running import (
-    BenchmarkAsker,
     RunSettings,
     find_files,
+    make_asker,
     make_rows,
     make_stamp,
 )
@@ -58,7 +58,8 @@ def plan_run(
     items = sample(opened.items, settings.limit)
     files = find_files(opened, items)
     seconds = _durations(files, progress)
-    rows = [row for row in make_rows(opened, items, settings.ask) if not row.problem]
+    made = make_rows(opened, items, settings.ask, settings.max_new_tokens)
+    rows = [row for row in made if not row.problem]
     frames = {row.id: _frames(row, seconds) for row in rows if row.video in seconds}
     told: dict[str, Any] = {
         "questions": len(items),
@@ -123,9 +124,8 @@ def _measure(
         loaded.append(time.perf_counter())
         return model
 
-    files = find_files(opened, opened.items)
     (record,) = run_rows(
-        BenchmarkAsker(timed, files),
+        make_asker(opened, timed, opened.items),
         [shortest],
         answers,
         stamp=make_stamp(opened, settings),

@@ -10,11 +10,26 @@ from dynfocus.extensions import list_extensions, load_extensions
 
 OWN = (
     "msvd-qa",
+    "msrvtt-qa",
+    "activitynet-qa",
+    "vcg-bench",
     "mlvu",
+    "lvbench",
     "video-mme",
+    "video-mme-v2",
+    "videohallucer",
+    "longvideobench",
+    "egoschema",
+    "next-qa",
+    "mvbench",
+    "moviechat-1k",
+    "fineaction-cgr",
+    "focusworld",
 )
 """Names of the benchmarks of this package, whose modules have an underscore for each
 dash."""
+_MODULES = {"focusworld": "world_folder"}
+"""Modules that are not called like their benchmark."""
 
 
 def benchmark_names() -> list[str]:
@@ -29,9 +44,8 @@ def load_benchmark(name: str) -> Benchmark:
         ValueError: There is none of this name, or a package offers something else.
     """
     if name in OWN:
-        module = import_module(
-            f"dynfocus.evaluation.benchmarks.{name.replace('-', '_')}"
-        )
+        place = _MODULES.get(name, name.replace("-", "_"))
+        module = import_module(f"dynfocus.evaluation.benchmarks.{place}")
         found: Benchmark = module.BENCHMARK
         return found
     others = load_extensions(GROUP)

@@ -7,23 +7,34 @@ as ``NAME.json``, ``NAME.md`` and a picture.
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dynfocus.atomic import write_atomically
 from dynfocus.bulk import Asker, Row, run_rows
 from dynfocus.evaluation.benchmarks.benchmark import Benchmark, Item
+from dynfocus.evaluation.benchmarks.choice import counted
 from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark, sample
+from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
+from dynfocus.evaluation.benchmarks.subtitles import (
+    add_subtitles,
+    choose_lines,
+    find_subtitles,
+    read_lines,
+)
 from dynfocus.evaluation.judges.grading import Grades, grade
 from dynfocus.evaluation.judges.judge import Judge
 from dynfocus.models.fingerprint import fingerprint_parameters
 from dynfocus.models.options import AskOptions
 from dynfocus.text import plural, to_json
+from dynfocus.video import VideoWriter, read_image
 
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import AnswerJob, Loader
@@ -45,6 +56,9 @@ class RunSettings:
     """What answers, as it is called."""
     ask: AskOptions = field(default_factory=AskOptions)
     """How videos are read and questions answered."""
+    max_new_tokens: int | None = None
+    """How long a reply may be; by default what the benchmark allows. A model that thinks
+    aloud needs more than a letter."""
     limit: int | None = None
     """At least so many questions, a fixed sample; all by default."""
     workers: int = 1
@@ -59,18 +73,65 @@ class BenchmarkAsker:
     load: Loader
     files: Mapping[str, str]
     """The file of each video, by the name that rows use."""
+    frames_per_second: float | None = None
+    """Rate of videos that are folders of pictures."""
+    subtitles: Literal["none", "frames", "all"] = "none"
+    """Which subtitles stand before the question."""
 
     def __call__(self, number: int = 0) -> AnswerJob:
         """Load the model, and give what answers the rows of a video."""
         model = self.load(number)
         named = model.model.named_parameters()
         describe = partial(_describe, weights=fingerprint_parameters(named))
-        asker = Asker(lambda _: model, partial(_open, self.files), describe)
-        return asker(number)
+        put = None
+        if self.subtitles != "none":
+            put = partial(_with_subtitles, which=self.subtitles)
+        opener = partial(_open, self.files, self.frames_per_second)
+        return Asker(lambda _: model, opener, describe, put)(number)
 
 
-def _open(files: Mapping[str, str], name: str) -> AbstractContextManager[str]:
-    return nullcontext(files[name])
+@contextmanager
+def _open(
+    files: Mapping[str, str], rate: float | None, name: str
+) -> Iterator[str | Path]:
+    """Give the file of a video; a folder of pictures becomes one for a while."""
+    path = Path(files[name])
+    if rate is None or not path.is_dir():
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="dynfocus-") as folder:
+        yield write_pictures(path, Path(folder) / "video.mp4", rate)
+
+
+def write_pictures(folder: Path, path: Path, rate: float) -> Path:
+    """Write the pictures of a folder, in the order of their names, as a video.
+
+    Args:
+        folder: The folder.
+        path: The video.
+        rate: Pictures a second.
+    """
+    names = [p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".png")]
+    pictures = (read_image(one).frames[0] for one in sorted(names))
+    first = next(pictures)
+    size = (first.shape[0] // 2 * 2, first.shape[1] // 2 * 2)
+    with VideoWriter(path, fps=rate, size=size) as writer:
+        for picture in chain([first], pictures):
+            writer.write(picture[: size[0], : size[1]])
+    return path
+
+
+def _with_subtitles(row: Row, index: VideoIndex, which: str) -> str:
+    """Put the subtitles before a question, those of the sampled frames or all."""
+    path = row.facts.get("subtitles")
+    assert row.question is not None  # every row of a benchmark asks something
+    if path is None:
+        return row.question
+    lines = read_lines(Path(path), float(row.facts["groups"].get("starts", 0.0)))
+    times = None
+    if which == "frames":
+        times = [float(time) for time in index.features.pts_seconds]
+    return add_subtitles(row.question, choose_lines(lines, times))
 
 
 def _describe(
@@ -86,14 +147,18 @@ def find_files(opened: OpenedBenchmark, items: Sequence[Item]) -> dict[str, str]
 
 
 def make_rows(
-    opened: OpenedBenchmark, items: Sequence[Item], ask: AskOptions
+    opened: OpenedBenchmark,
+    items: Sequence[Item],
+    ask: AskOptions,
+    max_new_tokens: int | None = None,
 ) -> list[Row]:
     """Make the rows of the runner; those without a video say so in their records."""
     benchmark, options = opened.benchmark, opened.options
     files = find_files(opened, items)
     rows = []
     for item in items:
-        tokens = LETTER_TOKENS if item.choices else benchmark.max_new_tokens
+        usual = LETTER_TOKENS if item.choices else benchmark.max_new_tokens
+        tokens = max_new_tokens or usual
         given = {"start": item.start, "end": item.end, "max_new_tokens": tokens}
         rows.append(
             Row(
@@ -111,11 +176,32 @@ def make_rows(
                     "choices": list(item.choices),
                     "groups": dict(item.groups),
                     "stored_question": item.question,
+                    "evidence": [list(one) for one in item.evidence],
+                    **_subtitle_facts(opened, item),
                 },
                 problem="" if item.video in files else f"{_MISSING}: {item.video}",
             )
         )
     return rows
+
+
+def _subtitle_facts(opened: OpenedBenchmark, item: Item) -> dict[str, str]:
+    if opened.options.subtitles == "none" or item.subtitles is None:
+        return {}
+    found = find_subtitles(opened.data, item.subtitles)
+    return {} if found is None else {"subtitles": str(found)}
+
+
+def make_asker(
+    opened: OpenedBenchmark, load: Loader, items: Sequence[Item]
+) -> BenchmarkAsker:
+    """Make what asks the rows of some questions."""
+    return BenchmarkAsker(
+        load,
+        find_files(opened, items),
+        opened.benchmark.frames_per_second,
+        opened.options.subtitles,
+    )
 
 
 def run_benchmark(
@@ -152,8 +238,8 @@ def run_benchmark(
     items = sample(opened.items, settings.limit)
     answers = folder / f"{benchmark.name}.jsonl"
     records = run_rows(
-        BenchmarkAsker(load, find_files(opened, items)),
-        make_rows(opened, items, settings.ask),
+        make_asker(opened, load, items),
+        make_rows(opened, items, settings.ask, settings.max_new_tokens),
         answers,
         workers=settings.workers,
         ray=settings.ray,
@@ -175,7 +261,8 @@ def run_benchmark(
         )
     marked = mark_records(opened, records)
     scored = folder / f"{benchmark.name}.scored.jsonl"
-    write_atomically(scored, "".join(f"{to_json(_short(r))}\n" for r in marked))
+    lines = _short_records(benchmark, opened.options, marked)
+    write_atomically(scored, "".join(f"{to_json(line)}\n" for line in lines))
     return summarise(opened, settings, marked, grades, scored.name)
 
 
@@ -185,7 +272,7 @@ def make_stamp(opened: OpenedBenchmark, settings: RunSettings) -> dict[str, Any]
     return {
         "benchmark": opened.benchmark.name,
         "model": settings.model,
-        "ask": asdict(settings.ask),
+        "ask": {**asdict(settings.ask), "max_new_tokens": settings.max_new_tokens},
         "prompt": options.prompt,
         "subtitles": options.subtitles,
     }
@@ -244,9 +331,21 @@ _SHORT = (
 )
 
 
-def _short(record: dict[str, Any]) -> dict[str, Any]:
-    """Keep of a record what tables and people need."""
-    return {name: record[name] for name in _SHORT if name in record}
+def _short_records(
+    benchmark: Benchmark, options: BenchmarkOptions, marked: Records
+) -> Records:
+    """Keep of records what tables and people need.
+
+    ``compared`` is what a record, or the group that it stands for, adds to the main
+    figure; one without it is no part of that.
+    """
+    compared = (benchmark.compared or counted)(marked, options)
+    values = {record["id"]: float(record["right"]) for record in compared}
+    return [
+        {name: record[name] for name in _SHORT if name in record}
+        | ({"compared": values[record["id"]]} if record["id"] in values else {})
+        for record in marked
+    ]
 
 
 def summarise(
@@ -266,11 +365,12 @@ def summarise(
         scored: Name of the file with the marks.
     """
     benchmark, options = opened.benchmark, opened.options
+    benchmark.pair_up(marked)
     needs_judge = [r for r in marked if benchmark.to_judge(r)]
     figured = marked
-    if needs_judge and grades is None:  # what nobody judged has no figure
-        judged_ids = {r["id"] for r in needs_judge}
-        figured = [r for r in marked if r["id"] not in judged_ids and r["choices"]]
+    if grades is None:  # what nobody judged has no figure
+        kinds = {record["kind"] for record in needs_judge}
+        figured = [record for record in marked if record["kind"] not in kinds]
     figures = benchmark.figures(figured, options) if figured else []
     answered = [r for r in marked if "error" not in r]
     states = Counter(record["state"] for record in marked)
@@ -297,6 +397,7 @@ def summarise(
         "mean_frames": _mean(answered, "num_frames"),
         "mean_seconds": _mean(answered, "seconds"),
         "scored": scored,
+        "averages_kinds": benchmark.averages_kinds(options),
         "data_notes": list(opened.loaded.notes),
         "submission": _submission(opened, marked),
     }
@@ -311,7 +412,7 @@ def _manifest(
     return {
         "model": settings.model,
         "weights": answered[0]["weights"] if answered else None,
-        "ask": asdict(settings.ask),
+        "ask": {**asdict(settings.ask), "max_new_tokens": settings.max_new_tokens},
         "limit": settings.limit,
         "decoder": f"PyAV {av.__version__}",
         "annotations": [path.name for path in opened.loaded.files],

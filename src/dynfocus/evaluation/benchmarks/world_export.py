@@ -1,0 +1,192 @@
+"""FocusWorld exported for others: videos, questions in their format, and a card.
+
+The card says what the questions measure, what is right without looking, which frames see
+the evidence, and how a fresh seed is a fresh test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from dynfocus.atomic import write_atomically
+from dynfocus.evaluation.benchmarks.world_formats import (
+    FORMATS,
+    count_kinds,
+    read_questions,
+)
+from dynfocus.evaluation.metrics import Estimate, accuracy, answer_constantly
+from dynfocus.evaluation.pages import table
+from dynfocus.video import VideoReader
+from dynfocus.world import make_dataset
+from dynfocus.world.scene import Split
+from dynfocus.world.video import NARROW, Progress, World
+
+Rows = Sequence[Mapping[str, Any]]
+_FRAME_COUNTS = (8, 32, 128)
+
+
+def export_world(
+    folder: str | Path,
+    form: str,
+    *,
+    num_videos: int,
+    duration: float | tuple[float, float] = (60.0, 180.0),
+    seed: int = 0,
+    split: Split = "test",
+    world: World = NARROW,
+    progress: Progress | None = None,
+) -> Path:
+    """Write FocusWorld in the format of somebody else.
+
+    The same arguments give the same bytes, videos included, with the same version of PyAV
+    on every processor that has AVX2; x264 writes others, and other pixels, without it.
+    The card has a hash of the pixels, by which two exports are compared.
+
+    Args:
+        folder: Created if missing; videos that are whole are kept.
+        form: One of `FORMATS`.
+        num_videos: How many videos.
+        duration: Seconds, or the least and the most.
+        seed: Seed of the first video.
+        split: Stream of the scenes.
+        world: The narrow or the widened world.
+        progress: Called with videos done and videos in all.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: The format is unknown, or no question fits it.
+    """
+    if form not in FORMATS:
+        raise ValueError(
+            f"the format must be one of {', '.join(FORMATS)}, got {form!r}"
+        )
+    place = make_dataset(
+        folder, num_videos, duration, seed, split, progress, world=world
+    )
+    rows = read_questions(place)
+    files = FORMATS[form](rows, place)
+    if all(content.strip() in ("", "[]") for content in files.values()):
+        raise ValueError(
+            f"none of {len(rows):,} questions fits {form}; make more videos"
+        )
+    for name, content in files.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place / name, content)
+    card = write_card(rows, place, form, list(files), seed, num_videos, world)
+    write_atomically(place / "README.md", card)
+    return place
+
+
+def write_card(
+    rows: Rows,
+    folder: Path,
+    form: str,
+    names: Sequence[str],
+    seed: int,
+    num_videos: int,
+    world: World,
+) -> str:
+    """Write what a user of the export must know.
+
+    Args:
+        rows: The questions.
+        folder: Where the videos are.
+        form: The format.
+        names: Its files.
+        seed: Seed of the first video.
+        num_videos: How many videos.
+        world: The world.
+    """
+    seeds = f"{seed} to {seed + num_videos - 1}"
+    kinds = ", ".join(f"{kind} {count}" for kind, count in count_kinds(rows).items())
+    lines = [
+        f"# {world.title} as {form}",
+        "",
+        f"{num_videos} procedural videos, seeds {seeds}, and {len(rows):,} questions whose "
+        f"answers and times of evidence are exact: {kinds}. Files of the format: "
+        f"{', '.join(names)}. All questions stand in benchmark.jsonl.",
+        "",
+        "It measures whether a system finds the moments that answer a question (needle, "
+        "when), keeps the whole in view (count, order, topic) and says no to what is not "
+        "there (presence). It does not measure knowledge of the real world.",
+        "",
+        "## Without looking",
+        "",
+        "The best constant answer of each kind is chosen with the truth of these very "
+        "questions. A blind guess among the options is one over their number.",
+        "",
+        *table(
+            ["kind", "constant, %", "guess, %", "questions"], _without_looking(rows)
+        ),
+        "## Frames",
+        "",
+        "The share of questions with evidence of which a frame shows some: even frames, "
+        "and as many frames as there are pieces of evidence, put there (oracle).",
+        "",
+        *table(["frames", "evidence seen, %"], _evidence_seen(rows)),
+        "What a model and rules on its rating answer, even frames beside it, is on the "
+        "results page of `dynfocus eval focusworld --rules`.",
+        "",
+        "## A fresh test",
+        "",
+        "Another --seed gives other videos and questions of the same kind, without end; "
+        "nobody can have trained on a seed that was drawn today. Publish the seed with the "
+        "figure, and do not tune on it.",
+        "",
+        f"Videos were encoded with PyAV {av.__version__} on a processor with AVX2; another "
+        f"version, or a processor without, may give others. SHA-256 over the pixels of all videos at one frame a second: "
+        f"`{hash_pixels(folder)}`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _without_looking(rows: Rows) -> list[list[str]]:
+    by_kind: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        record = {**row, "truth": row["answer"], "right": False}
+        by_kind[row["kind"]].append(record)
+    found = []
+    for kind, some in by_kind.items():
+        constant = str(accuracy(answer_constantly(some)))
+        guess = "-"
+        if all(row["options"] for row in some):
+            guess = f"{100 * float(np.mean([1 / len(r['options']) for r in some])):.1f}"
+        found.append([kind, constant, guess, str(len(some))])
+    return found
+
+
+def _evidence_seen(rows: Rows) -> list[list[str]]:
+    asked = [row for row in rows if row["evidence"]]
+    found = []
+    for count in _FRAME_COUNTS:
+        seen = [
+            {"video": r["video"], "kind": "", "right": _is_seen(r, count)}
+            for r in asked
+        ]
+        estimate = accuracy(seen) if seen else Estimate(0.0)
+        found.append([f"{count} even", str(estimate)])
+    return [*found, ["oracle", "100.0"]]
+
+
+def _is_seen(row: Mapping[str, Any], num_frames: int) -> bool:
+    """Tell whether one of even frames, each in the middle of its part, shows evidence."""
+    times = (np.arange(num_frames) + 0.5) * row["duration"] / num_frames
+    return any(bool(((a <= times) & (times < b)).any()) for a, b in row["evidence"])
+
+
+def hash_pixels(folder: Path) -> str:
+    """Hash the pixels of all videos at one frame a second, in the order of their names."""
+    whole = hashlib.sha256()
+    for path in sorted((folder / "videos").glob("*.mp4")):
+        whole.update(VideoReader(path).sample(fps=1.0).frames.tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,300 @@
+"""FocusWorld in the formats of others: the same videos and questions, an entry a format.
+
+Each writer takes the folder that `dynfocus.world.make_dataset` filled and gives the files
+of its format as text, so the same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dynfocus.evaluation.benchmarks.annotations import letter, read_rows
+
+Rows = Sequence[Mapping[str, Any]]
+Files = dict[str, str]
+"""Content by name below the folder."""
+
+_TIMES = ("when", "action_time")
+_EVENT = re.compile(r"When (?:does|is) (?P<event>.+?)\??$")
+_TASKS = {
+    "when": "grd_when",
+    "action_time": "grd_action",
+    "caption": "cap_ar",
+    "summary": "cap_asr",
+    "count": "rsn_times",
+    "order": "rsn_sequence",
+    "topic": "rsn_topic",
+}
+_FPS = 8.0
+"""Frames a second of the videos."""
+
+
+def read_questions(folder: Path) -> list[dict[str, Any]]:
+    """Read the lines of ``benchmark.jsonl``."""
+    return read_rows(folder / "benchmark.jsonl")
+
+
+def write_llava(rows: Rows, folder: Path) -> Files:
+    """Write conversations; they are those of ``train.json``."""
+    return {"llava.json": (folder / "train.json").read_text(encoding="utf-8")}
+
+
+def write_video_mme(rows: Rows, folder: Path) -> Files:
+    """Write a row a question of those that have four options, under letters."""
+    found = []
+    for row in _with_options(rows, least=4):
+        video = Path(row["video"]).stem
+        found.append(
+            {
+                "video_id": video,
+                "duration": _length(row["duration"]),
+                "domain": "FocusWorld",
+                "sub_category": "FocusWorld",
+                "url": "",
+                "videoID": video,
+                "question_id": row["id"],
+                "task_type": row["kind"],
+                "question": row["question"],
+                "options": [
+                    f"{letter(n)}. {text}" for n, text in enumerate(row["options"])
+                ],
+                "answer": letter(list(row["options"]).index(row["answer"])),
+            }
+        )
+    return {"video_mme.json": _json(found)}
+
+
+def _length(seconds: float) -> str:
+    """Name a length as Video-MME does: up to 2 and 15 minutes, and above."""
+    return "short" if seconds <= 120 else "medium" if seconds <= 900 else "long"
+
+
+def write_kfs_bench(rows: Rows, folder: Path) -> Files:
+    """Write the scenes of questions that several stretches answer, a line a scene.
+
+    Ends are a second early, as in the files of KFS-Bench, whose code adds it again.
+    """
+    scenes, asked = [], []
+    for row in rows:
+        if len(row["evidence"]) < 2:
+            continue
+        asked.append(
+            {
+                "id": row["id"],
+                "video": row["video"],
+                "question": row["question"],
+                "options": list(row["options"]),
+                "answer": row["answer"],
+            }
+        )
+        scenes += [
+            {
+                "id": row["id"],
+                "segment_id": number,
+                "scene_id": number,
+                "start": round(start, 3),
+                "end": round(max(start, end - 1.0), 3),
+            }
+            for number, (start, end) in enumerate(row["evidence"])
+        ]
+    return {"kfs_bench.json": _json(scenes), "kfs_bench_questions.json": _json(asked)}
+
+
+def write_lv_haystack(rows: Rows, folder: Path) -> Files:
+    """Write a line a question with the middle frames of its evidence as key frames."""
+    lines = []
+    for row in _with_options(rows, least=2):
+        if not row["evidence"]:
+            continue
+        middles = [round((start + end) / 2 * _FPS) for start, end in row["evidence"]]
+        options = {letter(n): text for n, text in enumerate(row["options"])}
+        video = Path(row["video"]).stem
+        num_frames = round(row["duration"] * _FPS)
+        lines.append(
+            {
+                "id": row["id"],
+                "video_id": video,
+                "vclip_id": video,
+                "video_path": row["video"],
+                "question": row["question"],
+                "options": options,
+                "answer": letter(list(row["options"]).index(row["answer"])),
+                "frame_indexes_video": [min(one, num_frames - 1) for one in middles],
+                "frame_indexes_vclip": [min(one, num_frames - 1) for one in middles],
+                "video_metadata": {
+                    "frame_rate": _FPS,
+                    "video_duration": row["duration"],
+                    "vclip_interval_in_video": [0.0, row["duration"]],
+                    "frame_count": num_frames,
+                    "vclip_frame_count": num_frames,
+                },
+            }
+        )
+    return {"lv_haystack.jsonl": _lines(lines)}
+
+
+def write_fineaction_cgr(rows: Rows, folder: Path) -> Files:
+    """Write grounding, captioning and reasoning with markers in place of times."""
+    found = []
+    for row in rows:
+        task = _TASKS.get(row["kind"])
+        if task is None or (row["kind"] in _TIMES and len(row["evidence"]) != 1):
+            continue
+        duration = float(row["duration"])
+        marks = {"<s0>": 0.0, "<e0>": duration}
+        question = f"<video>\nWithin <s0> to <e0>: {row['question']}"
+        answer = row["answer"]
+        if row["kind"] in _TIMES:
+            start, end = row["evidence"][0]
+            marks |= {"<s1>": round(start, 3), "<e1>": round(min(end, duration), 3)}
+            answer = "from <s1> to <e1>"
+        found.append(
+            {
+                "id": row["id"],
+                "video": Path(row["video"]).name,
+                "task": task,
+                "question": question,
+                "answer": answer,
+                "meta": {"duration": duration, "token": marks},
+            }
+        )
+    return {"fineaction_cgr.json": _json(found)}
+
+
+def write_charades_sta(rows: Rows, folder: Path) -> Files:
+    """Write events with their times: a list, and lines as Charades-STA has them."""
+    found, lines = [], []
+    for row in rows:
+        event = _EVENT.match(row["question"])
+        if row["kind"] not in _TIMES or event is None or len(row["evidence"]) != 1:
+            continue
+        start, end = (round(float(one), 2) for one in row["evidence"][0])
+        caption = _as_caption(event["event"])
+        name = Path(row["video"]).name
+        found.append({"video": name, "caption": caption, "timestamp": [start, end]})
+        lines.append(f"{Path(name).stem} {start:g} {end:g}##{caption}\n")
+    return {"charades_sta.json": _json(found), "charades_sta_test.txt": "".join(lines)}
+
+
+def _as_caption(event: str) -> str:
+    """Make a sentence of what a question asks for: its verb gets an s."""
+    subject, _, verb = event.rpartition(" ")
+    ending = "es" if verb.endswith(("s", "sh", "ch", "x", "o")) else "s"
+    return f"{subject} {verb}{ending}."
+
+
+def write_lmms_eval(rows: Rows, folder: Path) -> Files:
+    """Write a task of lmms-eval: YAML, its functions, and questions by letter."""
+    lines = [
+        {
+            "id": row["id"],
+            "video": row["video"],
+            "kind": row["kind"],
+            "question": row["question"],
+            "options": [
+                f"{letter(n)}. {text}" for n, text in enumerate(row["options"])
+            ],
+            "answer": letter(list(row["options"]).index(row["answer"])),
+        }
+        for row in _with_options(rows, least=2)
+    ]
+    return {
+        "focusworld/focusworld.yaml": _TASK,
+        "focusworld/utils.py": _FUNCTIONS,
+        "focusworld/questions.jsonl": _lines(lines),
+    }
+
+
+_TASK = """\
+task: focusworld
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: focusworld/questions.jsonl
+test_split: test
+output_type: generate_until
+doc_to_visual: !function utils.doc_to_visual
+doc_to_text: !function utils.doc_to_text
+doc_to_messages: !function utils.doc_to_messages
+doc_to_target: answer
+generation_kwargs:
+  max_new_tokens: 16
+process_results: !function utils.process_results
+metric_list:
+  - metric: accuracy
+    aggregation: mean
+    higher_is_better: true
+metadata:
+  - version: 1.0
+"""
+_FUNCTIONS = '''\
+"""FocusWorld as a task of lmms-eval; run it in the folder above this one."""
+
+import re
+
+LETTER = re.compile(r"\\W*([A-D])(?![A-Za-z])")
+
+
+def doc_to_visual(doc):
+    return [doc["video"]]
+
+
+def doc_to_text(doc, lmms_eval_specific_kwargs=None):
+    options = "\\n".join(doc["options"])
+    return f"{doc['question']}\\n{options}\\nAnswer with the letter of the right option alone."
+
+
+def doc_to_messages(doc, lmms_eval_specific_kwargs=None):
+    video = {"type": "video", "url": doc["video"]}
+    text = {"type": "text", "text": doc_to_text(doc)}
+    return [{"role": "user", "content": [video, text]}]
+
+
+def process_results(doc, results):
+    said = results[0].strip()
+    found = LETTER.match(said)
+    truth = next(one for one in doc["options"] if one.startswith(doc["answer"]))
+    is_text = said.casefold().rstrip(".") == truth[3:].casefold()
+    return {"accuracy": float(is_text or (found is not None and found[1] == doc["answer"]))}
+'''
+
+
+def _with_options(rows: Rows, least: int) -> Iterable[Mapping[str, Any]]:
+    return (
+        row
+        for row in rows
+        if len(row["options"]) >= least and row["answer"] in row["options"]
+    )
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _lines(rows: Rows) -> str:
+    return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+FORMATS: dict[str, Callable[[Rows, Path], Files]] = {
+    "lmms-eval": write_lmms_eval,
+    "llava": write_llava,
+    "video-mme": write_video_mme,
+    "kfs-bench": write_kfs_bench,
+    "lv-haystack": write_lv_haystack,
+    "fineaction-cgr": write_fineaction_cgr,
+    "charades-sta": write_charades_sta,
+}
+"""The writer of each format."""
+
+
+def count_kinds(rows: Rows) -> dict[str, int]:
+    """Count the questions of each kind."""
+    counts: dict[str, int] = defaultdict(int)
+    for row in rows:
+        counts[row["kind"]] += 1
+    return dict(counts)

@@ -1,0 +1,1 @@
+"""Harnesses of others that run our models: lmms-eval, which finds them by entry point."""

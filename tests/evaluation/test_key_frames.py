@@ -1,0 +1,59 @@
+"""KFS-Bench and LV-Haystack: their rules on numbers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dynfocus.evaluation.benchmarks.key_frames import (
+    mean_temporal_f1,
+    score_key_frames,
+    structural_similarity,
+    temporal_f1,
+    unified_score,
+    visual_scores,
+)
+
+
+def test_frames_in_every_scene_by_its_length_are_perfect():
+    found = score_key_frames([1, 2, 11], [(0, 4), (10, 12)])
+    assert found.hit_rate == found.scene_rate == found.balanced == 1
+    assert found.distribution == pytest.approx(1)
+    assert unified_score([found]) == pytest.approx(1)
+
+
+def test_half_of_the_frames_in_one_of_two_scenes():
+    found = score_key_frames([1, 2, 50, 60], [(0, 4), (10, 14)])
+    assert (found.hit_rate, found.scene_rate, found.balanced) == (0.5, 0.5, 0.5)
+    assert found.distribution == pytest.approx(1 / np.sqrt(2))
+    assert found.unified == pytest.approx((0.25 / np.sqrt(2)) ** (1 / 3))
+
+
+def test_a_long_scene_must_be_hit_more_than_once():
+    scenes = [(0.0, 30.0), (40.0, 50.0)]
+    few = score_key_frames([1, 41, 42, 43, 44, 45], scenes)
+    assert few.balanced == 0.5  # three of six are wanted of the long one
+    assert score_key_frames([1, 2, 3, 41, 42, 43], scenes).balanced == 1
+
+
+def test_nothing_found_is_not_zero_for_the_data_set():
+    miss = score_key_frames([99], [(0, 1)])
+    assert miss.unified == 0
+    assert unified_score([miss]) == pytest.approx(0.01)
+    with pytest.raises(ValueError, match="at least one scene"):
+        score_key_frames([1], [])
+
+
+def test_the_haystack_example():
+    assert temporal_f1([12, 181, 183], [180, 182]) == pytest.approx((2 / 3, 1, 0.8))
+    assert temporal_f1([], [1]) is None
+    assert mean_temporal_f1([(1, 1, 1), None, (0, 0, 0)]) == (0.5, 0.5, 0.5)
+
+
+def test_likeness_of_pictures():
+    rng = np.random.default_rng(0)
+    picture = rng.random((24, 20, 3))
+    assert structural_similarity(picture, picture) == pytest.approx(1)
+    assert structural_similarity(picture, 1 - picture) < 0.2
+    pairs = [np.array([[1.0, 0.2], [0.4, 0.6]])]
+    assert visual_scores(pairs) == pytest.approx((0.8, 0.8, 0.8))

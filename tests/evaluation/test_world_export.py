@@ -1,0 +1,133 @@
+"""FocusWorld in the formats of others: read back, the same bytes twice."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from dynfocus.evaluation.benchmarks.loading import open_benchmark
+from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
+from dynfocus.evaluation.benchmarks.registry import load_benchmark
+from dynfocus.evaluation.benchmarks.world_export import export_world
+from dynfocus.evaluation.benchmarks.world_formats import FORMATS
+
+ARGUMENTS = {"num_videos": 2, "duration": 24.0, "seed": 700}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("world")
+    for form in FORMATS:  # the videos are made once and kept
+        export_world(place, form, **ARGUMENTS)
+    return place
+
+
+def _read(folder: Path, name: str):
+    return json.loads((folder / name).read_text())
+
+
+def _bytes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "exported"),
+    [
+        ("video-mme", "video_mme.json"),
+        ("fineaction-cgr", "fineaction_cgr.json"),
+        ("focusworld", "benchmark.jsonl"),
+    ],
+)
+def test_our_benchmarks_read_it_back(folder, tmp_path, name, exported):
+    (tmp_path / exported).write_bytes((folder / exported).read_bytes())
+    (tmp_path / "videos").symlink_to(folder / "videos")
+    opened = open_benchmark(load_benchmark(name), tmp_path, BenchmarkOptions())
+    assert opened.items
+    assert opened.missing_videos(opened.items) == []
+    lines = (folder / "benchmark.jsonl").read_text().splitlines()
+    asked = {row["id"]: row for row in map(json.loads, lines)}
+    for item in opened.items:
+        row = asked[item.id]
+        if item.choices:
+            assert item.choices["ABCD".index(item.answer)] == row["answer"]
+        if item.kind == "grounding":
+            assert item.evidence[0] == pytest.approx(row["evidence"][0], abs=1e-3)
+
+
+def test_scenes_end_a_second_early(folder):
+    scenes = _read(folder, "kfs_bench.json")
+    asked = {row["id"] for row in _read(folder, "kfs_bench_questions.json")}
+    assert {scene["id"] for scene in scenes} == asked
+    assert all(scene["start"] <= scene["end"] for scene in scenes)
+
+
+def test_key_frames_lie_in_the_evidence(folder):
+    exported = (folder / "lv_haystack.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in exported]
+    lines = (folder / "benchmark.jsonl").read_text().splitlines()
+    asked = {row["id"]: row for row in map(json.loads, lines)}
+    for row in rows:
+        rate = row["video_metadata"]["frame_rate"]
+        evidence = asked[row["id"]]["evidence"]
+        for frame, (start, end) in zip(
+            row["frame_indexes_video"], evidence, strict=True
+        ):
+            assert start - 1 / rate <= frame / rate <= end + 1 / rate
+
+
+def test_events_have_sentences_and_times(folder):
+    rows = _read(folder, "charades_sta.json")
+    lines = (folder / "charades_sta_test.txt").read_text().splitlines()
+    assert len(lines) == len(rows)
+    name, start, end = lines[0].split("##")[0].split()
+    assert rows[0]["timestamp"] == [float(start), float(end)]
+    assert rows[0]["video"] == f"{name}.mp4"
+    assert rows[0]["caption"].endswith("appears.")
+
+
+def test_conversations_are_those_of_training(folder):
+    rows = _read(folder, "llava.json")
+    assert rows[0]["conversations"][0]["from"] == "human"
+
+
+def test_the_task_of_lmms_eval_judges_letters_and_texts(folder):
+    functions: dict = {}
+    exec((folder / "focusworld/utils.py").read_text(), functions)
+    row = {"options": ["A. yes", "B. no"], "answer": "B", "question": "Is it?"}
+    row["video"] = "videos/x.mp4"
+    judge = functions["process_results"]
+    assert [
+        judge(row, [one])["accuracy"] for one in ("B", "(B) no", "No.", "Blue", "")
+    ] == [*(1.0, 1.0, 1.0, 0.0, 0.0)]
+    assert functions["doc_to_messages"](row)[0]["content"][0]["type"] == "video"
+
+
+def test_the_card_says_what_is_right_without_looking(folder):
+    card = (folder / "README.md").read_text()
+    assert "seeds 700 to 701" in card
+    assert "| oracle | 100.0 |" in card
+    kinds = [
+        row[1].strip()
+        for row in csv.reader(card.splitlines(), delimiter="|")
+        if len(row) > 4
+    ]
+    assert {"needle", "count", "when"} <= set(kinds)
+
+
+def test_two_runs_give_the_same_bytes(folder, tmp_path):
+    again = export_world(tmp_path, "charades-sta", **ARGUMENTS)
+    first, second = _bytes(folder), _bytes(again)
+    assert {name: first[name] for name in second} == second
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="the format must be one of lmms-eval, llava"):
+        export_world(tmp_path, "imagenet", **ARGUMENTS)

@@ -1,0 +1,232 @@
+"""Our readers of replies against those inside lmms-eval 0.7.3, on thousands of replies.
+
+lmms-eval lives in an environment of its own; ``LMMS_EVAL_PYTHON`` names its Python.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dynfocus.evaluation.benchmarks import letters
+from dynfocus.evaluation.benchmarks.video_mme_v2 import score_group
+from dynfocus.evaluation.judges import PROMPTS, judge_yes, read_verdict
+
+pytestmark = pytest.mark.slow
+NUM_REPLIES = 5000
+OPTIONS = ("a red car", "Two", "the man in the hat", "no", "yes", "a cat", "Bern", "7")
+_UGLY = (
+    *("", " ", "A", "a", "A.", "(A)", "A)", "(b)", "B:", "[C]", "**D**", "AB", "A B"),
+    *("The answer is a", "The answer is C.", "Answer: D", "Best option: C", "Option B"),
+    *("A or B", "(A) or (B)", "Both A and C", "neither", "None of the above", "E"),
+    *(
+        "答案是C",
+        "选B",
+        "정답은 B입니다",
+        "答えはDです",
+        "Antwort: B",
+        "La respuesta es C",
+    ),
+    *("two", "Two.", "a red car", "It is the man in the hat, I am quite sure of it"),
+    *("A man is shown, so the answer is B", "Based on the video, the answer is D."),
+    *(
+        "I choose C because B is wrong",
+        "The correct option is B, not A.",
+        "\nB\n",
+        "C!",
+    ),
+    *("Final Answer: H", "**F.** since it rains", "G) 7", "1,000 Birds; C", "it's 'D'"),
+    *("a. something\nmore of it", "B. Two", "(C", "Best Option: (", "A. yes\nB. no"),
+)
+_WORDS = (
+    "the",
+    "answer",
+    "is",
+    "A",
+    "B",
+    "(C)",
+    "D.",
+    "E",
+    "a",
+    "car",
+    "so",
+    "option:",
+    "I",
+)
+
+
+def _replies() -> list[str]:
+    """Make replies: the ugly ones, wrapped and joined, and sentences of loose words."""
+    rng = random.Random(7)
+    made = list(_UGLY)
+    while len(made) < NUM_REPLIES:
+        if rng.random() < 0.5:
+            joint = rng.choice((" ", "\n", ". ", ", "))
+            made.append(joint.join(rng.choices(_UGLY, k=rng.choice((1, 2, 3)))))
+        else:
+            made.append(" ".join(rng.choices(_WORDS, k=rng.randint(1, 14))))
+    return made
+
+
+_THEIRS = """
+import importlib, json, random, sys
+asked = json.load(open(sys.argv[1]))
+replies, options = asked["replies"], asked["options"]
+task = lambda name: importlib.import_module(f"lmms_eval.tasks.{name}.utils")
+told = {}
+for name in ("videomme", "mlvu", "lvbench"):
+    told[name] = [task(name).extract_characters_regex(one) for one in replies]
+v2 = task("videomme_v2")
+text = "\\n".join(f"{'ABCDEFGH'[n]}. {one}" for n, one in enumerate(options))
+told["videomme_v2"] = [
+    v2.extract_characters_regex(one) or v2.extract_option(one, text) for one in replies
+]
+told["groups"] = [
+    v2.cal_relevance(right) if kind == "relevance" else v2.cal_logic(right, structure)
+    for kind, structure, right in asked["groups"]
+]
+random.choice = lambda some: ""
+five = dict(zip("ABCDE", options))
+for name in ("longvideobench", "egoschema", "nextqa"):
+    found = [task(name).parse_multi_choice_response(one, list("ABCDE"), five) for one in replies]
+    told[name] = [one[0] if isinstance(one, tuple) else one for one in found]
+told["mvbench"] = [[task("mvbench").mcq_acc(key, one) for key in "ABCDE"] for one in replies]
+told["activitynetqa"] = [task("activitynetqa").parse_score(one) for one in asked["verdicts"]]
+told["moviechat"] = [
+    [task("moviechat").parse_score(one), task("moviechat").parse_acc(one)]
+    for one in asked["verdicts"]
+]
+told["videochatgpt"] = [task("videochatgpt").parse_score(one) for one in asked["verdicts"]]
+json.dump(told, open(sys.argv[2], "w"))
+"""
+VERDICTS = (
+    "{'pred': 'yes', 'score': 4}",
+    "{'pred': 'no', 'score': 0}",
+    "{'pred': 'yes', 'score': 4.8}",
+    "Sure: {'pred': 'Yes', 'score': 5} as you see",
+    "{'pred': 'no', 'score': '3'}",
+    "{''score': 4.8}",
+    "I cannot say",
+    "{'pred': 'maybe', 'score': 2}",
+    "{'score': 2}",
+    "",
+)
+GROUPS = [
+    [kind, structure, [bool(number >> place & 1) for place in range(4)]]
+    for kind, structure in (
+        ("relevance", ""),
+        ("logic", "[1, 2, 3, 4]"),
+        ("logic", "[1, [2, 3], 4]"),
+        ("logic", "[[1, 2], 3, 4]"),
+    )
+    for number in range(16)
+]
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory):
+    python = os.environ.get("LMMS_EVAL_PYTHON")
+    if python is None or not Path(python).is_file():
+        pytest.skip("LMMS_EVAL_PYTHON names no Python with lmms-eval 0.7.3")
+    folder = tmp_path_factory.mktemp("lmms")
+    asked = {
+        "replies": _replies(),
+        "options": OPTIONS,
+        "verdicts": VERDICTS,
+        "groups": GROUPS,
+    }
+    (folder / "asked.json").write_text(json.dumps(asked))
+    program = [python, "-c", _THEIRS, folder / "asked.json", folder / "told.json"]
+    environment = {**os.environ, "HF_HOME": str(folder), "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        program,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads((folder / "told.json").read_text())
+
+
+FIVE, EIGHT = OPTIONS[:5], OPTIONS
+READERS: dict[str, Callable[[str], str | None]] = {
+    "videomme": lambda reply: letters.read_as_lmms_eval(reply, FIVE),
+    "mlvu": lambda reply: letters.read_as_lmms_eval(reply, FIVE),
+    "lvbench": lambda reply: letters.read_as_lmms_eval(reply, FIVE),
+    "videomme_v2": lambda reply: letters.read_as_video_mme_v2(reply, EIGHT),
+    "longvideobench": lambda reply: letters.read_as_longvideobench(reply, FIVE),
+    "egoschema": lambda reply: letters.read_as_egoschema(reply, FIVE),
+    "nextqa": lambda reply: letters.read_as_next_qa(reply, FIVE),
+}
+_NOTHING = ("", "Z")
+
+
+@pytest.mark.parametrize("task", READERS)
+def test_letters_agree(theirs, task):
+    differ = [
+        (reply, READERS[task](reply), found)
+        for reply, found in zip(_replies(), theirs[task], strict=True)
+        if READERS[task](reply) != (None if found in _NOTHING else found)
+    ]
+    assert differ == []
+
+
+def test_mvbench_agrees(theirs):
+    ours = [letters.read_as_lmms_eval_mvbench(one, FIVE) for one in _replies()]
+    differ = [
+        (reply, mine, scores)
+        for reply, mine, scores in zip(_replies(), ours, theirs["mvbench"], strict=True)
+        if scores != [int(mine == key) for key in "ABCDE"]
+    ]
+    assert differ == []
+
+
+def test_groups_agree(theirs):
+    ours = [score_group(*group) for group in GROUPS]
+    assert ours == pytest.approx(theirs["groups"])
+
+
+EXPLAINED = {
+    "{''score': 4.8}": "ours mends the doubled quote of the published example",
+    "{'pred': 'no', 'score': '3'}": "the same number, though quoted",
+    "{'pred': 'maybe', 'score': 2}": "neither yes nor no: ours is malformed, theirs keeps it",
+    "Sure: {'pred': 'Yes', 'score': 5} as you see": "theirs takes the whole reply or 0",
+}
+
+
+def test_verdicts_agree_or_are_explained(theirs):
+    for place, verdict in enumerate(VERDICTS):
+        if verdict in EXPLAINED:
+            continue
+        ours = read_verdict(verdict, PROMPTS["agreement"])
+        found = theirs["activitynetqa"][place]
+        if found is None:
+            assert ours is None
+        else:
+            assert ours is not None
+            assert [ours["pred"], int(ours["score"])] == found
+        score, accuracy = theirs["moviechat"][place]
+        if ours is not None:
+            assert (int(ours["score"]), ours["pred"]) == (score, judge_yes(accuracy))
+        alone = read_verdict(verdict, PROMPTS["correctness"])
+        assert (0 if alone is None else int(alone["score"])) == theirs["videochatgpt"][
+            place
+        ]
+
+
+def test_replies_are_what_they_should_be():
+    assert len(_replies()) >= NUM_REPLIES
+    assert {"", "A.", "(A)", "The answer is a", "AB", "答案是C", "two"} <= set(
+        _replies()
+    )
+    assert ast.literal_eval(VERDICTS[0])["score"] == 4
