@@ -68,6 +68,8 @@ class LookReport:
     """What the model wrote in the passes before the answer."""
     note: str | None = None
     """What did not go as it should, in a sentence."""
+    confidence: float | None = None
+    """As `Answer.confidence`, of the last of these replies; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,6 +102,7 @@ class LoopStrategy:
                 intervals=list(last.intervals),
                 replies=[reply for _, reply in before],
                 note=last.note,
+                confidence=tool.written[-2].confidence if before else None,
             ),
             finish_reason=written.finish_reason,
             prompt_tokens=written.prompt_tokens,

@@ -1,0 +1,270 @@
+"""What agents can do with a video: plain functions, which know no protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynfocus.errors import NoModelError
+from dynfocus.methods import FrameSelection, fit_size, select_frames
+from dynfocus.methods.frame_selection import read_overview
+from dynfocus.methods.moments import Moment, find_moments
+from dynfocus.models.conversation import best_cones
+from dynfocus.report import draw_frame_sheets, draw_storyboard, make_storyboard
+from dynfocus.report.pages import format_time
+from dynfocus.serving.agent_access import AllowedVideos
+from dynfocus.serving.agent_answers import AgentAnswer, LabelledPicture
+from dynfocus.serving.agent_models import AgentModels
+from dynfocus.serving.agent_settings import AgentSettings, MomentSource, Part
+from dynfocus.text import check_text
+from dynfocus.video import RemoteFile, VideoReader, probe_video
+
+Progress = Callable[[int, int], None]
+
+_LARGE, _SMALL = 640, 192
+"""Longer sides of pictures."""
+_MOST_FRAMES = 64
+_MOST_CONES = 4
+_NO_SCORER = (
+    "no scorer looked at the question: the frames show what happens, whatever is asked"
+)
+
+
+class AgentTools:
+    """Look at videos for an agent.
+
+    Each method gives an answer that is not yet cut to its budget, and takes ``progress``,
+    which is called with steps done and steps in all.
+
+    Args:
+        settings: With which model.
+        videos: What may be read.
+    """
+
+    def __init__(self, settings: AgentSettings, videos: AllowedVideos) -> None:
+        self.videos = videos
+        self.models = AgentModels(settings.model, settings.scorer)
+
+    def probe(self, video: str, *, progress: Progress | None = None) -> AgentAnswer:
+        """Say what a video file is, or which videos a folder holds."""
+        found = self.videos.find(video)
+        if isinstance(found, Path) and found.is_dir():
+            videos = self.videos.list_videos(found)
+            return AgentAnswer(document={"folder": str(found), "videos": videos})
+        return AgentAnswer(document=probe_video(found, progress=progress).to_dict())
+
+    def storyboard(
+        self,
+        part: Part,
+        *,
+        num_prototypes: int | None = None,
+        progress: Progress | None = None,
+    ) -> AgentAnswer:
+        """Show what happens in a video: its event prototypes with their times."""
+        reader = self._open(part)
+        board = make_storyboard(
+            reader, num_prototypes=num_prototypes, progress=progress
+        )
+        sheet = LabelledPicture(
+            label="Storyboard: a tile an event prototype, its time in the corner",
+            picture=np.asarray(draw_storyboard(board)),
+        )
+        return AgentAnswer(document=board.to_dict(), pictures=[sheet])
+
+    def find_frames(
+        self,
+        part: Part,
+        question: str,
+        *,
+        budget: int = 8,
+        progress: Progress | None = None,
+    ) -> AgentAnswer:
+        """Choose the frames that a question needs, and show them.
+
+        Raises:
+            ValueError: The question is empty, or there are not so many frames.
+        """
+        check_text(question, "the question")
+        if not 1 <= budget <= _MOST_FRAMES:
+            raise ValueError(f"budget must be from 1 to {_MOST_FRAMES}, got {budget}")
+        reader = self._open(part)
+        chosen = select_frames(
+            reader,
+            question,
+            budget,
+            scorer=self.models.scorer(reader),
+            progress=progress,
+        )
+        document = chosen.to_dict()
+        if chosen.scorer is None:
+            document["note"] = _NO_SCORER
+        return AgentAnswer(document=document, pictures=[*_show_selection(chosen)])
+
+    def when(
+        self,
+        part: Part,
+        question: str,
+        *,
+        source: MomentSource = "auto",
+        progress: Progress | None = None,
+    ) -> AgentAnswer:
+        """Tell when what a question asks about is shown, how sure, and by what.
+
+        Raises:
+            ValueError: The question is empty, or nothing here can tell.
+        """
+        check_text(question, "the question")
+        reader = self._open(part)
+        scorer = None if source == "slowfocus" else self.models.scorer(reader)
+        if scorer is not None:
+            return self._when_rated(reader, question, scorer, progress)
+        if source == "rating":
+            raise ValueError(
+                "nothing here rates frames for a question; run dynfocus download "
+                "--scorer once, or start dynfocus mcp with --scorer"
+            )
+        return self._when_looked(reader, question, progress)
+
+    def ask(
+        self,
+        part: Part,
+        question: str,
+        *,
+        max_video_tokens: int | None = None,
+        method: str | None = None,
+        progress: Progress | None = None,
+    ) -> AgentAnswer:
+        """Answer a question, and show the frames that weighed most.
+
+        Raises:
+            NoModelError: No model is named, and none here knows what the video shows.
+            ValueError: The question is empty, or an option is wrong.
+        """
+        check_text(question, "the question")
+        reader = self._open(part)
+        name, model = self.models.answerer(reader)
+        answer = model.ask(
+            reader,
+            question,
+            max_video_tokens=max_video_tokens,
+            method=method,
+            progress=progress,
+        )
+        cones = best_cones(answer.frames, _MOST_CONES)
+        scores = {frame.time: frame.score for frame in cones}
+        document = {
+            **asdict(replace(answer, frames=[])),
+            "video": part.video,
+            "model": name,
+            "num_frames": len(answer.frames),
+            "frames": [{"time": frame.time, "score": frame.score} for frame in cones],
+        }
+        return AgentAnswer(
+            document=document, pictures=[*_show_frames(reader, list(scores), scores)]
+        )
+
+    def _open(self, part: Part) -> VideoReader:
+        """Open a video that may be read."""
+        found = self.videos.find(part.video)
+        if not isinstance(found, RemoteFile) and found.is_dir():
+            raise ValueError(
+                f"{part.video} is a folder; name one of its videos, which probe lists"
+            )
+        return VideoReader(found, start=part.start, end=part.end)
+
+    def _when_rated(
+        self, reader: VideoReader, question: str, scorer: Any, progress: Progress | None
+    ) -> AgentAnswer:
+        """Find the stretches whose frames a scorer rates highest."""
+        seen = read_overview(reader, scorer.size(reader.size), progress=progress)
+        scores = scorer.score(seen.frames, question)
+        moments = find_moments(seen.times, scores, reader.start, reader.end)
+        document = {
+            "question": question,
+            "source": "rating",
+            "by": scorer.name,
+            "num_looked_at": len(seen.times),
+            "intervals": [asdict(moment) for moment in moments],
+        }
+        return AgentAnswer(
+            document=document, pictures=[*_show_moments(reader, moments)]
+        )
+
+    def _when_looked(
+        self, reader: VideoReader, question: str, progress: Progress | None
+    ) -> AgentAnswer:
+        """Ask a model which interval matters, as SlowFocus does before it looks again."""
+        try:
+            name, model = self.models.answerer(reader)
+        except NoModelError as error:
+            raise NoModelError(
+                f"{error}. Or run dynfocus download --scorer once, which rates frames"
+            ) from error
+        model.require("look")
+        answer = model.ask(reader, question, method="slowfocus", progress=progress)
+        looks = answer.looks
+        assert looks is not None  # of a method that looks again
+        document = {
+            "question": question,
+            "source": "slowfocus",
+            "by": name,
+            "intervals": [
+                {"start": start, "end": end, "confidence": looks.confidence}
+                for start, end in looks.intervals
+            ],
+            "note": looks.note,
+            "answer": answer.text,
+        }
+        return AgentAnswer(document=document)
+
+
+def _show_selection(chosen: FrameSelection) -> Iterator[LabelledPicture]:
+    """Show the Cones large, each by itself, and the Rods on sheets."""
+    importance = {frame.time: frame.importance for frame in chosen.frames}
+    for picture, time in zip(*chosen.read(_LARGE, "cone"), strict=True):
+        yield _label(picture, float(time), importance.get(float(time), 0.0))
+    for sheet in draw_frame_sheets(*chosen.read(_SMALL, "rod")):
+        times = ", ".join(_clock(time) for time in sheet.times)
+        yield LabelledPicture(
+            label=f"Contact sheet, in time order row by row: {times}",
+            picture=sheet.picture,
+            importance=0.0,
+        )
+
+
+def _show_moments(
+    reader: VideoReader, moments: Sequence[Moment]
+) -> Iterator[LabelledPicture]:
+    """Show the best frame of each stretch."""
+    sure = {moment.best_time: moment.confidence for moment in moments}
+    yield from _show_frames(reader, sorted(sure), sure)
+
+
+def _show_frames(
+    reader: VideoReader, times: list[float], importance: dict[float, float]
+) -> Iterator[LabelledPicture]:
+    """Show frames at some times."""
+    if not times:
+        return
+    size = fit_size(reader.size, min(_LARGE, max(reader.size)))
+    for picture, time in zip(*reader.sample(times=times, size=size), strict=True):
+        yield _label(picture, float(time), importance.get(float(time), 0.0))
+
+
+def _label(
+    picture: NDArray[np.uint8], time: float, importance: float
+) -> LabelledPicture:
+    return LabelledPicture(
+        label=f"Frame at {_clock(time)} ({time:.2f} s)",
+        picture=picture,
+        importance=importance,
+    )
+
+
+def _clock(seconds: float) -> str:
+    return format_time(seconds, with_tenths=True)
