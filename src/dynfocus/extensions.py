@@ -1,4 +1,4 @@
-"""What other packages add: one entry point a name, found when it is asked for.
+"""Names that are found when they are asked for: of our rooms, and of other packages.
 
 It stands alone because rooms that may not know each other use it: selectors, connectors,
 families of vision language models, benchmarks.
@@ -6,6 +6,9 @@ families of vision language models, benchmarks.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -49,3 +52,26 @@ def load_extensions(group: str) -> dict[str, Any]:
                 f"{where} cannot be loaded: {error}; correct or uninstall its package"
             ) from error
     return found
+
+
+def import_when_asked(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Let a room import what it offers when that is first asked for.
+
+    So that a part of it can be used where packages are missing that others need.
+
+    Args:
+        package: The room.
+        homes: The module in it that each name stands in.
+
+    Returns:
+        What the room calls ``__getattr__``.
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, found)
+        return found
+
+    return find

@@ -8,7 +8,6 @@ files with their true times.
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
@@ -21,13 +20,12 @@ from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_j
 from dynfocus.report.pages import format_time
 from dynfocus.text import label_media
 from dynfocus.validation import checked
+from dynfocus.video.plan import number_frames
 
 Layout = Literal["images", "sheets", "video"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 """The layouts by name."""
 
-_TICKS_PER_SECOND = 1000
-"""Rate at which a moment is told to vLLM as the number of a frame."""
 _OWN_HOSTS = ("openai.com", "openai.azure.com")
 
 
@@ -193,16 +191,8 @@ class _Writer:
         self.num_pictures += len(frames)
         self.num_pixels += frames[..., 0].size
         self._introduce(f"They are from {', '.join(_clock(float(t)) for t in times)}.")
-        ticks = [round(_TICKS_PER_SECOND * float(time)) for time in times]
-        num_ticks = math.ceil(_TICKS_PER_SECOND * self.selection.duration)
-        video = {
-            "fps": float(_TICKS_PER_SECOND),
-            "frames_indices": ticks,
-            "total_num_frames": max(num_ticks, ticks[-1] + 1),
-            "duration": self.selection.duration,
-            "num_frames": len(frames),
-            "do_sample_frames": False,
-        }
+        numbers = number_frames(times, self.selection.duration)
+        video = {**numbers, "num_frames": len(frames)}
         return {"media_io_kwargs": {"video": video}}
 
     def say(self, text: str) -> None:

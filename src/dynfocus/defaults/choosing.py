@@ -11,8 +11,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from dynfocus.atomic import write_atomically
 from dynfocus.defaults.hub import NANO, RECOMMENDED, find_downloaded
 from dynfocus.errors import NoModelError
@@ -130,6 +128,8 @@ class UserSettings:
 
 def settings_file() -> Path:
     """Find ``config.toml``, where the system keeps settings: ``~/.config/dynfocus``."""
+    import platformdirs
+
     return platformdirs.user_config_path("dynfocus") / "config.toml"
 
 

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from dynfocus.defaults import locate
 from dynfocus.methods.image_features import fit_size
 
 Floats = NDArray[np.float64]
@@ -160,6 +159,8 @@ class DualEncoder(FrameScorer):
 
 
 def _load(kind: Any, name: str) -> Any:
+    from dynfocus.defaults import locate
+
     try:
         return kind.from_pretrained(locate(name))
     except (OSError, ValueError) as error:  # not there, or no model of transformers

@@ -1,12 +1,22 @@
-"""Which videos agents may read: those below some folders, wherever links lead."""
+"""Which videos agents may read, those below some folders, and what they are.
+
+What needs no network and no picture stands here: it is there in a moment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dynfocus.serving.agent_answers import AgentAnswer
 from dynfocus.text import check_name
-from dynfocus.video import RemoteFile, VideoFile, find_videos, is_web_address
+from dynfocus.video import (
+    RemoteFile,
+    VideoFile,
+    find_videos,
+    is_web_address,
+    probe_video,
+)
 from dynfocus.video.addresses import scheme_of
 
 
@@ -99,3 +109,24 @@ class AllowedVideos:
 
     def _listed(self) -> str:
         return " and ".join(map(str, self.folders))
+
+
+def probe(
+    videos: AllowedVideos, name: str, progress: Callable[[int, int], None] | None = None
+) -> AgentAnswer:
+    """Say what a video file is, or which videos a folder holds.
+
+    Args:
+        videos: What may be read.
+        name: The file, the folder or the address.
+        progress: Called with frames decoded and frames in all.
+
+    Raises:
+        ValueError: It names nothing that may be read, or no video.
+        FileNotFoundError: There is no such file.
+    """
+    found = videos.find(name)
+    if isinstance(found, Path) and found.is_dir():
+        listed = videos.list_videos(found)
+        return AgentAnswer(document={"folder": str(found), "videos": listed})
+    return AgentAnswer(document=probe_video(found, progress=progress).to_dict())

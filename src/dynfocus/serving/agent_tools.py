@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from dynfocus.serving.agent_answers import AgentAnswer, LabelledPicture
 from dynfocus.serving.agent_models import AgentModels
 from dynfocus.serving.agent_settings import AgentSettings, MomentSource, Part
 from dynfocus.text import check_text
-from dynfocus.video import RemoteFile, VideoReader, probe_video
+from dynfocus.video import RemoteFile, VideoReader
 
 Progress = Callable[[int, int], None]
 
@@ -49,14 +48,6 @@ class AgentTools:
     def __init__(self, settings: AgentSettings, videos: AllowedVideos) -> None:
         self.videos = videos
         self.models = AgentModels(settings.model, settings.scorer)
-
-    def probe(self, video: str, *, progress: Progress | None = None) -> AgentAnswer:
-        """Say what a video file is, or which videos a folder holds."""
-        found = self.videos.find(video)
-        if isinstance(found, Path) and found.is_dir():
-            videos = self.videos.list_videos(found)
-            return AgentAnswer(document={"folder": str(found), "videos": videos})
-        return AgentAnswer(document=probe_video(found, progress=progress).to_dict())
 
     def storyboard(
         self,

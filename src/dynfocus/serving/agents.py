@@ -29,6 +29,7 @@ from mcp_types import ContentBlock, ImageContent, TextContent, ToolAnnotations
 from pydantic import Field
 
 from dynfocus.errors import DynFocusWarning
+from dynfocus.serving import agent_access
 from dynfocus.serving.agent_access import AllowedVideos
 from dynfocus.serving.agent_settings import AgentSettings, MomentSource, Part
 from dynfocus.text import sentence
@@ -88,8 +89,8 @@ class _Work:
         self.done, self.total = done, total
 
 
-Tool = Callable[["AgentTools", Callable[[int, int], None]], "AgentAnswer"]
-"""Does the work of a call, given the tools and what to call with its progress."""
+Tool = Callable[[Callable[[int, int], None]], "AgentAnswer"]
+"""Does the work of a call, given what to call with its progress."""
 
 
 def create_agent_server(settings: AgentSettings) -> MCPServer:
@@ -123,7 +124,9 @@ def create_agent_server(settings: AgentSettings) -> MCPServer:
     @server.tool(annotations=_READS_ONLY, structured_output=False)
     async def probe(video: Video, context: Context[Any, Any]) -> list[ContentBlock]:
         """Say what a video file is: length, size, rate, damage; of a folder, its videos."""
-        return await desk.do(context, lambda tools, go: tools.probe(video, progress=go))
+        return await desk.do(
+            context, lambda go: agent_access.probe(desk.videos, video, go)
+        )
 
     @server.tool(annotations=_READS_ONLY, structured_output=False)
     async def storyboard(
@@ -140,7 +143,7 @@ def create_agent_server(settings: AgentSettings) -> MCPServer:
         part = Part(video=video, start=start, end=end)
         return await desk.do(
             context,
-            lambda tools, go: tools.storyboard(
+            lambda go: desk.tools.storyboard(
                 part, num_prototypes=num_prototypes, progress=go
             ),
         )
@@ -160,7 +163,7 @@ def create_agent_server(settings: AgentSettings) -> MCPServer:
         part = Part(video=video, start=start, end=end)
         return await desk.do(
             context,
-            lambda tools, go: tools.find_frames(
+            lambda go: desk.tools.find_frames(
                 part, question, budget=budget, progress=go
             ),
         )
@@ -187,7 +190,7 @@ def create_agent_server(settings: AgentSettings) -> MCPServer:
         part = Part(video=video, start=start, end=end)
         return await desk.do(
             context,
-            lambda tools, go: tools.when(part, question, source=source, progress=go),
+            lambda go: desk.tools.when(part, question, source=source, progress=go),
         )
 
     @server.tool(annotations=_READS_ONLY, structured_output=False)
@@ -210,7 +213,7 @@ def create_agent_server(settings: AgentSettings) -> MCPServer:
         part = Part(video=video, start=start, end=end)
         return await desk.do(
             context,
-            lambda tools, go: tools.ask(
+            lambda go: desk.tools.ask(
                 part,
                 question,
                 max_video_tokens=max_video_tokens,
@@ -232,11 +235,10 @@ class _Desk:
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
         self._seats = threading.BoundedSemaphore(settings.num_workers)
-        self._lock = threading.Lock()
         self.videos = AllowedVideos(settings.folders, allows_web=settings.allows_web)
 
     @cached_property
-    def _tools(self) -> AgentTools:
+    def tools(self) -> AgentTools:
         """Import what works on videos, which takes seconds, when it is first needed."""
         from dynfocus.serving.agent_tools import AgentTools
 
@@ -279,9 +281,7 @@ class _Desk:
         with self._seats:
             try:
                 work.advance(0, 0)
-                with self._lock:
-                    tools = self._tools
-                return tool(tools, work.advance)
+                return tool(work.advance)
             except (ValueError, OSError, ImportError) as error:
                 return error
             except _GivenUpError:

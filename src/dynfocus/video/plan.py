@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_TICKS_PER_SECOND = 1000
+
+
+def number_frames(
+    times: Sequence[float] | NDArray[np.float64], duration: float
+) -> dict[str, Any]:
+    """Tell the times of frames as their numbers at 1000 a second, so that uneven ones stay true.
+
+    Args:
+        times: Times in seconds, increasing.
+        duration: Length of the video in seconds.
+
+    Returns:
+        What vLLM, and transformers in it, want to know of frames that were sampled.
+    """
+    ticks = [round(_TICKS_PER_SECOND * float(time)) for time in times]
+    return {
+        "fps": float(_TICKS_PER_SECOND),
+        "frames_indices": ticks,
+        "total_num_frames": max(math.ceil(_TICKS_PER_SECOND * duration), ticks[-1] + 1),
+        "duration": duration,
+        "do_sample_frames": False,
+    }
 
 
 def wanted_times(
