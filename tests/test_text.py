@@ -7,6 +7,7 @@ import json
 import pytest
 
 from dynfocus.text import (
+    check_name,
     check_text,
     mend_text,
     plural,
@@ -59,6 +60,13 @@ def test_half_a_character_is_named_with_its_place():
 def test_what_is_no_text_is_refused(text):
     with pytest.raises(ValueError, match="question must be a text that is not empty"):
         check_text(text, "question")
+
+
+def test_a_nul_is_named_in_a_text_and_in_a_name():
+    with pytest.raises(ValueError, match="the question holds a NUL .* place 4; leave"):
+        check_text("who\0?", "the question")
+    with pytest.raises(ValueError, match="which no file has in its name, got 'a.x00b'"):
+        check_name("a\0b", "the name of the video")
 
 
 def test_halves_are_joined_and_one_alone_becomes_a_mark():

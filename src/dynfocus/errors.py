@@ -12,6 +12,7 @@ __all__ = [
     "BrokenWorkerError",
     "BusyBackendError",
     "BusyServerError",
+    "ChangedSizeWarning",
     "DamagedVideoWarning",
     "DownloadError",
     "DynFocusError",
@@ -90,6 +91,14 @@ class DamagedVideoWarning(DynFocusWarning):
 
     Remedy: none is needed where the rest of the video suffices; the message names the
     moments. Copy the file again if it was whole where it came from.
+    """
+
+
+class ChangedSizeWarning(DynFocusWarning):
+    """The pictures of a video change their size in the middle of the file.
+
+    Remedy: none is needed where the shape stays the same; else ask about each part by
+    itself, with ``start`` and ``end``, or cut the file where the size changes.
     """
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import category
 
+_NUL = "\0"
 _UNSEEN = ("Cc", "Cf")
 """Categories of Unicode: control characters, and what formats others."""
 _TOLD_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -43,6 +44,10 @@ def check_text(text: object, what: str) -> str:
     """
     if not isinstance(text, str) or is_blank(text):
         raise ValueError(f"{what} must be a text that is not empty, got {text!r}")
+    if _NUL in text:
+        raise ValueError(
+            f"{what} holds a NUL character at place {text.index(_NUL) + 1}; leave it out"
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -68,6 +73,10 @@ def check_name(name: object, what: str) -> str:
         name: What should be the name of a file.
         what: How to call it in the message.
     """
+    if isinstance(name, str) and _NUL in name:
+        raise ValueError(
+            f"{what} holds a NUL character, which no file has in its name, got {name!r}"
+        )
     try:
         os.fsencode(name if isinstance(name, str) and name.strip() else "\ud800")
     except UnicodeEncodeError:

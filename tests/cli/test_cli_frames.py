@@ -200,8 +200,9 @@ def test_several_videos_go_behind_their_numbers(run, models, clip, stand_in, tmp
     few = run(
         "ask", clip, "--also", other, QUESTION, *server_of(stand_in), "--budget", 1
     )
-    assert few.code == 1
-    assert "budget must be at least 2, the least of 2 videos, got 1" in few.err
+    assert few.code == 2
+    assert not stand_in.bodies[1:]
+    assert "--budget must be at least 2, the least of 2 videos, got 1" in few.err
 
 
 def test_frames_go_as_sheets_to_a_server_that_takes_no_times(run, clip, stand_in):

@@ -174,6 +174,14 @@ def test_missing_files_and_models_are_one_sentence(run, folder):
     (line,) = outcome.err_lines
     assert outcome.code == 1
     assert line.startswith("dynfocus: a name is empty; give a file, a folder or")
+    outcome = run("index", "ftp://example.org/a.mp4")
+    assert (outcome.code, outcome.err_lines) == (
+        1,
+        [
+            "dynfocus: ftp://example.org/a.mp4: addresses of ftp are not read as files, "
+            "only those of http and https; 'dynfocus watch' takes streams."
+        ],
+    )
     outcome = run("index", folder, "--model", "no-model")
     assert outcome.code == 1
     assert "'no-model' is neither 'nano', nor a folder" in outcome.err

@@ -148,6 +148,9 @@ def test_each_stream_has_an_entry_of_its_own(build, tmp_path, monkeypatch):
         again = model.index(video, stream=chosen)
         assert (again.entry, again.stream) == (index.entry, index.stream)
         assert len(ask(model, video, stream=chosen, start=1, end=3)[2]) == 2
+        assert len(ask(model, index, stream=chosen)[2]) == 4
+    with pytest.raises(ValueError, match="cannot be chosen of a video that is open"):
+        ask(model, usual, stream=1)
     answer = model.ask(video, QUESTION, stream=1, max_new_tokens=2)
     (first, *_) = model.map_prototypes(other, answer)
     assert first.picture.shape == (32, 48, 3)

@@ -441,7 +441,7 @@ def test_several_videos_share_the_budget(focused, clip, make_frames, budget):
     alone = focused.score_frames(clip, QUESTION, max_video_tokens=budget - least)
     assert [frame for frame in answer.frames if frame.video == 0] == alone
     with pytest.raises(ValueError, match="the least of 2 videos, got 20; raise"):
-        focused.ask(videos, QUESTION, max_video_tokens=20)
+        focused.ask(["not read", "nor this"], QUESTION, max_video_tokens=20)
 
 
 def test_nano_says_that_it_was_trained_on_one_video(tmp_path):

@@ -90,6 +90,20 @@ def answer_of(
     )
 
 
+def test_dense_frames_have_times_with_tenths_in_a_long_video(scenes_video, tmp_path):
+    index = replace(index_of(scenes_video), duration=100.0)
+    answer = answer_of(index, cones=(1, 3))
+    kinds = {"cone": "high", "rod": "low"}
+    frames = [replace(frame, kind=kinds[frame.kind]) for frame in answer.frames]
+    path = tmp_path / "r.html"
+    write_report(path, index, [replace(answer, frames=frames)], title="T")
+    alts = [image["alt"] for image in Page(path.read_text(encoding="utf-8")).images]
+    assert [alt for alt in alts if "dense" in str(alt)] == [
+        "dense frame at 00:01.0",
+        "dense frame at 00:03.0",
+    ]
+
+
 def picture_of(image: dict[str, str | None]) -> np.ndarray:
     head, _, code = str(image["src"]).partition(",")
     assert head == "data:image/jpeg;base64"

@@ -5,7 +5,8 @@ import av
 import numpy as np
 import pytest
 
-from dynfocus.video import probe_video
+from dynfocus.errors import ChangedSizeWarning
+from dynfocus.video import VideoReader, probe_video
 
 TIMES = np.arange(90) / 30
 ONE_KEY_FRAME = {"g": "1000", "keyint_min": "1000", "sc_threshold": "0"}
@@ -107,6 +108,10 @@ def test_a_change_of_size_is_told(is_full, tmp_path, write_clip):
     path.write_bytes(large + small)
     probe = probe_video(path, is_full=is_full)
     assert probe.stored_sizes == [(64, 96), (48, 128)]
+    reader = VideoReader(path)
+    with pytest.warns(ChangedSizeWarning, match=r"changes \(128x48, 96x64\); all are"):
+        reader.sample(fps=1.0)
+    reader.excerpt(0).sample(fps=1.0)  # told once
     assert (
         "The size of its pictures changes (96x64, 128x48); all frames are stretched to "
         "that of the first." in probe.difficulties

@@ -231,6 +231,17 @@ def test_all_requests_together_have_a_limit(web):
         opened.read()
 
 
+@pytest.mark.parametrize("has_parts", [True, False])
+def test_fetching_a_whole_file_tells_how_far_it_is(has_parts, web):
+    file = RemoteFile(web.put("data", bytes(3 * BLOCK), has_parts=has_parts))
+    told: list[tuple[int, int]] = []
+    file.progress = lambda done, total: told.append((done, total))
+    with file.open() as opened:
+        assert len(opened.read()) == 3 * BLOCK
+    assert told == sorted(told)
+    assert told[-1:] == [] if has_parts else [(3 * BLOCK, 3 * BLOCK)]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -223,10 +223,17 @@ def clean_question(question: str) -> str:
 
 
 def check_video(video: VideoName, excerpt: Excerpt) -> VideoReader:
-    """Open a video; one that is none fails before a model is loaded."""
-    from dynfocus.video import VideoReader
+    """Open a video; one that is none fails before a model is loaded.
 
-    return VideoReader(video, **asdict(excerpt))
+    A file whose server gives no parts is fetched whole, with a progress bar.
+    """
+    from dynfocus.video import RemoteFile, VideoReader, as_file
+
+    file = as_file(video)
+    if not isinstance(file, RemoteFile):
+        return VideoReader(file, **asdict(excerpt))
+    with progress_bar("Opening the address") as file.progress:
+        return VideoReader(file, **asdict(excerpt))
 
 
 def describe_videos(readers: Sequence[VideoReader]) -> dict[str, Any]:

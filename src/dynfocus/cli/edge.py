@@ -60,7 +60,19 @@ def _run(words: list[str]) -> int:
 
     code = get_command(app).main(words, prog_name="dynfocus", standalone_mode=False)
     sys.stdout.flush()
+    if isinstance(sys.stdout, _ClosedStream) and sys.stdout.has_lost:
+        raise OSError("standard output is closed, so the result is lost; redirect it")
     return code if isinstance(code, int) else DONE
+
+
+class _ClosedStream(io.TextIOWrapper):
+    """Stand for a standard stream that was closed, and note what is lost in it."""
+
+    has_lost = False
+
+    def write(self, text: str) -> int:
+        self.has_lost = self.has_lost or bool(text)
+        return super().write(text)
 
 
 def _prepare_streams() -> None:
@@ -74,8 +86,8 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             null = os.open(os.devnull, os.O_RDWR)  # takes the lowest place that is free
-            stream = open(null, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
-            setattr(sys, name, stream)
+            file = open(null, f"{mode}b", closefd=False)  # noqa: SIM115
+            setattr(sys, name, _ClosedStream(file, encoding="utf-8", errors="replace"))
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="names")
 

@@ -149,7 +149,11 @@ def choose(
     budgets, cones = [choosing.budget], [choosing.cones]
     if len(videos) > 1:
         counts = [video.frame_count for video in videos]
-        budgets = share_budget(choosing.budget, counts, [1] * len(videos), "budget")
+        least = [1] * len(videos)
+        try:
+            budgets = share_budget(choosing.budget, counts, least, "budget")
+        except ValueError as error:
+            raise typer.BadParameter(f"--{error}") from error
         if choosing.cones is not None:
             cones = [*share_budget(choosing.cones, budgets, [0] * len(videos))]
         else:

@@ -142,7 +142,7 @@ def _find(names: Sequence[str]) -> tuple[list[Path | str], list[Outcome]]:
     for name in names:
         try:
             files += find_videos([name])
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ValueError) as error:
             problems[name] = str(error)
     if not files:
         raise FileNotFoundError("; ".join(problems.values()))

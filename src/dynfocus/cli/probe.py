@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import Json, Stream, Video, command
-from dynfocus.cli.console import print_json, progress_bar
+from dynfocus.cli.commands import Excerpt, Json, Stream, Video, command
+from dynfocus.cli.console import check_video, print_json, progress_bar
 from dynfocus.text import plural
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def probe(
     """
     from dynfocus.video import probe_video
 
+    reader = check_video(video, Excerpt(stream=stream))
     with progress_bar("Decoding") as progress:
-        found = probe_video(video, stream=stream, is_full=full, progress=progress)
+        found = probe_video(reader, is_full=full, progress=progress)
     if json:
         print_json(found.to_dict())
         return

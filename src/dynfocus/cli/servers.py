@@ -178,7 +178,7 @@ def load_answerer(
         scorer=scorer_of(source, scorer),
     )
     try:
-        model.check(**asked)
+        model.check(num_videos=len(videos), **asked)
     except ValueError as error:
         option, _, problem = str(error).partition(" ")
         wrong = f"--{option.replace('_', '-')} {problem}"

@@ -101,7 +101,8 @@ def take_excerpt(video: VideoIndex, options: AskOptions) -> VideoIndex:
         ValueError: There are none, the excerpt lies outside, another stream was encoded,
             or the video comes from a compact index, of which no part can be taken.
     """
-    _check_stream(options.stream, video.stream)
+    if options.stream is not None:
+        _check_stream(options.stream, _stream_of(video))
     if options.start is None and options.end is None:
         return video
     start, end = video.interval
@@ -181,6 +182,16 @@ def _is_within(
     seconds: NDArray[np.float64], start: float, end: float
 ) -> NDArray[np.bool_]:
     return (seconds >= start - _SLACK_SECONDS) & (seconds < end - _SLACK_SECONDS)
+
+
+def _stream_of(video: VideoIndex) -> int | None:
+    """Tell the number of the stream that was encoded; its file knows what a player shows."""
+    if video.stream is not None or video.source is None:
+        return video.stream
+    try:
+        return VideoReader(video.source).timeline.stream_index
+    except (OSError, ValueError):  # which is not there any more
+        return None
 
 
 def _check_stream(wanted: int | None, found: int | None) -> None:

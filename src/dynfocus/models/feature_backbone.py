@@ -129,14 +129,16 @@ class FeatureBackbone:
         """Tell whether the scores of frames depend on the question."""
         return self._is_plain and self.model.settings.extensions.use_question_scores
 
-    def check(self, options: AskOptions) -> None:
+    def check(self, options: AskOptions, num_videos: int = 1) -> None:
         """Refuse a method that the model does not have, and a budget below a frame's."""
         if options.method is not None and options.method not in self.methods:
             raise ValueError(
                 f"method must be one of {', '.join(self.methods)}, got "
                 f"{options.method!r}; leave it out for the model's own"
             )
-        self._budget(options)
+        least = [self._budget(options).minimum] * num_videos
+        if options.max_video_tokens is not None and num_videos > 1:
+            share_budget(options.max_video_tokens, least, least)
 
     def index(
         self, video: Video, options: AskOptions, progress: Progress | None

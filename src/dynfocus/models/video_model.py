@@ -65,6 +65,14 @@ def _part_of(progress: Progress | None, number: int, count: int) -> Progress | N
     return lambda done, total: progress(number * total + done, count * total)
 
 
+def _count(video: Videos) -> int:
+    """Count the videos of a question."""
+    if isinstance(video, VideoGroup):
+        return len(video.videos)
+    is_list = isinstance(video, list | tuple) and not is_video(video)
+    return max(1, len(video)) if is_list else 1
+
+
 def _without_loop(options: AskOptions) -> AskOptions:
     """Give the same options with the model's own method in place of one that loops."""
     return (
@@ -120,8 +128,8 @@ class Backbone(Protocol):
     def scores_see_question(self) -> bool:
         """Whether the scores of frames depend on the question."""
 
-    def check(self, options: AskOptions) -> None:
-        """Refuse options that this backbone cannot follow, before any work."""
+    def check(self, options: AskOptions, num_videos: int = 1) -> None:
+        """Refuse options that cannot be followed for so many videos, before any work."""
 
     def index(
         self, video: Video, options: AskOptions, progress: Progress | None
@@ -306,7 +314,7 @@ class VideoModel:
             NonFiniteLogitsError: The model gave logits that are not numbers.
         """
         started = time.perf_counter()
-        asked = self._options(options)
+        asked = self._options(options, _count(video))
         questions = [question] if isinstance(question, str) else question
         if not isinstance(questions, list | tuple):
             raise ValueError(
@@ -446,7 +454,7 @@ class VideoModel:
             UnreadableVideoError: The file holds no video that can be decoded.
             StuckVideoError: Reading the file made no progress.
         """
-        asked = self._options(options)
+        asked = self._options(options, _count(video))
         encoded = self._encode(video, _without_loop(asked), progress)
         self._warn_of_several(encoded)
         whole = asked.replace(start=None, end=None, stream=None)  # of the excerpt
@@ -550,23 +558,24 @@ class VideoModel:
                 stacklevel=3,
             )
 
-    def check(self, **options: Any) -> None:
+    def check(self, *, num_videos: int = 1, **options: Any) -> None:
         """Refuse options that the model cannot follow, before any work.
 
         Args:
+            num_videos: How many videos a question is about.
             **options: Fields of `AskOptions`.
 
         Raises:
             ValueError: An option is unknown or wrong.
         """
-        self._options(options)
+        self._options(options, num_videos)
 
-    def _options(self, given: dict[str, Any]) -> AskOptions:
+    def _options(self, given: dict[str, Any], num_videos: int = 1) -> AskOptions:
         options = AskOptions(**given)
-        self._check(options)
+        self._check(options, num_videos)
         return options
 
-    def _check(self, options: AskOptions) -> None:
+    def _check(self, options: AskOptions, num_videos: int = 1) -> None:
         """Refuse options that cannot be followed, among them a method of no model here."""
         methods = self.methods
         if options.method is not None and options.method not in methods:
@@ -574,7 +583,7 @@ class VideoModel:
                 f"method must be one of {', '.join(methods)}, got {options.method!r}; "
                 "leave it out for the model's own"
             )
-        self.backbone.check(_without_loop(options))
+        self.backbone.check(_without_loop(options), num_videos)
 
     def _check_words(self, question: str, history: Sequence[Turn]) -> None:
         check_question(question, (*self.backbone.marks, *self.generator.marks))

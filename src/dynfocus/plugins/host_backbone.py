@@ -89,10 +89,16 @@ class HostBackbone:
         """Tell whether the scores of frames depend on the question."""
         return self._scorer is not None
 
-    def check(self, options: AskOptions) -> None:
-        """Refuse a method that there is not, or that needs a scorer, and no budget."""
+    def check(self, options: AskOptions, num_videos: int = 1) -> None:
+        """Refuse a method that there is not, or that needs a scorer, and no budget.
+
+        What a frame costs is known of a video that was read; it is no less than a Rod.
+        """
         if self._find(options.method).rest != "whole":
-            self._budget(NUM_ROD_TOKENS, options.max_video_tokens)
+            total = options.max_video_tokens
+            least = [self._budget(NUM_ROD_TOKENS, total).minimum] * num_videos
+            if num_videos > 1:
+                share_budget(total or self._max_video_tokens, least, least)
 
     def index(
         self, video: Any, options: AskOptions, progress: Progress | None

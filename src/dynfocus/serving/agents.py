@@ -69,7 +69,7 @@ _heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
 """Warnings of the call that is worked on."""
 
 
-class _GivenUpError(Exception):
+class _GoneError(Exception):
     """The client does not want the answer any more."""
 
 
@@ -85,7 +85,7 @@ class _Work:
     def advance(self, done: int, total: int) -> None:
         """Note how far the work is; end it if nobody waits for it."""
         if self.is_given_up:
-            raise _GivenUpError
+            raise _GoneError
         self.done, self.total = done, total
 
 
@@ -284,7 +284,7 @@ class _Desk:
                 return tool(work.advance)
             except (ValueError, OSError, ImportError) as error:
                 return error
-            except _GivenUpError:
+            except _GoneError:
                 return ValueError("the call was given up")
             except Exception:
                 _logger.exception("a call of a tool failed")

@@ -6,7 +6,8 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from dynfocus.video.addresses import is_web_address
+from dynfocus.video.addresses import scheme_of
+from dynfocus.video.files import as_file
 
 VIDEO_SUFFIXES = (
     ".3gp",
@@ -41,10 +42,12 @@ def find_videos(names: Iterable[str | Path]) -> list[Path | str]:
 
     Raises:
         FileNotFoundError: A name means nothing.
+        ValueError: It is an address that is not of http or https.
     """
     found: dict[Path | str, Path | str] = {}
     for name in names:
-        if is_web_address(str(name)):
+        if scheme_of(str(name)) is not None:
+            as_file(str(name))  # refuses what is not read as a file
             found.setdefault(str(name), str(name))
             continue
         for path in _meant_by(name):

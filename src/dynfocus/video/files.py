@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
+from dynfocus.text import check_name
 from dynfocus.video.addresses import (
     is_web_address,
     restore_address,
@@ -30,10 +31,12 @@ def as_file(video: VideoName) -> VideoFile:
             name of a file; or what this function gives.
 
     Raises:
-        ValueError: It is an address that begins otherwise.
+        ValueError: It is an address that begins otherwise, or no name.
     """
     if isinstance(video, RemoteFile):
         return video
+    if isinstance(video, str):
+        check_name(video, "the name of the video")
     name = restore_address(str(video)) if isinstance(video, Path) else video
     if is_web_address(name):
         return RemoteFile(name)

@@ -12,7 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
+from dynfocus.errors import (
+    ChangedSizeWarning,
+    DamagedVideoWarning,
+    UnreadableVideoError,
+)
 from dynfocus.text import check_excerpt, plural
 from dynfocus.video.collecting import FrameCollector, MissingFrames, SampledFrames
 from dynfocus.video.confinement import current_confinement
@@ -81,6 +85,7 @@ class VideoReader:
         self._crew = _checked_crew(num_threads, timeout_seconds)
         self._wanted_stream = stream
         self._timeline = self._open()
+        self._told_sizes: set[tuple[int, int]] = set()  # excerpts tell nothing twice
         self._start, self._end = self._checked_excerpt(start, end)
 
     def excerpt(
@@ -248,6 +253,7 @@ class VideoReader:
         missing = MissingFrames.of(wanted, collector)
         sampled = collector.kept()
         sampled.damage = self._report(missing, is_given=times is not None)
+        self._tell_sizes(sampled)
         return sampled
 
     def stream(
@@ -288,6 +294,7 @@ class VideoReader:
             collector = self._collect(wanted[part], size, None, fast=False)
             frames = collector.kept()
             if len(frames.times):
+                self._tell_sizes(frames)
                 yield frames
             collector.drop_frames()
             collectors.append(collector)
@@ -382,6 +389,20 @@ class VideoReader:
         damage = f"{self.path.name}: {text}"
         warnings.warn(damage, DamagedVideoWarning, stacklevel=3)
         return damage
+
+    def _tell_sizes(self, sampled: SampledFrames) -> None:
+        """Warn, once, of pictures that the file stores in another size than the first."""
+        found = {(int(h), int(w)) for h, w in np.unique(sampled.stored_sizes, axis=0)}
+        sizes = sorted(self._told_sizes | found)
+        if len(sizes) > max(1, len(self._told_sizes)):
+            listed = ", ".join(f"{width}x{height}" for height, width in sizes)
+            warnings.warn(
+                f"{self.path.name}: the size of its pictures changes ({listed}); all are "
+                "stretched to one size, so some may look squeezed.",
+                ChangedSizeWarning,
+                stacklevel=3,
+            )
+        self._told_sizes |= found
 
 
 def _divide(

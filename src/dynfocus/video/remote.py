@@ -11,7 +11,7 @@ import time
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
@@ -70,6 +70,9 @@ class RemoteFile:
         self._kind = ""
         self._identity: str | None = None
         self._num_open = 0
+        self.progress: Callable[[int, int], None] | None = None
+        """Called with bytes fetched and in all, while a file is fetched whole whose
+        length is known."""
         weakref.finalize(self, self._fetcher.close)  # of a file that is never opened
 
     def __str__(self) -> str:
@@ -232,6 +235,8 @@ class RemoteFile:
                 self._fetcher.check_size(num_bytes)
                 digest.update(chunk)
                 whole.write(chunk)
+                if self.progress is not None and expected is not None:
+                    self.progress(num_bytes, expected)
         except BaseException as error:
             whole.close()
             if isinstance(error, OSError):

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dynfocus.errors import DamagedVideoWarning, UnreadableVideoError
+from dynfocus.errors import (
+    ChangedSizeWarning,
+    DamagedVideoWarning,
+    UnreadableVideoError,
+)
 from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.files import VideoName
 from dynfocus.video.frames import even_indices
@@ -99,6 +103,7 @@ def _sample(reader: VideoReader, **plan: Any) -> SampledFrames:
     """Decode frames, small, and keep what is wrong with them to ourselves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedVideoWarning)
+        warnings.simplefilter("ignore", ChangedSizeWarning)
         return reader.sample(size=(_SIDE, _SIDE), **plan)
 
 
