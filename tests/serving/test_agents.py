@@ -16,7 +16,9 @@ import pytest
 from mcp import Client, StdioServerParameters
 from PIL import Image
 
+import dynfocus
 from dynfocus.evaluation.metrics import interval_iou
+from dynfocus.models import VideoModel
 from dynfocus.serving.agent_settings import AgentSettings
 from dynfocus.serving.agents import create_agent_server
 from dynfocus.video import VideoWriter
@@ -109,6 +111,22 @@ def call(folder: Path) -> Call:
     return one
 
 
+@pytest.fixture(scope="module")
+def by_nano(folder: Path, nano: VideoModel) -> dict[str, Told]:
+    """What one server, with nano, says about the FocusWorld video."""
+    given = {"video": "world.mp4", "question": QUESTION}
+    calls = {
+        "find_frames": ("find_frames", {**given, "budget": 2}),
+        "when": ("when", given),
+        "slowfocus": ("when", {**given, "source": "slowfocus"}),
+        "ask": ("ask", given),
+    }
+    server = create_agent_server(AgentSettings(folders=(folder,)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynfocus, "load", lambda name: nano)
+        return dict(zip(calls, ask_server(server, *calls.values()), strict=True))
+
+
 def test_tools_are_listed_with_schemas_and_marked_as_reading_only(folder: Path) -> None:
     async def listed() -> Any:
         server = create_agent_server(AgentSettings(folders=(folder,)))
@@ -154,14 +172,16 @@ def test_find_frames_without_a_model_shows_what_happens_and_says_so(call: Call) 
     assert len(told.pictures) == 5  # four Cones, and the Rods on a sheet
 
 
-def test_nano_rates_the_frames_of_its_world(call: Call) -> None:
-    told = call("find_frames", video="world.mp4", question=QUESTION, budget=2)
-    assert told.document["scorer"] == "nano"
-    assert max(one["relevance"] for one in told.document["frames"]) == 1.0
+def test_nano_rates_the_frames_of_its_world(by_nano: dict[str, Told]) -> None:
+    document = by_nano["find_frames"].document
+    assert document["scorer"] == "nano"
+    assert max(one["relevance"] for one in document["frames"]) == 1.0
 
 
-def test_when_gives_the_interval_in_which_the_answer_is_shown(call: Call) -> None:
-    told = call("when", video="world.mp4", question=QUESTION)
+def test_when_gives_the_interval_in_which_the_answer_is_shown(
+    by_nano: dict[str, Told],
+) -> None:
+    told = by_nano["when"]
     document = told.document
     assert (document["source"], document["by"]) == ("rating", "nano")
     sure = [one["confidence"] for one in document["intervals"]]
@@ -172,15 +192,16 @@ def test_when_gives_the_interval_in_which_the_answer_is_shown(call: Call) -> Non
     assert len(told.pictures) == len(sure)
 
 
-def test_when_asks_slowfocus_where_that_is_wanted(call: Call) -> None:
-    told = call("when", video="world.mp4", question=QUESTION, source="slowfocus")
-    document = told.document
+def test_when_asks_slowfocus_where_that_is_wanted(by_nano: dict[str, Told]) -> None:
+    document = by_nano["slowfocus"].document
     assert (document["source"], document["by"]) == ("slowfocus", "nano")
     assert document["answer"]
 
 
-def test_ask_answers_and_shows_the_frames_that_weighed_most(call: Call) -> None:
-    told = call("ask", video="world.mp4", question=QUESTION)
+def test_ask_answers_and_shows_the_frames_that_weighed_most(
+    by_nano: dict[str, Told],
+) -> None:
+    told = by_nano["ask"]
     document = told.document
     assert document["text"] == ANSWER
     assert document["model"] == "nano"
@@ -199,7 +220,10 @@ def test_without_a_model_only_ask_says_that_there_is_none(call: Call) -> None:
     assert "nothing here rates frames" in when.text
 
 
-def test_a_named_model_warns_within_the_answer(call: Call) -> None:
+def test_a_named_model_warns_within_the_answer(
+    call: Call, nano: VideoModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynfocus, "load", lambda name: nano)
     told = call(
         "ask",
         settings={"model": "nano"},
