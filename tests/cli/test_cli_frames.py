@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -224,6 +225,35 @@ def test_frames_go_as_sheets_to_a_server_that_takes_no_times(run, clip, stand_in
     assert "start vLLM with --trust-request-mm-kwargs" in warning
     assert warning.endswith("; they are sent as sheets")
     assert ["media_io_kwargs" in body for body in stand_in.bodies] == [True, False]
+
+
+def test_a_whole_file_goes_to_a_server_that_chooses(run, clip, stand_in):
+    call = server_of(stand_in, "--json", "--layout", "file", "--budget", 3)
+    outcome = run("ask", clip, QUESTION, *call, "--start", 2)
+    assert outcome.code == 0
+    document = outcome.document
+    assert (document["text"], document["layout"]) == ("an answer", "file")
+    assert document["frames"] is None
+    (body,) = stand_in.bodies
+    (message,) = body["messages"]
+    video, text = message["content"]
+    head, _, data = video["video_url"]["url"].partition(",")
+    assert head == "data:video/mp4;base64"
+    assert base64.b64decode(data) == clip.read_bytes()
+    assert text == {"type": "text", "text": QUESTION}
+    assert body["media_io_kwargs"]["video"] == {
+        "video_backend": "dynfocus",
+        "question": QUESTION,
+        "num_frames": 3,
+        "start": 2.0,
+        "end": 6.0,
+    }
+    twice = run("ask", clip, QUESTION, *call, "--also", clip)
+    assert (twice.code, "layout file sends one video" in twice.err) == (2, True)
+    again = run("ask", clip, QUESTION, *call, "--method", "slowfocus")
+    assert (again.code, "goes without --method" in again.err) == (2, True)
+    local = run("frames", clip, QUESTION, "--layout", "file")
+    assert (local.code, "the server chooses the frames" in local.err) == (2, True)
 
 
 def test_an_answer_that_was_cut_is_said_to_be(run, clip, stand_in):

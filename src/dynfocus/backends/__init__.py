@@ -7,6 +7,7 @@ from dynfocus.backends.openai import (
     FrameRequest,
     FrameSizes,
     check_layout,
+    file_request,
     frame_request,
 )
 from dynfocus.backends.vllm import VllmGenerator, encode_embeds, find_served_model
@@ -26,6 +27,7 @@ __all__ = [
     "ask_again",
     "check_layout",
     "encode_embeds",
+    "file_request",
     "find_served_model",
     "frame_request",
 ]

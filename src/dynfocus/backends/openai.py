@@ -2,7 +2,7 @@
 
 Three layouts: every frame as a picture, Cones large and Rods small; Cones as pictures and
 Rods on contact sheets; or all frames as one video, which vLLM takes as a list of JPEG
-files with their true times.
+files with their true times. A fourth sends the file, and our reader inside vLLM chooses.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_j
 from dynfocus.report.pages import format_time
 from dynfocus.text import label_media
 from dynfocus.validation import checked
+from dynfocus.video import RemoteFile, VideoFile, VideoReader
 from dynfocus.video.plan import number_frames
 
 Layout = Literal["images", "sheets", "video"]
@@ -121,19 +122,71 @@ def frame_request(
     )
 
 
+def file_request(
+    reader: VideoReader,
+    question: str,
+    budget: int,
+    model: str,
+    *,
+    max_new_tokens: int = 512,
+    server: Server | None = None,
+) -> FrameRequest:
+    """Write the request that sends a video as it is, to a vLLM that has our reader.
+
+    The reader gets the question, so it chooses the frames on the server; see
+    `dynfocus.serving.vllm_reader`. A file at an address is fetched by the server itself.
+
+    Args:
+        reader: The video, or an excerpt of it.
+        question: The question.
+        budget: How many frames.
+        model: Name of a model that sees, at the server.
+        max_new_tokens: At most so many tokens in the answer.
+        server: Where it will go.
+
+    Returns:
+        The request; what pictures it will have is not known here.
+    """
+    video = {
+        "video_backend": "dynfocus",
+        "question": question.strip(),
+        "num_frames": min(budget, len(reader.frame_times)),
+    }
+    if reader.is_excerpt:
+        video |= {"start": reader.start, "end": reader.end}
+    content = [
+        {"type": "video_url", "video_url": {"url": _address(reader.path)}},
+        {"type": "text", "text": question.strip()},
+    ]
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        **_limits(server, max_new_tokens),
+        "media_io_kwargs": {"video": video},
+    }
+    return FrameRequest(body=body, num_pictures=0, num_pixels=0)
+
+
+def _address(file: VideoFile) -> str:
+    """Give the address of a file, or the file itself as one."""
+    if isinstance(file, RemoteFile):
+        return file.address
+    return f"data:video/mp4;base64,{_base64(file.read_bytes())}"
+
+
 def check_layout(layout: str, num_videos: int) -> None:
     """Refuse to send several videos as videos.
 
     Args:
-        layout: One of `LAYOUTS`.
+        layout: One of `LAYOUTS`, or ``"file"``.
         num_videos: How many videos a question is about.
 
     Raises:
         ValueError: vLLM takes the times of one video a request.
     """
-    if layout == "video" and num_videos > 1:
+    if layout in ("video", "file") and num_videos > 1:
         raise ValueError(
-            "layout video sends one video, since vLLM takes the times of one with a "
+            f"layout {layout} sends one video, since vLLM takes the times of one with a "
             f"request, got {num_videos}; use sheets or images"
         )
 

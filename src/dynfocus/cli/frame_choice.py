@@ -91,12 +91,13 @@ Fast = Annotated[
     ),
 ]
 Layout = Annotated[
-    Literal["sheets", "images", "video"],
+    Literal["sheets", "images", "video", "file"],
     typer.Option(
         "--layout",
         help="sheets: Cones as pictures, Rods on contact sheets. images: every frame a "
         "picture. video: all of one size as one video, for vLLM, started with "
-        "--trust-request-mm-kwargs since 0.33.",
+        "--trust-request-mm-kwargs since 0.33. file: the video as it is; a vLLM with the "
+        "reader of dynfocus chooses, see docs/servers.md.",
     ),
 ]
 ConePixels = Annotated[
@@ -198,6 +199,7 @@ def make_request(
     """Write the request about chosen frames, and say in one line what it costs."""
     from dynfocus.backends import FrameSizes, frame_request
 
+    assert choosing.layout != "file"  # which sends no frames
     sizes = FrameSizes(cone_pixels=looking.cone_pixels, rod_pixels=looking.rod_pixels)
     made = frame_request(
         chosen,
@@ -210,6 +212,32 @@ def make_request(
     say(
         f"{plural(made.num_pictures, 'picture')} of "
         f"{made.num_pixels / 1e6:.1f} megapixels together"
+    )
+    return made
+
+
+def _make_file_request(
+    video: VideoReader,
+    question: str,
+    choosing: Choosing,
+    model: str,
+    max_new_tokens: int,
+    server: Server,
+) -> FrameRequest:
+    """Write the request that sends a video as it is, and say how large it is."""
+    from dynfocus.backends import file_request
+    from dynfocus.video.files import size_of
+
+    made = file_request(
+        video,
+        question,
+        choosing.budget,
+        model,
+        max_new_tokens=max_new_tokens,
+        server=server,
+    )
+    say(
+        f"The whole file of {size_of(video.path) / 1e6:,.1f} MB; the server chooses frames"
     )
     return made
 
@@ -241,15 +269,22 @@ def ask_about_frames(
     connection = serving.connect(model)
     assert connection is not None  # there is a backend
     server = connection.server
-    chosen = choose(videos, question, choosing, looking)
     layout = choosing.layout
-    made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
+    chosen: list[FrameSelection] = []
+    if layout == "file":
+        made = _make_file_request(
+            videos[0], question, choosing, model, max_new_tokens, server
+        )
+    else:
+        chosen = choose(videos, question, choosing, looking)
+        made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
     try:
         completion = _complete(connection.client, made, json)
     except RefusedFrameTimesError as error:
         warn(f"{error}; they are sent as sheets")
         layout = "sheets"
         choosing = replace(choosing, layout=layout)
+        chosen = chosen or choose(videos, question, choosing, looking)
         made = make_request(chosen, choosing, looking, model, max_new_tokens, server)
         completion = _complete(connection.client, made, json)
     seconds = time.perf_counter() - started
@@ -268,17 +303,20 @@ def ask_about_frames(
                 "url": server.url,
                 "model": model,
                 "layout": layout,
-                "scorer": chosen[0].scorer,
+                "scorer": chosen[0].scorer if chosen else None,
                 "text": completion.text,
                 "finish_reason": completion.finish_reason,
                 "prompt_tokens": completion.prompt_tokens,
-                "frames": frames,
+                "frames": frames if chosen else None,
                 "best_time": best_time,
                 "confidence": completion.confidence,
                 "seconds": round(seconds, 3),
             }
         )
     warn_if_cut(completion, max_new_tokens)
+    if not chosen:
+        say(f"{describe_trust(None, completion.confidence)}{seconds:.2f} s")
+        return
     say(
         f"{describe_trust(best_time, completion.confidence)}"
         f"{plural(len(frames), 'frame')} "

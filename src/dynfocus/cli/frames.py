@@ -79,6 +79,10 @@ def frames(
         raise typer.BadParameter("--scorer and --model say the same: leave one out")
     if (request is None) != (served_model is None):
         raise typer.BadParameter("--request and --served-model go together")
+    if choosing.layout == "file":
+        raise typer.BadParameter(
+            "--layout file means nothing here: the server chooses the frames"
+        )
     if request == "-" and json:
         raise typer.BadParameter("--json and --request - both want standard output")
     if model is not None:

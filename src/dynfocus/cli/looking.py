@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import typer
+
 from dynfocus.cli.console import (
     choose_scorer,
     count_kinds,
@@ -57,6 +59,10 @@ def ask_server_again(
     """
     from dynfocus.backends import FrameSizes, ask_again
 
+    if choosing.layout == "file":
+        raise typer.BadParameter(
+            "--layout file goes without --method: the server chooses the frames"
+        )
     started = time.perf_counter()
     connection = serving.connect(model)
     assert connection is not None  # there is a backend

@@ -82,6 +82,11 @@ class RemoteFile:
         return f"RemoteFile({str(self)!r})"
 
     @property
+    def address(self) -> str:
+        """The whole address, with what is not shown of it."""
+        return self._address
+
+    @property
     def name(self) -> str:
         """The last part of the address, as a file's name."""
         place = str(self).removesuffix("?...").split("://", 1)[1]
