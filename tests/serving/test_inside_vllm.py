@@ -25,7 +25,7 @@ QUESTION = "What letter is on the red square?"
 PROGRAM = """
 import json, sys
 import numpy as np
-request = json.loads(sys.argv[1])
+request = json.load(sys.stdin)
 
 from vllm.plugins import load_general_plugins
 load_general_plugins()
@@ -78,7 +78,8 @@ def test_vllm_finds_the_reader_and_gives_it_the_question(
 def _run(folder: Path, body: dict[str, Any]) -> Any:
     env = os.environ | {"PYTHONPATH": str(folder), "VLLM_LOGGING_LEVEL": "ERROR"}
     done = subprocess.run(
-        [str(PYTHON), "-c", PROGRAM, json.dumps(body)],
+        [str(PYTHON), "-c", PROGRAM],
+        input=json.dumps(body),
         capture_output=True,
         text=True,
         env=env,

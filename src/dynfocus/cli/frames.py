@@ -75,16 +75,7 @@ def frames(
     the question is. Prints a line a frame: its time in seconds, and whether it is a Cone
     or a Rod.
     """
-    if choosing.scorer is not None and model is not None:
-        raise typer.BadParameter("--scorer and --model say the same: leave one out")
-    if (request is None) != (served_model is None):
-        raise typer.BadParameter("--request and --served-model go together")
-    if choosing.layout == "file":
-        raise typer.BadParameter(
-            "--layout file means nothing here: the server chooses the frames"
-        )
-    if request == "-" and json:
-        raise typer.BadParameter("--json and --request - both want standard output")
+    _check_call(choosing, model, request, served_model, json=json)
     if model is not None:
         choosing = replace(choosing, scorer=model)
     question = read_question(question)
@@ -101,6 +92,27 @@ def frames(
     elif request != "-":
         for frame in chosen.frames:
             print(f"{frame.time:.3f}\t{frame.kind}")
+
+
+def _check_call(
+    choosing: Choosing,
+    model: str | None,
+    request: str | None,
+    served_model: str | None,
+    *,
+    json: bool,
+) -> None:
+    """Refuse options that do not go together."""
+    if choosing.scorer is not None and model is not None:
+        raise typer.BadParameter("--scorer and --model say the same: leave one out")
+    if (request is None) != (served_model is None):
+        raise typer.BadParameter("--request and --served-model go together")
+    if choosing.layout == "file":
+        raise typer.BadParameter(
+            "--layout file means nothing here: the server chooses the frames"
+        )
+    if request == "-" and json:
+        raise typer.BadParameter("--json and --request - both want standard output")
 
 
 def _check_places(video: str, out: Path | None, request: str | None) -> None:
