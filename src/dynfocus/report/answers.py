@@ -177,7 +177,7 @@ class _Item:
     def place(self, frame: FrameReport | MapPictures) -> str:
         """Say at what time of which video a frame is."""
         start, end = self.videos[frame.video].interval
-        is_dense = isinstance(frame, FrameReport) and frame.kind == "high"
+        is_dense = not isinstance(frame, MapPictures) and frame.kind == "high"
         time = time_in(frame.time, 0.0 if is_dense else end - start)
         return f"Video {frame.video + 1}, {time}" if len(self.videos) > 1 else time
 
