@@ -69,8 +69,9 @@ def _count(video: Videos) -> int:
     """Count the videos of a question."""
     if isinstance(video, VideoGroup):
         return len(video.videos)
-    is_list = isinstance(video, list | tuple) and not is_video(video)
-    return max(1, len(video)) if is_list else 1
+    if not isinstance(video, list | tuple) or is_video(video):
+        return 1
+    return max(1, len(video))
 
 
 def _without_loop(options: AskOptions) -> AskOptions:
