@@ -16,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2Config, Qwen2Model
 
-from dynfocus.methods import select_frames
+from dynfocus.methods import SELECTORS, select_frames
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 TINY = {
@@ -303,3 +303,16 @@ def test_the_interval_of_wilson_is_that_of_the_books(monkeypatch):
     wilson = importlib.import_module("recognition").wilson
     assert wilson(0, 380) == pytest.approx((0, 0.010007), abs=1e-5)
     assert wilson(5, 50) == pytest.approx((0.0435, 0.2136), abs=1e-4)
+
+
+def test_the_cost_of_selection_is_measured(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    selection = importlib.import_module("selection")
+    words = ["--frames", "60", "--budget", "6", "--videos", "1", "--repeats", "1"]
+    selection.main([*words, "--out", str(tmp_path)])
+    result = json.loads((tmp_path / "selection.json").read_text())
+    assert sorted(result["selectors"]) == sorted(SELECTORS)
+    assert result["selectors"]["ocsampler"]["frames_scored"] == 10
+    assert result["selectors"]["qframe"]["frames_chosen"] > 6
+    page = (tmp_path / "selection.md").read_text()
+    assert capsys.readouterr().out.strip() == page.strip()

@@ -106,6 +106,22 @@ def test_equal_scores_are_as_good_as_none(scenes):
     ]
 
 
+def test_a_rule_that_sizes_frames_is_shown_in_its_sizes(scenes):
+    scorer = FakeScorer(scenes, 1)
+    chosen = select_frames(scenes, "Which?", 8, scorer=scorer, rule="qframe", fps=5.0)
+    assert [
+        sum(f.kind == kind and f.scale == scale for f in chosen.frames)
+        for kind, scale in (("cone", 1.0), ("cone", 0.5), ("rod", 1.0))
+    ] == [4, 8, 32]
+    sizes = [picture.shape[1] for _, picture in chosen.pictures(128, "cone")]
+    assert sorted(sizes) == [64] * 8 + [128] * 4
+    assert {picture.shape[1] for _, picture in chosen.pictures(32, "rod")} == {32}
+    times = [time for time, _ in chosen.pictures(128, "cone")]
+    assert times == sorted(times)
+    with pytest.raises(ValueError, match="'qframe' says how large each frame is"):
+        select_frames(scenes, "Which?", 8, scorer=scorer, rule="qframe", num_cones=2)
+
+
 @pytest.mark.parametrize("rule", ["aks", "bolt"])
 def test_a_published_rule_chooses_and_ranks_by_the_scores(scenes, rule):
     scorer = FakeScorer(scenes, 1)
@@ -127,7 +143,7 @@ def test_a_published_rule_chooses_and_ranks_by_the_scores(scenes, rule):
     [
         (
             "magic",
-            "rule must be one of aks, bolt, events, ranked, uniform, got 'magic'",
+            "rule must be one of air, aks, bolt, .*, uniform, got 'magic'",
         ),
         ("bolt", "rule 'bolt' chooses .* give a scorer"),
     ],
@@ -191,7 +207,7 @@ def test_a_selection_is_plain_data(scenes):
     assert json.loads(json.dumps(document)) == document
     assert document["question"] == 'Is it "red"?'
     assert [sorted(frame) for frame in document["frames"]] == [
-        ["importance", "kind", "rank", "relevance", "time"]
+        ["importance", "kind", "rank", "relevance", "scale", "time"]
     ] * 3
 
 

@@ -27,9 +27,9 @@ def test_the_selector_that_is_shown_chooses():
 
 
 def test_every_selector_has_a_row_that_says_where_it_works():
-    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \|(.*)\|$", PAGE, re.MULTILINE)
     table = {name: row.split("|") for name, row in rows if name in SELECTORS}
     assert table.keys() == SELECTORS.keys()
-    for name, (_, needs, frames, _) in table.items():
+    for name, (_, needs, frames, *_) in table.items():
         assert (needs.strip() == "scorer") == SELECTORS[name].needs_scorer
         assert (frames.strip() == "yes") == (SELECTORS[name].rest == "dropped")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,15 +41,55 @@ def test_every_selector_gives_different_frames_and_their_scale(
             selector(given, num_keep)
         return
     chosen = selector(given, num_keep)
-    count = 30 if selector.rest != "dropped" else min(30, num_keep)
     assert sorted(set(chosen.indices.tolist())) == sorted(chosen.indices.tolist())
     assert chosen.indices.shape == chosen.scale.shape == chosen.importance.shape
-    assert len(chosen.indices) == count
     assert ((chosen.importance >= 0) & (chosen.importance <= 1)).all()
     large = chosen.scale == 1
-    assert large.sum() == (min(30, num_keep) if selector.rest == "small" else count)
     assert not np.diff(large.astype(int)).clip(min=0).any()  # large ones come first
     assert np.array_equal(chosen.indices, selector(given, num_keep).indices)
+    if selector.counts == "area":
+        area = (chosen.scale**2).sum()
+        assert min(30, num_keep) - 1 < area <= min(30, num_keep) + 1e-6
+        return
+    count = 30 if selector.rest != "dropped" else min(30, num_keep)
+    assert len(chosen.indices) == count
+    assert large.sum() == (min(30, num_keep) if selector.rest == "small" else count)
+
+
+def odd_input(kind: str) -> SelectorInput:
+    """Give what a selector may meet: one frame, the same one everywhere, wrong scores."""
+    count = 1 if kind == "one frame" else 12
+    rng = np.random.default_rng(5)
+    features = torch.from_numpy(rng.normal(size=(count, 4)).astype(np.float32))
+    scores = np.full(count, 0.3) if kind == "equal scores" else rng.random(count)
+    if kind == "the same frame":
+        features, scores = features[:1].expand(count, 4), np.zeros(count)
+    if kind in ("nan", "inf"):
+        scores[[2, 5, 8]] = float(kind)
+    return SelectorInput(
+        times=np.arange(count) * 1.0, features=features, compare=scores.__getitem__
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SELECTORS))
+def test_every_selector_bears_odd_input_and_refuses_wrong_input(name):
+    selector = SELECTORS[name]
+    for kind in ("one frame", "the same frame", "equal scores"):
+        given = odd_input(kind)
+        for num_keep in (1, 3, 12, 50):
+            chosen = selector(given, num_keep)
+            most = given.num_frames if selector.rest != "dropped" else num_keep
+            assert (chosen.scale**2).sum() + 1e-9 >= 1
+            assert (chosen.scale**2).sum() <= most + 1e-6
+            if num_keep >= given.num_frames:  # a budget that does not bind
+                assert sorted(chosen.indices.tolist()) == list(range(given.num_frames))
+                assert (chosen.scale == 1).all()
+    with pytest.raises(ValueError, match="num_keep must be at least 1, got 0"):
+        selector(odd_input("equal scores"), 0)
+    for kind in ("nan", "inf"):
+        if selector.needs_scorer:
+            with pytest.raises(ValueError, match=f"must be finite, got {kind} for"):
+                selector(odd_input(kind), 9)
 
 
 def test_even_frames_are_the_middles_of_equal_stretches():
@@ -110,6 +152,37 @@ def test_nothing_to_choose_is_refused():
         selector(empty, 1)
 
 
+def test_an_area_that_is_too_large_is_refused():
+    many = Selection.of(np.arange(9), scale=0.5)
+    selector = Selector(choose=lambda given, num_keep: many, counts="area")
+    assert len(selector(frames(), 3).indices) == 9
+    with pytest.raises(ValueError, match="must choose an area of at most 2 in diff"):
+        selector(frames(), 2)
+
+
+def test_vectors_are_the_scorers_or_how_frames_differ_from_their_mean():
+    given = frames()
+    vectors = given.directions()
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1)
+    assert abs((vectors @ vectors.T).mean()) < 0.1
+    own = np.eye(30)[:, :4] * 2 + 1e-3
+    scored = replace(given, describe=own.__getitem__)
+    np.testing.assert_allclose(scored.directions()[0], own[0] / np.linalg.norm(own[0]))
+    alike = replace(given, features=torch.ones(30, 6)).directions()
+    np.testing.assert_allclose(alike @ alike.T, 1)
+
+
+def test_random_numbers_belong_to_the_question_and_the_video():
+    given = replace(frames(), question="Who?")
+    drawn = given.generator().random(3).tolist()
+    assert replace(given).generator().random(3).tolist() == drawn
+    for other in (
+        replace(given, question="When?"),
+        replace(given, times=given.times + 1),
+    ):
+        assert other.generator().random(3).tolist() != drawn
+
+
 def test_scores_that_are_no_numbers_are_refused():
     given = SelectorInput(
         times=np.arange(3.0),
@@ -121,7 +194,7 @@ def test_scores_that_are_no_numbers_are_refused():
 
 
 def test_a_name_that_is_none_is_refused_with_the_known_ones():
-    known = "aks, bolt, dynfocus, events, none, ranked, uniform"
+    known = ", ".join(sorted(SELECTORS))
     with pytest.raises(ValueError, match=f"method must be one of {known}, got 'magic'"):
         find_selector("magic", has_scorer=True)
     with pytest.raises(ValueError, match="rule 'bolt' chooses frames by"):

@@ -208,9 +208,9 @@ class _Writer:
         """Add every frame as a picture, Cones large and Rods small."""
         self._introduce("Large pictures are the frames that matter most.")
         pictures = [
-            (float(time), kind, picture)
+            (time, kind, picture)
             for kind, pixels in self._kinds()
-            for picture, time in zip(*self.selection.read(pixels, kind), strict=True)
+            for time, picture in self.selection.pictures(pixels, kind)
         ]
         for time, kind, picture in sorted(pictures, key=lambda one: one[0]):
             self.say(f"Frame at {_clock(time)}:")
@@ -220,19 +220,19 @@ class _Writer:
         """Add the Rods on contact sheets, then every Cone as a picture."""
         (_, cone_pixels), (_, rod_pixels) = self._kinds()
         sheets = draw_frame_sheets(*self.selection.read(rod_pixels, "rod"))
-        cones = self.selection.read(cone_pixels, "cone")
+        cones = self.selection.pictures(cone_pixels, "cone")
         where = "a contact sheet" if len(sheets) == 1 else "contact sheets"
         how = f"The frames that matter most are shown large, the others small, on {where}."
         if not sheets:
             how = "Each is shown large."
-        elif not len(cones.times):
+        elif not cones:
             how = f"Each is shown small, on {where}."
         self._introduce(how)
         for number, sheet in enumerate(sheets, 1):
             self.say(_describe_sheet(sheet, number))
             self._show(sheet.picture, "high")
-        for picture, time in zip(*cones, strict=True):
-            self.say(f"Frame at {_clock(float(time))}:")
+        for time, picture in cones:
+            self.say(f"Frame at {_clock(time)}:")
             self._show(picture, "high")
 
     def add_video(self) -> dict[str, Any]:

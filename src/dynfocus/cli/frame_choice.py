@@ -38,7 +38,8 @@ Budget = Annotated[
         "--budget",
         metavar="N",
         callback=at_least_one,
-        help="How many frames to choose, exactly. Many models take one token for every "
+        help="How many frames to choose, exactly; of a rule that sizes frames itself "
+        "(f2c, free-video-llm, qframe, ts-llava) their area in large ones. Many models take one token for every "
         "784 pixels: about 420 for a Cone of 768x432, 26 for a Rod of 192x108.",
     ),
 ]
@@ -59,8 +60,10 @@ Rule = Annotated[
         "--rule",
         metavar="NAME",
         help="events: every event before a second frame of one. uniform: even frames. "
-        "aks, bolt and ranked: by the similarity to the question alone; they need "
-        "--scorer. Other packages may add rules.",
+        "Published rules, most of which need --scorer: air, aks, bolt, date, dcode, f2c, "
+        "focus, free-video-llm, mdp3, mmr, ocsampler, qframe, ranked, scenetilling, "
+        "ts-llava, tstar-search; docs/methods.md tells what each does. Other packages may "
+        "add rules.",
     ),
 ]
 Cones = Annotated[
@@ -144,7 +147,9 @@ def choose(
     named = choose_scorer(choosing.scorer)
     try:
         has_scorer = named is not None
-        find_selector(looking.rule, "rule", has_scorer=has_scorer, rest="dropped")
+        selector = find_selector(
+            looking.rule, "rule", has_scorer=has_scorer, rest="dropped"
+        )
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from error
     budgets, cones = [choosing.budget], [choosing.cones]
@@ -175,7 +180,7 @@ def choose(
                 progress=progress,
             )
         chosen.append(one)
-        if len(one.frames) < budget:
+        if len(one.frames) < budget and selector.counts == "frames":
             warn(
                 f"{plural(len(one.frames), 'frame')} of the {budget} that were asked "
                 f"for{f' of {video.path}' if len(videos) > 1 else ''} could be decoded"

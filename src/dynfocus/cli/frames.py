@@ -135,9 +135,9 @@ def _write_files(out: Path, chosen: FrameSelection, looking: Looking) -> list[st
     sizes = {"cone": looking.cone_pixels, "rod": looking.rod_pixels}
     with atomic_folder(out) as folder:
         for kind, pixels in sizes.items():
-            for picture, time in zip(*chosen.read(pixels, kind), strict=True):
-                minutes, seconds = divmod(float(time), 60)
-                number = numbers[float(time)]
+            for time, picture in chosen.pictures(pixels, kind):
+                minutes, seconds = divmod(time, 60)
+                number = numbers[time]
                 name = f"{number:04d}-{int(minutes):03d}m{seconds:06.3f}s-{kind}.jpg"
                 (folder / name).write_bytes(encode_jpeg(picture))
                 names.append(name)

@@ -8,7 +8,7 @@ Letters: T frames looked at, K frames chosen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from dynfocus.focus import uniform_indices
 from dynfocus.methods.image_features import fit_size, frame_quality, image_features
 from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import Selection, SelectorInput, find_selector
-from dynfocus.methods.selectors.interface import Floats, min_max
+from dynfocus.methods.selectors.interface import SMALL, Floats, min_max
 from dynfocus.text import is_blank, plural
 from dynfocus.video import SampledFrames, VideoFile, VideoName, VideoReader
 
@@ -107,6 +107,8 @@ class FrameScores:
         self._frames = frames
         self._text = scorer.encode_text(question)
         self._known = np.full(len(frames), np.nan)
+        self._vectors: dict[int, Floats] = {}
+        self.question = question
 
     def __call__(self, indices: NDArray[np.int64]) -> Floats:
         """Score some frames, ``[K]``; higher is better."""
@@ -114,7 +116,14 @@ class FrameScores:
         if len(missing):
             encoded = self._scorer.encode_frames(self._frames[missing])
             self._known[missing] = self._scorer.compare(encoded, self._text)
+            vectors = np.asarray(self._scorer.describe(encoded), np.float64)
+            self._vectors |= dict(zip(missing.tolist(), vectors, strict=True))
         return self._known[indices]
+
+    def describe(self, indices: NDArray[np.int64]) -> Floats:
+        """Give the scorer's own vectors of some frames, ``[K, D]``."""
+        self(indices)
+        return np.stack([self._vectors[index] for index in indices.tolist()])
 
     def relevance(self, indices: NDArray[np.int64]) -> Floats:
         """Rate some frames among all that were scored: 1 for the best, ``[K]``."""
@@ -132,6 +141,8 @@ def as_selector_input(seen: SampledFrames, scores: FrameScores | None) -> Select
         features=torch.from_numpy(features),
         compare=scores,
         quality=frame_quality(seen.frames, features),
+        describe=None if scores is None else scores.describe,
+        question="" if scores is None else scores.question,
     )
 
 
@@ -158,6 +169,8 @@ class ChosenFrame:
     """How much it matters by the rule, 1 for the frame that matters most."""
     relevance: float | None
     """Relevance to the question, 1 for the most relevant frame; None without a scorer."""
+    scale: float = 1.0
+    """Of a Cone: its side beside the largest, where the rule sizes frames; else 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +215,29 @@ class FrameSelection:
             return SampledFrames(np.empty((0, *size, 3), np.uint8), np.empty(0))
         return self.reader.sample(times=times, size=size)
 
+    def pictures(self, longer: int, kind: str) -> list[tuple[float, NDArray[np.uint8]]]:
+        """Read the chosen frames of a kind, each in its own size.
+
+        Args:
+            longer: Longer side of the largest in pixels; no frame is enlarged.
+            kind: ``"cone"`` or ``"rod"``.
+
+        Returns:
+            Time and picture of each, in time order.
+        """
+        scales = sorted({frame.scale for frame in self.frames if frame.kind == kind})
+        found = [
+            (float(time), picture)
+            for scale in scales
+            for picture, time in zip(
+                *replace(
+                    self, frames=tuple(f for f in self.frames if f.scale == scale)
+                ).read(max(1, round(longer * scale)), kind),
+                strict=True,
+            )
+        ]
+        return sorted(found, key=lambda one: one[0])
+
     def to_dict(self) -> dict[str, Any]:
         """Give the selection as plain values that JSON can hold."""
         return {
@@ -233,13 +269,15 @@ def select_frames(
     Args:
         video: Any video file, or what reads it.
         question: The question. Without a scorer it has no say.
-        budget: How many frames.
+        budget: How many frames; of a rule that sizes frames itself, their area in frames
+            of full size, so that there may be more of them.
         scorer: What compares frames with the question; by default nothing does.
-        rule: Name of a selector that drops frames: ``"events"``, ``"uniform"``, one of
-            ``"aks"``, ``"bolt"`` and ``"ranked"``, which need a scorer, or one of another
-            package.
+        rule: Name of a selector that drops frames: ``"events"``, ``"uniform"``, another
+            of `dynfocus.methods.SELECTORS`, most of which need a scorer, or one of
+            another package.
         num_cones: How many of them, the first chosen, are Cones; by default all of four
-            at most, otherwise a quarter but four at least.
+            at most, otherwise a quarter but four at least. A rule that sizes frames
+            itself decides that, too.
         fps: Frames looked at in a second; by default 2, but 90 to 300 in all and at least
             four for each that is wanted.
         fast: Look at key frames alone, those nearest to the moments to be looked at.
@@ -262,7 +300,12 @@ def select_frames(
         raise ValueError("the question is empty; write what to look for in the video")
     if budget < 1:
         raise ValueError(f"the budget must be at least 1 frame, got {budget}")
-    large = _num_cones(budget, num_cones)
+    sizes_frames = selector.counts == "area"
+    if sizes_frames and num_cones is not None:
+        raise ValueError(
+            f"the rule {rule!r} says how large each frame is; leave the number of Cones out"
+        )
+    large = None if sizes_frames else _num_cones(budget, num_cones)
     reader = video if isinstance(video, VideoReader) else VideoReader(video)
     own = reader.size
     size = fit_size(own, LOOK_PIXELS) if scorer is None else scorer.size(own)
@@ -294,16 +337,22 @@ def _num_cones(budget: int, wanted: int | None) -> int:
 
 
 def _chosen_frames(
-    times: Floats, chosen: Selection, scores: FrameScores | None, num_large: int
+    times: Floats, chosen: Selection, scores: FrameScores | None, num_large: int | None
 ) -> tuple[ChosenFrame, ...]:
+    """Describe frames; those of a rule that sizes them are Rods from a quarter down."""
     fits = None if scores is None else scores.relevance(chosen.indices)
+    is_cone = np.arange(len(chosen.indices)) < (num_large or 0)
+    is_cone &= chosen.scale == 1
+    if num_large is None:
+        is_cone = chosen.scale > SMALL
     frames = [
         ChosenFrame(
             time=float(times[index]),
-            kind="cone" if place < num_large and chosen.scale[place] == 1 else "rod",
+            kind="cone" if is_cone[place] else "rod",
             rank=place + 1,
             importance=round(float(chosen.importance[place]), 6),
             relevance=None if fits is None else round(float(fits[place]), 6),
+            scale=round(float(chosen.scale[place]), 6) if is_cone[place] else 1.0,
         )
         for place, index in enumerate(chosen.indices)
     ]

@@ -44,11 +44,15 @@ class QuestionSimilarity:
     """Similarity of each step, whole: the scorer's own cosine, ``[S]``."""
     attention: Tensor
     """Share of every token of each step, ``[S, N]``."""
+    vectors: Tensor | None = None
+    """The scorer's own unit vector of each step, ``[S, C]``, if it has them."""
 
     def take(self, rows: Tensor) -> QuestionSimilarity:
         """Keep some steps, given by increasing rows ``[S']``."""
         return QuestionSimilarity(
-            whole=self.whole[rows], attention=self.attention[rows]
+            whole=self.whole[rows],
+            attention=self.attention[rows],
+            vectors=None if self.vectors is None else self.vectors[rows],
         )
 
 
@@ -107,7 +111,9 @@ def compare_regions(
     tokens = F.interpolate(square, grid, mode="bilinear").flatten(1)
     attention = (tokens / TEMPERATURE).softmax(1)
     return QuestionSimilarity(
-        whole=similar[:, 0], attention=F.pad(attention, (num_front, 0))
+        whole=similar[:, 0],
+        attention=F.pad(attention, (num_front, 0)),
+        vectors=regions[:, 0],
     )
 
 
@@ -197,6 +203,7 @@ def spend(
     budget: HostBudget,
     video: Video,
     similarity: QuestionSimilarity | None,
+    question: str = "",
 ) -> tuple[Video, list[KeptStep]]:
     """Choose steps of a video, and tokens of each of them, within a budget.
 
@@ -211,6 +218,7 @@ def spend(
         budget: The budget.
         video: All encoded steps.
         similarity: What a scorer makes of them.
+        question: The question, for rules that draw at random.
 
     Returns:
         The steps that are kept, and what is kept of each.
@@ -222,7 +230,8 @@ def spend(
         count = sum(share > NUM_ROD_TOKENS for share in budget.share(len(rows)))
     elif selector.rest == "dropped":
         count = budget.num_whole_steps
-    chosen = selector(_as_input(video, similarity), max(1, count))
+    chosen = selector(_as_input(video, similarity, question), max(1, count))
+    chosen = _within(selector, budget, chosen)
     in_time = np.argsort(chosen.indices)
     rows = torch.from_numpy(chosen.indices[in_time])
     shares = np.array(_shares(selector, budget, chosen))[in_time].tolist()
@@ -243,15 +252,19 @@ def spend(
 
 
 def _as_input(
-    video: EncodedSteps, similarity: QuestionSimilarity | None
+    video: EncodedSteps, similarity: QuestionSimilarity | None, question: str
 ) -> SelectorInput:
-    compare = None
+    compare = describe = None
     if similarity is not None:
         compare = similarity.whole.double().cpu().numpy().__getitem__
+        if similarity.vectors is not None:
+            describe = similarity.vectors.double().cpu().numpy().__getitem__
     return SelectorInput(
         times=video.pts_seconds.double().cpu().numpy(),
         features=pool_steps(video),
         compare=compare,
+        describe=describe,
+        question=question,
     )
 
 
@@ -287,6 +300,19 @@ def _shares(selector: Selector, budget: HostBudget, chosen: Selection) -> list[i
     whole = budget.tokens_per_step
     least = min(NUM_ROD_TOKENS, whole)
     return [max(least, int(whole * scale**2)) for scale in chosen.scale.tolist()]
+
+
+def _within(selector: Selector, budget: HostBudget, chosen: Selection) -> Selection:
+    """Leave out the last of small steps whose least tokens are more than their area."""
+    if selector.counts == "frames":
+        return chosen
+    total = np.cumsum(_shares(selector, budget, chosen))
+    fitting = int((total <= budget.num_for_steps).sum())
+    return Selection(
+        indices=chosen.indices[:fitting],
+        scale=chosen.scale[:fitting],
+        importance=chosen.importance[:fitting],
+    )
 
 
 def merge_steps(

@@ -164,7 +164,7 @@ class HostBackbone:
                 num_front=video.num_front,
             )
         with torch.inference_mode():
-            return spend(self._find(method), budget, video, similarity)
+            return spend(self._find(method), budget, video, similarity, question)
 
     def prepare(
         self,

@@ -8,17 +8,30 @@ other packages add through the entry points ``dynfocus.selectors``.
 from __future__ import annotations
 
 from dynfocus import extensions
+from dynfocus.methods.selectors.air import choose_air
 from dynfocus.methods.selectors.aks import choose_aks
 from dynfocus.methods.selectors.bolt import choose_bolt
 from dynfocus.methods.selectors.cones_and_rods import choose_cones
+from dynfocus.methods.selectors.date import choose_date
+from dynfocus.methods.selectors.dcode import choose_dcode
 from dynfocus.methods.selectors.events import choose_events
+from dynfocus.methods.selectors.f2c import choose_f2c
+from dynfocus.methods.selectors.focus import choose_focus
+from dynfocus.methods.selectors.free_video_llm import choose_free_video_llm
 from dynfocus.methods.selectors.interface import (
     Selection,
     Selector,
     SelectorInput,
     by_scores,
 )
+from dynfocus.methods.selectors.mdp3 import choose_mdp3
+from dynfocus.methods.selectors.mmr import choose_mmr
+from dynfocus.methods.selectors.ocsampler import choose_ocsampler
 from dynfocus.methods.selectors.plain import choose_all, choose_ranked, choose_uniform
+from dynfocus.methods.selectors.qframe import choose_qframe
+from dynfocus.methods.selectors.scenetilling import choose_scenetilling
+from dynfocus.methods.selectors.ts_llava import choose_ts_llava
+from dynfocus.methods.selectors.tstar import choose_tstar
 
 __all__ = [
     "SELECTORS",
@@ -31,12 +44,27 @@ __all__ = [
 ]
 
 SELECTORS: dict[str, Selector] = {
+    "air": Selector(choose=choose_air, needs_scorer=True),
     "aks": by_scores(choose_aks),
     "bolt": by_scores(choose_bolt),
+    "date": Selector(choose=choose_date, needs_scorer=True),
+    "dcode": Selector(choose=choose_dcode),
     "dynfocus": Selector(choose=choose_cones, rest="small"),
     "events": Selector(choose=choose_events),
+    "f2c": Selector(choose=choose_f2c, needs_scorer=True, counts="area"),
+    "focus": Selector(choose=choose_focus, needs_scorer=True),
+    "free-video-llm": Selector(
+        choose=choose_free_video_llm, needs_scorer=True, counts="area"
+    ),
+    "mdp3": Selector(choose=choose_mdp3, needs_scorer=True),
+    "mmr": Selector(choose=choose_mmr, needs_scorer=True),
     "none": Selector(choose=choose_all, rest="whole"),
+    "ocsampler": Selector(choose=choose_ocsampler, needs_scorer=True),
+    "qframe": Selector(choose=choose_qframe, needs_scorer=True, counts="area"),
     "ranked": by_scores(choose_ranked),
+    "scenetilling": Selector(choose=choose_scenetilling),
+    "ts-llava": Selector(choose=choose_ts_llava, counts="area"),
+    "tstar-search": Selector(choose=choose_tstar, needs_scorer=True),
     "uniform": Selector(choose=choose_uniform, is_even=True),
 }
 """Selectors of this package by name."""

@@ -16,10 +16,8 @@ from dynfocus.methods.selectors.interface import (
     best_first,
     checked_scores,
     min_max,
+    spread,
 )
-
-_GOLDEN = 0.6180339887498949
-"""Multiples of it, modulo 1, are spread however many there are."""
 
 
 def choose_uniform(given: SelectorInput, num_keep: int) -> Selection:
@@ -27,12 +25,7 @@ def choose_uniform(given: SelectorInput, num_keep: int) -> Selection:
 
     Without one the order is such that the first few are always spread over time.
     """
-    even = uniform_indices(given.num_frames, num_keep).numpy()
-    if given.compare is None:
-        return Selection.of(even[np.argsort(np.arange(num_keep) * _GOLDEN % 1)])
-    scores = given.score(even)
-    order = best_first(scores)
-    return Selection.of(even[order], importance=min_max(scores)[order])
+    return spread(given, uniform_indices(given.num_frames, num_keep).numpy())
 
 
 def choose_ranked(scores: Floats, num_keep: int) -> Indices:
