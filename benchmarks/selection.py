@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
         "repeats": options.repeats,
         "selectors": {name: measure(name, options) for name in sorted(SELECTORS)},
     }
-    print(write_page(result, options.out))
+    print(write_page(result, options.out))  # noqa: T201 a script's output
 
 
 if __name__ == "__main__":

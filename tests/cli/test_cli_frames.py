@@ -130,7 +130,11 @@ def test_a_scorer_that_was_downloaded_looks_by_itself(run, clip, tmp_path, hub):
         (("--request", "-", "--served-model", "m", "--json"), 2, "both want standard"),
         (("--request", "no/r.json", "--served-model", "m"), 1, "cannot be written to"),
         (("--layout", "tiles"), 2, "'tiles' is not one of"),
-        (("--rule", "magic"), 2, "--rule must be one of aks, bolt, events, ranked, un"),
+        (
+            ("--rule", "magic"),
+            2,
+            "--rule must be one of air, aks, bolt, date, dcode, e",
+        ),
         (("--rule", "none"), 2, "uniform, got 'none'"),
     ],
 )

@@ -11,8 +11,10 @@ from tiny_hosts import BUILDERS
 
 import dynfocus
 from dynfocus.errors import NonFiniteLogitsError
+from dynfocus.methods import SELECTORS
 from dynfocus.models import AskOptions
 from dynfocus.plugins import HostProcessor, plug
+from word_scorer import WordScorer
 
 QUESTION = "what is on the red square ?"
 SOME = pytest.mark.parametrize("name", ["llava_onevision", "qwen2_5_vl"])
@@ -152,6 +154,23 @@ def test_a_conversation_encodes_once_and_keeps_its_turns(plugged, clip, monkeypa
     assert second.tokens == 40
 
 
+@pytest.mark.parametrize("host", ["llava_onevision", "qwen3_vl"])
+def test_every_selector_chooses_within_the_budget_of_a_host(plugged, make_frames, host):
+    focused = plugged(host, scorer=WordScorer())
+    video = focused.index(make_frames(24))
+    whole = video.features.tokens_per_step
+    for name, selector in SELECTORS.items():
+        if selector.rest != "dropped":
+            continue
+        for count in (1, 3):
+            budget = count * whole + 1
+            frames = focused.score_frames(
+                video, "red square", method=name, max_video_tokens=budget
+            )
+            assert 0 < sum(frame.tokens for frame in frames) <= budget, name
+            assert [f.time for f in frames] == sorted({f.time for f in frames})
+
+
 def test_progress_and_text_come_piece_by_piece(plugged, clip):
     steps, pieces = [], []
     answer = plugged("qwen3_vl", max_video_tokens=40).ask(
@@ -173,9 +192,13 @@ def test_wrong_calls_are_one_sentence(plugged, hosts, make_frames):
         ValueError, match="must not contain <video>, which holds the place"
     ):
         focused.ask(frames, "what is <video> ?")
-    with pytest.raises(ValueError, match="one of aks, bolt, .*uniform, got 'magic'"):
+    with pytest.raises(
+        ValueError, match="one of air, aks, bolt, .*uniform, got 'magic'"
+    ):
         focused.ask(frames, QUESTION, method="magic")
-    with pytest.raises(ValueError, match="one of aks, bolt, .*uniform, got 'magic'"):
+    with pytest.raises(
+        ValueError, match="one of air, aks, bolt, .*uniform, got 'magic'"
+    ):
         plugged(method="magic")
     with pytest.raises(
         ValueError, match="max_video_tokens must be at least 3, .* got 2"
