@@ -173,3 +173,24 @@ def test_the_command_asks_a_server_twice(stand_in, replies, clip, capsys):
     assert "no --method but slowfocus, got 'uniform'" in capsys.readouterr().err
     assert main([*call, "--also", str(clip)]) == 2
     assert "is asked about one video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["love-r1", "spectemp", "tstar", "vital"])
+def test_every_loop_asks_a_server_within_its_frames(
+    client, stand_in, replies, clip, method
+):
+    said = [
+        "From 0:02 to 0:06",
+        "3 and 4",
+        "Targets: 4.5",
+        "ENOUGH",
+        "Red.",
+        "Red.",
+        "Red.",
+    ]
+    replies += said
+    found = ask_again(clip, QUESTION, client, "m", method=method, budget=48)
+    assert found.completion.text in said
+    assert sum(frame.tokens for frame in found.frames) <= 48
+    assert stand_in.seen[-1].texts[-1].endswith(QUESTION)
+    assert len(found.requests) == len(found.looks.replies) + 1

@@ -10,7 +10,7 @@ import torch
 from tiny_hosts import BUILDERS, build_host, save_host
 
 from dynfocus.cli import main
-from dynfocus.methods.loops import grounding_prompt
+from dynfocus.methods.loops import LOOPS, grounding_prompt
 from dynfocus.report import write_report
 from dynfocus.video import VideoReader
 from scripted import scripted
@@ -312,3 +312,16 @@ def test_a_row_may_ask_for_a_second_look_of_its_own(clip, tmp_path):
     assert again["looks"]["intervals"] == [[0, 4]]
     assert "looks" not in plain
     assert "slowfocus, uniform, got 'slow'" in wrong["error"]
+
+
+@pytest.mark.parametrize("name", ["llava_next_video", "qwen3_vl"])
+def test_every_loop_keeps_the_budget_of_a_host(plugged, clip, name):
+    said = ["From 1.0 to 4.5", "2.0 and 3.0", "Targets: 2.5", "ENOUGH", "a", "b", "c"]
+    for method in sorted(set(LOOPS) - {"slowfocus"}):
+        for budget in (60, 500):
+            model, generator = scripted(plugged(name, max_video_tokens=budget), *said)
+            answer = model.ask(clip, QUESTION, method=method)
+            assert generator.turns[-1].question == QUESTION
+            assert 0 < answer.tokens <= budget
+            assert sum(frame.tokens for frame in answer.frames) == answer.tokens
+            assert len(answer.looks.replies) == len(generator.turns) - 1

@@ -116,7 +116,7 @@ def ask(
     geometric mean of the probabilities of the answer's tokens, not calibrated), each
     where it is known, and what the answer cost. With --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
     --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens;
-    with --method slowfocus, --budget is that of all requests together.
+    with a --method that looks again, --budget is that of all requests together.
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
     docs/models.md, and docs/plugins.md for vision language models without training.
     """
@@ -228,13 +228,15 @@ def _check_request(
 
 def _check_method(readers: Sequence[VideoReader], method: str) -> VideoReader:
     """Refuse what a server cannot be asked in several passes; give the video."""
-    if method != "slowfocus":
+    from dynfocus.methods.loops import LOOPS
+
+    if method not in LOOPS:
         raise typer.BadParameter(
-            f"--backend openai has no --method but slowfocus, got {method!r}"
+            f"--backend openai has no --method but {', '.join(LOOPS)}, got {method!r}"
         )
     if len(readers) > 1:
         raise typer.BadParameter(
-            "--backend openai with --method slowfocus is asked about one video: leave "
+            f"--backend openai with --method {method} is asked about one video: leave "
             "--also out"
         )
     return readers[0]

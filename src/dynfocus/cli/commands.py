@@ -133,8 +133,9 @@ Method = Annotated[
     typer.Option(
         "--method",
         help="The system that chooses the tokens; by default the model's. slowfocus: the "
-        "model says when, and that is looked at again. Vision language models of others "
-        "also have none, uniform and, with --scorer, aks and bolt.",
+        "model says when, and that is looked at again; so do love-r1, spectemp, tstar and "
+        "vital, untrained. Vision language models of others also have none, uniform and "
+        "the other rules of dynfocus frames --rule, most of which need --scorer.",
     ),
 ]
 Scorer = Annotated[

@@ -69,7 +69,7 @@ class TwoPassBudget:
             third = (self.max_video_tokens - 2 * self.num_tail) // 3
             if third + self.num_tail < self.least:
                 return None
-        share = self._fit(third, num_frames, _LEAST_LOW)
+        share = self.fit(third, num_frames, least=_LEAST_LOW)
         if share is None or share.num_frames > self.frames_per_step:
             return share
         return share if num_frames <= self.frames_per_step else None
@@ -90,7 +90,7 @@ class TwoPassBudget:
         left = self.left(low if has_grounded else None)
         if left is not None:
             left -= low.num_tokens + self.num_tail
-        return self._fit(left, num_frames, _LEAST_DENSE)
+        return self.fit(left, num_frames, least=_LEAST_DENSE)
 
     def first(self, low: FrameShare) -> int | None:
         """Count what pass 1 may read, by what `low` gave; None for no budget."""
@@ -102,18 +102,36 @@ class TwoPassBudget:
             return self.max_video_tokens
         return self.max_video_tokens - spent.num_tokens - self.num_tail
 
-    def _fit(
-        self, tokens: int | None, num_frames: int, least: int
+    def fit(
+        self,
+        tokens: int | None,
+        num_frames: int,
+        *,
+        scale: float = 1.0,
+        least: int = 1,
     ) -> FrameShare | None:
-        """Choose the largest scale at which enough frames fit, and how many do."""
+        """Say how many frames a part of the budget buys, and how large they are.
+
+        Args:
+            tokens: The part; None for no budget.
+            num_frames: Frames that are wanted, from 1.
+            scale: The largest side that they may have.
+            least: So many of them are to fit, or all that are wanted, before they are
+                larger than the least of ``scales``.
+
+        Returns:
+            The share; None where it does not buy a frame. Of a model that allots what a
+            pass may have by itself, all frames.
+        """
         if self.tokens_per_step is None:
             return FrameShare(num_frames, 1.0, tokens or 0)
         wanted = -(-num_frames // self.frames_per_step)
-        least = min(wanted, -(-least // self.frames_per_step))
-        for scale in self.scales:
-            each = self.step_tokens(scale)
+        enough = min(wanted, -(-least // self.frames_per_step))
+        sides = [one for one in self.scales if one <= scale] or [self.scales[-1]]
+        for side in sides:
+            each = self.step_tokens(side)
             steps = wanted if tokens is None else min(wanted, tokens // each)
-            if steps >= least or scale == self.scales[-1]:
+            if steps >= enough or side == sides[-1]:
                 frames = min(steps * self.frames_per_step, num_frames)
-                return FrameShare(frames, scale, steps * each) if steps > 0 else None
+                return FrameShare(frames, side, steps * each) if steps > 0 else None
         raise AssertionError("scales must not be empty")

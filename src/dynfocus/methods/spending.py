@@ -42,8 +42,8 @@ class QuestionSimilarity:
 
     whole: Tensor
     """Similarity of each step, whole: the scorer's own cosine, ``[S]``."""
-    attention: Tensor
-    """Share of every token of each step, ``[S, N]``."""
+    attention: Tensor | None
+    """Share of every token of each step, ``[S, N]``; None where it is not known."""
     vectors: Tensor | None = None
     """The scorer's own unit vector of each step, ``[S, C]``, if it has them."""
 
@@ -51,7 +51,7 @@ class QuestionSimilarity:
         """Keep some steps, given by increasing rows ``[S']``."""
         return QuestionSimilarity(
             whole=self.whole[rows],
-            attention=self.attention[rows],
+            attention=None if self.attention is None else self.attention[rows],
             vectors=None if self.vectors is None else self.vectors[rows],
         )
 
@@ -192,6 +192,8 @@ def num_steps_read(selector: Selector, budget: HostBudget, num_steps: int) -> in
     """
     if selector.rest == "whole":
         return num_steps
+    if selector.rest == "pruned":
+        return num_steps if budget.num_whole_steps else 0
     if selector.rest == "small":
         return budget.num_steps(num_steps)
     fitting = min(num_steps, budget.num_whole_steps)
@@ -207,7 +209,7 @@ def spend(
 ) -> tuple[Video, list[KeptStep]]:
     """Choose steps of a video, and tokens of each of them, within a budget.
 
-    A selector that drops frames chooses as many as fit whole; a smaller scale gives a
+    A selector that prunes keeps so many tokens, as they are. One that drops frames chooses as many as fit whole; a smaller scale gives a
     step so much fewer tokens. One that keeps the rest small chooses the Cones, and the
     budget says how many tokens a Cone and a Rod have. Of more steps than may have
     tokens at all, the question keeps the best of each of as many equal stretches; without
@@ -223,6 +225,8 @@ def spend(
     Returns:
         The steps that are kept, and what is kept of each.
     """
+    if selector.keep is not None:
+        return _prune(selector, budget, video)
     count = len(video.tokens)
     if selector.rest == "small":
         rows = _rows_that_fit(budget.num_steps(count), count, similarity)
@@ -249,6 +253,34 @@ def spend(
         )
     ]
     return video, kept
+
+
+def _prune(
+    selector: Selector, budget: HostBudget, video: Video
+) -> tuple[Video, list[KeptStep]]:
+    """Keep tokens as they are; steps of which none is kept are left out."""
+    assert selector.keep is not None  # the caller has looked
+    num_steps, each = video.tokens.shape[:2]
+    total = min(budget.num_for_steps, num_steps * each)
+    if total < num_steps * each:
+        mask = selector.keep(video.tokens, total).cpu()
+    else:
+        mask = torch.ones(num_steps, each, dtype=torch.bool)
+    if mask.shape != (num_steps, each) or int(mask.sum()) != total:
+        raise ValueError(
+            f"a rule that prunes must keep {total} of the tokens, got {int(mask.sum())} in "
+            f"a mask of {list(mask.shape)}; correct it"
+        )
+    rows = mask.any(1).nonzero()[:, 0]
+    kept = [
+        KeptStep(
+            kind="cone" if len(places) > NUM_ROD_TOKENS else "rod",
+            score=len(places) / each,
+            places=places,
+        )
+        for places in (row.nonzero()[:, 0] for row in mask[rows])
+    ]
+    return video.take(rows), kept
 
 
 def _as_input(
@@ -340,7 +372,8 @@ def merge_steps(
             if share > NUM_ROD_TOKENS:
                 places, weights = cluster_tokens(tokens, share)
             else:
-                attention = None if similarity is None else similarity.attention[steps]
+                known = None if similarity is None else similarity.attention
+                attention = None if known is None else known[steps]
                 places, weights = sketch_tokens(tokens, middle, attention)
             for step, *merged in zip(steps.tolist(), places, weights, strict=True):
                 kept[step] = (merged[0], merged[1])

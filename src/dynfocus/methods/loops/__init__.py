@@ -8,6 +8,7 @@ from dynfocus.methods.loops.interface import (
     Tool,
     follow,
 )
+from dynfocus.methods.loops.love_r1 import love_r1
 from dynfocus.methods.loops.slowfocus import (
     FOCUS_HINT,
     GROUNDING_PROMPT,
@@ -15,6 +16,9 @@ from dynfocus.methods.loops.slowfocus import (
     grounding_prompt,
     slowfocus,
 )
+from dynfocus.methods.loops.spectemp import spectemp
+from dynfocus.methods.loops.tstar import tstar
+from dynfocus.methods.loops.vital import vital
 
 __all__ = [
     "FOCUS_HINT",
@@ -31,5 +35,11 @@ __all__ = [
     "slowfocus",
 ]
 
-LOOPS: dict[str, Rule] = {"slowfocus": slowfocus}
+LOOPS: dict[str, Rule] = {
+    "love-r1": love_r1,
+    "slowfocus": slowfocus,
+    "spectemp": spectemp,
+    "tstar": tstar,
+    "vital": vital,
+}
 """Rules of this package by name; each is a ``method`` of models that can look again."""

@@ -141,9 +141,12 @@ class Selector:
     """Whether it does nothing without a scorer."""
     is_even: bool = False
     """Whether it looks at no frame, so that those it leaves out need not be read."""
-    rest: Literal["dropped", "small", "whole"] = "dropped"
-    """What becomes of the frames beyond the number: they are left out, kept small, or
-    kept like the others."""
+    rest: Literal["dropped", "small", "whole", "pruned"] = "dropped"
+    """What becomes of the frames beyond the number: they are left out, kept small, kept
+    like the others, or kept like the others with such of their tokens as `keep` says."""
+    keep: Callable[[Tensor, int], Tensor] | None = None
+    """Chooses among a host's tokens ``[S, N, H]`` so many; a mask ``[S, N]``. Of a rule
+    that prunes."""
     counts: Literal["frames", "area"] = "frames"
     """What the number limits: frames, or their area in whole frames, so that a frame of
     half the side is a quarter of one. Only of a rule that drops the rest."""

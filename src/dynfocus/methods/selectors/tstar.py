@@ -68,17 +68,21 @@ def choose_tstar(given: SelectorInput, num_keep: int) -> Selection:
     return Selection.of(chosen[best], importance=confidence[chosen][best])
 
 
-def spread_confidence(raw: Floats, leading: Sequence[int], times: Floats) -> Floats:
+def spread_confidence(
+    raw: Floats, leading: Sequence[int], times: Floats, *, is_scaled: bool = False
+) -> Floats:
     """Give the confidence of all frames after a round, ``[T]``, above 0 and at most 1.
 
     Args:
         raw: Scores of the frames seen, NaN for the others, ``[T]``.
         leading: The frames that were among the best quarter of their round.
         times: Times of all frames in seconds, ``[T]``.
+        is_scaled: The scores are confidences already.
     """
     seen = ~np.isnan(raw)
     confidence = np.full(len(raw), _FLOOR)
-    confidence[seen] = np.maximum(min_max(raw[seen]), _FLOOR)
+    known = raw[seen] if is_scaled else min_max(raw[seen])
+    confidence[seen] = np.maximum(known, _FLOOR)
     for frame in leading:
         bounds = times[frame] - NEAR_SECONDS, times[frame] + NEAR_SECONDS
         first = int(np.searchsorted(times, bounds[0]))

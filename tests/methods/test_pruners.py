@@ -1,0 +1,128 @@
+"""Pruners: their formulas, literally, and numbers that are met exactly."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from dynfocus.focus import HostBudget
+from dynfocus.methods import SELECTORS, Selector, spend
+from dynfocus.methods.pruners import keep_evs, keep_vidcom2
+from dynfocus.methods.pruners.vidcom2 import apportion, similarities
+
+SHAPE = (6, 5, 8)
+
+
+def tokens(seed: int = 0) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    drift = 0.5 * torch.randn(SHAPE, generator=draw).cumsum(0)
+    return torch.randn(1, *SHAPE[1:], generator=draw) + drift
+
+
+@pytest.mark.parametrize("count", [5, 6, 13, 29, 30])
+def test_evs_is_its_formula(count):
+    given, worth = tokens(), {}
+    for step in range(6):
+        for place in range(5):
+            now, before = given[step, place], given[step - 1, place]
+            cosine = float(now @ before / now.norm() / before.norm())
+            worth[step, place] = 1 - cosine if step else math.inf
+    wanted = sorted(worth, key=lambda one: (-worth[one], one))[:count]
+    mask = keep_evs(given, count)
+    assert sorted(map(tuple, mask.nonzero().tolist())) == sorted(wanted)
+    assert mask[0].all()  # the first step stays whole
+    halves = torch.ones(SHAPE)
+    assert keep_evs(halves, 8).sum(1).tolist() == [5, 3, 0, 0, 0, 0]  # the earlier
+
+
+def literal_vidcom2(given, count):
+    flat = given.reshape(30, 8)
+    calm = sorted(range(8), key=lambda c: float(flat[:, c].var(unbiased=False)))[:4]
+    points = torch.nn.functional.normalize(given[..., calm], dim=2)
+    video, shares, orders = points.reshape(30, 4).mean(0), [], []
+
+    def kernel(x, y):
+        squared = float((x - y).square().sum())
+        return sum(math.exp(-squared / (2 * 2.0**power)) for power in range(-3, 2))
+
+    unlike = []
+    for frame in points:
+        own = [kernel(x, video) for x in frame]
+        both = [a + kernel(x, frame.mean(0)) for a, x in zip(own, frame, strict=True)]
+        unlike.append(-sum(own) / 5)
+        orders.append(sorted(range(5), key=lambda place: both[place]))
+    weights = [math.exp((one - max(unlike)) / 0.01) for one in unlike]
+    chances = [one / sum(weights) for one in weights]
+    for one in chances:
+        shares.append(5 * min(1.0, count / 30 * (1 + one - sum(chances) / 6)))
+    return shares, orders
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("count", [6, 11, 20])
+def test_vidcom2_is_its_formula(seed, count):
+    given = tokens(seed)
+    shares, orders = literal_vidcom2(given, count)
+    mask = keep_vidcom2(given, count)
+    assert int(mask.sum()) == count
+    for row, share, order in zip(mask, shares, orders, strict=True):
+        kept = row.nonzero()[:, 0].tolist()
+        assert abs(len(kept) - share) <= 1
+        assert kept == sorted(order[: len(kept)])
+
+
+def test_numbers_of_tokens_add_up():
+    wanted = torch.tensor([1.2, 2.7, 0.1, 4.0])
+    assert apportion(wanted, 8, 4).tolist() == [1, 2, 1, 4]
+    assert apportion(wanted, 3, 4).sum() == 3
+    assert apportion(wanted, 16, 4).tolist() == [4, 4, 4, 4]
+    assert apportion(torch.tensor([9.0, 0.0]), 5, 4).tolist() == [4, 1]
+
+
+def test_equal_frames_share_evenly_and_no_t_by_t_tensor_is_needed():
+    still = tokens()[:1].expand(400, 5, 8)
+    counts = keep_vidcom2(still, 800).sum(1)
+    assert counts.tolist() == [2] * 400
+    video, frame = similarities(still)
+    assert video.shape == frame.shape == (400, 5)
+
+
+class Steps:
+    """The least that `spend` reads."""
+
+    def __init__(self, given: torch.Tensor, times: torch.Tensor) -> None:
+        self.tokens, self.pts_seconds = given, times
+        self.grid, self.num_front = (1, 5), 0
+
+    def take(self, rows: torch.Tensor) -> Steps:
+        return Steps(self.tokens[rows], self.pts_seconds[rows])
+
+
+@pytest.mark.parametrize("name", ["evs", "vidcom2"])
+@pytest.mark.parametrize("total", [6, 17, 31, 99])
+def test_a_budget_is_spent_to_the_token(name, total):
+    video = Steps(tokens(), torch.arange(6.0))
+    budget = HostBudget(max_video_tokens=total, tokens_per_step=5, num_tail=1)
+    seen, kept = spend(SELECTORS[name], budget, video, None)
+    assert sum(len(step.places) for step in kept) == min(30, total - 1)
+    assert len(seen.tokens) == len(kept)
+    if total > 30:
+        assert all(len(step.places) == 5 for step in kept)
+    for step, own in zip(kept, seen.tokens, strict=True):
+        torch.testing.assert_close(step.mix(own), own[step.places])
+
+
+def test_a_pruner_that_keeps_another_number_is_named():
+    video = Steps(tokens(), torch.arange(6.0))
+    budget = HostBudget(max_video_tokens=11, tokens_per_step=5)
+    wrong = Selector(
+        choose=SELECTORS["none"].choose,
+        rest="pruned",
+        keep=lambda given, count: torch.ones(given.shape[:2], dtype=torch.bool),
+    )
+    with pytest.raises(
+        ValueError, match="must keep 11 of the tokens, got 30 in a mask"
+    ):
+        spend(wrong, budget, video, None)
