@@ -144,8 +144,9 @@ Scorer = Annotated[
         "--scorer",
         metavar="NAME",
         help="With another vision language model: an image-text encoder, a folder or a "
-        "name on the hub, that tells which frames belong to the question; by default the "
-        "one that dynfocus download --scorer fetched, with none nothing.",
+        "name on the hub, that tells which frames belong to the question, or host for the "
+        "attention of the model itself; by default the one that dynfocus download --scorer "
+        "fetched, with none nothing.",
     ),
 ]
 MaxNewTokens = Annotated[

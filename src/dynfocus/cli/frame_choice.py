@@ -360,6 +360,11 @@ def load_frame_scorer(name: str) -> FrameScorer:
     from dynfocus.methods import DualEncoder, FocusedScorer
 
     quiet_libraries()
+    if name == "host":
+        raise ValueError(
+            "scorer 'host' is the attention of a vision language model that runs here: "
+            "use dynfocus ask --model, or name an encoder"
+        )
     if model_type(name) not in OWN_TYPES:
         return DualEncoder(name)
     return FocusedScorer(load_model(name, needs="scores"))

@@ -75,7 +75,8 @@ class LoadOptions:
     """How they are kept; by default exact for a model whose indexes are small."""
     scorer: Any = None
     """For a vision language model that is plugged: a dual encoder such as CLIP or SigLIP,
-    by name or folder, that tells which frames belong to the question."""
+    by name or folder, that tells which frames belong to the question; ``"host"`` for the
+    attention of the model itself."""
 
     def __post_init__(self) -> None:
         if self.device is not None and self.device_map is not None:

@@ -36,6 +36,7 @@ from dynfocus.plugins.family import Family, FramePlan, HostFeatures, StepTokens
 from dynfocus.plugins.host_looks import join_steps, keep_looks
 from dynfocus.plugins.host_pixels import to_pixels
 from dynfocus.plugins.host_prompts import fill
+from dynfocus.plugins.host_scorer import HostScorer
 from dynfocus.video import SampledFrames, VideoReader
 
 _WINDOW_FRAMES = 32
@@ -48,7 +49,8 @@ class HostBackbone:
         family: The host.
         method: One of `dynfocus.methods.SELECTORS`.
         max_video_tokens: The budget.
-        scorer: What compares frames with questions, if anything does.
+        scorer: What compares frames with questions, if anything does; a `HostScorer` is
+            the host itself.
         cone_tokens: Tokens of a Cone.
         name: What the model is called in messages.
     """
@@ -64,7 +66,7 @@ class HostBackbone:
         *,
         method: str,
         max_video_tokens: int,
-        scorer: FrameScorer | None,
+        scorer: FrameScorer | HostScorer | None,
         cone_tokens: ConeTokens,
         name: str,
     ) -> None:
@@ -73,7 +75,8 @@ class HostBackbone:
         self.processor = family.processor
         self.name = name
         self.marks = (family.video_mark,)
-        self._scorer = scorer
+        self._own_scorer = scorer if isinstance(scorer, HostScorer) else None
+        self._scorer = None if isinstance(scorer, HostScorer) else scorer
         self._selector = self._find(method)
         self._max_video_tokens = max_video_tokens
         self._cone_tokens = cone_tokens
@@ -87,7 +90,7 @@ class HostBackbone:
     @property
     def scores_see_question(self) -> bool:
         """Tell whether the scores of frames depend on the question."""
-        return self._scorer is not None
+        return self._scorer is not None or self._own_scorer is not None
 
     def check(self, options: AskOptions, num_videos: int = 1) -> None:
         """Refuse a method that there is not, or that needs a scorer, and no budget.
@@ -155,7 +158,9 @@ class HostBackbone:
         """
         budget = self._budget(video.tokens_per_step, max_video_tokens)
         similarity = None
-        if self._scorer is not None:
+        if self._own_scorer is not None:
+            similarity = self._own_scorer.compare(video, question)
+        elif self._scorer is not None:
             similarity = compare_regions(
                 self._scorer,
                 video.regions,
@@ -341,7 +346,7 @@ class HostBackbone:
     def _find(self, method: str | None) -> Selector:
         if method is None:
             return self._selector
-        return find_selector(method, has_scorer=self._scorer is not None)
+        return find_selector(method, has_scorer=self.scores_see_question)
 
     def _budget(self, tokens_per_step: int, max_video_tokens: int | None) -> HostBudget:
         if max_video_tokens is None:

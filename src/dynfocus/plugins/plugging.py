@@ -24,6 +24,7 @@ from dynfocus.plugins.families import family_of
 from dynfocus.plugins.family import Family
 from dynfocus.plugins.host_backbone import HostBackbone
 from dynfocus.plugins.host_processor import HostProcessor
+from dynfocus.plugins.host_scorer import HOST, HostScorer
 
 DEFAULT_BUDGET = 2048
 
@@ -51,7 +52,8 @@ def plug(
             whole.
         max_video_tokens: The budget; see `HostBudget` for how it is shared.
         scorer: A dual encoder such as CLIP or SigLIP, by name or folder, that tells
-            which frames belong to the question; without one the question has no say.
+            which frames belong to the question; ``"host"`` for the attention of the
+            model itself; without one the question has no say.
         cone_tokens: Tokens of a Cone, ``"whole"``, or by default a quarter of a frame's.
         name: What the model is called in messages.
 
@@ -62,11 +64,12 @@ def plug(
         ValueError: The model's family is not supported, or the processor is another's.
     """
     family = find_family(model, processor)
+    is_own = scorer == HOST
     backbone = HostBackbone(
         family,
         method=method,
         max_video_tokens=max_video_tokens,
-        scorer=load_scorer(scorer),
+        scorer=HostScorer(family) if is_own else load_scorer(scorer),
         cone_tokens=cone_tokens,
         name=name or getattr(model, "name_or_path", "") or family.model_types[0],
     )
