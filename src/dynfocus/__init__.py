@@ -20,7 +20,8 @@ def load(name: str | Path = "nano", **options: Any) -> VideoModel:
     ``plug``; see there for others.
 
     Args:
-        name: ``"nano"``, a folder that ``save_pretrained`` wrote, or a hub id.
+        name: ``"nano"``, a folder that ``save_pretrained`` wrote, or a hub id; ``"words"``
+            for sentences that were read in the video, without a model.
         **options: Fields of `dynfocus.models.LoadOptions`: ``device``, ``dtype``,
             ``quantize``, ``device_map``, ``index_folder``, ``storage``, ``scorer``.
 
@@ -35,6 +36,10 @@ def load(name: str | Path = "nano", **options: Any) -> VideoModel:
     from dynfocus.models.options import LoadOptions
 
     chosen = LoadOptions(**options)
+    if str(name) == "words":
+        from dynfocus.models.words_model import load_words_model
+
+        return load_words_model()
     if str(name) != "nano":
         from dynfocus.defaults import locate
 

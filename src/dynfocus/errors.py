@@ -31,10 +31,12 @@ __all__ = [
     "UnreachableVideoError",
     "UnreadWordsWarning",
     "UnreadableVideoError",
+    "UnrelatedWordsWarning",
     "UnusableEntryError",
     "UnusableEntryWarning",
     "UnwritableFileError",
     "VideoLimitError",
+    "WordsLibraryError",
 ]
 
 
@@ -132,6 +134,14 @@ class UnknownWorldWarning(DynFocusWarning):
     """
 
 
+class UnrelatedWordsWarning(DynFocusWarning):
+    """Nothing that is written or said in a video is about the question.
+
+    Remedy: none is needed; frames are chosen by their look. Ask in words that the video
+    may use, or install the extra ``meaning``, which finds other words for the same.
+    """
+
+
 class NoModelError(DynFocusError, ValueError):
     """No model was named, and none on this machine knows what the video shows.
 
@@ -226,6 +236,14 @@ class UnwritableFileError(DynFocusError, OSError):
     """A result file cannot be written where the user wants it.
 
     Remedy: name a file in a folder that exists and that you may write to.
+    """
+
+
+class WordsLibraryError(DynFocusError, OSError):
+    """A library of words is not there, is damaged, or is held by another process.
+
+    Remedy: wait for the other process, or delete the file: it is made anew from the
+    videos.
     """
 
 

@@ -69,6 +69,10 @@ Natural = Annotated[int, Field(ge=0), BeforeValidator(_unwrap)]
 """A whole number from 0."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_unwrap)]
 """A finite number above 0."""
+Share = Annotated[
+    float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_unwrap)
+]
+"""A number from 0 to 1."""
 Moment = Annotated[float, BeforeValidator(_read_moment)]
 """A moment of a video: seconds from 0, or a text ``m:ss`` or ``h:mm:ss``."""
 

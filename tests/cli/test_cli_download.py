@@ -124,14 +124,18 @@ def test_what_cannot_be_had_is_one_sentence(run, hub, options):
 @pytest.mark.parametrize(
     "call", [("ask", "What?"), ("ask", "What?", "--json"), ("chat",)]
 )
-def test_a_video_that_no_model_knows_names_the_command(run, models, clip, call):
+def test_a_video_that_no_model_knows_names_the_command(
+    run, models, clip, call, monkeypatch
+):
+    monkeypatch.setattr("dynfocus.defaults.choosing.find_spec", lambda name: None)
     outcome = run(call[0], clip, *call[1:], stdin="What?\n")
     assert (outcome.code, outcome.out) == (1, "")
     (line,) = outcome.err_lines
     assert line == (
         f"dynfocus: no model here knows what {clip} shows: the shipped nano model only "
-        "knows FocusWorld videos; run 'dynfocus download' once and then this again, or "
-        "name a model with --model"
+        "knows FocusWorld videos; run 'dynfocus download' once and then this again, name "
+        "a model with --model, or have what is written and said in it found: pip install "
+        "'dynfocus[text]'"
     )
     assert models == []
 

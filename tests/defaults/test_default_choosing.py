@@ -9,6 +9,7 @@ from dynfocus.defaults import (
     RECOMMENDED,
     NoModelError,
     choose_model,
+    choosing,
     save_model,
     settings_file,
 )
@@ -29,6 +30,19 @@ def clip(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def without_words(monkeypatch):
+    """Hide the packages that read words."""
+    monkeypatch.setattr(choosing, "find_spec", lambda name: None)
+
+
+def test_words_are_found_where_no_model_is_there(clip):
+    chosen = choose_model(clip)
+    assert (chosen.name, chosen.source) == ("words", "words")
+    assert "no model is asked" in chosen.reason
+
+
+@pytest.mark.usefixtures("without_words")
 def test_each_rule_goes_before_the_next(world, clip, hub_cache, monkeypatch):
     with pytest.raises(NoModelError, match="run 'dynfocus download' once and then"):
         choose_model(clip)
@@ -66,6 +80,7 @@ def test_what_is_on_this_machine_is_loaded_from_there(
     assert (chosen.name, chosen.source) == ("~/mine", str(tmp_path / "mine"))
 
 
+@pytest.mark.usefixtures("without_words")
 def test_asking_from_python_follows_the_same_rule(world, clip, monkeypatch):
     class LoadedError(Exception):
         pass

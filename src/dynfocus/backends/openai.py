@@ -8,8 +8,9 @@ files with their true times. A fourth sends the file, and our reader inside vLLM
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -22,11 +23,14 @@ from dynfocus.text import label_media
 from dynfocus.validation import checked
 from dynfocus.video import RemoteFile, VideoFile, VideoReader
 from dynfocus.video.plan import number_frames
+from dynfocus.words.telling import tell_words
 
 Layout = Literal["images", "sheets", "video"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 """The layouts by name."""
 
+_PIXELS_PER_TOKEN = 784
+_BYTES_PER_TOKEN = 4
 _OWN_HOSTS = ("openai.com", "openai.azure.com")
 
 
@@ -53,6 +57,8 @@ class FrameRequest:
     """Pictures in it; frames of a video count each."""
     num_pixels: int
     """Pixels of all pictures."""
+    word_tokens: int = 0
+    """Tokens of words that were read in the video, estimated."""
 
 
 def frame_request(
@@ -63,11 +69,14 @@ def frame_request(
     sizes: FrameSizes | None = None,
     max_new_tokens: int = 512,
     server: Server | None = None,
+    word_share: float = 0.25,
 ) -> FrameRequest:
     """Write the request that asks the question about the chosen frames.
 
     The pictures come first and in time order, each after a line that says its time; the
-    question comes last. Several videos follow each other, each behind its number.
+    question comes last. Several videos follow each other, each behind its number. Words
+    that a scorer found stand after the pictures of their video; frames of the lowest
+    ranks make room for them, counted as a token for 784 pixels or four characters.
 
     Args:
         selection: The chosen frames; of several videos a list of selections for one
@@ -78,6 +87,7 @@ def frame_request(
         max_new_tokens: At most so many tokens in the answer.
         server: Where it will go. OpenAI's own servers name the limit of the answer in
             another way and do not all take a temperature.
+        word_share: At most this part of what the frames would cost is for words.
 
     Returns:
         The request.
@@ -95,18 +105,22 @@ def frame_request(
     if not model.strip():
         raise ValueError("the model has no name; say what the server calls it")
     check_layout(layout, len(selections))
+    shared = [_share_with_words(one, sizes, word_share) for one in selections]
+    selections = [one for one, _ in shared]
     writers = [
         _Writer(one, sizes, label)
         for one, label in zip(selections, label_media(len(selections)), strict=True)
     ]
     extra: dict[str, Any] = {}
-    for writer in writers:
+    for writer, (_, words) in zip(writers, shared, strict=True):
         if layout == "video":
             extra = writer.add_video()
         elif layout == "images":
             writer.add_images()
         else:
             writer.add_sheets()
+        if words:
+            writer.say(words)
     writers[-1].say(selections[0].question.strip())
     content = [part for writer in writers for part in writer.content]
     body = {
@@ -119,6 +133,7 @@ def frame_request(
         body=body,
         num_pictures=sum(writer.num_pictures for writer in writers),
         num_pixels=sum(writer.num_pixels for writer in writers),
+        word_tokens=sum(_estimate_tokens(words) for _, words in shared if words),
     )
 
 
@@ -172,6 +187,32 @@ def _address(file: VideoFile) -> str:
     if isinstance(file, RemoteFile):
         return file.address
     return f"data:video/mp4;base64,{_base64(file.read_bytes())}"
+
+
+def _share_with_words(
+    selection: FrameSelection, sizes: FrameSizes, share: float
+) -> tuple[FrameSelection, str]:
+    """Choose the words that fit into their share, and leave out frames for them."""
+    if not selection.words:
+        return selection, ""
+    height, width = selection.size
+    costs = {}
+    for kind, longer in (("cone", sizes.cone_pixels), ("rod", sizes.rod_pixels)):
+        scale = min(1.0, longer / max(height, width))
+        costs[kind] = max(1, round(height * width * scale**2 / _PIXELS_PER_TOKEN))
+    whole = sum(costs[frame.kind] for frame in selection.frames)
+    text, _ = tell_words(selection.words, int(share * whole), _estimate_tokens)
+    missing = _estimate_tokens(text) if text else 0
+    kept = sorted(selection.frames, key=lambda frame: frame.rank)
+    while missing > 0 and len(kept) > 1:
+        missing -= costs[kept.pop().kind]
+    frames = tuple(sorted(kept, key=lambda frame: frame.time))
+    return replace(selection, frames=frames), text
+
+
+def _estimate_tokens(text: str) -> int:
+    """Estimate the tokens of a text, whatever the server's model."""
+    return math.ceil(len(text.encode()) / _BYTES_PER_TOKEN)
 
 
 def check_layout(layout: str, num_videos: int) -> None:

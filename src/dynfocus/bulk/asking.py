@@ -156,6 +156,7 @@ class Asker:
                 found[0] if len(found) == 1 else list(found),
                 row.question if self.put is None else self.put(row, found[0]),
                 max_video_tokens=row.options.max_video_tokens,
+                word_share=row.options.word_share,
                 method=row.options.method,
                 max_new_tokens=row.options.max_new_tokens,
             )

@@ -126,7 +126,9 @@ def ask(
     if serving.backend == "openai":
         given = given_options(context)
         _check_request(model, questions, choosing, len(readers))
-        looking = Looking(fps=reading.fps if "fps" in given else None)
+        looking = Looking(
+            fps=reading.fps if "fps" in given else None, word_share=reading.word_share
+        )
         if "max_new_tokens" not in given:
             max_new_tokens = 512
         if method is not None:
@@ -158,6 +160,7 @@ def ask(
         truths = find_truths(readers[0])
     asked = {
         "max_video_tokens": reading.max_video_tokens,
+        "word_share": reading.word_share,
         "method": method,
         "max_new_tokens": max_new_tokens,
     }

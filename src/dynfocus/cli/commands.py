@@ -120,6 +120,17 @@ MaxFrames = Annotated[
         help="Sample at most so many frames, spread evenly.",
     ),
 ]
+WordShare = Annotated[
+    float,
+    typer.Option(
+        "--word-share",
+        metavar="SHARE",
+        min=0.0,
+        max=1.0,
+        help="At most this part of the token budget is for words that were read in the "
+        "video, with --scorer text on a plugged model.",
+    ),
+]
 MaxVideoTokens = Annotated[
     int | None,
     typer.Option(
@@ -262,6 +273,7 @@ class Reading:
     fps: Fps = 1.0
     max_frames: MaxFrames = None
     max_video_tokens: MaxVideoTokens = None
+    word_share: WordShare = 0.25
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,10 @@ def scorer_of(model: str, named: str | None) -> str | None:
         model: ``"nano"``, a folder, or a hub id.
         named: What the call names, if it does; ``"none"`` for nothing.
     """
-    from dynfocus.defaults import OWN_TYPES, model_type
+    from dynfocus.defaults import OWN_TYPES, WORDS, model_type
 
+    if model == WORDS:
+        return None
     if named is None and model_type(model) in OWN_TYPES:
         return None
     return choose_scorer(named)

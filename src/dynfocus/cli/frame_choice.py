@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import at_least_one, not_negative, positive
+from dynfocus.cli.commands import (
+    WordShare,
+    at_least_one,
+    not_negative,
+    positive,
+)
 from dynfocus.cli.console import (
     choose_scorer,
     count_kinds,
@@ -49,7 +54,8 @@ Scorer = Annotated[
         "--scorer",
         metavar="NAME",
         help="What compares frames with the question: CLIP, SigLIP and their like, or a "
-        "DynFocus model; a folder or a name on the hub. By default the one that "
+        "DynFocus model; a folder or a name on the hub. text: what is written and said "
+        "near them; text+NAME: both. By default the one that "
         "dynfocus download --scorer fetched; without it, or with none, frames are "
         "chosen by their look.",
     ),
@@ -132,6 +138,7 @@ class Looking:
     fast: Fast = False
     cone_pixels: ConePixels = 768
     rod_pixels: RodPixels = 192
+    word_share: WordShare = 0.25
 
 
 def choose(
@@ -213,10 +220,12 @@ def make_request(
         sizes=sizes,
         max_new_tokens=max_new_tokens,
         server=server,
+        word_share=looking.word_share,
     )
+    words = f", {made.word_tokens:,} tokens of words" if made.word_tokens else ""
     say(
         f"{plural(made.num_pictures, 'picture')} of "
-        f"{made.num_pixels / 1e6:.1f} megapixels together"
+        f"{made.num_pixels / 1e6:.1f} megapixels together{words}"
     )
     return made
 
@@ -312,6 +321,7 @@ def ask_about_frames(
                 "text": completion.text,
                 "finish_reason": completion.finish_reason,
                 "prompt_tokens": completion.prompt_tokens,
+                "word_tokens": made.word_tokens,
                 "frames": frames if chosen else None,
                 "best_time": best_time,
                 "confidence": completion.confidence,
@@ -357,7 +367,8 @@ def _find_best_time(chosen: FrameSelection) -> float | None:
 def load_frame_scorer(name: str) -> FrameScorer:
     """Load what compares frames with a question."""
     from dynfocus.defaults import OWN_TYPES, model_type
-    from dynfocus.methods import DualEncoder, FocusedScorer
+    from dynfocus.methods import DualEncoder, FocusedScorer, load_scorer
+    from dynfocus.methods.scorers import TEXT
 
     quiet_libraries()
     if name == "host":
@@ -365,6 +376,10 @@ def load_frame_scorer(name: str) -> FrameScorer:
             "scorer 'host' is the attention of a vision language model that runs here: "
             "use dynfocus ask --model, or name an encoder"
         )
+    if name.partition("+")[0] == TEXT:
+        scorer = load_scorer(name)
+        assert scorer is not None  # it has a name
+        return scorer
     if model_type(name) not in OWN_TYPES:
         return DualEncoder(name)
     return FocusedScorer(load_model(name, needs="scores"))

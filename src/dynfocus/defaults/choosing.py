@@ -8,11 +8,12 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynfocus.atomic import write_atomically
-from dynfocus.defaults.hub import NANO, RECOMMENDED, find_downloaded
+from dynfocus.defaults.hub import NANO, RECOMMENDED, WORDS, find_downloaded
 from dynfocus.errors import NoModelError
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def choose_model(video: VideoName | VideoReader) -> ChosenModel:
     """Choose what answers about a video.
 
     In this order: ``$DYNFOCUS_MODEL``, the user's settings, the shipped nano model for
-    FocusWorld videos, the recommended model if it was downloaded.
+    FocusWorld videos, the recommended model if it was downloaded, and else what finds the
+    words of a video, where the extra ``text`` is installed.
 
     Args:
         video: A file that can be read, or what reads it.
@@ -57,12 +59,20 @@ def choose_model(video: VideoName | VideoReader) -> ChosenModel:
         reason = "as this is a FocusWorld video"
         return ChosenModel(name=NANO, source=NANO, reason=reason)
     found = downloaded_model()
+    if found is None and find_spec("pysubs2") and find_spec("rapidocr"):
+        return ChosenModel(
+            name=WORDS,
+            source=WORDS,
+            reason="so that no model is asked: what was read in the video is searched; "
+            "'dynfocus download' fetches a model that knows what it shows",
+        )
     if found is None:
         shown = getattr(video, "path", video)
         raise NoModelError(
             f"no model here knows what {shown} shows: the shipped nano model only knows "
-            "FocusWorld videos; run 'dynfocus download' once and then this again, or "
-            "name a model with --model"
+            "FocusWorld videos; run 'dynfocus download' once and then this again, name a "
+            "model with --model, or have what is written and said in it found: "
+            "pip install 'dynfocus[text]'"
         )
     return found
 
@@ -102,7 +112,7 @@ def downloaded_model() -> ChosenModel | None:
 def _located(name: str, reason: str) -> ChosenModel:
     """Load from a folder what is on this machine, so that no network is needed."""
     folder: Path | None = Path(name).expanduser()
-    if name == NANO:
+    if name in (NANO, WORDS):
         folder = None
     elif not Path(name).expanduser().is_dir():
         folder = find_downloaded(name)

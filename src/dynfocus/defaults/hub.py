@@ -14,6 +14,8 @@ from dynfocus.errors import DownloadError
 
 NANO = "nano"
 """The model that the package ships."""
+WORDS = "words"
+"""What answers with what is written and said in a video, and asks no model."""
 OWN_TYPES = ("dynfocus", "slowfocus")
 """The ``model_type`` of each kind of model of the project's own."""
 NANO_QUESTIONS = (

@@ -7,9 +7,9 @@ Letters: T frames looked at, K frames chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from dynfocus.methods.selectors import Selection, SelectorInput, find_selector
 from dynfocus.methods.selectors.interface import SMALL, Floats, min_max
 from dynfocus.text import is_blank, plural
 from dynfocus.video import SampledFrames, VideoFile, VideoName, VideoReader
+
+if TYPE_CHECKING:
+    from dynfocus.words import Found
 
 Progress = Callable[[int, int], None]
 
@@ -96,17 +99,15 @@ class FrameScores:
 
     Args:
         scorer: What compares frames with the question.
-        frames: Frames of uint8, ``[T, H, W, 3]``.
+        seen: The frames with their times, ``T`` of them.
         question: The question.
     """
 
-    def __init__(
-        self, scorer: FrameScorer, frames: NDArray[np.uint8], question: str
-    ) -> None:
+    def __init__(self, scorer: FrameScorer, seen: SampledFrames, question: str) -> None:
         self._scorer = scorer
-        self._frames = frames
+        self._seen = seen
         self._text = scorer.encode_text(question)
-        self._known = np.full(len(frames), np.nan)
+        self._known = np.full(len(seen.times), np.nan)
         self._vectors: dict[int, Floats] = {}
         self.question = question
 
@@ -114,7 +115,10 @@ class FrameScores:
         """Score some frames, ``[K]``; higher is better."""
         missing = indices[np.isnan(self._known[indices])]
         if len(missing):
-            encoded = self._scorer.encode_frames(self._frames[missing])
+            if self._scorer.needs_all:
+                missing = np.arange(len(self._known))
+            seen = self._seen
+            encoded = self._scorer.encode_at(seen.frames[missing], seen.times[missing])
             self._known[missing] = self._scorer.compare(encoded, self._text)
             vectors = np.asarray(self._scorer.describe(encoded), np.float64)
             self._vectors |= dict(zip(missing.tolist(), vectors, strict=True))
@@ -193,6 +197,8 @@ class FrameSelection:
     """Name of the selector."""
     frames: tuple[ChosenFrame, ...]
     """The frames, no two the same."""
+    words: tuple[Found, ...] = ()
+    """Places with words about the question, the best first, where a scorer read them."""
 
     @property
     def video(self) -> VideoFile:
@@ -249,6 +255,7 @@ class FrameSelection:
             "scorer": self.scorer,
             "rule": self.rule,
             "frames": [asdict(frame) for frame in self.frames],
+            **({"words": [one.to_dict() for one in self.words]} if self.words else {}),
         }
 
 
@@ -307,12 +314,19 @@ def select_frames(
         )
     large = None if sizes_frames else _num_cones(budget, num_cones)
     reader = video if isinstance(video, VideoReader) else VideoReader(video)
+    if scorer is not None:
+        scorer = scorer.for_question(reader, question)
+        if scorer is None:  # nothing is known, so that the look decides
+            rule = "events"
+            selector = find_selector(rule, has_scorer=False)
     own = reader.size
     size = fit_size(own, LOOK_PIXELS) if scorer is None else scorer.size(own)
     seen = read_overview(
         reader, size, num_wanted=budget, fps=fps, fast=fast, progress=progress
     )
-    scores = None if scorer is None else FrameScores(scorer, seen.frames, question)
+    words = () if scorer is None else scorer.words
+    seen = _look_closer(reader, seen, [(one.start + one.end) / 2 for one in words])
+    scores = None if scorer is None else FrameScores(scorer, seen, question)
     chosen = selector(as_selector_input(seen, scores), budget)
     return FrameSelection(
         reader=reader,
@@ -323,7 +337,23 @@ def select_frames(
         scorer=None if scorer is None else scorer.name,
         rule=rule,
         frames=_chosen_frames(seen.times, chosen, scores, large),
+        words=words,
     )
+
+
+def _look_closer(
+    reader: VideoReader, seen: SampledFrames, times: Sequence[float]
+) -> SampledFrames:
+    """Add the frames on display at some moments to those that were looked at."""
+    inside = sorted(time for time in times if reader.start <= time < reader.end)
+    if not inside:
+        return seen
+    size = (seen.frames.shape[1], seen.frames.shape[2])
+    more = reader.sample(times=inside, size=size)
+    joined = np.concatenate([seen.times, more.times])
+    times_seen, first = np.unique(joined, return_index=True)
+    frames = np.concatenate([seen.frames, more.frames])
+    return SampledFrames(frames[first], times_seen)
 
 
 def _num_cones(budget: int, wanted: int | None) -> int:

@@ -6,7 +6,7 @@ Letters: T frames, C width of the features.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from dynfocus.methods.image_features import fit_size
+
+if TYPE_CHECKING:
+    from dynfocus.video import VideoReader
+    from dynfocus.words import Found
 
 Floats = NDArray[np.float64]
 
@@ -23,6 +27,9 @@ _BATCH = 32
 
 class FrameScorer(Protocol):
     """Compares frames with words. A subclass encodes both; the scores follow."""
+
+    needs_all: bool = False
+    """Whether the frames of a video are compared all together, or not at all."""
 
     @property
     def name(self) -> str:
@@ -36,6 +43,28 @@ class FrameScorer(Protocol):
 
     def encode_text(self, text: str) -> Any:
         """Encode words, a dual encoder into a unit vector ``[C]``."""
+
+    @property
+    def pictures(self) -> FrameScorer | None:
+        """What compares pictures alone: itself, unless it knows more of a video."""
+        return self
+
+    @property
+    def words(self) -> tuple[Found, ...]:
+        """Places of the video with words about the question, where it knows them."""
+        return ()
+
+    def for_question(self, video: VideoReader, question: str) -> FrameScorer | None:
+        """Give what compares the frames of a video with a question.
+
+        Returns:
+            Itself, where the picture is all it needs; None where nothing is known.
+        """
+        return self
+
+    def encode_at(self, frames: NDArray[np.uint8], times: Floats) -> Any:
+        """Encode frames ``[T, H, W, 3]`` with their times in seconds, ``[T]``."""
+        return self.encode_frames(frames)
 
     def describe(self, encoded_frames: Any) -> NDArray[np.float32]:
         """Give what tells encoded frames apart, ``[T, C]``."""
@@ -178,8 +207,22 @@ def _features(output: Any) -> NDArray[np.float32]:
     return array
 
 
+TEXT = "text"
+"""Name of the scorer that goes by what is written and said; see `TextScorer`."""
+
+
 def load_scorer(scorer: str | Path | FrameScorer | None) -> FrameScorer | None:
-    """Load a dual encoder by name or folder; anything else is a scorer already."""
+    """Load a scorer by name: ``"text"``, a dual encoder, or ``"text+"`` and one.
+
+    Args:
+        scorer: The name or folder; anything else is a scorer already.
+    """
     if not isinstance(scorer, str | Path):
         return scorer
-    return DualEncoder(str(scorer))
+    name = str(scorer)
+    if name.partition("+")[0] != TEXT:
+        return DualEncoder(name)
+    from dynfocus.methods.text_scorer import TextScorer
+
+    other = name.partition("+")[2]
+    return TextScorer(DualEncoder(other) if other else None)

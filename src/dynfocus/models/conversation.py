@@ -7,18 +7,20 @@ language model, R rows of positions, V visual tokens, E layers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from dynfocus.text import check_text, is_blank
+from dynfocus.words.telling import passage_text
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoGroup, VideoIndex
     from dynfocus.models.options import AskOptions
     from dynfocus.models.video_model import VideoModel
+    from dynfocus.words import Found
 
 FinishReason = Literal["stop", "length"]
 """Why an answer ended: it was done, or it may not be longer."""
@@ -49,6 +51,44 @@ class FrameReport:
     def is_fine(self) -> bool:
         """Tell whether it is one of the frames that matter: a Cone, or a dense one."""
         return self.kind in ("cone", "high")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordReport:
+    """A place of a video where something about the question is written or said."""
+
+    time: float
+    """When it begins, in seconds."""
+    end: float
+    """When it ends."""
+    text: str
+    """What was read there."""
+    source: str
+    """Where: ``"screen"``, ``"subtitle"`` or ``"transcript"``."""
+    score: float
+    """How well it fits the question, from 0 to 1."""
+    video: int = 0
+    """Which of the videos that were asked about it is of, from 0."""
+
+
+def report_words(found: Sequence[Found], video: int = 0) -> list[WordReport]:
+    """Report places that were found, in their order.
+
+    Args:
+        found: The places.
+        video: Which of the videos they are of.
+    """
+    return [
+        WordReport(
+            time=one.start,
+            end=one.end,
+            text=passage_text(one),
+            source=one.source,
+            score=min(1.0, one.score),
+            video=video,
+        )
+        for one in found
+    ]
 
 
 def best_cones(frames: Sequence[FrameReport], count: int) -> list[FrameReport]:
@@ -104,6 +144,10 @@ class Answer:
     pass; None where they were not counted."""
     answer_tokens: int | None = None
     """Tokens that it wrote; None where they were not counted."""
+    word_tokens: int = 0
+    """Tokens of words that were read in the video and stand beside the frames."""
+    words: list[WordReport] = field(default_factory=list)
+    """Those words, video by video and in time order."""
 
     def to_dict(self) -> dict[str, Any]:
         """Give the answer as plain values that JSON can hold."""
@@ -134,6 +178,10 @@ class PreparedTurn:
     """The prompt with its video tokens, embedded, ``[1, L, H]``."""
     placeholder: int
     """The token that holds the place of a video token."""
+    words: tuple[WordReport, ...] = ()
+    """Words of the video that stand in the prompt."""
+    word_tokens: int = 0
+    """Their tokens."""
     num_lead_in: int = 0
     """Tokens of the question that stand right before the video tokens."""
     position_ids: Tensor | None = None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dynfocus.text import check_excerpt
-from dynfocus.validation import Count, Moment, Natural, Positive, checked
+from dynfocus.validation import Count, Moment, Natural, Positive, Share, checked
 
 Storage = Literal["exact", "compact"]
 Quantization = Literal["8bit", "4bit"]
@@ -39,6 +39,9 @@ class AskOptions:
     """At most so many tokens in the answer."""
     stop: tuple[StopText, ...] = ()
     """Texts before which the answer ends."""
+    word_share: Share = 0.25
+    """At most this part of the budget of video tokens is for words that were read, where
+    the scorer is ``"text"``; frames have what words leave."""
 
     def __post_init__(self) -> None:
         check_excerpt(self.start, self.end)

@@ -72,6 +72,8 @@ class OnePass:
             finish_reason=written.finish_reason,
             prompt_tokens=written.prompt_tokens,
             answer_tokens=written.num_tokens,
+            word_tokens=turn.word_tokens,
+            words=list(turn.words),
         )
 
 

@@ -6,7 +6,7 @@ Letters: T frames, S steps, F frames of a step.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -27,7 +27,15 @@ from dynfocus.methods import (
 )
 from dynfocus.methods.loops import Look
 from dynfocus.methods.spending import compare_regions, encode_regions
-from dynfocus.models.conversation import Answer, PreparedTurn, Turn, check_count
+from dynfocus.methods.text_scorer import TextScorer, WordsScorer
+from dynfocus.models.conversation import (
+    Answer,
+    PreparedTurn,
+    Turn,
+    WordReport,
+    check_count,
+    report_words,
+)
 from dynfocus.models.encoding import Progress, VideoSource, make_thumbnails
 from dynfocus.models.excerpts import take_excerpt
 from dynfocus.models.looking import find_frames, order_looks
@@ -37,9 +45,20 @@ from dynfocus.plugins.host_looks import join_steps, keep_looks
 from dynfocus.plugins.host_pixels import to_pixels
 from dynfocus.plugins.host_prompts import fill
 from dynfocus.plugins.host_scorer import HostScorer
+from dynfocus.text import label_media
 from dynfocus.video import SampledFrames, VideoReader
+from dynfocus.words.telling import tell_words
 
 _WINDOW_FRAMES = 32
+
+
+@dataclass(frozen=True)
+class ToldWords:
+    """Words of videos as they stand in a prompt."""
+
+    text: str
+    words: tuple[WordReport, ...]
+    num_tokens: int
 
 
 class HostBackbone:
@@ -77,6 +96,7 @@ class HostBackbone:
         self.marks = (family.video_mark,)
         self._own_scorer = scorer if isinstance(scorer, HostScorer) else None
         self._scorer = None if isinstance(scorer, HostScorer) else scorer
+        self._pictures = None if self._scorer is None else self._scorer.pictures
         self._selector = self._find(method)
         self._max_video_tokens = max_video_tokens
         self._cone_tokens = cone_tokens
@@ -144,6 +164,7 @@ class HostBackbone:
         question: str,
         max_video_tokens: int | None = None,
         method: str | None = None,
+        scorer: FrameScorer | None = None,
     ) -> tuple[HostFeatures, list[KeptStep]]:
         """Spend a budget on a video.
 
@@ -152,6 +173,7 @@ class HostBackbone:
             question: The question.
             max_video_tokens: The budget, in place of the model's own.
             method: One of `dynfocus.methods.SELECTORS`, in place of the model's own.
+            scorer: What knows the words of the video about the question.
 
         Returns:
             The steps that are kept, and what is kept of each.
@@ -160,16 +182,22 @@ class HostBackbone:
         similarity = None
         if self._own_scorer is not None:
             similarity = self._own_scorer.compare(video, question)
-        elif self._scorer is not None:
+        elif self._pictures is not None:
             similarity = compare_regions(
-                self._scorer,
+                self._pictures,
                 video.regions,
                 question,
                 grid=video.grid,
                 num_front=video.num_front,
             )
+        if isinstance(scorer, WordsScorer):
+            times = video.pts_seconds.double().cpu().numpy()
+            similarity = scorer.join(times, similarity, video.tokens_per_step)
+        selector = self._find(method)
+        if selector.needs_scorer and similarity is None:  # no words are about it
+            selector = find_selector("events", has_scorer=False)
         with torch.inference_mode():
-            return spend(self._find(method), budget, video, similarity, question)
+            return spend(selector, budget, video, similarity, question)
 
     def prepare(
         self,
@@ -179,20 +207,67 @@ class HostBackbone:
         history: Sequence[Turn],
     ) -> PreparedTurn:
         """Spend the budget on all videos and write the prompt of a question about them."""
+        scorers = [self._scorer_of(one, question) for one in video.videos]
+        told = self._tell(video.videos, scorers, options)
+        options = self._leave_room(options, told.num_tokens)
         shares = self._shares([one.features for one in video.videos], options)
         spent = [
-            self._spend(one, question, options.replace(max_video_tokens=share))
-            for one, share in zip(video.videos, shares, strict=True)
+            self._spend(one, question, options.replace(max_video_tokens=share), scorer)
+            for one, share, scorer in zip(video.videos, shares, scorers, strict=True)
         ]
-        return fill(self.family, spent, question, history)
+        turn = fill(self.family, spent, question, history, words=told.text)
+        return replace(turn, words=told.words, word_tokens=told.num_tokens)
+
+    def _scorer_of(self, video: VideoIndex, question: str) -> FrameScorer | None:
+        """Give what knows the words of a video; None where the pictures are all."""
+        if not isinstance(self._scorer, TextScorer) or video.source is None:
+            return None
+        return self._scorer.for_question(VideoReader(video.source), question)
+
+    def _tell(
+        self,
+        videos: Sequence[VideoIndex],
+        scorers: Sequence[FrameScorer | None],
+        options: AskOptions,
+    ) -> ToldWords:
+        """Write the words about the question, each video within its part of the share."""
+        budget = options.max_video_tokens or self._max_video_tokens
+        least = self._least([one.features for one in videos], options)
+        room = min(int(options.word_share * budget), budget - sum(least))
+        most = max(0, room) // len(videos)
+        parts, words, num_tokens = [], list[WordReport](), 0
+        labels = label_media(len(videos))
+        for number, (label, scorer) in enumerate(zip(labels, scorers, strict=True)):
+            found = () if scorer is None else scorer.words
+            text, told = tell_words(found, most, self._count)
+            if text:
+                parts.append(f"{label}{text}")
+                num_tokens += self._count(parts[-1])
+                words += report_words(told, number)
+        return ToldWords("\n".join(parts), tuple(words), num_tokens)
+
+    def _count(self, text: str) -> int:
+        ids = self.processor.tokenizer(text, add_special_tokens=False, verbose=False)
+        return len(ids["input_ids"]) + 1  # with the line break after it
+
+    def _leave_room(self, options: AskOptions, num_tokens: int) -> AskOptions:
+        """Take the tokens of words from the budget of frames."""
+        if not num_tokens:
+            return options
+        total = options.max_video_tokens or self._max_video_tokens
+        return options.replace(max_video_tokens=max(1, total - num_tokens))
 
     def _spend(
-        self, video: VideoIndex, question: str, options: AskOptions
+        self,
+        video: VideoIndex,
+        question: str,
+        options: AskOptions,
+        scorer: FrameScorer | None = None,
     ) -> tuple[HostFeatures, list[KeptStep]]:
         """Spend a budget on a video, as the looks say where looks were joined."""
         features, budget = video.features, options.max_video_tokens
         if video.looks is None:
-            return self.select(features, question, budget, options.method)
+            return self.select(features, question, budget, options.method, scorer)
         costs = self.look_budget(video, options)
         return features, keep_looks(costs, features, video.looks)
 
@@ -203,14 +278,19 @@ class HostBackbone:
         total, selector = options.max_video_tokens, self._find(options.method)
         if len(videos) == 1 or selector.rest == "whole":
             return [total] * len(videos)
-        least = [
+        least = self._least(videos, options)
+        wanted = [one.num_tokens for one in videos]
+        return [*share_budget(total or self._max_video_tokens, wanted, least)]
+
+    def _least(self, videos: Sequence[HostFeatures], options: AskOptions) -> list[int]:
+        """Count the tokens that each video needs at least."""
+        total, selector = options.max_video_tokens, self._find(options.method)
+        return [
             one.tokens_per_step + len(one.tail)
             if selector.rest == "dropped"
             else self._budget(one.tokens_per_step, total).minimum
             for one in videos
         ]
-        wanted = [one.num_tokens for one in videos]
-        return [*share_budget(total or self._max_video_tokens, wanted, least)]
 
     def look_budget(self, video: VideoIndex, options: AskOptions) -> TwoPassBudget:
         """Say what frames cost a method that looks again."""
@@ -311,8 +391,8 @@ class HostBackbone:
             encoded.append(self._encode_window(part, plan))
             times.append(part.times)
             thumbnails.append(make_thumbnails(part.frames, source.size))
-            if self._scorer is not None:
-                regions.append(encode_regions(self._scorer, part.frames, per_step))
+            if self._pictures is not None:
+                regions.append(encode_regions(self._pictures, part.frames, per_step))
             if progress is not None:
                 progress(sum(map(len, times)), source.num_frames)
         frame_seconds = _by_step(np.concatenate(times), per_step)

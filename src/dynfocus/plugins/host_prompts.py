@@ -74,6 +74,8 @@ def fill(
     spent: Sequence[tuple[HostFeatures, Sequence[KeptStep]]],
     question: str,
     history: Sequence[Turn] = (),
+    *,
+    words: str = "",
 ) -> PreparedTurn:
     """Write the host's prompt with what is kept of videos; nothing else of it changes.
 
@@ -85,12 +87,14 @@ def fill(
         spent: Each video, and what is kept of each of its steps.
         question: The question to answer.
         history: Earlier turns.
+        words: Words of the videos, which stand before the question.
 
     Returns:
         The prompt as the host reads it.
     """
     videos = [video for video, _ in spent]
-    ids = lay_out(family, videos, question, history)
+    asked = f"{words}\n\n{question}" if words else question
+    ids = lay_out(family, videos, asked, history)
     places = (ids[0] == family.placeholder).nonzero()[:, 0].cpu()
     own = torch.split(places, [video.num_tokens for video in videos])
     visual = torch.cat(

@@ -1,6 +1,7 @@
 """Pictures: timelines, storyboards, and reports as one self-contained HTML page."""
 
 from dynfocus.report.answers import write_report
+from dynfocus.report.found_words import write_found
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
 from dynfocus.report.storyboard import (
     Storyboard,
@@ -31,6 +32,7 @@ __all__ = [
     "draw_timelines",
     "encode_jpeg",
     "make_storyboard",
+    "write_found",
     "write_report",
     "write_storyboard",
     "write_timelines",

@@ -38,7 +38,7 @@ from dynfocus.video import VideoReader, as_file
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoGroup, VideoIndex
-    from dynfocus.models.conversation import Answer, FrameReport
+    from dynfocus.models.conversation import Answer, FrameReport, WordReport
     from dynfocus.models.dynfocus.merged_patches import PrototypeMap
 
 _THUMBNAIL_PIXELS = 160
@@ -168,14 +168,19 @@ class _Item:
             frames = [frame for frame in self.answer.frames if frame.video == number]
             start, end = video.interval
             picture = draw_timeline(
-                frames, end, self.evidence, start=start, looked=self.looked
+                frames,
+                end,
+                self.evidence,
+                start=start,
+                looked=self.looked,
+                words=[one for one in self.answer.words if one.video == number],
             )
             name = _name(self.videos, number) if len(self.videos) > 1 else ""
             drawn.append((name, Markup(picture)))
         return drawn
 
-    def place(self, frame: FrameReport | MapPictures) -> str:
-        """Say at what time of which video a frame is."""
+    def place(self, frame: FrameReport | MapPictures | WordReport) -> str:
+        """Say at what time of which video a frame, or what was read, is."""
         start, end = self.videos[frame.video].interval
         is_dense = not isinstance(frame, MapPictures) and frame.kind == "high"
         time = time_in(frame.time, 0.0 if is_dense else end - start)

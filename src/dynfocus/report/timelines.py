@@ -29,7 +29,7 @@ from dynfocus.video import as_file
 
 if TYPE_CHECKING:
     from dynfocus.index import Pictures, VideoIndex
-    from dynfocus.models.conversation import FrameReport
+    from dynfocus.models.conversation import FrameReport, WordReport
 
 Interval = tuple[float, float]
 
@@ -111,6 +111,7 @@ def draw_timeline(
     *,
     start: float = 0.0,
     looked: Sequence[Interval] = (),
+    words: Sequence[WordReport] = (),
 ) -> str:
     """Draw scores over time: Cones as bars, Rods as ticks below, evidence as bands.
 
@@ -122,6 +123,7 @@ def draw_timeline(
         evidence: Half-open intervals in seconds to shade.
         start: Where an excerpt begins, in seconds.
         looked: Those that were looked at again, to frame.
+        words: What was read about the question, as a track below.
 
     Returns:
         One ``<svg>`` element.
@@ -157,6 +159,11 @@ def draw_timeline(
         noun="Cone" if all(one.kind in ("cone", "rod") for one in frames) else "dense",
         bands=bands(evidence),
         looked=bands(looked),
+        words=[
+            (*place, word.text)
+            for word in words
+            for place in bands([(word.time, max(word.end, word.time + 1e-3))])
+        ],
         area=f"M{steps[0][0]:.1f} 130{area}L{steps[-1][1]:.1f} 130Z",
         cones=cones,
         rods="".join(rods),  # one path, so that hours of video stay a small page
