@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from dynfocus.errors import UnreadWordsWarning
+from dynfocus.errors import UnreadWordsWarning, UnusableEntryWarning
 from dynfocus.video import VideoReader, VideoWriter
 from dynfocus.words import WordStore, picture_text, read_words, screen
 
@@ -130,3 +130,12 @@ def _nowhere(folder: Path):
         origin = str(folder / "none" / "__init__.py")
 
     return lambda name: Spec
+
+
+def test_reading_that_cannot_be_kept_is_given_all_the_same(
+    video, tmp_path, monkeypatch
+):
+    (tmp_path / "words").write_text("no folder")
+    monkeypatch.setattr(screen, "_read_all", lambda *_: [])
+    with pytest.warns(UnusableEntryWarning, match="cannot be kept"):
+        assert read_words(video, store=WordStore(tmp_path)) == []

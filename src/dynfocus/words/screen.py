@@ -6,18 +6,25 @@ others the lines of text are found; a line whose picture is known is not read ag
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.errors import UnreadWordsWarning
+from dynfocus.cache import FOLDER_VARIABLE
+from dynfocus.errors import (
+    UnreadWordsWarning,
+    UnusableEntryError,
+    UnusableEntryWarning,
+)
 from dynfocus.json_lines import JsonLines
-from dynfocus.text import plural
+from dynfocus.text import plural, sentence
 from dynfocus.validation import from_mapping
 from dynfocus.video import VideoReader
 from dynfocus.words.line_memory import LineMemory
@@ -48,6 +55,8 @@ _UNREAD_TO_TELL = 3
 _BATCH_BYTES = 200_000_000
 _NOTE_SECONDS = 20.0
 _SCRIPTS = "Latin, Greek, Chinese and Japanese letters"
+
+_logger = logging.getLogger(__name__)
 
 
 class ScreenReader:
@@ -183,16 +192,34 @@ def read_screen(
 
     Raises:
         UnreadableVideoError: Nothing of the video can be decoded.
-        UnusableEntryError: Nothing tells one version of a remote file from the next.
     """
     reader = f"{reader_name()}, rules 1, {RATE:g} a second, stream {video.other_stream}"
-    path = store.path(video.path, reader)
+    try:
+        path = store.path(video.path, reader)
+    except UnusableEntryError as error:
+        _logger.info("what is read is not kept: %s", error)
+        return sorted(_read_all(video, None, progress), key=_place)
     texts = store.load(path)
     if texts is None:
         with store.gathering(path, reader) as notes:
             texts = sorted(_read_all(video, notes, progress), key=_place)
-            store.save(path, texts, reader)
+        _keep(store, path, texts, reader)
     return texts
+
+
+def _keep(
+    store: WordStore, path: Path, texts: Sequence[TimedText], reader: str
+) -> None:
+    """Keep a reading, or say that it cannot be kept."""
+    try:
+        store.save(path, texts, reader)
+    except OSError as error:
+        warnings.warn(
+            f"what was read cannot be kept in {store.folder} ({sentence(error)}), so it is "
+            f"read again next time; set {FOLDER_VARIABLE} to another folder",
+            UnusableEntryWarning,
+            stacklevel=4,
+        )
 
 
 def _place(text: TimedText) -> tuple[float, float, float]:
