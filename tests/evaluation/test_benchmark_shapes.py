@@ -18,6 +18,12 @@ from dynfocus.evaluation.benchmarks.loading import open_benchmark
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions, read_options
 from dynfocus.evaluation.benchmarks.registry import OWN, load_benchmark
 from dynfocus.evaluation.benchmarks.running import RunSettings, make_rows, mark_records
+from dynfocus.evaluation.benchmarks.subtitles import (
+    add_subtitles,
+    choose_lines,
+    find_subtitles,
+    read_lines,
+)
 from dynfocus.evaluation.benchmarks.video_mme_v2 import score_group
 from dynfocus.models.options import AskOptions
 
@@ -456,3 +462,19 @@ def test_subtitles_of_the_sampled_frames_stand_before_the_question(tmp_path):
     assert "hello\nQuestion: What?" in asked[0]
     assert "much later" in asked[1]
     assert asked[2].startswith("Question: What?")
+
+
+def test_ten_frames_have_the_subtitles_of_ten_moments(tmp_path):
+    path = tmp_path / "subtitle/Q1.srt"
+    path.parent.mkdir()
+    said = "1\n00:00:01,500 --> 00:00:02,500\nhello\n\n"
+    path.write_text(f"{said}2\n00:00:30,000 --> 00:00:31,000\nlater\n")
+    found = find_subtitles(tmp_path, "Q1")
+    assert found == path
+    lines = read_lines(path)
+    assert [line.text for line in choose_lines(lines, [0.0, 1.0, 2.0])] == ["hello"]
+    assert add_subtitles("Why?", choose_lines(lines)).endswith("hello\nlater\nWhy?")
+    assert add_subtitles("Why?", []) == "Why?"
+    words = tmp_path / "subtitle/001.jsonl"
+    write_lines(words, [{"text": "hey", "start_time": 1.0, "end_time": 1.2}])
+    assert [line.text for line in read_lines(words)] == ["hey"]

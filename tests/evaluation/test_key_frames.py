@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dynfocus.evaluation.benchmarks.key_frames import (
+    key_frame_figures,
     mean_temporal_f1,
     score_key_frames,
     structural_similarity,
@@ -57,3 +58,13 @@ def test_likeness_of_pictures():
     assert structural_similarity(picture, 1 - picture) < 0.2
     pairs = [np.array([[1.0, 0.2], [0.4, 0.6]])]
     assert visual_scores(pairs) == pytest.approx((0.8, 0.8, 0.8))
+
+
+def test_a_result_tells_whether_fine_frames_saw_the_evidence():
+    one = {"video": "a", "kind": "", "evidence": [[0, 4], [10, 12]]}
+    records = [{**one, "fine_times": [1, 2, 11]}, {**one, "evidence": []}, one]
+    values = {f.label: f.estimate.value for f in key_frame_figures(records)}
+    assert values["Key frames, KFR"] == values["Key frames, BSR"] == 100
+    assert values["Key frames, UKSS"] == pytest.approx(100)
+    assert values["Key frames, F1 within 5 s"] == 100
+    assert key_frame_figures(records[1:]) == []

@@ -79,7 +79,7 @@ def _cost(document: Document) -> str:
     if document["mean_video_tokens"] is None:
         return ""
     manifest = document["manifest"]
-    ask = {k: v for k, v in manifest["ask"].items() if v is not None}
+    ask = {k: v for k, v in manifest["ask"].items() if v not in (None, [])}
     told = ", ".join(f"{name} {value}" for name, value in ask.items())
     return (
         f"On average {document['mean_video_tokens']:.0f} video tokens, "

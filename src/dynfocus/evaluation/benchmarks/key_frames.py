@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dynfocus.evaluation.benchmarks.benchmark import Figure
+from dynfocus.evaluation.metrics import Estimate, Record, accuracy
+
 Interval = tuple[float, float]
 TOLERANCE_SECONDS = 5.0
 """How far a frame may be from a key frame of LV-Haystack."""
@@ -119,6 +122,53 @@ def mean_temporal_f1(
         return 0.0, 0.0, 0.0
     precision, recall, f1 = np.mean(found, axis=0)
     return float(precision), float(recall), float(f1)
+
+
+def key_frame_figures(records: Sequence[Record]) -> list[Figure]:
+    """Measure the frames that were read finely, where the times of evidence are known.
+
+    Args:
+        records: Records with ``evidence`` and ``fine_times``; others are left out.
+
+    Returns:
+        KFR, SHR, BSR and BDS as means, UKSS of the set, and the temporal F1 with the
+        middles of the evidence as key frames; nothing where no record tells both.
+    """
+    known = [r for r in records if r.get("evidence") and "fine_times" in r]
+    if not known:
+        return []
+    size = len(known)
+    found = [
+        score_key_frames(r["fine_times"], [(a, b) for a, b in r["evidence"]])
+        for r in known
+    ]
+    means = {
+        "KFR": [one.hit_rate for one in found],
+        "SHR": [one.scene_rate for one in found],
+        "BSR": [one.balanced for one in found],
+        "BDS": [one.distribution for one in found],
+    }
+    figures = [
+        Figure(
+            label=f"Key frames, {name}",
+            estimate=accuracy(
+                [{**r, "right": v} for r, v in zip(known, values, strict=True)]
+            ),
+            num_questions=size,
+            is_beside=True,
+        )
+        for name, values in means.items()
+    ]
+    middles = [[(a + b) / 2 for a, b in r["evidence"]] for r in known]
+    times = [r["fine_times"] for r in known]
+    _, _, f1 = mean_temporal_f1(list(map(temporal_f1, times, middles)))
+    for name, value in (("UKSS", unified_score(found)), ("F1 within 5 s", f1)):
+        estimate = Estimate(100 * value)
+        label = f"Key frames, {name}"
+        figures.append(
+            Figure(label=label, estimate=estimate, num_questions=size, is_beside=True)
+        )
+    return figures
 
 
 def structural_similarity(

@@ -21,6 +21,7 @@ from dynfocus.atomic import write_atomically
 from dynfocus.bulk import Asker, Row, run_rows
 from dynfocus.evaluation.benchmarks.benchmark import Benchmark, Item
 from dynfocus.evaluation.benchmarks.choice import counted
+from dynfocus.evaluation.benchmarks.key_frames import key_frame_figures
 from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark, sample
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 from dynfocus.evaluation.benchmarks.subtitles import (
@@ -137,7 +138,9 @@ def _with_subtitles(row: Row, index: VideoIndex, which: str) -> str:
 def _describe(
     row: Row, answer: Answer, index: VideoIndex, weights: str
 ) -> dict[str, Any]:
-    return {"num_frames": len(answer.frames), "weights": weights}
+    times = [round(frame.time, 2) for frame in answer.frames if frame.is_fine]
+    looked = {"fine_times": times} if row.evidence else {}
+    return {"num_frames": len(answer.frames), "weights": weights, **looked}
 
 
 def find_files(opened: OpenedBenchmark, items: Sequence[Item]) -> dict[str, str]:
@@ -372,6 +375,7 @@ def summarise(
         kinds = {record["kind"] for record in needs_judge}
         figured = [record for record in marked if record["kind"] not in kinds]
     figures = benchmark.figures(figured, options) if figured else []
+    figures += key_frame_figures(marked)
     answered = [r for r in marked if "error" not in r]
     states = Counter(record["state"] for record in marked)
     return {

@@ -159,7 +159,7 @@ def _without_looking(rows: Rows) -> list[list[str]]:
     for kind, some in by_kind.items():
         constant = str(accuracy(answer_constantly(some)))
         guess = "-"
-        if all(row["options"] for row in some):
+        if all(len(row["options"]) > 1 for row in some):
             guess = f"{100 * float(np.mean([1 / len(r['options']) for r in some])):.1f}"
         found.append([kind, constant, guess, str(len(some))])
     return found
