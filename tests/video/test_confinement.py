@@ -263,5 +263,5 @@ def test_a_decoder_that_dies_is_an_error_of_that_file_alone(clip, confinement):
             os.kill(process, signal.SIGSEGV)
 
     with pytest.raises(UnreadableVideoError, match=r"crashed .*exit code -11"):
-        reader.sample(progress=kill)
+        reader.sample(times=TIMES, size=(600, 900), progress=kill)  # more than a pipe
     assert len(reader.sample(num_frames=2).frames) == 2

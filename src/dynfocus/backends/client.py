@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from pydantic import Field
 
+from dynfocus.backends.patience import while_wanted
 from dynfocus.backends.stream import (
     AnswerText,
     BusyError,
@@ -163,13 +164,13 @@ class ChatClient:
         """
         answer = AnswerText(on_text)
         try:
-            self._stream(body, answer)
+            self._stream(body, answer, on_text)
         except BackendError as error:
             refused = "refused with HTTP 4" in str(error) and "logprob" in str(error)
             if "logprobs" not in body or not refused:
                 raise
             rest = {k: v for k, v in body.items() if k not in _OF_LOGPROBS}
-            self._stream(rest, answer)
+            self._stream(rest, answer, on_text)
         return Completion(
             text=answer.text,
             finish_reason=answer.finish_reason,
@@ -178,15 +179,23 @@ class ChatClient:
             answer_tokens=answer.answer_tokens,
         )
 
-    def _stream(self, body: Mapping[str, Any], answer: AnswerText) -> None:
+    def _stream(
+        self,
+        body: Mapping[str, Any],
+        answer: AnswerText,
+        on_text: Callable[[str], None] | None,
+    ) -> None:
         """Send a request, and take the answer while it is written."""
         content = json.dumps({**body, "stream": True}).encode()
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         url = f"{self.server.url}/chat/completions"
         with (
+            while_wanted(on_text) as extensions,
             self._failures(answer),
             self._connection() as http,
-            http.stream("POST", url, content=content, headers=headers) as response,
+            http.stream(
+                "POST", url, content=content, headers=headers, extensions=extensions
+            ) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 response.read()

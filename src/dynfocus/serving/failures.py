@@ -11,11 +11,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from dynfocus.errors import BackendError, BrokenWorkerError, BusyServerError
+from dynfocus.errors import (
+    BackendError,
+    BrokenWorkerError,
+    BusyBackendError,
+    BusyServerError,
+)
 from dynfocus.text import is_full_disk, sentence
 
 _FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^/\s:'\"]+/)+")
 _OF_REQUESTS = (ValueError, FileNotFoundError, TimeoutError, BrokenWorkerError)
+_UPSTREAM = re.compile(r"(?:the|no) server (?:answers )?at \S+")
+"""How errors name another server, whose address is nobody's business."""
+_UPSTREAM_SECONDS = 5
 _logger = logging.getLogger(__name__)
 _TYPES = {
     401: "authentication_error",
@@ -77,8 +85,13 @@ def as_api_error(error: BaseException) -> ApiError:
         return ApiError(status, text, code=code, retry_seconds=wait)
     if isinstance(error, ConnectionAbortedError):  # nobody reads this
         return ApiError(499, sentence(error), code="client_gone")
+    if isinstance(error, BusyBackendError):
+        wait = max(1, round(error.wait_seconds or _UPSTREAM_SECONDS))
+        text = f"the model's server is busy; come back in {wait} s"
+        return ApiError(503, text, code="overloaded", retry_seconds=wait)
     if isinstance(error, BackendError):
-        return ApiError(502, sentence(error), code="upstream_failed")
+        told = _UPSTREAM.sub("the model's server", sentence(error))
+        return ApiError(502, hide_places(told), code="upstream_failed")
     if is_full_disk(error):
         return ApiError(
             507, "the server has no space left; make room", code="full_disk"

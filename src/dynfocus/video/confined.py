@@ -1,7 +1,7 @@
-"""The process that decodes one file of a stranger: its limits, its one job, its end.
+"""The process that decodes one file of a stranger: its limits, its jobs, its end.
 
-It is started by `dynfocus.video.confinement`, takes one job, which it trusts, and tells
-what it finds as bytes that are not trusted.
+It is started by `dynfocus.video.confinement`, takes jobs, which it trusts, and tells what
+it finds as bytes that are not trusted.
 """
 
 from __future__ import annotations
@@ -53,19 +53,22 @@ Tell = Callable[[bytes], None]
 
 
 def main() -> None:
-    """Take one job from the pipe that the command line names, and do it."""
+    """Do the jobs that come from the pipe that the command line names."""
     connection = Connection(int(sys.argv[1]))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(_NICENESS)  # who answers comes first
     av.logging.set_level(None)
+    tell = partial(_tell, connection, threading.Lock())
+    is_limited = False
     try:
-        name, path, job, limits = connection.recv()
-        _limit(limits)
-        tell = partial(_tell, connection, threading.Lock())
-        tell(_result(name, path, job, limits, tell))
-    except (EOFError, BrokenPipeError):
-        return  # nobody waits for it
-    os._exit(0)  # threads that are stuck are left behind
+        while True:
+            name, path, job, limits = connection.recv()
+            if not is_limited:
+                _limit(limits)
+                is_limited = True
+            tell(_result(name, path, job, limits, tell))
+    except (EOFError, ConnectionError):
+        os._exit(0)  # nobody waits for more; threads that are stuck are left behind
 
 
 def _result(

@@ -1,9 +1,9 @@
 """Decode files of strangers in processes of their own, within limits.
 
 A file that makes a decoder run wild, take all memory or crash ends such a process and
-nothing else. Each job has a fresh one, which sees none of the environment, no network
-that it was not given, and no other file that is open. Between two jobs one waits ready,
-since Python takes a while to start.
+nothing else. Each file has a fresh one, which sees none of the environment and no other
+file that is open. It stays for a while, in case more of its file is wanted; and one waits
+ready for the next file, since Python takes a while to start.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -61,8 +62,11 @@ _ERRORS: dict[str, type[Exception]] = {
 }
 Values: TypeAlias = dict[str, Any]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
+_Key: TypeAlias = tuple[str, int, int, int]
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 _TICK_SECONDS = 0.05
+_MOST_IDLE = 4
+"""Processes that stay for more of their files."""
 _PROGRAM = "from dynfocus.video.confined import main; main()"
 
 
@@ -86,6 +90,7 @@ class Confinement:
         self._room = threading.BoundedSemaphore(limits.max_processes)
         self._lock = threading.Lock()
         self._spare: _Process | None = None
+        self._idle: OrderedDict[_Key, _Process] = OrderedDict()
         self._is_closed = False
         self._copies: weakref.WeakKeyDictionary[RemoteFile, _Copy] = (
             weakref.WeakKeyDictionary()
@@ -157,9 +162,11 @@ class Confinement:
         """End the process that waits; those at work end with their jobs."""
         with self._lock:
             self._is_closed = True
-            spare, self._spare = self._spare, None
-        if spare is not None:
-            spare.end()
+            waiting = [*self._idle.values(), *filter(None, [self._spare])]
+            self._spare = None
+            self._idle.clear()
+        for process in waiting:
+            process.end()
 
     def _run(
         self,
@@ -171,15 +178,16 @@ class Confinement:
     ) -> None:
         """Let a process do a job, and take what it tells until it says that it ended."""
         file = self._local(path)
+        key = _key_of(file)
         with self._room:
-            process = self._take()
+            process = self._take(key)
             try:
                 # Plain, since pydantic would take a third of the start of a process.
                 plain = SimpleNamespace(**asdict(self.limits))
                 process.send((name, file, job, plain))
                 _listen(process, file, path, self.limits, takers, on_tick)
             finally:
-                process.end()
+                self._put_back(key, process)
 
     def _local(self, path: VideoFile) -> Path:
         """Give a file on a disk that is not too long; one at an address is copied."""
@@ -196,17 +204,42 @@ class Confinement:
             copy = self._copies.setdefault(path, _Copy())
         return copy.of(path)
 
-    def _take(self) -> _Process:
-        """Take the process that waits, and let another one start to wait."""
+    def _take(self, key: _Key) -> _Process:
+        """Take the process of a file, or the one that waits, which another one replaces."""
         with self._lock:
-            process, self._spare = self._spare, None
-            if not self._is_closed:
-                self._spare = _Process()
+            process = self._idle.pop(key, None)
+            if process is None:
+                process, self._spare = self._spare, None
+                if not self._is_closed:
+                    self._spare = _Process()
         if process is not None and process.is_alive:
+            process.is_free = False
             return process
         if process is not None:
             process.end()
         return _Process()
+
+    def _put_back(self, key: _Key, process: _Process) -> None:
+        """Let a process wait for more of its file, if it is sound and not worn."""
+        process.seconds += time.monotonic() - process.began_seconds
+        surplus: list[_Process] = []
+        with self._lock:
+            is_worn = process.seconds > self.limits.decode_seconds / 2
+            if process.is_free and not is_worn and not self._is_closed:
+                surplus += filter(None, [self._idle.pop(key, None)])
+                self._idle[key] = process
+                while len(self._idle) > _MOST_IDLE:
+                    surplus.append(self._idle.popitem(last=False)[1])
+            else:
+                surplus.append(process)
+        for one in surplus:
+            one.end()
+
+
+def _key_of(file: Path) -> _Key:
+    """Tell a file, and this content of it, from all others."""
+    status = file.stat()
+    return str(file), status.st_ino, status.st_size, status.st_mtime_ns
 
 
 _current: list[Confinement] = []
@@ -268,9 +301,12 @@ class _Copy:
 
 
 class _Process:
-    """A fresh process that waits for one job."""
+    """A fresh process that waits for jobs with one file."""
 
     def __init__(self) -> None:
+        self.is_free = False
+        self.seconds = 0.0
+        self.began_seconds = 0.0
         self._connection, theirs = Pipe()
         environment = {n: os.environ[n] for n in _KEPT_ENVIRONMENT if n in os.environ}
         environment |= {
@@ -299,7 +335,8 @@ class _Process:
         return self._connection
 
     def send(self, job: Any) -> None:
-        """Give it its job."""
+        """Give it a job."""
+        self.began_seconds = time.monotonic()
         try:
             self._connection.send(job)
         except OSError:  # its end shows when it is listened to
@@ -352,9 +389,11 @@ def _listen(
             kind, values, arrays = unpack(process.connection.recv_bytes())
         except (EOFError, OSError):
             raise _ended(path, process.end()) from None
+        process.is_free = kind in ("done", "failed")
         if kind == "done":
             return
         if kind == "failed":
+            process.is_free = values["error"] != StuckVideoError.__name__
             text = str(values["text"]).replace(str(file), str(path))
             raise _ERRORS.get(str(values["error"]), UnreadableVideoError)(text)
         try:
