@@ -52,6 +52,11 @@ def running_server() -> type[RunningServer]:
 
 
 @pytest.fixture(scope="session")
+def running() -> type[RunningServer]:
+    return RunningServer
+
+
+@pytest.fixture(scope="session")
 def nano(tmp_path_factory: pytest.TempPathFactory) -> VideoModel:
     return dynfocus.load("nano", index_folder=tmp_path_factory.mktemp("served-index"))
 

@@ -88,14 +88,9 @@ class ChatRequest(AskFields):
     response_format: dict[str, Any] | None = None
 
     @property
-    def options(self) -> AskOptions:
-        """The options of its question.
-
-        Raises:
-            ValueError: One of them is wrong.
-        """
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return self.ask_options(self.max_completion_tokens or self.max_tokens, stop)
+    def stops(self) -> list[str]:
+        """The texts before which the answer ends."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     def check(self) -> None:
         """Refuse what would change the answer and cannot be followed.

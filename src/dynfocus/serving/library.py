@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from dynfocus.atomic import PART_SUFFIX, naming_a_full_disk, write_atomically
+from dynfocus.serving.locks import SharedLock
 from dynfocus.text import to_json
 from dynfocus.validation import checked, from_mapping
 from dynfocus.video import show_address
@@ -85,21 +86,32 @@ class Library:
         self._passing_bytes = passing_bytes
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, LibraryVideo]] = {}
+        self._users = SharedLock(self.folder / "lock")
 
     def open(self) -> list[LibraryVideo]:
-        """Make the folder, take away what is half written, and list what is there.
+        """Make the folder, take away what is half written, and list what is to be read.
+
+        Nothing is half written where another server has the library open, and what is to
+        be read is read by that.
 
         Raises:
             OSError: The folder cannot be made or read.
         """
         self._videos.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(exist_ok=True)
+        if not self._users.enter():
+            return []
         for part in self._incoming.iterdir():
             _remove(part)
         for folder in self._videos.iterdir():
             if not (folder / _FACTS).exists():
                 _remove(folder)
-        return self.videos()
+        self._users.share()
+        return [one for one in self.videos() if one.is_kept and one.state == "new"]
+
+    def close(self) -> None:
+        """Let another server be the first to open the library."""
+        self._users.leave()
 
     def videos(self) -> list[LibraryVideo]:
         """List the videos, the one added last first."""
@@ -179,7 +191,9 @@ class Library:
         """Put what was fetched into a video that was added by its address."""
         _, num_bytes = incoming.finish()
         incoming.path.replace(self._videos / video.id / _CONTENT)
-        return self.save(replace(video, num_bytes=num_bytes, version=version))
+        video = self.save(replace(video, num_bytes=num_bytes, version=version))
+        self.make_room()
+        return video
 
     def add_place(
         self, place: str, name: str, *, is_file: bool, is_kept: bool

@@ -45,12 +45,13 @@ async def complete_chat(request: Request, asked: ChatRequest) -> Response:
     service = service_of(request)
     check_model(service, asked.model)
     asked.check()
-    service.check_scorer(asked.scorer)
     found = read_conversation(asked.messages)
+    most = asked.max_completion_tokens or asked.max_tokens
+    options = service.ask_options(asked, most, asked.stops)
     question = Question(
         text=found.question,
         media=await find_media(service, found.media),
-        options=asked.options,
+        options=options,
         history=found.history,
         client=client_of(request),
     )

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynfocus.atomic import write_atomically
+from dynfocus.serving.locks import locked
 from dynfocus.serving.noted import noted_warnings
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from dynfocus.models import VideoModel
@@ -74,22 +69,11 @@ def run_job(
             make_board(reader, Path(job.board_folder), partial(on_step, "reading"))
         if job.reading is not None:
             on_step("indexing", 0, 0)
-            with locked(job.lock):
+            with locked(None if job.lock is None else Path(job.lock)):
                 load().index(
                     Path(job.path), progress=partial(on_step, "indexing"), **job.reading
                 )
     return {**facts, "warnings": list(notes)}
-
-
-@contextmanager
-def locked(path: str | None) -> Iterator[None]:
-    """Hold a lock among processes, where the system has one."""
-    if path is None or fcntl is None:
-        yield
-        return
-    with Path(path).open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def make_board(

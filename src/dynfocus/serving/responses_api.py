@@ -80,12 +80,12 @@ async def create_response(request: Request, asked: ResponsesRequest) -> Response
     service = service_of(request)
     check_model(service, asked.model)
     asked.check()
-    service.check_scorer(asked.scorer)
     found = read_conversation(asked.messages)
+    options = service.ask_options(asked, asked.max_output_tokens)
     question = Question(
         text=found.question,
         media=await find_media(service, found.media),
-        options=asked.ask_options(asked.max_output_tokens),
+        options=options,
         history=found.history,
         client=client_of(request),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -12,8 +12,10 @@ import anyio.to_thread
 from dynfocus.bulk.asking import FAILURES
 from dynfocus.defaults import OWN_TYPES, model_type
 from dynfocus.errors import BusyServerError
+from dynfocus.models.options import AskOptions
 from dynfocus.serving.answerers import load_answerer, model_loader
 from dynfocus.serving.answering import AnswerDesk
+from dynfocus.serving.conversations import AskFields
 from dynfocus.serving.failures import ApiError
 from dynfocus.serving.jobs import Jobs
 from dynfocus.serving.library import Library
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from dynfocus.serving.answerers import Answerer
+
+_NEW_TOKENS = 512
+"""The most that a model of another server writes, unless a request says otherwise."""
 
 
 class Service:
@@ -107,6 +112,21 @@ class Service:
         """What clients call the model."""
         return self.settings.model
 
+    def ask_options(
+        self, asked: AskFields, max_new_tokens: int | None, stop: Sequence[str] = ()
+    ) -> AskOptions:
+        """Give the options of a question that a request asks.
+
+        Raises:
+            ApiError: It names a scorer that the server was not started with.
+            ValueError: An option is wrong.
+        """
+        self.check_scorer(asked.scorer)
+        most = max_new_tokens
+        if most is None and self.settings.backend == "openai":
+            most = _NEW_TOKENS
+        return asked.ask_options(most, stop)
+
     def check_scorer(self, name: str | None) -> None:
         """Refuse a scorer that the server was not started with.
 
@@ -130,6 +150,7 @@ class Service:
         await anyio.to_thread.run_sync(self.desk.close, min(seconds, 3.0))
         await self.jobs.close()
         await anyio.to_thread.run_sync(self.workers.close)
+        self.library.close()
 
     def _is_indexed(self) -> bool:
         """Tell whether the model keeps an index on disk, also before it is loaded."""

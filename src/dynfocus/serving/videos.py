@@ -16,6 +16,7 @@ from dynfocus.models.options import AskOptions
 from dynfocus.serving.failures import hide_places
 from dynfocus.serving.jobs import Job, Jobs, OnProgress, Progress
 from dynfocus.serving.library import Library, LibraryVideo
+from dynfocus.serving.locks import if_free
 from dynfocus.serving.reading import FileJob
 from dynfocus.serving.workers import Workers
 from dynfocus.text import sentence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _MOST_OPEN = 64
 _CHUNK_BYTES = 2**20
+_AGAIN_SECONDS = 0.5
+"""How often it is looked whether another server is done with a video."""
 
 
 class Videos:
@@ -64,8 +67,7 @@ class Videos:
     def resume(self) -> None:
         """Go on with what an earlier server was about to read."""
         for video in self.library.open():
-            if video.state == "new" and video.is_kept:
-                self.bring(video)
+            self.bring(video)
 
     def check_room(self) -> None:
         """Refuse a further video where too many wait.
@@ -146,7 +148,19 @@ class Videos:
         self.library.delete(video)
 
     async def _bring(self, video: LibraryVideo, tell: OnProgress) -> None:
-        """Do all that can be done before a question; write down how it ended."""
+        """Do all that can be done before a question, unless another server does it."""
+        while True:
+            with if_free(self._lock(video, "bring")) as is_ours:
+                if is_ours:
+                    await self._bring_here(video, tell)
+                    return
+            await asyncio.sleep(_AGAIN_SECONDS)
+            found = self.library.find(video.id)
+            if found is None or found.state != "new":
+                return
+
+    async def _bring_here(self, video: LibraryVideo, tell: OnProgress) -> None:
+        """Read and index a video; write down how it ended."""
         try:
             facts = await self._work_on(video, AskOptions(), tell, is_urgent=False)
         except BusyServerError:
@@ -181,14 +195,12 @@ class Videos:
             await self._fetch(video, tell)
         tell(Progress())
         library = self.library
-        locks = library.folder / "locks"
-        locks.mkdir(exist_ok=True)
         folder = library.folder_of(video)
         job = FileJob(
             path=str(library.content(video)),
             board_folder=None if is_urgent else str(folder),
             reading=options.reading if self._is_indexed() else None,
-            lock=str(locks / video.id),
+            lock=str(self._lock(video, "index")),
         )
         return await self._workers.run(
             job,
@@ -197,6 +209,12 @@ class Videos:
             ),
             is_urgent=is_urgent,
         )
+
+    def _lock(self, video: LibraryVideo, what: str) -> Path:
+        """Give the file that servers of one library lock."""
+        locks = self.library.folder / "locks"
+        locks.mkdir(exist_ok=True)
+        return locks / f"{video.id}.{what}"
 
     async def _is_there(self, video: LibraryVideo) -> bool:
         """Tell whether the content of a video is there, in the version that is wanted."""

@@ -298,11 +298,10 @@ async def ask_video(request: Request, video_id: str, asked: AskRequest) -> Respo
     """
     service = service_of(request)
     video = find(service, video_id)
-    service.check_scorer(asked.scorer)
     question = Question(
         text=asked.question,
         media=(video,),
-        options=asked.ask_options(asked.max_new_tokens),
+        options=service.ask_options(asked, asked.max_new_tokens),
         history=tuple(Turn(one.question, one.answer) for one in asked.history),
         client=client_of(request),
     )

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from dynfocus.backends import ChatClient, Server
+from dynfocus.backends.frame_answers import FrameAnswerer, FrameBudget
+from dynfocus.errors import BackendError
+from dynfocus.models.conversation import Turn
+from dynfocus.world import make_video
+
+QUESTION = "Who comes in?"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    make_video(path, 8, 1)
+    return path
+
+
+@pytest.fixture
+def answerer(stand_in):
+    client = ChatClient(Server(url=stand_in.url))
+    return FrameAnswerer(client, "seer", budget=FrameBudget(num_frames=6))
+
+
+def pictures(body):
+    return [
+        part
+        for message in body["messages"]
+        if not isinstance(message["content"], str)
+        for part in message["content"]
+        if part["type"] == "image_url"
+    ]
+
+
+def test_chosen_frames_are_sent_and_told(answerer, stand_in, clip):
+    stand_in.prompt_tokens = 900
+    pieces = []
+    answer = answerer.ask(clip, QUESTION, on_text=pieces.append, stop=("\n",))
+    assert answer.text == "".join(pieces) == "an answer"
+    assert (answer.finish_reason, answer.prompt_tokens) == ("stop", 900)
+    assert len(answer.frames) == 6
+    assert answer.tokens == sum(frame.tokens for frame in answer.frames)
+    (body,) = stand_in.bodies
+    assert (body["model"], body["stop"]) == ("seer", ["\n"])
+    num_cones = sum(frame.kind == "cone" for frame in answer.frames)
+    assert len(pictures(body)) == num_cones + 1  # the Rods are on one sheet
+
+
+def test_a_budget_of_tokens_bounds_the_frames(answerer, clip):
+    cost = FrameBudget().cost((720, 1280), "cone")
+    assert FrameBudget().count((720, 1280), cost) == 1
+    assert FrameBudget().count((720, 1280), 9 * cost) > 9
+    few = answerer.score_frames(clip, QUESTION, max_video_tokens=200)
+    many = answerer.score_frames(clip, QUESTION, max_video_tokens=900)
+    assert sum(frame.tokens for frame in few) <= 200
+    assert len(few) < len(many)
+    with pytest.raises(ValueError, match="max_video_tokens must be at least"):
+        answerer.ask(clip, QUESTION, max_video_tokens=1)
+
+
+def test_a_conversation_has_its_frames_once_and_its_turns_as_text(
+    answerer, stand_in, clip
+):
+    chat = answerer.chat(clip, start=2.0, end=6.0)
+    chat.turns.append(Turn("What is it?", "A room."))
+    answer = chat.ask(QUESTION)
+    assert all(2 <= frame.time < 6 for frame in answer.frames)
+    (body,) = stand_in.bodies
+    roles = [message["role"] for message in body["messages"]]
+    assert roles == ["user", "assistant", "user"]
+    assert body["messages"][-1]["content"][-1]["text"] == QUESTION
+    assert pictures({"messages": body["messages"][:1]}) == pictures(body)
+    assert [turn.question for turn in chat.turns] == ["What is it?", QUESTION]
+
+
+def test_several_videos_share_the_budget(answerer, clip):
+    answer = answerer.ask([clip, clip], QUESTION)
+    assert {frame.video for frame in answer.frames} == {0, 1}
+    assert len(answer.frames) == 6
+
+
+def test_a_method_that_looks_again_asks_in_passes(answerer, stand_in, clip):
+    stand_in.answer = lambda body: iter(("from 0:02 to 0:04",))
+    answer = answerer.ask(clip, QUESTION, method="slowfocus")
+    assert len(stand_in.bodies) > 1
+    assert answer.looks is not None
+
+
+def test_what_cannot_be_followed_is_refused(answerer, stand_in, clip):
+    with pytest.raises(ValueError, match="method must be one of"):
+        answerer.ask(clip, QUESTION, method="bolt")
+    with pytest.raises(ValueError, match="the question is empty"):
+        answerer.ask(clip, " ")
+    assert answerer.find_index(clip) is None
+    assert answerer.store is None
+    with pytest.raises(ValueError, match="has no index"):
+        answerer.index(clip)
+    stand_in.status, stand_in.raw = 500, b"{}"
+    with pytest.raises(BackendError):
+        answerer.ask(clip, QUESTION)

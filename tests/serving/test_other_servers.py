@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import openai
+import pytest
+
+from dynfocus.backends import ChatClient, Server
+from dynfocus.backends.frame_answers import FrameAnswerer
+from dynfocus.serving import ServerSettings, create_application
+
+
+@pytest.fixture
+def client(stand_in, tmp_path, running):
+    settings = ServerSettings(
+        model="seer",
+        backend="openai",
+        url=stand_in.url,
+        folder=tmp_path / "library",
+        index_workers=0,
+    )
+    answerer = FrameAnswerer(ChatClient(Server(url=stand_in.url)), "seer")
+    application = create_application(settings, answerer)
+    with (
+        running(application) as server,
+        openai.OpenAI(
+            base_url=f"{server.url}/v1", api_key="none", max_retries=0
+        ) as client,
+    ):
+        yield client
+
+
+def test_a_server_that_takes_pictures_becomes_one_that_takes_videos(
+    client, stand_in, clip
+):
+    file = client.files.create(file=clip, purpose="user_data")
+    content = [
+        {"type": "file", "file": {"file_id": file.id}},
+        {"type": "text", "text": "Who comes in?"},
+    ]
+    asked = {"model": "seer", "messages": [{"role": "user", "content": content}]}
+    told = client.chat.completions.create(**asked)
+    assert told.choices[0].message.content == "an answer"
+    assert told.dynfocus["cones"]
+    assert stand_in.bodies[-1]["max_tokens"] == 512
+    stand_in.raw, stand_in.status = b'{"error": {"message": "no room"}}', 500
+    with pytest.raises(openai.InternalServerError, match="no room") as refused:
+        client.chat.completions.create(**asked)
+    assert refused.value.status_code == 502
