@@ -43,6 +43,19 @@ def build(make_model, make_processor, index_folder) -> Build:
     return make
 
 
+def test_an_index_is_found_where_it_is_and_nothing_is_encoded(build, clip):
+    model = build()
+    assert model.find_index(clip) is None
+    assert build(store=None).find_index(clip) is None
+    kept = model.index(clip)
+    found = model.find_index(clip)
+    assert found is not None
+    assert (found.entry, found.is_from_disk) == (kept.entry, True)
+    assert model.find_index(clip, fps=0.5) is None
+    with pytest.raises(ValueError, match="fps"):
+        model.find_index(clip, fps=0)
+
+
 @pytest.mark.parametrize("budget", [None, 36, 14])
 def test_exact_answers_are_those_without_an_index(build, clip, budget, monkeypatch):
     plain = ask(build(store=None), clip, max_video_tokens=budget)

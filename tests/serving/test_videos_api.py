@@ -83,6 +83,7 @@ def test_questions_are_answered_and_remembered(api, video, nano, clip):
     pieces = [one["delta"] for name, one in events if name == "delta"]
     assert "".join(pieces) == events[-1][1]["answer"]["text"]
     history = api.get(f"/videos/{video}/questions").json()["questions"]
+    assert api.get(f"/videos/{video}").json()["num_questions"] == 2
     assert [one["text"] for one in history] == [told["text"], "".join(pieces)]
     assert history[1]["options"]["max_video_tokens"] == 60
 
@@ -94,7 +95,7 @@ def test_what_is_no_video_is_said_to_have_failed(api):
     with api.stream("GET", f"/videos/{told['id']}/events") as response:
         name, shown = events_of(response)[-1]
     assert name == "failed"
-    assert "not a video" in shown["problem"]
+    assert shown["problem"].startswith("notes.mp4: this is not a video")
     answer = api.post(f"/videos/{told['id']}/ask", json={"question": QUESTION})
     assert answer.status_code == 400
     assert "not a video" in answer.json()["error"]["message"]

@@ -15,6 +15,7 @@ from dynfocus.serving.jobs import Progress
 from dynfocus.serving.library import LibraryVideo
 from dynfocus.serving.noted import noted_warnings
 from dynfocus.serving.presence import unless_gone
+from dynfocus.serving.videos import Opened
 from dynfocus.text import round_floats
 from dynfocus.video import SampledFrames
 
@@ -88,7 +89,7 @@ async def ask(
     shown = [
         await service.videos.opened(one, question.options)
         if isinstance(one, LibraryVideo)
-        else one
+        else Opened(video=one)
         for one in question.media
     ]
     answer = partial(_answer, service, question, shown)
@@ -114,7 +115,7 @@ async def _last(service: Service, question: Question) -> Told:
 
 
 def _answer(
-    service: Service, question: Question, shown: Sequence[Any], on_text: OnText
+    service: Service, question: Question, shown: Sequence[Opened], on_text: OnText
 ) -> Told:
     """Answer in a thread of the desk."""
     has_begun = False
@@ -127,12 +128,14 @@ def _answer(
         on_text(piece)
 
     options = vars(question.options)
+    videos = [one.video for one in shown]
+    said = [text for one in shown for text in one.warnings]
     with noted_warnings() as notes:
         chat = service.model.chat(
-            list(shown) if len(shown) > 1 else shown[0],
+            videos if len(videos) > 1 else videos[0],
             progress=lambda *_: on_text(""),
             **options,
         )
         chat.turns += question.history
         answer = chat.ask(question.text, on_text=pass_on)
-    return Told(answer=answer, warnings=notes)
+    return Told(answer=answer, warnings=list(dict.fromkeys([*said, *notes])))

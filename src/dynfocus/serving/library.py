@@ -276,6 +276,13 @@ class Library:
             file.write(line)
             file.flush()
 
+    def count_questions(self, video: LibraryVideo) -> int:
+        """Count what was asked about a video."""
+        try:
+            return (self._videos / video.id / _QUESTIONS).read_bytes().count(b"\n")
+        except FileNotFoundError:
+            return 0
+
     def questions(self, video: LibraryVideo) -> list[dict[str, Any]]:
         """List what was asked about a video, in order; half a line is none."""
         path = self._videos / video.id / _QUESTIONS

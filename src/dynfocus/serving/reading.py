@@ -28,6 +28,8 @@ class FileJob:
 
     path: str
     """The file."""
+    name: str = "video"
+    """What people call it, also in warnings and errors."""
     board_folder: str | None = None
     """Where its storyboard goes; None for no storyboard."""
     reading: dict[str, Any] | None = None
@@ -73,7 +75,12 @@ def run_job(
                 load().index(
                     Path(job.path), progress=partial(on_step, "indexing"), **job.reading
                 )
-    return {**facts, "warnings": list(notes)}
+    return {**facts, "warnings": [called(job.name, job.path, one) for one in notes]}
+
+
+def called(name: str, path: str | Path, text: str) -> str:
+    """Call a file by its name in a text, which nobody outside knows by its path."""
+    return text.replace(str(path), name)
 
 
 def make_board(

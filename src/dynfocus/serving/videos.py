@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +17,30 @@ from dynfocus.serving.failures import hide_places
 from dynfocus.serving.jobs import Job, Jobs, OnProgress, Progress
 from dynfocus.serving.library import Library, LibraryVideo
 from dynfocus.serving.locks import if_free
-from dynfocus.serving.reading import FileJob
+from dynfocus.serving.noted import noted_warnings
+from dynfocus.serving.reading import FileJob, called
 from dynfocus.serving.workers import Workers
 from dynfocus.text import sentence
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
     from dynfocus.serving.answerers import Answerer
-    from dynfocus.video import FetchPolicy, RemoteFile
+    from dynfocus.video import FetchPolicy, RemoteFile, SampledFrames
 
 _MOST_OPEN = 64
 _CHUNK_BYTES = 2**20
 _AGAIN_SECONDS = 0.5
 """How often it is looked whether another server is done with a video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What a question is asked of."""
+
+    video: VideoIndex | Path | SampledFrames
+    """The index of a video, its file, or a picture."""
+    warnings: tuple[str, ...] = ()
+    """What was said when it was opened."""
 
 
 class Videos:
@@ -62,7 +73,7 @@ class Videos:
         self._is_indexed = is_indexed
         self._max_jobs = max_jobs
         self._policy = policy
-        self._open: OrderedDict[tuple[Any, ...], VideoIndex] = OrderedDict()
+        self._open: OrderedDict[tuple[Any, ...], Opened] = OrderedDict()
 
     def resume(self) -> None:
         """Go on with what an earlier server was about to read."""
@@ -100,7 +111,8 @@ class Videos:
         Returns:
             The work; None where the video is there and indexed.
         """
-        if self._key(video, options) in self._open:
+        is_fixed = video.is_kept or video.address is None
+        if is_fixed and self._key(video, options) in self._open:
             return None
         if await self._is_there(video):
             if not self._is_indexed():
@@ -114,17 +126,14 @@ class Videos:
         key = ("index", video.id, *options.reading.values())
         return self.jobs.start(key, lambda tell: self._index(video, options, tell))
 
-    async def opened(
-        self, video: LibraryVideo, options: AskOptions
-    ) -> VideoIndex | Path:
+    async def opened(self, video: LibraryVideo, options: AskOptions) -> Opened:
         """Give what a question is asked of: the index of a video, or its file."""
         video = self.library.find(video.id) or video
         if not self._is_indexed():
-            return self.library.content(video)
+            return Opened(video=self.library.content(video))
         found = self._open.get(self._key(video, options))
         if found is None:
             found = await anyio.to_thread.run_sync(self._read, video, options)
-            self._remember(video, options, found)
         else:
             self._open.move_to_end(self._key(video, options))
         return found
@@ -166,7 +175,13 @@ class Videos:
         except BusyServerError:
             return  # the next server goes on
         except (ValueError, OSError, ImportError, RuntimeError) as error:
-            self._note(video, state="failed", problem=hide_places(sentence(error)))
+            self._note(
+                video,
+                state="failed",
+                problem=hide_places(
+                    called(video.name, self.library.content(video), sentence(error))
+                ),
+            )
             return
         self._note(video, state="ready", facts=facts, problem=None)
 
@@ -198,6 +213,7 @@ class Videos:
         folder = library.folder_of(video)
         job = FileJob(
             path=str(library.content(video)),
+            name=video.name,
             board_folder=None if is_urgent else str(folder),
             reading=options.reading if self._is_indexed() else None,
             lock=str(self._lock(video, "index")),
@@ -289,18 +305,31 @@ class Videos:
     def _find(self, video: LibraryVideo, options: AskOptions) -> bool:
         """Open the index of a video if it is on disk, and remember it."""
         path = self.library.content(video)
-        found = self._model().find_index(path, **options.reading)
+        with noted_warnings() as notes:
+            found = self._model().find_index(path, **options.reading)
         if found is not None:
-            self._remember(video, options, found)
+            self._remember(video, options, found, notes)
         return found is not None
 
-    def _read(self, video: LibraryVideo, options: AskOptions) -> VideoIndex:
+    def _read(self, video: LibraryVideo, options: AskOptions) -> Opened:
         """Open the index of a video; a store that keeps nothing lets it be read here."""
-        return self._model().index(self.library.content(video), **options.reading)
+        path = self.library.content(video)
+        with noted_warnings() as notes:
+            found = self._model().index(path, **options.reading)
+        return self._remember(video, options, found, notes)
 
     def _remember(
-        self, video: LibraryVideo, options: AskOptions, found: VideoIndex
-    ) -> None:
-        self._open[self._key(video, options)] = found
+        self,
+        video: LibraryVideo,
+        options: AskOptions,
+        found: VideoIndex,
+        notes: Sequence[str],
+    ) -> Opened:
+        path = self.library.content(video)
+        told = tuple(called(video.name, path, one) for one in notes)
+        opened = self._open[self._key(video, options)] = Opened(
+            video=found, warnings=told
+        )
         while len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)
+        return opened

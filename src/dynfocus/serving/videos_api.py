@@ -271,7 +271,7 @@ async def show_timeline(
 
     def score(_: OnText) -> Any:
         return service.model.score_frames(
-            shown, question, max_video_tokens=max_video_tokens, method=method
+            shown.video, question, max_video_tokens=max_video_tokens, method=method
         )
 
     frames = await service.desk.answer(score, client_of(request))
@@ -381,6 +381,7 @@ def show(service: Service, video: LibraryVideo) -> dict[str, Any]:
         "num_bytes": video.num_bytes,
         "address": video.shown_address,
         "progress": None if progress is None else asdict(progress),
+        "num_questions": service.library.count_questions(video),
         **(video.facts or {}),
     }
 

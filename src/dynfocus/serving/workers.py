@@ -24,7 +24,7 @@ from dynfocus.bulk.asking import FAILURES
 from dynfocus.bulk.worker_processes import end_with_parent
 from dynfocus.errors import BrokenWorkerError, BusyServerError, UnreadableVideoError
 from dynfocus.serving.noted import warnings_by_thread
-from dynfocus.serving.reading import FileJob, OnStep, run_job
+from dynfocus.serving.reading import FileJob, OnStep, called, run_job
 from dynfocus.text import sentence
 from dynfocus.video.confinement import confining
 from dynfocus.video.watchdog import deaf_to_interrupts
@@ -183,7 +183,12 @@ class _Here:
                 raise _StoppedError
             task.tell_step(*step)
 
-        return run_job(task.job, self._load, on_step)
+        try:
+            return run_job(task.job, self._load, on_step)
+        except (*FAILURES, ImportError) as error:
+            job = task.job
+            kind = "refused" if isinstance(error, OSError) else "failed"
+            raise _error(kind, called(job.name, job.path, sentence(error))) from error
 
     def close(self) -> None:
         """Nothing is to be ended."""
@@ -210,7 +215,7 @@ class _Worker:
             BrokenWorkerError: Processes end at it again and again.
         """
         for _ in range(MAX_ATTEMPTS):
-            connection = self._start()
+            connection = self.start()
             try:
                 connection.send(task.job)
                 return self._follow(connection, task, is_closing)
@@ -231,6 +236,7 @@ class _Worker:
                 self._stop()
                 raise _StoppedError
             if not connection.poll(_STEP_SECONDS):
+                self._check_alive(connection)
                 continue
             kind, *news = connection.recv()
             if kind == "done":
@@ -239,7 +245,17 @@ class _Worker:
                 raise _error(kind, str(news[0]))
             task.tell_step(*news)
 
-    def _start(self) -> Connection:
+    def _check_alive(self, connection: Connection) -> None:
+        """Notice the end of the process also where one that it started holds the pipe.
+
+        Raises:
+            EOFError: It has ended, and said nothing more.
+        """
+        process = self._process
+        if (process is None or not process.is_alive()) and not connection.poll():
+            raise EOFError
+
+    def start(self) -> Connection:
         """Start a process, unless one is there."""
         if self._process is not None and self._process.is_alive():
             assert self._connection is not None
@@ -322,7 +338,6 @@ def _outcome(
         return "done", run_job(job, load, on_step)
     except _StoppedError:
         return ("stopped", "")
-    except OSError as error:
-        return "refused", sentence(error)
     except (*FAILURES, ImportError) as error:
-        return "failed", sentence(error)
+        kind = "refused" if isinstance(error, OSError) else "failed"
+        return kind, called(job.name, job.path, sentence(error))
