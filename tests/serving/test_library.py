@@ -12,7 +12,8 @@ from dynfocus.serving.library import Library
 def library(tmp_path):
     library = Library(tmp_path / "library", passing_bytes=25)
     library.open()
-    return library
+    yield library
+    library.close()
 
 
 def put(library, content, **options):
@@ -44,6 +45,7 @@ def test_what_is_whole_is_there_after_a_restart_and_nothing_else(library, tmp_pa
     library.close()
     again.close()
     assert again.open() == again.videos() == [video]
+    again.close()
     assert again.questions(video) == [{"text": "yes"}]
     assert not half.exists()
     assert not list((library.folder / "incoming").iterdir())
