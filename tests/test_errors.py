@@ -30,6 +30,7 @@ SIGNALS = {
     "MistrustedIndexError",
     "StreamError",
     "_GoneError",
+    "_StoppedError",
     "_TerminationError",
 }
 """Raised and caught inside one room; no caller ever sees them."""
