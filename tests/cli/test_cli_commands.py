@@ -7,7 +7,7 @@ import pytest
 import dynfocus.training
 from dynfocus.cli import doctor as doctor_module
 from dynfocus.cli.demo import choose_questions
-from dynfocus.world import WorldQuestion
+from dynfocus.world import WorldQuestion, find_questions
 
 
 def test_storyboard_needs_no_model(run, clip, monkeypatch):
@@ -146,6 +146,25 @@ def test_demo_as_json_asks_many_kinds(run, models):
     assert len(set(kinds)) >= 7
     assert max(kinds.count(kind) for kind in kinds) <= 2
     assert document["num_right"] == sum(question["right"] for question in questions)
+
+
+def test_demo_ends_on_the_page_about_its_video(run, models, monkeypatch):
+    opened = []
+    monkeypatch.setenv("DYNFOCUS_LIBRARY", "library")
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr(
+        "dynfocus.serving.running.run",
+        lambda settings, on_start: on_start("http://127.0.0.1:1"),
+    )
+    outcome = run("demo", "--duration", 30, "--out", "d", "--open")
+    assert outcome.code == 0
+    (page,) = opened
+    assert f"The page: {page}" in outcome.err
+    address, _, name = page.removesuffix("?ask").rpartition("/")
+    assert address == "http://127.0.0.1:1/#/videos"
+    kept = Path("library/videos") / name
+    assert (kept / "content").read_bytes() == Path("d/video.mp4").read_bytes()
+    assert find_questions(kept / "content") == find_questions("d/video.mp4")
 
 
 def test_demo_into_a_file_is_one_sentence(run, models):

@@ -13,6 +13,7 @@ import typer
 
 from dynfocus.cli.commands import Json, Model, Seed, command, positive
 from dynfocus.cli.console import load_model, print_json, progress_bar, say
+from dynfocus.cli.serve import Serve, load_server
 from dynfocus.text import plural
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _CELL = 120
 @command(
     "dynfocus demo",
     "dynfocus demo --duration 60 --seed 7 --json",
+    "dynfocus demo --duration 60 --open",
 )
 def demo(
     out: Annotated[
@@ -46,6 +48,13 @@ def demo(
     seed: Seed = 0,
     model: Model = "nano",
     json: Json = False,
+    open: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Then serve the video and open the page about it; Ctrl-C ends it.",
+        ),
+    ] = False,
 ) -> None:
     """Make a video, ask about it, show the answers beside the truth, leave a report."""
     if duration < 30:
@@ -53,6 +62,8 @@ def demo(
             f"--duration must be 30 seconds or more for eight questions, got {duration:g}"
         )
     from dynfocus.atomic import check_writable
+
+    serve = load_server("dynfocus demo --open") if open else None
     from dynfocus.report import write_report
 
     report, pictures = out / "report.html", out / "timeline.png"
@@ -83,6 +94,8 @@ def demo(
         _print_table(rows)
         _print_summary(rows, index, index_seconds)
         print(f"Video:    {video}\nReport:   {report}\nTimeline: {pictures}")
+    if serve is not None:
+        _open_page(serve, video, model)
 
 
 @dataclass(frozen=True)
@@ -125,6 +138,26 @@ def _make_video(out: Path, duration: float, seed: int) -> tuple[Path, list[Quest
     truth = json_format.dumps(made.to_dict(), ensure_ascii=False, indent=1)
     write_atomically(out / "questions.json", f"{truth}\n")
     return path, choose_questions(made.questions)
+
+
+def _open_page(serve: Serve, video: Path, model: str) -> None:
+    """Serve the library with this video in it, and show its page."""
+    import webbrowser
+
+    from dynfocus.serving import ServerSettings
+    from dynfocus.serving.library import Library
+    from dynfocus.serving.world_videos import add_world_video
+
+    settings = ServerSettings(model=model, port=0)
+    library = Library(settings.library_folder, passing_bytes=settings.passing_bytes)
+    added = add_world_video(library, video)
+
+    def show(address: str) -> None:
+        page = f"{address}/#/videos/{added.id}?ask"
+        say(f"The page: {page}, until Ctrl-C")
+        webbrowser.open(page)
+
+    serve(settings, show)
 
 
 def _ask_all(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,12 @@ from dynfocus.cli.commands import (
 )
 from dynfocus.cli.console import choose_scorer, say, scorer_of
 from dynfocus.cli.servers import Serving
+
+if TYPE_CHECKING:
+    from dynfocus.serving import ServerSettings
+
+Serve = Callable[["ServerSettings", Callable[[str], None]], None]
+"""Serves with these settings until it is ended; tells its address once it listens."""
 
 
 @command(
@@ -183,10 +190,23 @@ def serve(
             logs_questions=log_questions,
         ),
     )
+    run = load_server("dynfocus serve")
+    run(settings, lambda address: say(f"Serving {model} at {address}"))
+
+
+def load_server(command: str) -> Serve:
+    """Import what serves; a command that needs it names what is not installed.
+
+    Args:
+        command: What the user called.
+
+    Raises:
+        ImportError: A package of the extra is missing.
+    """
     try:
         from dynfocus.serving.running import run
     except ImportError as error:
         raise ImportError(
-            f"dynfocus serve needs {error.name}; run pip install 'dynfocus[serve]'"
+            f"{command} needs {error.name}; run pip install 'dynfocus[serve]'"
         ) from error
-    run(settings, lambda address: say(f"Serving {model} at {address}"))
+    return run

@@ -219,6 +219,11 @@ class VideoModel:
         return self.backbone.processor
 
     @property
+    def abilities(self) -> frozenset[str]:
+        """What it can beyond answering; see `Backbone.abilities`."""
+        return self.backbone.abilities
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """Names that ``method`` accepts: the backbone's, and those that look again."""
         loops = LOOP_STRATEGIES if "look" in self.backbone.abilities else ()

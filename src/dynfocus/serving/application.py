@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from dynfocus.serving import files_api, openai_api, responses_api, videos_api
+from dynfocus.serving import (
+    files_api,
+    openai_api,
+    page_api,
+    responses_api,
+    videos_api,
+)
 from dynfocus.serving.failures import ApiError, add_handlers, respond
 from dynfocus.serving.front import add_page
 from dynfocus.serving.guard import Guard
@@ -63,7 +69,7 @@ def create_application(
     application.add_api_route("/healthz", show_health, tags=["Health"])
     application.add_api_route("/readyz", show_readiness, tags=["Health"])
     application.add_api_route("/metrics", show_metrics, tags=["Health"])
-    for part in (openai_api, files_api, responses_api, videos_api):
+    for part in (openai_api, files_api, responses_api, videos_api, page_api):
         application.include_router(part.router)
     add_page(application)
     return application

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dynfocus.models.conversation import Answer, Turn
 from dynfocus.models.options import AskOptions
 from dynfocus.serving.answering import OnText
+from dynfocus.serving.failures import hide_places
 from dynfocus.serving.jobs import Progress
 from dynfocus.serving.library import LibraryVideo
 from dynfocus.serving.noted import noted_warnings
@@ -54,7 +55,7 @@ class Told:
         """Give what ``dynfocus ask --json`` prints of an answer, and the warnings."""
         return {
             **round_floats(self.answer.to_dict()),
-            "warnings": list(self.warnings),
+            "warnings": [hide_places(one) for one in self.warnings],
         }
 
 

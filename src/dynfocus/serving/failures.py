@@ -20,6 +20,7 @@ from dynfocus.errors import (
 from dynfocus.text import is_full_disk, sentence
 
 _FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^/\s:'\"]+/)+")
+_CONTENT = re.compile(r"\bcontent(?=: | does not)")  # as the library calls its files
 _OF_REQUESTS = (ValueError, FileNotFoundError, TimeoutError, BrokenWorkerError)
 _UPSTREAM = re.compile(r"(?:the|no) server (?:answers )?at \S+")
 """How errors name another server, whose address is nobody's business."""
@@ -104,7 +105,7 @@ def as_api_error(error: BaseException) -> ApiError:
 
 def hide_places(text: str) -> str:
     """Take the folders of this machine out of a sentence for a client."""
-    return _FOLDERS.sub("", text).replace("content: ", "the video: ", 1)
+    return _CONTENT.sub("the video", _FOLDERS.sub("", text))
 
 
 def respond(error: BaseException) -> JSONResponse:

@@ -285,12 +285,22 @@ class Library:
 
     def questions(self, video: LibraryVideo) -> list[dict[str, Any]]:
         """List what was asked about a video, in order; half a line is none."""
+        return _read_lines(self._videos / video.id / _QUESTIONS)[-_MOST_QUESTIONS:]
+
+    def forget_question(self, video: LibraryVideo, asked: float) -> bool:
+        """Take a question out of the history of a video; tells whether it was there.
+
+        Args:
+            video: The video.
+            asked: When it was asked, in seconds since 1970.
+        """
         path = self._videos / video.id / _QUESTIONS
-        try:
-            lines = path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
-        return [one for line in lines[-_MOST_QUESTIONS:] if (one := _read_line(line))]
+        with self._lock:
+            found = _read_lines(path)
+            kept = [one for one in found if one.get("asked") != asked]
+            if len(kept) < len(found):
+                write_atomically(path, "".join(f"{to_json(one)}\n" for one in kept))
+        return len(kept) < len(found)
 
     def _again(
         self, video: LibraryVideo, name: str, purpose: str, *, is_kept: bool
@@ -364,6 +374,14 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    return [one for line in lines if (one := _read_line(line))]
 
 
 def _read_line(line: bytes) -> dict[str, Any] | None:

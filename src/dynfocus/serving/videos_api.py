@@ -23,7 +23,7 @@ from dynfocus.models.conversation import Turn
 from dynfocus.serving.answering import OnText
 from dynfocus.serving.asking import Question, Told, ask, ask_in_one
 from dynfocus.serving.conversations import AskFields
-from dynfocus.serving.failures import ApiError
+from dynfocus.serving.failures import ApiError, hide_places
 from dynfocus.serving.jobs import Progress
 from dynfocus.serving.library import LibraryVideo
 from dynfocus.serving.reading import BOARD, PICTURE, make_board
@@ -335,14 +335,14 @@ async def _note(
         if value not in (None, ())
     }
     answer = {
+        "asked": round(time.time(), 3),
         "video": video.id,
         "name": video.name,
         "model": service.name,
         "options": options,
         **told.to_dict(),
     }
-    record = {"asked": round(time.time(), 3), **answer}
-    note = partial(service.library.note_question, video, record)
+    note = partial(service.library.note_question, video, answer)
     await anyio.to_thread.run_sync(note)
     return answer
 
@@ -371,6 +371,9 @@ def find(service: Service, video_id: str) -> LibraryVideo:
 def show(service: Service, video: LibraryVideo) -> dict[str, Any]:
     """Tell what clients may know of a video."""
     progress = service.videos.progress(video)
+    facts = dict(video.facts or {})
+    if "warnings" in facts:
+        facts["warnings"] = [hide_places(one) for one in facts["warnings"]]
     state = "working" if progress is not None and video.state == "new" else video.state
     return {
         "id": video.id,
@@ -382,7 +385,7 @@ def show(service: Service, video: LibraryVideo) -> dict[str, Any]:
         "address": video.shown_address,
         "progress": None if progress is None else asdict(progress),
         "num_questions": service.library.count_questions(video),
-        **(video.facts or {}),
+        **facts,
     }
 
 

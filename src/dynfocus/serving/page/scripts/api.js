@@ -1,6 +1,6 @@
 // Every request of the page; nothing else knows an address of the server.
 
-import { askInDialog, h } from "./dom.js";
+import { h } from "./dom.js";
 
 const ROOT = "/dynfocus";
 
@@ -13,6 +13,7 @@ export class ApiError extends Error {
 }
 
 const BY_STATUS = {
+  401: "The server asks for its key. Reload the page and give it as the password.",
   404: "This is not there any more.",
   413: "The video is larger than this server takes.",
   415: "This is not a video that can be read.",
@@ -21,16 +22,14 @@ const BY_STATUS = {
 };
 
 async function failure(response) {
-  let message = BY_STATUS[response.status] ?? `The server answered with error ${response.status}.`;
+  let told = null;
   try {
-    const body = await response.json();
-    message = messageOf(body) ?? message;
+    told = messageOf(await response.json());
   } catch {
     // What is no JSON says less than the status.
   }
-  const wait = Number(response.headers.get("Retry-After"));
-  if (wait > 0 && response.status >= 429) message += ` It asks to wait ${wait} s.`;
-  return new ApiError(message, response.status);
+  const usual = BY_STATUS[response.status] ?? `The server answered with error ${response.status}.`;
+  return new ApiError(told ?? usual, response.status);
 }
 
 function messageOf(body) {
@@ -50,26 +49,8 @@ async function request(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(UNREACHABLE, 0);
   }
-  if (response.status === 401 && (await signIn())) return request(path, options);
   if (!response.ok) throw await failure(response);
   return response;
-}
-
-let signingIn = null;
-
-/** Ask for the key of the server once, whoever needs it; it becomes a cookie. */
-function signIn() {
-  signingIn ??= askForKey().finally(() => { signingIn = null; });
-  return signingIn;
-}
-
-async function askForKey() {
-  const field = h("input", { type: "password", name: "key", id: "key", autocomplete: "current-password", required: true });
-  const label = h("label", { for: "key" }, "The key that dynfocus serve was started with");
-  const data = await askInDialog("This server needs a key", h("div", {}, label, field), "Continue");
-  if (data === null) return false;
-  const response = await fetch(`${ROOT}/session`, { method: "POST", ...json({ key: data.get("key") }) });
-  return response.ok ? true : askForKey();
 }
 
 function json(body) {
@@ -87,7 +68,7 @@ export const deleteVideo = (id) => request(at(id), { method: "DELETE" });
 export const addAddress = async (address) => (await post("/videos", { address })).json();
 export const addExample = async () => (await post("/example", {})).json();
 export const listQuestions = async (id) => (await get(`${at(id)}/questions`)).questions;
-export const deleteQuestion = (id, question) => request(`${at(id)}/questions/${encodeURIComponent(question)}`, { method: "DELETE" });
+export const deleteQuestion = (id, asked) => request(`${at(id)}/questions/${asked}`, { method: "DELETE" });
 export const getSuggestions = async (id) => (await get(`${at(id)}/suggestions`)).suggestions;
 export const getStoryboard = (id) => get(`${at(id)}/storyboard?format=json`);
 export const findWords = async (id, query) => (await get(`${at(id)}/find?q=${encodeURIComponent(query)}`)).results;
@@ -96,7 +77,7 @@ export const contentAddress = (id) => `${ROOT}${at(id)}/content`;
 /** The address of one picture, or of several in a row. */
 export function pictureAddress(id, times, width) {
   const wanted = [times].flat().map((time) => Number(time.toFixed(3))).join(",");
-  return `${ROOT}${at(id)}/frames?times=${wanted}&width=${width}`;
+  return `${ROOT}${at(id)}/frames?times=${wanted}&width=${Math.max(16, Math.round(width))}`;
 }
 
 /** Save the report of all questions about a video. */
@@ -117,15 +98,14 @@ export function upload(file, progress, signal) {
     sender.upload.addEventListener("progress", (event) => progress(event.loaded / event.total));
     sender.addEventListener("error", () => reject(new ApiError(`${file.name} did not arrive. ${UNREACHABLE}`, 0)));
     sender.addEventListener("abort", () => reject(new DOMException("stopped", "AbortError")));
-    sender.addEventListener("load", () => finishUpload(sender, file, progress, signal).then(resolve, reject));
+    sender.addEventListener("load", () => finishUpload(sender).then(resolve, reject));
     signal?.addEventListener("abort", () => sender.abort());
     sender.send(form);
   });
 }
 
-async function finishUpload(sender, file, progress, signal) {
-  if (sender.status === 401 && (await signIn())) return upload(file, progress, signal);
-  const answer = new Response(sender.response, { status: sender.status || 500, headers: { "Retry-After": sender.getResponseHeader("Retry-After") ?? "" } });
+async function finishUpload(sender) {
+  const answer = new Response(sender.response, { status: sender.status || 500 });
   if (!answer.ok) throw await failure(answer);
   return answer.json();
 }
@@ -135,12 +115,13 @@ export async function* followReading(id, signal) {
   yield* readEvents(await request(`${at(id)}/events`, { signal }));
 }
 
-/** Ask; `onText` is given each piece of the answer, the promise gives the whole. */
-export async function ask(id, body, onText, signal) {
+/** Ask; `onText` is given each piece of the answer, `onStep` what is done before; gives the whole. */
+export async function ask(id, body, { onText, onStep, signal }) {
   const response = await post(`${at(id)}/ask`, { ...body, stream: true }, { signal });
   let answer = null;
   for await (const { data } of readEvents(response)) {
     if (data.error) throw new ApiError(messageOf(data) ?? "The answer broke off.", 500);
+    if (data.progress) onStep(data.progress);
     if (data.delta) onText(data.delta);
     answer = data.answer ?? answer;
   }

@@ -3,6 +3,8 @@
 import { h, icon } from "./dom.js";
 import { readClock } from "./format.js";
 
+const MOST_CHIPS = 12;
+
 /** A question with what may differ between two that are compared. */
 class Variant {
   constructor(name, placeholder) {
@@ -54,6 +56,12 @@ export class Composer {
     this.element = h("div", { class: "composing" }, this.chips, this.form);
   }
 
+  /** Say why nothing can be asked yet; null where something can. */
+  block(problem) {
+    this.send.disabled = problem !== null;
+    this.problem.textContent = problem ?? "";
+  }
+
   /** Offer what the model can do and what may be asked. */
   offer(about, suggestions) {
     for (const { method } of [this.a, this.b]) {
@@ -61,7 +69,7 @@ export class Composer {
     }
     this.follows.disabled = about.remembers_turns === false;
     if (this.follows.disabled) this.followsNote.textContent = "This model answers each question by itself";
-    this.chips.replaceChildren(...suggestions.map(({ question }) => h("li", {}, h("button", { type: "button", class: "chip", onclick: () => this.take(question) }, question))));
+    this.chips.replaceChildren(...suggestions.slice(0, MOST_CHIPS).map(({ question }) => h("li", {}, h("button", { type: "button", class: "chip", onclick: () => this.take(question) }, question))));
   }
 
   take(question) {

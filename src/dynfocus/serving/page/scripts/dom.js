@@ -1,5 +1,7 @@
 // Elements, icons, and what is said to screen readers.
 
+import { sentence } from "./format.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 const ICONS = {
@@ -65,7 +67,7 @@ export function alertUser(text) {
 /** A box that says what went wrong, with a button to try again where that may help. */
 export function errorBox(error, retry = null) {
   const again = retry && h("button", { type: "button", class: "plain", onclick: retry }, "Try again");
-  return h("div", { class: "error", role: "alert" }, icon("warning"), h("div", {}, h("span", {}, error.message), again));
+  return h("div", { class: "error", role: "alert" }, icon("warning"), h("div", {}, h("span", {}, sentence(error.message)), again));
 }
 
 /** Ask in a dialog; the promise gives the form's data, or null when it was closed. */

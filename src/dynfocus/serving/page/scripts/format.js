@@ -35,6 +35,12 @@ export function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** A message that a program wrote, as a sentence. */
+export function sentence(text) {
+  const begun = /^\w+:\/\//.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
 /** A share in percent. */
 export function percent(share) {
   const value = 100 * share;

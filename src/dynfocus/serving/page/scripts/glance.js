@@ -2,7 +2,10 @@
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { clock, percent, spoken } from "./format.js";
+import { clock, percent } from "./format.js";
+import { pictureRow } from "./pictures.js";
+
+const PICTURE_PIXELS = 320;
 
 /** Shows the event prototypes of a video. */
 export class Glance {
@@ -22,15 +25,15 @@ export class Glance {
   async load() {
     const board = await api.getStoryboard(this.video.id);
     const length = Math.max(1e-3, board.end - board.start);
-    this.list.replaceChildren(...board.prototypes.map((one) => h("li", {}, this.tile(one, length))));
+    const canvases = pictureRow(this.video.id, board.prototypes.map((one) => one.time), PICTURE_PIXELS);
+    this.list.replaceChildren(...board.prototypes.map((one, place) => h("li", {}, this.tile(one, length, canvases[place]))));
   }
 
-  tile({ time, covered_seconds: covered }, length) {
+  tile({ time, covered_seconds: covered }, length, image) {
     const share = percent(covered / length);
-    const image = h("img", { src: api.pictureAddress(this.video.id, time, 320), alt: "", loading: "lazy" });
     const words = h("span", { class: "caption" }, h("b", {}, clock(time)), ` ${share}`);
     if (!this.player) return h("div", { class: "tile" }, image, words);
-    const label = `Event at ${spoken(time)}, ${share} of the video. Go there`;
+    const label = `${clock(time)} ${share} of the video. Go there`;
     return h("button", { type: "button", class: "tile", "aria-label": label, onclick: () => this.player.seek(time) }, image, words);
   }
 }

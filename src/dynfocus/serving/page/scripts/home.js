@@ -39,7 +39,7 @@ export class Home {
     if (this.videos.length) this.rest.replaceChildren();
     else if (!this.rest.firstChild) this.rest.replaceChildren(this.empty());
     this.showFound();
-    if (this.videos.some((video) => video.state === "reading")) {
+    if (this.videos.some((video) => isUnderWay(video))) {
       this.timer = setTimeout(() => this.load().catch(() => {}), 1000 * REFRESH_SECONDS);
     }
   }
@@ -71,16 +71,20 @@ export class Home {
 }
 
 function card(video) {
-  const state = { reading: "Being read", failed: "Could not be read" }[video.state];
-  const questions = video.num_questions ? plural(video.num_questions, "question") : "No questions yet";
+  const state = isUnderWay(video) ? "Being read" : video.state === "failed" ? "Could not be read" : null;
+  const added = new Date(1000 * video.created).toLocaleDateString("en", { day: "numeric", month: "long", year: "numeric" });
   const picture = h("div", { class: "poster" });
   if (video.state !== "failed" && video.duration) {
     const image = h("img", { src: api.pictureAddress(video.id, video.duration / 2, 320), alt: "", loading: "lazy", onerror: () => image.remove() });
     picture.append(image, h("span", { class: "length", "aria-hidden": "true" }, clock(video.duration)));
   }
   const length = video.duration ? h("span", { class: "unseen" }, `, ${spoken(video.duration)}`) : null;
-  const facts = h("p", { class: "faint" }, state ?? questions, length);
+  const facts = h("p", { class: "faint" }, state ?? (video.num_questions ? plural(video.num_questions, "question") : `Added on ${added}`), length);
   return h("li", {}, h("a", { class: `card is-${video.state}`, href: `#/videos/${encodeURIComponent(video.id)}` }, picture, h("div", { class: "card-words" }, h("h3", {}, video.name), facts)));
+}
+
+function isUnderWay(video) {
+  return video.state === "new" || video.state === "working";
 }
 
 /** A few Cones among Rods, as the timeline draws them. */

@@ -1,21 +1,23 @@
 // One answer on the timeline: its words, its tokens, its drawing, the pictures of its Cones.
 
-import * as api from "./api.js";
 import { drawChart } from "./chart.js";
 import { h } from "./dom.js";
-import { clock, isFine, kindName, percent, plural, spoken } from "./format.js";
+import { clock, isFine, kindName, percent, plural } from "./format.js";
+import { pictureRow } from "./pictures.js";
 
 const MOST_CONES = 24;
+const PICTURE_PIXELS = 240;
 
 /** A lane of the timeline. */
 export class Lane {
   constructor(turn, name, video, player) {
     Object.assign(this, { turn, name, video, player });
     this.canvas = h("div", { class: "lane-chart" });
-    this.chart = h("div", { class: "lane-box" }, this.canvas, h("i", { class: "playhead" }), h("i", { class: "hover" }));
+    const nothing = !turn.answer && turn.state !== "asking" && h("p", {}, "There is no answer to show.");
+    this.chart = h("div", { class: "lane-box" }, this.canvas, nothing, h("i", { class: "playhead" }), h("i", { class: "hover" }));
     const badge = name && h("span", { class: "badge", dataset: { lane: name } }, name);
     const words = h("p", { class: "lane-words" }, badge, h("b", {}, turn.question), h("span", { class: "lane-answer" }, turn.text));
-    this.element = h("div", { class: `lane${turn.answer ? "" : " is-waiting"}` }, h("div", { class: "lane-head" }, words, this.meter()), this.chart);
+    this.element = h("div", { class: `lane${turn.state === "asking" ? " is-waiting" : ""}` }, h("div", { class: "lane-head" }, words, this.meter()), this.chart);
   }
 
   get frames() {
@@ -65,27 +67,36 @@ export class Lane {
 
   /** The pictures of the Cones of the highest scores, in order of time. */
   pictures() {
+    if (!this.turn.answer) return waitingPictures(this.name);
     const best = [...this.fine].sort((one, other) => other.score - one.score).slice(0, MOST_CONES);
     best.sort((one, other) => one.time - other.time);
     const badge = this.name && h("span", { class: "badge", dataset: { lane: this.name } }, this.name);
     const more = this.fine.length > best.length ? ` (the best ${best.length} of ${this.fine.length})` : "";
     const noun = this.fine[0]?.kind === "high" ? "Dense frames" : "Cones";
+    const canvases = pictureRow(this.video.id, best.map((frame) => frame.time), PICTURE_PIXELS);
+    const words = best.length ? `${noun}${more}` : "No frame was read finely";
     return h(
       "div",
       { class: "cone-row" },
-      h("h3", {}, badge, `${noun}${more}`),
-      h("ul", { class: "cone-list", "aria-label": this.name ? `${noun} of ${this.name}` : noun }, ...best.map((frame) => h("li", {}, this.picture(frame)))),
+      h("h3", {}, badge, words),
+      h("ul", { class: "cone-list", "aria-label": this.name ? `${noun} of ${this.name}` : noun }, ...best.map((frame, place) => h("li", {}, this.picture(frame, canvases[place])))),
     );
   }
 
-  picture(frame) {
-    const image = h("img", { src: api.pictureAddress(this.video.id, frame.time, 240), alt: "", loading: "lazy" });
+  picture(frame, image) {
     const isShown = (this.turn.truth?.evidence ?? []).some(([start, end]) => start <= frame.time && frame.time < end);
     return h(
       "button",
-      { type: "button", class: `cone-picture${isShown ? " is-hit" : ""}`, "aria-label": `${kindName(frame.kind)} at ${spoken(frame.time)}, score ${frame.score.toFixed(2)}${isShown ? ", shows the answer" : ""}. Go there`, onclick: () => this.player.seek(frame.time) },
+      { type: "button", class: `cone-picture${isShown ? " is-hit" : ""}`, "aria-label": `${clock(frame.time)} ${frame.score.toFixed(2)}, ${kindName(frame.kind)}${isShown ? " that shows the answer" : ""}. Go there`, onclick: () => this.player.seek(frame.time) },
       image,
       h("span", { class: "caption" }, h("b", {}, clock(frame.time)), ` ${frame.score.toFixed(2)}`),
     );
   }
+}
+
+/** Hold the place of the pictures of an answer that is still to come. */
+export function waitingPictures(name = "") {
+  const badge = name && h("span", { class: "badge", dataset: { lane: name } }, name);
+  const places = Array.from({ length: 4 }, () => h("i", {}));
+  return h("div", { class: "cone-row is-waiting", "aria-hidden": "true" }, h("h3", {}, badge, "Cones"), h("div", { class: "cone-list" }, ...places));
 }

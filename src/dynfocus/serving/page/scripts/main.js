@@ -21,7 +21,7 @@ async function show() {
   } catch (error) {
     if (view !== next || error.name === "AbortError") return;
     const home = h("a", { class: "plain", href: "#/" }, "All videos");
-    main.replaceChildren(h("div", { class: "missing" }, errorBox(error, show), home));
+    main.replaceChildren(h("div", { class: "missing" }, h("h1", { tabindex: -1 }, "This cannot be shown"), errorBox(error, show), home));
   }
   if (!isFirst && view === next) main.querySelector("h1")?.focus();
   isFirst = false;

@@ -17,6 +17,7 @@ export class Player extends EventTarget {
       playsinline: true,
       preload: "metadata",
       src: api.contentAddress(video.id),
+      poster: api.pictureAddress(video.id, 0, Math.min(STILL_PIXELS, video.width)),
       "aria-label": video.name,
       ontimeupdate: () => this.tell(),
       onseeking: () => this.tell(),
@@ -64,7 +65,7 @@ export class Player extends EventTarget {
   }
 
   showStill() {
-    this.still.src = api.pictureAddress(this.video.id, this.stillTime, STILL_PIXELS);
+    this.still.src = api.pictureAddress(this.video.id, this.stillTime, Math.min(STILL_PIXELS, this.video.width));
     this.still.alt = `The picture at ${spoken(this.stillTime)}`;
     this.still.title = clock(this.stillTime, true);
   }

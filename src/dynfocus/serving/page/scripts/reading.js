@@ -2,10 +2,17 @@
 
 import * as api from "./api.js";
 import { announce, errorBox, h } from "./dom.js";
-import { percent, plural } from "./format.js";
+import { bytes, percent, plural } from "./format.js";
 import { Glance } from "./glance.js";
 
-const STAGES = { fetching: "Fetching the video", reading: "Reading the video", indexing: "Reading the video", storyboard: "Finding its events", waiting: "Waiting for its turn" };
+const STAGES = { waiting: "Waiting for its turn", fetching: "Fetching the video", reading: "Finding its events", indexing: "Reading the video" };
+
+/** Say what is being done before a question can be answered. */
+export function describeStep({ stage, done, total }) {
+  const words = STAGES[stage] ?? STAGES.indexing;
+  return total > 0 ? `${words}, ${percent(done / total)}` : words;
+}
+
 const AGAIN_MS = 1500;
 
 /** Shows how far reading is. */
@@ -14,8 +21,8 @@ export class Reading {
     this.video = video;
     this.signal = signal;
     this.said = 0;
-    this.words = h("h2", {}, STAGES.reading);
-    this.share = h("p", { class: "faint" }, "Waiting for its turn");
+    this.words = h("h2", {}, STAGES.waiting);
+    this.share = h("p", { class: "faint" });
     this.bar = h("progress", { max: 1, "aria-label": "How much has been read" });
     this.box = h("section", { class: "reading", "aria-label": "Progress" }, this.words, this.share, this.bar);
     this.element = h("div", { class: "readings" }, this.box);
@@ -23,12 +30,12 @@ export class Reading {
 
   /** Follow it to its end; gives the video, or null where it failed. */
   async follow() {
-    if (this.video.state === "failed") return this.fail(this.video.error);
+    if (this.video.state === "failed") return this.fail(this.video.problem);
     while (!this.signal.aborted) {
       for await (const { event, data } of api.followReading(this.video.id, this.signal)) {
         if (event === "progress") this.advance(data);
-        if (event === "ready") return data.id ? data : api.getVideo(this.video.id);
-        if (event === "failed") return this.fail(data.error);
+        if (event === "ready") return data;
+        if (event === "failed") return this.fail(data.problem);
       }
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }
@@ -36,16 +43,22 @@ export class Reading {
   }
 
   advance({ stage, done, total }) {
-    this.words.textContent = STAGES[stage] ?? STAGES.reading;
+    this.words.textContent = STAGES[stage] ?? STAGES.indexing;
+    if (stage !== this.stage) this.said = 0;
+    this.stage = stage;
     if (total > 0) {
       const share = done / total;
+      const of = stage === "fetching" ? `${bytes(done)} of ${bytes(total)}` : `${done.toLocaleString("en")} of ${plural(total, "frame")}`;
       this.bar.value = share;
-      this.share.textContent = `${percent(share)}, ${done.toLocaleString("en")} of ${plural(total, "step")}`;
+      this.share.textContent = `${percent(share)}, ${of}`;
       const quarter = Math.floor(share * 4);
-      if (quarter > this.said) announce(`${percent(share)} read`);
+      if (quarter > this.said) announce(`${this.words.textContent}, ${percent(share)}`);
       this.said = Math.max(this.said, quarter);
+    } else {
+      this.bar.removeAttribute("value");
+      this.share.textContent = "";
     }
-    if (stage !== "fetching" && stage !== "storyboard") this.glimpse();
+    if (stage === "indexing") this.glimpse();
   }
 
   /** Show the storyboard as soon as there is one. */
@@ -60,10 +73,9 @@ export class Reading {
     }
   }
 
-  fail(error) {
-    const message = error?.message ?? error ?? "The video could not be read.";
+  fail(problem) {
     const back = h("a", { class: "plain", href: "#/" }, "Choose another video");
-    this.box.replaceChildren(h("h2", {}, "This video could not be read"), errorBox({ message }), back);
+    this.box.replaceChildren(h("h2", {}, "This video could not be read"), errorBox({ message: problem ?? "The server does not say why." }), back);
     this.box.classList.add("is-failed");
     return null;
   }

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { announce, h } from "./dom.js";
 import { Composer } from "./composer.js";
+import { describeStep } from "./reading.js";
 import { TurnCard } from "./turn.js";
 
 /** Holds the turns and which of them the timeline shows; "shown" tells of a change. */
@@ -28,7 +29,7 @@ export class Talk extends EventTarget {
 
   async load() {
     const stored = await api.listQuestions(this.video.id);
-    for (const one of stored) this.append({ ...one, question: one.question ?? one.answer.question, text: one.answer.text });
+    for (const one of stored) this.append({ question: one.question, options: one.options, answer: one, text: one.text });
     if (this.turns.length) this.select(this.turns.at(-1));
     this.scroller.scrollTop = this.scroller.scrollHeight;
   }
@@ -57,19 +58,20 @@ export class Talk extends EventTarget {
     this.refresh(turn);
     const body = { question: turn.question, history: turn.history, ...turn.options };
     try {
-      turn.answer = await api.ask(this.video.id, body, (delta) => {
-        turn.text += delta;
-        turn.card.write(turn.text);
-      }, signal);
-      turn.id = turn.answer.id;
+      turn.answer = await api.ask(this.video.id, body, {
+        onText: (delta) => turn.card.write((turn.text += delta)),
+        onStep: (step) => turn.card.say(describeStep(step)),
+        signal,
+      });
+      turn.options = turn.answer.options;
       turn.text = turn.answer.text;
       announce(`Answer: ${turn.text || "no words"}`);
     } catch (error) {
       turn.error = error.name === "AbortError" ? { message: "Stopped." } : error;
     }
     turn.state = null;
-    this.refresh(turn);
     this.tell();
+    this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
   stop() {
@@ -113,7 +115,7 @@ export class Talk extends EventTarget {
   }
 
   async remove(turn) {
-    if (turn.id) await api.deleteQuestion(this.video.id, turn.id);
+    if (turn.answer) await api.deleteQuestion(this.video.id, turn.answer.asked);
     this.turns = this.turns.filter((one) => one !== turn);
     turn.card.element.remove();
     this.lanes = this.lanes.filter((one) => one !== turn);

@@ -3,12 +3,14 @@
 import * as api from "./api.js";
 import { h } from "./dom.js";
 import { clock, isFine, spoken, ticks } from "./format.js";
-import { Lane } from "./lane.js";
+import { Lane, waitingPictures } from "./lane.js";
+import { loadRow, paint } from "./pictures.js";
 import { describeFrame } from "./turn.js";
 
 const HEIGHTS = { 1: 176, 2: 116 };
 const PEEK_MS = 110;
 const FILM_WIDTH = 120;
+const FILM_PIXELS = 200;
 
 /** The timeline of a video; a click anywhere moves the player there. */
 export class Timeline {
@@ -23,7 +25,7 @@ export class Timeline {
     const legend = [["score", "Score of each moment"], ["cone", "Cones: read finely"], ["rod", "Rods: kept as a sketch"], ["evidence", "Where the answer is shown"]];
     this.legend = h("ul", { class: "legend" }, ...legend.map(([kind, words]) => h("li", { dataset: { kind } }, h("i", { class: kind }), words)));
     this.laneList = h("div", { class: "lanes" });
-    this.film = h("div", { class: "film" });
+    this.film = h("canvas", { class: "film", "aria-hidden": "true" });
     this.axis = h("div", { class: "axis", "aria-hidden": "true" });
     this.slider = h(
       "div",
@@ -59,9 +61,9 @@ export class Timeline {
   /** Show one turn, or two on the same axis. */
   show(turns) {
     this.lanes = turns.map((turn, place) => new Lane(turn, turns.length > 1 ? "AB"[place] : "", this.video, this.player));
-    const blank = h("div", { class: "lane is-blank" }, h("div", { class: "lane-head" }), h("div", { class: "lane-box" }));
+    const blank = h("div", { class: "lane is-blank" }, h("div", { class: "lane-head" }), h("div", { class: "lane-box" }, h("p", {}, "Ask a question to see which moments matter to it."), h("i", { class: "playhead" }), h("i", { class: "hover" })));
     this.laneList.replaceChildren(...(this.lanes.length ? this.lanes.map((lane) => lane.element) : [blank]));
-    this.pictures.replaceChildren(...this.lanes.filter((lane) => lane.fine.length).map((lane) => lane.pictures()));
+    this.pictures.replaceChildren(...(this.lanes.length ? this.lanes.map((lane) => lane.pictures()) : [waitingPictures()]));
     this.legend.querySelector("[data-kind=evidence]").hidden = !turns.some((turn) => turn.truth?.evidence?.length);
     this.resize();
     this.mark(this.time ?? 0);
@@ -79,13 +81,26 @@ export class Timeline {
     this.drawAxis(width);
   }
 
-  /** Show evenly spaced pictures of the video, each at its own place. */
+  /** Show evenly spaced pictures of the video, which come in one row, each at its place. */
   drawFilm(width) {
     const count = Math.max(4, Math.min(16, Math.round(width / FILM_WIDTH)));
-    if (this.film.childElementCount === count) return;
-    const step = (this.place.end - this.place.start) / count;
-    const times = Array.from({ length: count }, (_, place) => this.place.start + step * (place + 0.5));
-    this.film.replaceChildren(...times.map((time) => h("img", { src: api.pictureAddress(this.video.id, time, 240), alt: "", draggable: "false", onerror: ({ target }) => target.removeAttribute("src") })));
+    if (count !== this.strip?.count) {
+      const step = (this.place.end - this.place.start) / count;
+      const times = Array.from({ length: count }, (_, place) => this.place.start + step * (place + 0.5));
+      this.strip = { count, row: loadRow(this.video.id, times, FILM_PIXELS, () => this.paintFilm()) };
+    }
+    this.paintFilm();
+  }
+
+  paintFilm() {
+    const { count, row } = this.strip;
+    if (!row.naturalWidth) return;
+    const scale = window.devicePixelRatio || 1;
+    Object.assign(this.film, { width: this.film.clientWidth * scale, height: this.film.clientHeight * scale });
+    const [from, to] = [row.naturalWidth / count, this.film.width / count];
+    for (let place = 0; place < count; place += 1) {
+      paint(this.film, { x: place * to, width: to }, row, { x: place * from, width: from, height: row.naturalHeight });
+    }
   }
 
   drawAxis(width) {

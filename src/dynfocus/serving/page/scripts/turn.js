@@ -1,7 +1,7 @@
 // A question with its answer, what it cost, and what can be done with it.
 
 import { errorBox, h, icon } from "./dom.js";
-import { clock, isFine, kindName, percent, plural, spoken } from "./format.js";
+import { clock, isFine, kindName, percent, plural, sentence } from "./format.js";
 
 /** The card of one turn. */
 export class TurnCard {
@@ -24,13 +24,19 @@ export class TurnCard {
     this.answer.textContent = text;
   }
 
+  /** Say what is being done before the first word. */
+  say(words) {
+    this.meta.replaceChildren(h("span", {}, words));
+  }
+
   show(lanes) {
     const { turn } = this;
     const place = lanes.indexOf(turn);
     const isCompared = lanes.length > 1 && place >= 0;
     this.element.classList.toggle("is-shown", place >= 0);
+    this.element.classList.toggle("has-failed", Boolean(turn.error));
     this.element.classList.toggle("is-asking", turn.state === "asking");
-    this.element.toggleAttribute("aria-busy", turn.state === "asking");
+    this.element.setAttribute("aria-busy", String(turn.state === "asking"));
     this.ask.setAttribute("aria-pressed", String(place >= 0));
     this.compareButton.setAttribute("aria-pressed", String(isCompared));
     this.compareButton.disabled = !turn.answer || (lanes.length === 1 && place === 0);
@@ -49,7 +55,7 @@ export class TurnCard {
     const kind = answer.frames.some((frame) => frame.kind === "high") ? "dense frame" : "Cone";
     const when = answer.best_time ?? null;
     return [
-      when !== null && h("button", { type: "button", class: "jump", "aria-label": `Best moment, at ${spoken(when)}. Go there`, onclick: () => this.actions.jump(when) }, icon("play"), clock(when)),
+      when !== null && h("button", { type: "button", class: "jump", "aria-label": `${clock(when)}, the best moment. Go there`, onclick: () => this.actions.jump(when) }, icon("play"), clock(when)),
       h("span", {}, plural(answer.tokens, "token")),
       h("span", {}, plural(fine, kind)),
       h("span", {}, `${answer.seconds.toFixed(answer.seconds < 10 ? 2 : 0)} s`),
@@ -76,7 +82,7 @@ export class TurnCard {
       truth && h("p", { class: "truth" }, "The true answer: ", h("b", {}, truth.truth)),
       looked && h("p", { class: "faint" }, `Looked again at ${looked}.`),
       answer.looks?.note && h("p", { class: "faint" }, answer.looks.note),
-      ...(answer.warnings ?? []).map((text) => h("p", { class: "caution" }, icon("warning"), h("span", {}, text))),
+      ...(answer.warnings ?? []).map((text) => h("p", { class: "caution" }, icon("warning"), h("span", {}, sentence(text)))),
     ].filter(Boolean);
   }
 }

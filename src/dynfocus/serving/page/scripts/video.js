@@ -2,12 +2,14 @@
 
 import * as api from "./api.js";
 import { announce, alertUser, askInDialog, h, icon } from "./dom.js";
-import { bytes, clock, plural } from "./format.js";
+import { bytes, clock, sentence } from "./format.js";
 import { Glance } from "./glance.js";
 import { Player } from "./player.js";
 import { Reading } from "./reading.js";
 import { Talk } from "./talk.js";
 import { Timeline } from "./timeline.js";
+
+const MODEL_MS = 2000;
 
 /** The view of a video. */
 export class VideoView {
@@ -39,12 +41,12 @@ export class VideoView {
   }
 
   showFacts() {
-    const { duration, width, height, num_frames: frames, size_bytes: size } = this.video;
+    const { duration, width, height, fps, num_bytes: size } = this.video;
     const facts = [
       duration && clock(duration),
       width && `${width} × ${height}`,
       size && bytes(size),
-      frames && `${plural(frames, "frame")} read`,
+      fps && `${Number(fps.toFixed(2))} frames a second`,
     ];
     this.facts.textContent = facts.filter(Boolean).join("  ·  ");
   }
@@ -67,6 +69,8 @@ export class VideoView {
     this.talk = new Talk(this.video, this.player);
     const glance = new Glance(this.video, this.player);
     this.talk.addEventListener("shown", () => this.show());
+    const cautions = (this.video.warnings ?? []).map((text) => h("p", { class: "caution" }, icon("warning"), h("span", {}, sentence(text))));
+    if (cautions.length) this.element.append(h("section", { class: "cautions", "aria-label": "What to know about this video" }, ...cautions));
     this.element.append(h("div", { class: "room" }, this.player.element, this.talk.element), this.timeline.element, glance.element);
     this.timeline.start();
     const [, suggestions] = await Promise.all([this.talk.load(), this.suggest(), glance.load()]);
@@ -78,9 +82,19 @@ export class VideoView {
   }
 
   async suggest() {
-    const [about, suggestions] = await Promise.all([api.about(), api.getSuggestions(this.id)]);
+    const [about, suggestions] = await Promise.all([this.awaitModel(), api.getSuggestions(this.id)]);
     this.talk.offer(about, suggestions);
     return suggestions;
+  }
+
+  /** Wait until the server has loaded its model. */
+  async awaitModel() {
+    for (;;) {
+      const about = await api.about();
+      this.talk.composer.block(about.problem && `No question can be answered yet: ${about.problem}.`);
+      if (!about.problem || this.stopping.signal.aborted) return about;
+      await new Promise((resolve) => setTimeout(resolve, MODEL_MS));
+    }
   }
 
   show() {
