@@ -134,7 +134,7 @@ def test_tools_are_listed_with_schemas_and_marked_as_reading_only(folder: Path) 
             return (await client.list_tools()).tools
 
     tools = {tool.name: tool for tool in anyio.run(listed)}
-    names = {"probe", "storyboard", "find_frames", "when", "ask"}
+    names = {"probe", "storyboard", "find_frames", "find_words", "when", "ask"}
     assert names <= set(tools)
     for tool in tools.values():
         assert tool.description
@@ -207,6 +207,27 @@ def test_ask_answers_and_shows_the_frames_that_weighed_most(
     assert document["confidence"] > 0.5
     assert len(told.pictures) == len(document["frames"]) > 0
     assert told.progress == sorted(told.progress)
+
+
+def test_words_are_found_in_the_subtitles_beside_a_video(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subtitles = folder / "below" / "colours.srt"
+    subtitles.write_text(
+        "1\n00:00:02,500 --> 00:00:03,500\nThe harbour pilot comes aboard\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr("dynfocus.words.reading.is_screen_read", lambda screen: False)
+    video, query = "below/colours.mp4", "harbour pilot"
+    told = call("find_words", video=video, query=query)
+    (place,) = told.document["places"]
+    assert (place["start"], place["source"]) == (2.5, "subtitle")
+    assert len(told.pictures) == 1
+    for source in ("words", "auto"):  # nothing else here can tell
+        document = call("when", video=video, question=query, source=source).document
+        assert document["source"] == "words"
+        assert document["intervals"][0]["confidence"] == 1.0
+    subtitles.unlink()
 
 
 def test_without_a_model_only_ask_says_that_there_is_none(call: Call) -> None:

@@ -84,7 +84,7 @@ def mcp(
 ) -> None:
     """Serve tools of the Model Context Protocol that look at videos, for agents.
 
-    The tools are probe, storyboard, find_frames, when and ask; all but ask work without
+    The tools are probe, storyboard, find_frames, find_words, when and ask; all but ask work without
     a model. Talks over standard input and output until they are closed. Needs the
     package mcp: pip install 'dynfocus[agents]'. See docs/agents.md for how clients are
     told of it.

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dynfocus.validation import Count, checked
 
-MomentSource = Literal["auto", "rating", "slowfocus"]
+MomentSource = Literal["auto", "rating", "words", "slowfocus"]
 """What tells when something is shown; ``"auto"`` for the first there is."""
 
 

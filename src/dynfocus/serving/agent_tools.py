@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,16 @@ from dynfocus.serving.agent_settings import AgentSettings, MomentSource, Part
 from dynfocus.text import check_text
 from dynfocus.video import RemoteFile, VideoReader
 
+if TYPE_CHECKING:
+    from dynfocus.words import Found
+
 Progress = Callable[[int, int], None]
 
 _LARGE, _SMALL = 640, 192
 """Longer sides of pictures."""
 _MOST_FRAMES = 64
 _MOST_CONES = 4
+_MOST_FOUND = 10
 _NO_SCORER = (
     "no scorer looked at the question: the frames show what happens, whatever is asked"
 )
@@ -96,6 +100,33 @@ class AgentTools:
             document["note"] = _NO_SCORER
         return AgentAnswer(document=document, pictures=[*_show_selection(chosen)])
 
+    def find_words(
+        self,
+        part: Part,
+        query: str,
+        *,
+        most: int = 10,
+        progress: Progress | None = None,
+    ) -> AgentAnswer:
+        """Find where something is written or said: subtitles, transcripts, the screen.
+
+        Raises:
+            ValueError: The query is empty.
+        """
+        reader = self._open(part)
+        found, num_texts = self._search_words(reader, query, progress)
+        document = {
+            "query": query,
+            "num_texts": num_texts,
+            "places": [one.to_dict() for one in found[:most]],
+        }
+        shown = {(one.start + one.end) / 2: one.score for one in found[:_MOST_CONES]}
+        inside = {t: s for t, s in shown.items() if reader.start <= t < reader.end}
+        return AgentAnswer(
+            document=document,
+            pictures=[*_show_frames(reader, sorted(inside), inside)],
+        )
+
     def when(
         self,
         part: Part,
@@ -111,6 +142,8 @@ class AgentTools:
         """
         check_text(question, "the question")
         reader = self._open(part)
+        if source == "words":
+            return self._when_said(reader, question, progress)
         scorer = None if source == "slowfocus" else self.models.scorer(reader)
         if scorer is not None:
             return self._when_rated(reader, question, scorer, progress)
@@ -119,7 +152,13 @@ class AgentTools:
                 "nothing here rates frames for a question; run dynfocus download "
                 "--scorer once, or start dynfocus mcp with --scorer"
             )
-        return self._when_looked(reader, question, progress)
+        try:
+            return self._when_looked(reader, question, progress)
+        except NoModelError:
+            said = self._when_said(reader, question, progress)
+            if source != "auto" or not said.document["intervals"]:
+                raise
+            return said
 
     def ask(
         self,
@@ -185,6 +224,42 @@ class AgentTools:
         return AgentAnswer(
             document=document, pictures=[*_show_moments(reader, moments)]
         )
+
+    def _when_said(
+        self, reader: VideoReader, question: str, progress: Progress | None
+    ) -> AgentAnswer:
+        """Give the intervals in which words about a question are shown or said."""
+        found, num_texts = self._search_words(reader, question, progress)
+        best = max((one.score for one in found), default=1.0)
+        document = {
+            "question": question,
+            "source": "words",
+            "by": "words",
+            "num_texts": num_texts,
+            "intervals": [
+                {
+                    "start": one.start,
+                    "end": one.end,
+                    "confidence": one.score / best,
+                    "text": one.text,
+                }
+                for one in found[:_MOST_FOUND]
+            ],
+        }
+        return AgentAnswer(document=document)
+
+    def _search_words(
+        self, reader: VideoReader, query: str, progress: Progress | None
+    ) -> tuple[list[Found], int]:
+        """Read the words of a video, and find those about a query; also count them."""
+        from dynfocus.words import WordsLibrary
+        from dynfocus.words.reading import read_words
+
+        check_text(query, "the query")
+        texts = read_words(reader, progress=progress)
+        with WordsLibrary.of(texts) as library:
+            found = library.search(query, limit=None)
+        return [one for one in found if one.is_related], len(texts)
 
     def _when_looked(
         self, reader: VideoReader, question: str, progress: Progress | None

@@ -49,7 +49,7 @@ _READS_ONLY = ToolAnnotations(
 _INSTRUCTIONS = """Look at video files without watching them.
 Videos lie in: {folders}. Name one by its path; probe a folder to list its videos.
 Begin with storyboard for an overview of what happens. find_frames shows the frames that a
-question needs, when says at which times something is shown, ask lets a video model answer.
+question needs, find_words where something is written or said, when says at which times something is shown, ask lets a video model answer.
 Look closer with start and end. Every answer is at most {characters:,} characters of text
 and {bytes:,} bytes of pictures; it says so where something was left out."""
 
@@ -100,8 +100,8 @@ def create_agent_server(settings: AgentSettings) -> MCPServer:
         settings: What may be read, with which model, and how much an answer may hold.
 
     Returns:
-        A server with the tools ``probe``, ``storyboard``, ``find_frames``, ``when`` and
-        ``ask``, for ``run`` or for a client in the same process.
+        A server with the tools ``probe``, ``storyboard``, ``find_frames``, ``find_words``,
+        ``when`` and ``ask``, for ``run`` or for a client in the same process.
 
     Raises:
         NotADirectoryError: A folder of the settings is none.
@@ -169,6 +169,27 @@ def create_agent_server(settings: AgentSettings) -> MCPServer:
         )
 
     @server.tool(annotations=_READS_ONLY, structured_output=False)
+    async def find_words(
+        video: Video,
+        query: Annotated[
+            str,
+            Field(description='A question, words, or a "phrase in quotes".'),
+        ],
+        context: Context[Any, Any],
+        most: Annotated[
+            int, Field(ge=1, le=100, description="At most so many places.")
+        ] = 10,
+        start: Start = None,
+        end: End = None,
+    ) -> list[ContentBlock]:
+        """Find where something is written on the screen or said in a video."""
+        part = Part(video=video, start=start, end=end)
+        return await desk.do(
+            context,
+            lambda go: desk.tools.find_words(part, query, most=most, progress=go),
+        )
+
+    @server.tool(annotations=_READS_ONLY, structured_output=False)
     async def when(
         video: Video,
         question: Question,
@@ -176,8 +197,9 @@ def create_agent_server(settings: AgentSettings) -> MCPServer:
         source: Annotated[
             MomentSource,
             Field(
-                description="What tells: rating (frames rated for the question), "
-                "slowfocus (a model names the interval), or the first there is."
+                description="What tells: rating (frames rated for the question), words "
+                "(what is written or said), slowfocus (a model names the interval); by "
+                "default the first of rating, slowfocus and words that there is."
             ),
         ] = "auto",
         start: Start = None,
