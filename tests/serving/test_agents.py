@@ -372,7 +372,9 @@ def test_a_call_that_is_given_up_ends_its_work(
 def test_a_scorer_that_is_named_rates_frames(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dynfocus.methods.DualEncoder", lambda name: WordScorer())
+    monkeypatch.setattr(
+        "dynfocus.methods.scorers.DualEncoder", lambda name: WordScorer()
+    )
     told = call(
         "when",
         settings={"scorer": "somebody/encoder"},

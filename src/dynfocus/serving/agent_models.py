@@ -84,9 +84,11 @@ class AgentModels:
 
     def _scorer_of(self, name: str) -> FrameScorer | None:
         from dynfocus.methods import FocusedScorer
+        from dynfocus.methods.scorers import TEXT
 
         with self._lock:
-            if model_type(name) not in OWN_TYPES:
+            is_text = name.partition("+")[0] == TEXT
+            if is_text or model_type(name) not in OWN_TYPES:
                 return self._encoders(name)
             model = self._kept(name)
         return FocusedScorer(model) if model.scores_see_question else None
@@ -99,6 +101,8 @@ def _load(source: str) -> VideoModel:
 
 
 def _load_encoder(name: str) -> FrameScorer:
-    from dynfocus.methods import DualEncoder
+    from dynfocus.methods import load_scorer
 
-    return DualEncoder(name)
+    scorer = load_scorer(name)
+    assert scorer is not None  # it has a name
+    return scorer

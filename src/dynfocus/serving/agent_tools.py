@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.errors import NoModelError
-from dynfocus.methods import FrameSelection, fit_size, select_frames
-from dynfocus.methods.frame_selection import read_overview
+from dynfocus.methods import FrameScorer, FrameSelection, fit_size, select_frames
+from dynfocus.methods.frame_selection import FrameScores, read_overview
 from dynfocus.methods.moments import Moment, find_moments
 from dynfocus.models.conversation import best_cones
 from dynfocus.report import draw_frame_sheets, draw_storyboard, make_storyboard
@@ -145,6 +145,7 @@ class AgentTools:
         if source == "words":
             return self._when_said(reader, question, progress)
         scorer = None if source == "slowfocus" else self.models.scorer(reader)
+        scorer = scorer and scorer.for_question(reader, question)
         if scorer is not None:
             return self._when_rated(reader, question, scorer, progress)
         if source == "rating":
@@ -208,11 +209,15 @@ class AgentTools:
         return VideoReader(found, start=part.start, end=part.end)
 
     def _when_rated(
-        self, reader: VideoReader, question: str, scorer: Any, progress: Progress | None
+        self,
+        reader: VideoReader,
+        question: str,
+        scorer: FrameScorer,
+        progress: Progress | None,
     ) -> AgentAnswer:
         """Find the stretches whose frames a scorer rates highest."""
         seen = read_overview(reader, scorer.size(reader.size), progress=progress)
-        scores = scorer.score(seen.frames, question)
+        scores = FrameScores(scorer, seen, question)(np.arange(len(seen.times)))
         moments = find_moments(seen.times, scores, reader.start, reader.end)
         document = {
             "question": question,

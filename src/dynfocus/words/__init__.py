@@ -1,7 +1,8 @@
 """What is written and said in a video, with the times at which it is."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dynfocus.extensions import import_when_asked
 from dynfocus.words.timed_text import TimedText
 
 if TYPE_CHECKING:
@@ -34,12 +35,6 @@ _HOMES = {
     "read_subtitles": "subtitles",
     "read_words": "reading",
 }
+"""The module that each name stands in; it is imported when the name is asked for."""
 
-
-def __getattr__(name: str) -> Any:
-    """Import what reads videos, and a decoder with it, where it is wanted."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = import_when_asked(__name__, _HOMES)
