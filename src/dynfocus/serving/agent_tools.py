@@ -276,7 +276,9 @@ class AgentTools:
             raise NoModelError(
                 f"{error}. Or run dynfocus download --scorer once, which rates frames"
             ) from error
-        model.require("look")
+        reason = model.why_not("look")
+        if reason is not None:
+            raise NoModelError(f"{reason}; start dynfocus mcp with another --model")
         answer = model.ask(reader, question, method="slowfocus", progress=progress)
         looks = answer.looks
         assert looks is not None  # of a method that looks again
