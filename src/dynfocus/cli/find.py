@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import Json, at_least_one, command
-from dynfocus.cli.console import clean_question, print_json, progress_bar, say, warn
+from dynfocus.cli.commands import Json, Read, Subtitles, at_least_one, command
+from dynfocus.cli.console import clean_question, print_json, say, warn
 from dynfocus.text import plural, sentence
 
 if TYPE_CHECKING:
@@ -55,21 +55,8 @@ def find(
             help="At most so many places.",
         ),
     ] = 10,
-    subtitles: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--subtitles",
-            metavar="FILE",
-            help="Subtitles or a transcript of the video, in place of those beside it.",
-        ),
-    ] = None,
-    no_read: Annotated[
-        bool,
-        typer.Option(
-            "--no-read",
-            help="Do not read the picture: subtitles and transcripts alone.",
-        ),
-    ] = False,
+    subtitles: Subtitles = None,
+    read: Read = None,
     json: Json = False,
     out: Annotated[
         Path | None,
@@ -107,7 +94,7 @@ def find(
         raise typer.BadParameter("--subtitles goes with one video: name it")
     _check_places(out, report)
     path = library or default_library()
-    searched = _read(path, names, subtitles or [], screen=not no_read)
+    searched = _read_all(path, names, subtitles or [], read)
     from dynfocus.words import WordsLibrary
 
     with WordsLibrary(path) as opened:
@@ -156,8 +143,8 @@ def _check_places(out: Path | None, report: Path | None) -> None:
         check_writable(report)
 
 
-def _read(
-    path: Path, names: Sequence[str], subtitles: Sequence[Path], *, screen: bool
+def _read_all(
+    path: Path, names: Sequence[str], subtitles: Sequence[Path], read: bool | None
 ) -> list[str]:
     """Bring the library up to date about some videos; give the names it has for them.
 
@@ -166,30 +153,29 @@ def _read(
     """
     if not names:
         return []
+    from dynfocus.cli.words import read_one
     from dynfocus.video import find_videos
+    from dynfocus.words import WordStore
+    from dynfocus.words.reading import is_screen_read
     from dynfocus.words.updating import update_library
 
     files = find_videos(names)
-    with progress_bar("Reading words") as progress:
+    store = WordStore()
 
-        def read(reader: VideoReader) -> list[TimedText]:
-            from dynfocus.words.reading import read_words
+    def read_words(video: VideoReader) -> list[TimedText]:
+        return read_one(video, store, subtitles, read)
 
-            return read_words(
-                reader, subtitles=subtitles or None, screen=screen, progress=progress
-            )
-
-        updates = list(
-            update_library(path, files, read, subtitles=subtitles, screen=screen)
-        )
-    for one in updates:
-        if one.error is not None:
-            if len(updates) == 1:
-                raise ValueError(one.error)
+    done: list[str] = []
+    for one in update_library(
+        path, files, read_words, subtitles=subtitles, screen=is_screen_read(read)
+    ):
+        if one.error is None:
+            done.append(one.video)
+        elif len(files) == 1:
+            raise ValueError(one.error)
+        else:
             warn(f"{one.video} is left out: {one.error}")
-        elif one.num_texts is not None:
-            say(f"{one.video}: {plural(one.num_texts, 'text')} read")
-    return [one.video for one in updates if one.error is None]
+    return done
 
 
 def _warn_of_changes(name: str, stamp: str) -> None:
