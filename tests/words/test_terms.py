@@ -32,5 +32,7 @@ def test_scripts_without_spaces_are_split_sign_by_sign():
 
 
 def test_words_that_only_ask_are_left_out_unless_nothing_else_is_there():
-    assert content_words("What does the speaker say about bread?") == ["bread"]
-    assert content_words("What is it?") == ["what", "is", "it"]
+    assert content_words(words_of("What does the speaker say about bread?")) == [
+        "bread"
+    ]
+    assert content_words(words_of("What is it?")) == ["what", "is", "it"]

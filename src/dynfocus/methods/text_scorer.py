@@ -148,6 +148,13 @@ class WordsScorer(FrameScorer):
         """Encode the question for the pictures; its words were found before."""
         return None if self._pictures is None else self._pictures.encode_text(text)
 
+    def describe(self, encoded_frames: Any) -> NDArray[np.float32]:
+        """Give what tells frames apart: their look, where it is known, else their time."""
+        times, pictures = encoded_frames
+        if self._pictures is None:
+            return np.asarray(times[:, None], np.float32)
+        return self._pictures.describe(pictures)
+
     def compare(self, encoded_frames: Any, encoded_text: Any) -> Floats:
         """Score the frames of `encode_at`, all of a video together, ``[T]``."""
         times, pictures = encoded_frames

@@ -73,7 +73,7 @@ def rate_passages(
     ]
     alike: list[Likeness | None] = [None] * len(inside)
     if meaning is not None and query.words:
-        lines = [[content_words(one.text) for one in p.texts] for _, p in inside]
+        lines = [[content_words(line) for line in p.words] for _, p in inside]
         alike = [*compare(meaning, list(query.words), lines)]
     rated = []
     for (name, passage), likeness in zip(inside, alike, strict=True):

@@ -39,8 +39,9 @@ from dynfocus.words.timed_text import TimedText
 _FORMAT = 1
 _APPLICATION_ID = 0x64796677  # "dyfw"
 _BUSY_SECONDS = 5.0
-_CANDIDATES = 120
+_CANDIDATES = 40
 _MOST_VARIANTS = 8
+_MOST_VALUES = 500
 _LEAST_PASSAGES = 100
 """A shorter video is taken for one of so many passages: in three, no word is rare."""
 _MOST_MATCHES = 30_000
@@ -421,7 +422,7 @@ class WordsLibrary:
             for number in within:
                 (first, count) = self._rows("SELECT first_passage, num_passages FROM videos WHERE id = ?", number)[0]  # fmt: skip
                 inside[slice(*np.searchsorted(ids, (first, first + count)))] = True
-            ids, codes = ids[inside], codes[inside]
+            ids, codes = ids[inside], codes[:, inside]
         (code,) = to_codes(vector[None])
         return set(ids[nearest_codes(codes, code, _CANDIDATES)].tolist())
 
@@ -438,7 +439,9 @@ class WordsLibrary:
             codes = [np.frombuffer(blob, np.uint64) for _, _, blob in rows]
             self._codes = (
                 np.concatenate([np.empty(0, np.int64), *ids]),
-                np.concatenate([np.empty(0, np.uint64), *codes]).reshape(-1, 4),
+                np.ascontiguousarray(
+                    np.concatenate([np.empty(0, np.uint64), *codes]).reshape(-1, 4).T
+                ),
             )
             self._version = version
         return self._codes
@@ -454,21 +457,22 @@ class WordsLibrary:
 
     def _load(self, ids: Sequence[int]) -> dict[int, tuple[Origin, Passage]]:
         """Read passages, in the order of their numbers."""
-        found: dict[int, tuple[Origin, Passage]] = {}
-        for number in ids:
-            name, duration, first, count = self._rows(
-                "SELECT v.name, v.duration, p.first_text, p.num_texts FROM passages p "
-                "JOIN videos v ON v.id = p.video WHERE p.id = ?",
-                number,
-            )[0]
+        texts: dict[int, list[TimedText]] = {}
+        names: dict[int, Origin] = {}
+        for begin in range(0, len(ids), _MOST_VALUES):
+            part = ids[begin : begin + _MOST_VALUES]
+            marks = ", ".join("?" * len(part))
             rows = self._rows(
-                "SELECT start, end, text, source, details FROM texts WHERE id >= ? AND id < ? ORDER BY id",
-                first,
-                first + count,
+                "SELECT p.id, v.name, v.duration, t.start, t.end, t.text, t.source, t.details "
+                "FROM passages p JOIN videos v ON v.id = p.video JOIN texts t "
+                "ON t.id >= p.first_text AND t.id < p.first_text + p.num_texts "
+                f"WHERE p.id IN ({marks}) ORDER BY t.id",
+                *part,
             )
-            texts = tuple(_timed_text(*row) for row in rows)
-            found[number] = (Origin(name, duration), Passage(texts))
-        return found
+            for number, name, duration, *text in rows:
+                names[number] = Origin(name, duration)
+                texts.setdefault(number, []).append(_timed_text(*text))
+        return {i: (names[i], Passage(tuple(texts[i]))) for i in ids if i in texts}
 
 
 def _conditions(query: Query, within: Sequence[int] | None) -> tuple[str, list[Any]]:

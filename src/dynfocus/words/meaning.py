@@ -123,16 +123,16 @@ def to_codes(vectors: NDArray[np.float32]) -> NDArray[np.uint64]:
 def nearest_codes(
     codes: NDArray[np.uint64], code: NDArray[np.uint64], count: int
 ) -> NDArray[np.int64]:
-    """Find the codes ``[n, W]`` that differ from one, ``[W]``, in the fewest bits.
+    """Find the codes ``[W, n]`` that differ from one, ``[W]``, in the fewest bits.
 
     Returns:
         At most ``count`` rows, in no order.
     """
-    if count >= len(codes):
-        return np.arange(len(codes))
-    differing = np.zeros(len(codes), np.uint16)
-    for column in range(codes.shape[1]):
-        differing += np.bitwise_count(codes[:, column] ^ code[column])
+    if count >= codes.shape[1]:
+        return np.arange(codes.shape[1])
+    differing = np.zeros(codes.shape[1], np.uint16)
+    for row, own in zip(codes, code, strict=True):
+        differing += np.bitwise_count(row ^ own)
     return np.argpartition(differing, count)[:count]
 
 

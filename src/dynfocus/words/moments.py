@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from dynfocus.words.terms import words_of
 from dynfocus.words.timed_text import TimedText
 
 _MOST_CHARACTERS = 400
@@ -39,6 +41,11 @@ class Passage:
     def text(self) -> str:
         """All of them, line by line."""
         return "\n".join(one.text for one in self.texts)
+
+    @cached_property
+    def words(self) -> list[list[str]]:
+        """The folded words of each."""
+        return [words_of(one.text) for one in self.texts]
 
 
 def make_passages(texts: Sequence[TimedText]) -> list[Passage]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from dynfocus.text import is_blank, read_moment
-from dynfocus.words.terms import content_words, stem, terms_of
+from dynfocus.words.terms import content_words, stem, terms_of, words_of
 
 _CLOCK = r"\d{1,3}(?::\d{2}){1,2}(?:\.\d+)?"
 _AMOUNT = r"(?:\d+(?:\.\d+)?|a|one|two|three|five|ten|fifteen|twenty|thirty|half an?)"
@@ -98,7 +98,7 @@ def parse_query(text: str) -> Query:
         for one in _QUOTED.findall(words)
         if (terms := tuple(terms_of(one[0] or one[1])))
     )
-    content = content_words(words)
+    content = content_words(words_of(words))
     return Query(
         text=text,
         words=tuple(content),

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dynfocus.words.meaning import Likeness
 from dynfocus.words.moments import Passage
 from dynfocus.words.query import Query
-from dynfocus.words.terms import terms_of
+from dynfocus.words.terms import stem
 
 LINE_SHARE = 0.3
 """How much of the words' part the best line of a passage decides; the passage the rest."""
@@ -125,7 +125,7 @@ def rate(
     """
     if not query.terms:
         return Fit(words=1.0, meaning=None, line=0)
-    lines = [terms_of(one.text) for one in passage.texts]
+    lines = [[stem(word) for word in line] for line in passage.words]
     whole = [term for line in lines for term in line]
     if not all(_holds(whole, phrase) for phrase in query.phrases):
         return None

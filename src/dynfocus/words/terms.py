@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 _TERM = re.compile(r"[^\W_]+")
+_PLAIN_TERM = re.compile(r"[a-z0-9]+")
 _SIGNS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, Han
@@ -48,6 +50,8 @@ def fold(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Split a text into folded words; what is written without spaces, sign by sign."""
+    if text.isascii():
+        return _PLAIN_TERM.findall(text.lower())
     return [
         piece
         for word in _TERM.findall(unicodedata.normalize("NFC", fold(text)))
@@ -60,10 +64,9 @@ def terms_of(text: str) -> list[str]:
     return [stem(word) for word in words_of(text)]
 
 
-def content_words(text: str) -> list[str]:
-    """Give the folded words of a text but for those that only ask; all if none is left."""
-    words = words_of(text)
-    return [word for word in words if word not in _FUNCTION_WORDS] or words
+def content_words(words: Sequence[str]) -> list[str]:
+    """Leave out of folded words those that only ask; all stay where none would be left."""
+    return [word for word in words if word not in _FUNCTION_WORDS] or list(words)
 
 
 @lru_cache(maxsize=200_000)
