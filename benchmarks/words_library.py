@@ -107,7 +107,8 @@ def main() -> None:
         is_new = not path.exists()
         started = time.perf_counter()
         with WordsLibrary(path, is_writable=True) as library:
-            for number in range(-(-given.rows // _LINES_A_VIDEO)):
+            num_videos = -(-given.rows // _LINES_A_VIDEO)
+            for number in range(num_videos if is_new else min(num_videos, 100)):
                 count = min(_LINES_A_VIDEO, given.rows - number * _LINES_A_VIDEO)
                 lines = list(make_lines(words, count, number))
                 sample += lines[:2]

@@ -44,7 +44,7 @@ _MOST_VARIANTS = 8
 _MOST_VALUES = 500
 _LEAST_PASSAGES = 100
 """A shorter video is taken for one of so many passages: in three, no word is rare."""
-_MOST_MATCHES = 30_000
+_MOST_MATCHES = 15_000
 """Passages with a query's terms that are ranked; its commonest terms are left out."""
 _TABLES = """
 CREATE TABLE videos (
@@ -99,6 +99,7 @@ class WordsLibrary:
         self._lock = threading.RLock()
         self._codes: tuple[NDArray[np.int64], NDArray[np.uint64]] | None = None
         self._version = -1
+        self._frequencies: dict[str, int] = {}
         with self._naming_errors():
             self._database = self._connect(is_writable or path is None)
             self._check_format(is_writable or path is None)
@@ -202,6 +203,10 @@ class WordsLibrary:
         """
         asked = query if isinstance(query, Query) else parse_query(query)
         with self._lock, self._naming_errors():
+            (version,) = self._rows("PRAGMA data_version")[0]
+            if version != self._version:
+                self._forget()
+                self._version = version
             within = None if videos is None else self._numbers(videos)
             terms = self._spell(asked)
             meaning = load_meaning()
@@ -285,7 +290,12 @@ class WordsLibrary:
                 self._database.execute("ROLLBACK")
                 raise
             self._database.execute("COMMIT")
-            self._codes = None
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop what was read of a file that has changed since."""
+        self._codes = None
+        self._frequencies = {}
 
     def _next_id(self, table: str) -> int:
         (last,) = self._rows(f"SELECT max(id) FROM {table}")[0]
@@ -380,8 +390,11 @@ class WordsLibrary:
         return {one: len(term) / len(one) for (one,) in rows}
 
     def _frequency(self, term: str) -> int:
-        rows = self._rows("SELECT doc FROM vocabulary WHERE term = ?", term)
-        return int(rows[0][0]) if rows else 0
+        """Count the passages with a term; remembered until the file changes."""
+        if term not in self._frequencies:
+            rows = self._rows("SELECT doc FROM vocabulary WHERE term = ?", term)
+            self._frequencies[term] = int(rows[0][0]) if rows else 0
+        return self._frequencies[term]
 
     def _by_words(
         self, query: Query, terms: QueryTerms, within: Sequence[int] | None
@@ -427,9 +440,8 @@ class WordsLibrary:
         return set(ids[nearest_codes(codes, code, _CANDIDATES)].tolist())
 
     def _all_codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Give the codes of all passages, read again where the file was changed."""
-        (version,) = self._rows("PRAGMA data_version")[0]
-        if self._codes is None or version != self._version:
+        """Give the codes of all passages, ``[W, n]``, and their numbers, ``[n]``."""
+        if self._codes is None:
             rows = self._rows(
                 "SELECT first_passage, num_passages, codes FROM videos "
                 "WHERE meaning = ? AND num_passages > 0 ORDER BY first_passage",
@@ -443,7 +455,6 @@ class WordsLibrary:
                     np.concatenate([np.empty(0, np.uint64), *codes]).reshape(-1, 4).T
                 ),
             )
-            self._version = version
         return self._codes
 
     def _in_interval(self, query: Query, within: Sequence[int] | None) -> set[int]:
