@@ -62,7 +62,7 @@ class HostScorer:
         count = len(found) if found is not None else 0
         chosen = range(count // 3, max(count // 3 + 1, 2 * count // 3))
         self.layers = tuple(chosen if layers is None else layers)
-        attentions = [getattr(layer, "self_attn", None) for layer in found or ()]
+        attentions: list[Any] = [getattr(one, "self_attn", None) for one in found or ()]
         if not all(hasattr(one, "q_proj") for one in attentions) or not attentions:
             raise ValueError(
                 f"scorer 'host' cannot read the attention of a {family.model_types[0]} "
@@ -88,7 +88,9 @@ class HostScorer:
         visual = attention[:, turn.is_visual[0].to(attention.device)]
         visual = visual[:, : sum(len(step.places) for step in kept)]  # not the tail
         lengths = [len(step.places) for step in kept]
-        steps = torch.stack([part.sum(1) for part in visual.split(lengths, 1)], 1)
+        steps = torch.stack(
+            [part.sum(1) for part in torch.split(visual, lengths, 1)], 1
+        )
         before = steps[: len(neutral)].mean(0)
         after = steps[len(neutral) :].mean(0)
         quotient = (after + _TINY) / (before + _TINY)

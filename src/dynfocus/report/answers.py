@@ -22,6 +22,7 @@ from dynfocus.atomic import check_writable, write_atomically
 from dynfocus.errors import UnreadableVideoError
 from dynfocus.focus import uniform_indices
 from dynfocus.methods.image_features import fit_size
+from dynfocus.models.conversation import Answer, FrameReport, WordReport
 from dynfocus.report.pages import (
     INK,
     PAPER,
@@ -38,7 +39,6 @@ from dynfocus.video import VideoReader, as_file
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoGroup, VideoIndex
-    from dynfocus.models.conversation import Answer, FrameReport, WordReport
     from dynfocus.models.dynfocus.merged_patches import PrototypeMap
 
 _THUMBNAIL_PIXELS = 160
@@ -182,7 +182,7 @@ class _Item:
     def place(self, frame: FrameReport | MapPictures | WordReport) -> str:
         """Say at what time of which video a frame, or what was read, is."""
         start, end = self.videos[frame.video].interval
-        is_dense = not isinstance(frame, MapPictures) and frame.kind == "high"
+        is_dense = isinstance(frame, FrameReport) and frame.kind == "high"
         time = time_in(frame.time, 0.0 if is_dense else end - start)
         return f"Video {frame.video + 1}, {time}" if len(self.videos) > 1 else time
 

@@ -26,7 +26,9 @@ _MARK = "whole.json"
 
 def learned_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters that learn, and the statistics of norms that learn."""
-    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    learned: dict[str, Tensor] = {
+        n: p for n, p in model.named_parameters() if p.requires_grad
+    }
     kept = model.state_dict(keep_vars=True)
     for place, module in model.named_modules():
         if any(p.requires_grad for p in module.parameters(recurse=False)):

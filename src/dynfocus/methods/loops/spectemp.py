@@ -54,8 +54,8 @@ def spectemp(given: LoopInput, replies: tuple[str, ...]) -> Step:
     """Give the next step of SpecTemp's loop; see `dynfocus.methods.loops.Rule`."""
     shares = _shares(given)
     if shares is None or (given.blocked is not None and given.file_fps is None):
-        why = given.blocked or "the budget is too small to look again"
-        note = f"The answer took one pass: {why}."
+        reason = given.blocked or "the budget is too small to look again"
+        note = f"The answer took one pass: {reason}."
         return one_pass(given, given.budget.max_video_tokens, note)
     even, pick, draft = shares
     found, why = accepted(_HOW, given, replies[::2])

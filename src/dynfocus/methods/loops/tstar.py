@@ -119,7 +119,8 @@ def _best(confidence: Floats, raw: Floats, count: int) -> Indices:
 def _seconds(given: LoopInput) -> Floats:
     """Give the seconds that can be looked at, ``[N]``."""
     count = max(1, int(given.seconds))
-    return given.start + (np.arange(count) + 0.5) * (given.seconds / count)
+    middles = np.arange(count, dtype=np.float64) + 0.5
+    return given.start + middles * (given.seconds / count)
 
 
 def _moment(time: float, scale: float, kind: str) -> Look:
