@@ -108,10 +108,20 @@ class SimpleModel(lmms):  # type: ignore[misc]  # the harness has no types
         )
 
     def _read(self, request: Any) -> tuple[str, tuple[Any, ...], Mapping[str, Any]]:
-        """Give the question, what shows it, and the options of generation."""
-        context, options, to_visual, doc_id, task, split = request.args
-        shown = to_visual(self.task_dict[task][split][doc_id])
-        return context, tuple(shown or ()), options
+        """Give the question, what shows it, and the options of generation.
+
+        Both kinds of requests hold a text, options, and what turns a document into what
+        is shown: visuals of a simple request, messages of a chat.
+        """
+        context, first, second, doc_id, task, split = request.args
+        show, options = (first, second) if callable(first) else (second, first)
+        shown = show(self.task_dict[task][split][doc_id]) or ()
+        if not _are_messages(shown):
+            return context, tuple(shown), options
+        parts = [part for message in shown for part in _parts(message)]
+        words = [part["text"] for part in parts if part["type"] == "text"]
+        media = [part["url"] for part in parts if part["type"] in ("video", "image")]
+        return "\n".join(words) or context, tuple(media), options
 
     def _index(self, shown: tuple[Any, ...]) -> Any:
         """Encode what is shown: files of videos, or pictures."""
@@ -151,14 +161,10 @@ class ChatModel(SimpleModel):
 
     is_simple = False
 
-    def _read(self, request: Any) -> tuple[str, tuple[Any, ...], Mapping[str, Any]]:
-        """Give the words, the videos and pictures of all messages, and the options."""
-        context, to_messages, options, doc_id, task, split = request.args
-        messages = to_messages(self.task_dict[task][split][doc_id])
-        parts = [part for message in messages for part in _parts(message)]
-        words = [part["text"] for part in parts if part["type"] == "text"]
-        shown = [part["url"] for part in parts if part["type"] in ("video", "image")]
-        return "\n".join(words) or context, tuple(shown), options
+
+def _are_messages(shown: Any) -> bool:
+    """Tell messages of a chat from files and pictures."""
+    return bool(shown) and isinstance(shown[0], Mapping) and "content" in shown[0]
 
 
 def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
