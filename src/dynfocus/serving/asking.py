@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dynfocus.models.conversation import Answer, Turn
 from dynfocus.models.options import AskOptions
 from dynfocus.serving.answering import OnText
-from dynfocus.serving.failures import hide_places
+from dynfocus.serving.failures import ApiError, hide_places
 from dynfocus.serving.jobs import Progress
 from dynfocus.serving.library import LibraryVideo
 from dynfocus.serving.noted import noted_warnings
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from dynfocus.serving.service import Service
+
+_logger = logging.getLogger(__name__)
+_MOST_CHARACTERS = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,9 @@ async def ask(
         BusyServerError: Too many questions wait.
         ValueError: The question, an option or a video is wrong.
     """
+    _check_length(question)
+    if service.settings.protection.logs_questions:
+        _logger.info("asked: %r", question.text)
     service.desk.check(question.client)
     service.model.check(**vars(question.options))
     for one in question.media:
@@ -100,6 +107,18 @@ async def ask(
             if isinstance(piece, Told):
                 service.metrics.note(piece.answer)
             yield piece
+
+
+def _check_length(question: Question) -> None:
+    """Refuse texts that would only keep a tokenizer busy."""
+    turns = [(turn.question, turn.answer) for turn in question.history]
+    length = len(question.text) + sum(len(text) for turn in turns for text in turn)
+    if length > _MOST_CHARACTERS:
+        raise ApiError(
+            400,
+            f"the question and the turns before it have {length:,} characters, and "
+            f"{_MOST_CHARACTERS:,} are allowed",
+        )
 
 
 async def ask_in_one(service: Service, question: Question, request: Request) -> Told:

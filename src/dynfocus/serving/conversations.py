@@ -16,6 +16,8 @@ _OF_ASKING = ("fps", "start", "end", "max_frames", "max_video_tokens", "method")
 _TEXTS = ("text", "input_text", "output_text")
 _IMAGES = ("image_url", "input_image")
 _VIDEOS = ("video_url", "input_video", "video", "file", "input_file")
+_MOST_FRAMES = 10_000
+_MOST_STOPS = 16
 _GREEDY = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 
 
@@ -50,6 +52,17 @@ class AskFields(BaseModel):
         given = {name: getattr(self, name) for name in _OF_ASKING}
         given["max_new_tokens"] = max_new_tokens
         chosen = {name: value for name, value in given.items() if value is not None}
+        if (self.max_frames or 0) > _MOST_FRAMES:
+            raise ApiError(
+                400,
+                f"max_frames must be at most {_MOST_FRAMES:,} here, got "
+                f"{str(self.max_frames)[:40]}",
+                parameter="max_frames",
+            )
+        if len(stop) > _MOST_STOPS:
+            raise ApiError(
+                400, f"stop may have {_MOST_STOPS} texts at most", parameter="stop"
+            )
         return AskOptions(**chosen, stop=tuple(stop))
 
 

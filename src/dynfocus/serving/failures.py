@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from dynfocus.errors import (
@@ -97,6 +98,10 @@ def as_api_error(error: BaseException) -> ApiError:
         return ApiError(
             507, "the server has no space left; make room", code="full_disk"
         )
+    if isinstance(error, ValidationError):  # of a body that is read by hand
+        one = error.errors()[0]
+        place = ".".join(map(str, one["loc"]))
+        return ApiError(400, f"{place}: {one['msg'].lower()}", parameter=place)
     if isinstance(error, _OF_REQUESTS):
         return ApiError(400, hide_places(sentence(error)))
     _logger.error("a request failed", exc_info=error)

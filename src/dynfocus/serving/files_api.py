@@ -114,6 +114,11 @@ async def delete_file(request: Request, file_id: str) -> JSONResponse:
 async def create_upload(request: Request, asked: UploadRequest) -> JSONResponse:
     """Begin an upload in parts."""
     uploads = _uploads(request)
+    most = service_of(request).settings.protection.max_upload_bytes
+    if asked.bytes > most:
+        raise ApiError(
+            413, f"a file may have {most:,} bytes at most", parameter="bytes"
+        )
     made = await anyio.to_thread.run_sync(
         uploads.create, asked.filename, asked.bytes, asked.purpose
     )

@@ -82,12 +82,13 @@ class Guard:
         headers = _Headers(scope["headers"])
         self._check_name(headers)
         self._check_origin(headers, scope["method"])
+        if scope["path"] in _OPEN_PATHS:
+            return
         if self._num_requests > self._protection.max_requests:
             raise ApiError(
                 503, "too many requests are in hand", code="overloaded", retry_seconds=2
             )
-        if scope["path"] not in _OPEN_PATHS:
-            self._check_key(headers)
+        self._check_key(headers)
 
     def _check_name(self, headers: _Headers) -> None:
         """Refuse names of others that were made to lead here, as rebinding does."""

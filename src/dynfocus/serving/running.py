@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 
@@ -24,6 +25,10 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
         OSError: The interface or the port cannot be listened on.
     """
     settings.protection.check_interface(settings.host)
+    if settings.protection.logs_questions:
+        logger = logging.getLogger("dynfocus.serving.asking")
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
     listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_application(settings),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
 import anyio.to_thread
 
 from dynfocus.bulk.asking import FAILURES
@@ -34,6 +35,10 @@ _NEW_TOKENS = 512
 """The most that a model of another server writes, unless a request says otherwise."""
 
 
+_MOST_DRAWINGS = 256
+Result = TypeVar("Result")
+
+
 class Service:
     """Hold what requests share; the data of none of them.
 
@@ -51,6 +56,9 @@ class Service:
     ) -> None:
         self.settings = settings
         self.started_seconds = time.time()
+        self._drawing = anyio.CapacityLimiter(
+            settings.protection.decoding.max_processes
+        )
         self.desk = AnswerDesk(
             settings.answer_threads,
             settings.max_waiting,
@@ -126,6 +134,16 @@ class Service:
         if most is None and self.settings.backend == "openai":
             most = _NEW_TOKENS
         return asked.ask_options(most, stop)
+
+    async def draw(self, work: Callable[..., Result], *given: Any) -> Result:
+        """Decode and draw in a thread; only a few do, so that others are left.
+
+        Raises:
+            BusyServerError: Too many wait for that.
+        """
+        if self._drawing.statistics().tasks_waiting >= _MOST_DRAWINGS:
+            raise BusyServerError("many pictures are being drawn", 2)
+        return await anyio.to_thread.run_sync(work, *given, limiter=self._drawing)
 
     def check_scorer(self, name: str | None) -> None:
         """Refuse a scorer that the server was not started with.

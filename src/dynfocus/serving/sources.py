@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from dynfocus.serving.service import Service
 
 
+_MOST_MEDIA = 32
+
+
 async def find_media(
     service: Service, media: Sequence[Medium]
 ) -> tuple[LibraryVideo | SampledFrames, ...]:
@@ -39,6 +42,13 @@ async def find_media(
         raise ApiError(
             400,
             "there is no video; add a part of type video_url or file to a message",
+            parameter="messages",
+        )
+    if len(media) > _MOST_MEDIA:
+        raise ApiError(
+            400,
+            f"a conversation may show {_MOST_MEDIA} videos and pictures at most, got "
+            f"{len(media)}",
             parameter="messages",
         )
     found: list[LibraryVideo | SampledFrames] = []

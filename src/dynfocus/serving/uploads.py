@@ -127,6 +127,12 @@ class Uploads:
                         while data := file.read(_CHUNK_BYTES):
                             incoming.write(data)
                             digest.update(data)
+                            if incoming.num_bytes > upload.num_bytes:
+                                raise ApiError(
+                                    400,
+                                    "the parts have more than the "
+                                    f"{upload.num_bytes:,} bytes promised",
+                                )
                 except FileNotFoundError:
                     raise ApiError(400, f"there is no part {part_id[:80]!r}") from None
             if incoming.num_bytes != upload.num_bytes:

@@ -35,6 +35,7 @@ from dynfocus.text import round_floats
 router = APIRouter(prefix="/dynfocus/videos", tags=["Videos"])
 
 _MOST_TIMES = 64
+_MOST_WIDTH = 16_384
 _CHUNK_BYTES = 2**20
 _TYPES = {b"ftyp": "video/mp4", b"\x1aE\xdf\xa3": "video/webm"}
 
@@ -94,7 +95,7 @@ async def read_json(request: Request) -> Any:
     """
     try:
         return await request.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, "the body of the request is no JSON") from error
 
 
@@ -183,7 +184,7 @@ async def show_storyboard(
         path = _content(service, video)
         if service.videos.progress(video) is not None:
             raise ApiError(409, "the video is being read", code="not_read")
-        await anyio.to_thread.run_sync(_make_board, path, folder)
+        await service.draw(_make_board, path, folder)
     if format == "json":
         text = (folder / BOARD).read_text("utf-8")
         return JSONResponse({**json.loads(text), "video": video.name})
@@ -207,7 +208,14 @@ async def show_frames(
     service = service_of(request)
     path = _content(service, find(service, video_id))
     seconds = _read_times(times)
-    picture = await anyio.to_thread.run_sync(_draw_frames, path, seconds, width)
+    if len(seconds) * width > _MOST_WIDTH:
+        raise ApiError(
+            400,
+            f"the frames together may be {_MOST_WIDTH:,} pixels wide, got "
+            f"{len(seconds) * width:,}",
+            parameter="width",
+        )
+    picture = await service.draw(_draw_frames, path, seconds, width)
     headers = {"Cache-Control": "private, max-age=3600"}
     return Response(picture, media_type="image/jpeg", headers=headers)
 
