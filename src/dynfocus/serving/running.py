@@ -12,6 +12,9 @@ from dynfocus.serving.application import create_application
 from dynfocus.serving.connections import PatientProtocol
 from dynfocus.serving.settings import ServerSettings
 
+_KEEP_ALIVE_SECONDS = 75
+"""A connection that is closed earlier may be closed while a slow client sends."""
+
 
 def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM.
@@ -38,6 +41,7 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
         proxy_headers=False,
         http=PatientProtocol,
         ws="none",
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(settings.shutdown_seconds),
     )
     host, port = listener.getsockname()[:2]
