@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 
 import httpx
 import pytest
 from PIL import Image
+
+from dynfocus.serving import ServerSettings, create_application, word_search
 
 QUESTION = "Which room is shown most of the time?"
 
@@ -121,3 +124,29 @@ def test_an_address_is_taken_and_checked_where_it_is_fetched(api, body, status):
         assert name == "failed"
         assert "not on the public internet" in shown["problem"]
         api.delete(f"/videos/{told.json()['id']}")
+
+
+def test_words_are_found_in_a_file_that_may_be_named(
+    running, nano, clip, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(word_search, "is_screen_read", lambda wanted: False)
+    talk = shutil.copy(clip, tmp_path / "talk.mp4")
+    (tmp_path / "talk.srt").write_text(
+        "1\n00:00:02,000 --> 00:00:04,000\nThe dividend is paid in May.\n"
+    )
+    settings = ServerSettings(
+        folder=tmp_path / "library", index_workers=0, roots=(tmp_path,)
+    )
+    with (
+        running(create_application(settings, nano)) as server,
+        httpx.Client(base_url=f"{server.url}/dynfocus/videos", timeout=60) as api,
+    ):
+        body = {"address": talk.as_uri()}
+        told = httpx.post(f"{server.url}/dynfocus/videos", json=body).json()
+        found = api.get(f"/{told['id']}/find", params={"q": "dividend"}).json()
+        assert [one["start"] for one in found["results"]] == [2.0]
+        again = api.get(f"/{told['id']}/find", params={"q": "elephant"}).json()
+        assert again["results"] == []
+        assert api.get(f"/{told['id']}/find").status_code == 400
+        assert api.delete(f"/{told['id']}").json()["deleted"]
+    assert talk.exists()

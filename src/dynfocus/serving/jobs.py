@@ -16,7 +16,8 @@ class Progress:
     """How far a job is."""
 
     stage: str = "waiting"
-    """What is being done: ``waiting``, ``fetching``, ``reading`` or ``indexing``."""
+    """What is being done: ``waiting``, ``fetching``, ``reading``, ``indexing`` or
+    ``words``."""
     done: int = 0
     """Steps of the stage that are done."""
     total: int = 0

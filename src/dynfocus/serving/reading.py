@@ -34,6 +34,8 @@ class FileJob:
     """Where its storyboard goes; None for no storyboard."""
     reading: dict[str, Any] | None = None
     """How it is encoded, as options of a question; None for not at all."""
+    words: str | None = None
+    """The file that its words are read into; None for no words."""
     lock: str | None = None
     """A file that is locked while it is encoded, so that no other server does it, too."""
 
@@ -75,6 +77,10 @@ def run_job(
                 load().index(
                     Path(job.path), progress=partial(on_step, "indexing"), **job.reading
                 )
+        if job.words is not None:
+            from dynfocus.serving.word_search import read_into
+
+            read_into(Path(job.words), Path(job.path), partial(on_step, "words"))
     return {**facts, "warnings": [called(job.name, job.path, one) for one in notes]}
 
 

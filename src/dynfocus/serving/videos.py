@@ -19,6 +19,7 @@ from dynfocus.serving.library import Library, LibraryVideo
 from dynfocus.serving.locks import if_free
 from dynfocus.serving.noted import noted_warnings
 from dynfocus.serving.reading import FileJob, called
+from dynfocus.serving.word_search import forget_words, has_words
 from dynfocus.serving.workers import Workers
 from dynfocus.text import sentence
 
@@ -138,6 +139,36 @@ class Videos:
             self._open.move_to_end(self._key(video, options))
         return found
 
+    async def reading_words(self, video: LibraryVideo) -> Job | None:
+        """Find or start the work that looking for words has to wait for.
+
+        Returns:
+            The work; None where the words of the video were read.
+        """
+        content = self.library.content(video)
+        if await self._is_there(video) and await anyio.to_thread.run_sync(
+            has_words, self.words, content
+        ):
+            return None
+        return self.jobs.start(
+            ("words", video.id), lambda tell: self._read_words(video, tell)
+        )
+
+    @property
+    def words(self) -> Path:
+        """The file with the words of all videos."""
+        return self.library.folder / "words.db"
+
+    async def _read_words(self, video: LibraryVideo, tell: OnProgress) -> None:
+        if not await self._is_there(video):
+            await self._fetch(video, tell)
+        job = FileJob(
+            path=str(self.library.content(video)),
+            name=video.name,
+            words=str(self.words),
+        )
+        await self._run(job, tell, is_urgent=False)
+
     async def delete(self, video: LibraryVideo) -> None:
         """Forget a video, its index and what is being done with it."""
         for key, job in self.jobs.items():
@@ -154,6 +185,7 @@ class Videos:
             for entry in store.entries():
                 if entry.facts is not None and entry.facts.source == source:
                     entry.path.unlink(missing_ok=True)
+        forget_words(self.words, self.library.content(video))
         self.library.delete(video)
 
     async def _bring(self, video: LibraryVideo, tell: OnProgress) -> None:
@@ -218,6 +250,12 @@ class Videos:
             reading=options.reading if self._is_indexed() else None,
             lock=str(self._lock(video, "index")),
         )
+        return await self._run(job, tell, is_urgent=is_urgent)
+
+    async def _run(
+        self, job: FileJob, tell: OnProgress, *, is_urgent: bool
+    ) -> dict[str, Any]:
+        """Let a worker do a job."""
         return await self._workers.run(
             job,
             lambda stage, done, total: tell(

@@ -26,10 +26,12 @@ from dynfocus.serving.conversations import AskFields
 from dynfocus.serving.failures import ApiError, hide_places
 from dynfocus.serving.jobs import Progress
 from dynfocus.serving.library import LibraryVideo
+from dynfocus.serving.presence import unless_gone
 from dynfocus.serving.reading import BOARD, PICTURE, make_board
 from dynfocus.serving.service import Service, client_of, service_of
 from dynfocus.serving.sources import add_address
 from dynfocus.serving.streams import begin, event, respond_with
+from dynfocus.serving.word_search import find_in
 from dynfocus.text import round_floats
 
 router = APIRouter(prefix="/dynfocus/videos", tags=["Videos"])
@@ -295,6 +297,26 @@ async def show_timeline(
             }
         )
     )
+
+
+@router.get("/{video_id}/find")
+async def find_words(
+    request: Request,
+    video_id: str,
+    q: Annotated[str, Query(min_length=1, max_length=1000)],
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+) -> JSONResponse:
+    """Tell where something is written or said; the first time, the words are read."""
+    service = service_of(request)
+    video = find(service, video_id)
+    job = await service.videos.reading_words(video)
+    if job is not None:
+        await unless_gone(request, job.wait())
+    content = service.library.content(video)
+    found = await anyio.to_thread.run_sync(
+        find_in, service.videos.words, content, q, limit
+    )
+    return JSONResponse({"query": q, "results": found})
 
 
 @router.post("/{video_id}/ask", response_model=None)
