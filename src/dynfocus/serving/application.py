@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -31,20 +31,24 @@ if TYPE_CHECKING:
 
 
 def create_application(
-    settings: ServerSettings, model: Answerer | None = None
+    settings: ServerSettings,
+    model: Answerer | None = None,
+    *,
+    on_failure: Callable[[str], None] | None = None,
 ) -> FastAPI:
     """Put the server together; it begins to load its model when it is started.
 
     Args:
         settings: What it is started with.
         model: What answers; by default that of the settings.
+        on_failure: Called with the reason where that cannot be loaded.
     """
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
         with warnings_by_thread(), confining(settings.protection.decoding):
-            service = Service(settings, model, metrics)
+            service = Service(settings, model, metrics, on_failure)
             application.state.service = service
             try:
                 service.start()

@@ -24,7 +24,8 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
         on_start: Called with its address once it listens.
 
     Raises:
-        ValueError: Other machines could reach it, and there is no key.
+        ValueError: Other machines could reach it, and there is no key; or what answers
+            cannot be loaded.
         OSError: The interface or the port cannot be listened on.
     """
     settings.protection.check_interface(settings.host)
@@ -33,8 +34,14 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
         logger.addHandler(logging.StreamHandler())
         logger.setLevel(logging.INFO)
     listener = _listen(settings.host, settings.port)
+    failures: list[str] = []
+
+    def give_up(reason: str) -> None:
+        failures.append(reason)
+        server.should_exit = True
+
     config = uvicorn.Config(
-        create_application(settings),
+        create_application(settings, on_failure=give_up),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -44,9 +51,12 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(settings.shutdown_seconds),
     )
+    server = uvicorn.Server(config)
     host, port = listener.getsockname()[:2]
     on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
+    if failures:
+        raise ValueError(failures[0])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from dynfocus.bulk.asking import FAILURES
 from dynfocus.defaults import OWN_TYPES, model_type
 from dynfocus.errors import BusyServerError
 from dynfocus.models.options import AskOptions
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from dynfocus.serving.answerers import Answerer
 
+_logger = logging.getLogger(__name__)
 _NEW_TOKENS = 512
 """The most that a model of another server writes, unless a request says otherwise."""
 
@@ -46,6 +47,7 @@ class Service:
         settings: What the server was started with.
         model: What answers; by default that of the settings is loaded.
         metrics: Where it is counted what is done.
+        on_failure: Called with the reason where the model cannot be loaded.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Service:
         settings: ServerSettings,
         model: Answerer | None = None,
         metrics: Metrics | None = None,
+        on_failure: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
         self.started_seconds = time.time()
@@ -91,6 +94,7 @@ class Service:
         self.metrics.watch(self)
         self._model = model
         self._failure: str | None = None
+        self._on_failure = on_failure
         self._is_loaded = threading.Event()
         if model is None:
             threading.Thread(target=self._load, name="load", daemon=True).start()
@@ -180,8 +184,11 @@ class Service:
     def _load(self) -> None:
         try:
             self._model = load_answerer(self.settings)
-        except (*FAILURES, ImportError) as error:
+        except Exception as error:
             self._failure = f"the model could not be loaded: {sentence(error)}"
+            _logger.info("the model could not be loaded", exc_info=error)
+            if self._on_failure is not None:
+                self._on_failure(self._failure)
         self._is_loaded.set()
 
 
