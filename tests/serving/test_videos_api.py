@@ -15,7 +15,7 @@ QUESTION = "Which room is shown most of the time?"
 
 @pytest.fixture(scope="module")
 def api(served):
-    with httpx.Client(base_url=f"{served.url}/dynfocus", timeout=60) as client:
+    with httpx.Client(base_url=f"{served.url}/dynfocus", timeout=600) as client:
         yield client
 
 
@@ -139,10 +139,12 @@ def test_words_are_found_in_a_file_that_may_be_named(
     )
     with (
         running(create_application(settings, nano)) as server,
-        httpx.Client(base_url=f"{server.url}/dynfocus/videos", timeout=60) as api,
+        httpx.Client(base_url=f"{server.url}/dynfocus/videos", timeout=600) as api,
     ):
         body = {"address": talk.as_uri()}
-        told = httpx.post(f"{server.url}/dynfocus/videos", json=body).json()
+        told = httpx.post(
+            f"{server.url}/dynfocus/videos", json=body, timeout=600
+        ).json()
         found = api.get(f"/{told['id']}/find", params={"q": "dividend"}).json()
         assert [one["start"] for one in found["results"]] == [2.0]
         again = api.get(f"/{told['id']}/find", params={"q": "elephant"}).json()
