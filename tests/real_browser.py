@@ -51,7 +51,7 @@ def open_page(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     ``page.complaints`` may be cleared by a test that expects one.
     """
     context = browser.new_context(**options)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(180_000)
     context.add_init_script(_SHIFTS)
     page = context.new_page()
     page.complaints = []

@@ -47,6 +47,7 @@ async def show_about(request: Request) -> JSONResponse:
 async def add_example(request: Request) -> JSONResponse:
     """Make a FocusWorld video and take it in; it is there once however often asked."""
     service = service_of(request)
+    service.videos.check_room()
     video = await anyio.to_thread.run_sync(add_example_video, service.library)
     if video.state == "new":
         service.videos.bring(video)

@@ -37,7 +37,7 @@ export function plural(count, noun) {
 
 /** A message that a program wrote, as a sentence. */
 export function sentence(text) {
-  const begun = /^\w+:\/\//.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
+  const begun = /^\w+:\/\/|^\w*_/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }
 
