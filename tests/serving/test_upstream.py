@@ -10,6 +10,8 @@ import pytest
 
 from dynfocus.serving import ServerSettings, create_application
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def api(stand_in, running_server, tmp_path):
@@ -24,7 +26,7 @@ def api(stand_in, running_server, tmp_path):
     )
     with (
         running_server(create_application(settings)) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        httpx.Client(base_url=server.url, timeout=300) as client,
     ):
         while client.get("/readyz").status_code != 200:
             time.sleep(0.05)
