@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -204,8 +205,18 @@ def _read_image(path: VideoFile, limits: DecodeLimits, tell: Tell) -> None:
     tell(pack("image", {}, picture=picture))
 
 
+def _call(
+    path: VideoFile, limits: DecodeLimits, tell: Tell, *, function: str, given: Any
+) -> None:
+    """Let a function of another room read the file; it gives what JSON can hold."""
+    module, _, name = function.partition(":")
+    value = getattr(import_module(module), name)(path, **given)
+    tell(pack("value", {"value": value}))
+
+
 _JOBS: dict[str, Callable[..., None]] = {
     "open": _open,
+    "call": _call,
     "collect": _collect,
     "image": _read_image,
 }

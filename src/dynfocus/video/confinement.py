@@ -158,6 +158,28 @@ class Confinement:
             raise nonsense()
         return found[0]
 
+    def call(self, path: VideoFile, function: str, **given: Any) -> Any:
+        """Let a function read a file there.
+
+        Args:
+            path: The file.
+            function: Its module and name, ``module:name``; it takes the file first, and
+                gives what JSON can hold.
+            given: Its other arguments.
+
+        Raises:
+            UnreadableVideoError: The file cannot be read so.
+        """
+        found: list[Any] = []
+
+        def take(values: Values, arrays: Arrays) -> None:
+            found.append(values["value"])
+
+        self._run("call", path, {"function": function, "given": given}, {"value": take})
+        if not found:
+            raise nonsense()
+        return found[0]
+
     def close(self) -> None:
         """End the process that waits; those at work end with their jobs."""
         with self._lock:

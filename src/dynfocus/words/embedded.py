@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import av
 
 from dynfocus.errors import UnreadWordsWarning
 from dynfocus.text import plural
-from dynfocus.video import VideoReader
+from dynfocus.video import VideoFile, VideoReader
+from dynfocus.video.confinement import current_confinement
 from dynfocus.video.container import open_container
 from dynfocus.words.cues import Cue, keep_cues
 from dynfocus.words.timed_text import TimedText
@@ -31,16 +33,17 @@ def read_embedded(video: VideoReader) -> list[TimedText]:
     Returns:
         Texts of all streams by their start, each in its language and none twice.
     """
-    with open_container(video.path) as container:
-        is_text = {
-            stream.index: stream.codec_context is not None
-            and stream.codec_context.name in _TEXT_CODECS
-            for stream in container.streams.subtitles
-        }
-    found = [
-        text for n, is_read in is_text.items() if is_read for text in _read(video, n)
-    ]
-    num_pictures = len(is_text) - sum(is_text.values())
+    facts = {
+        "duration": video.duration,
+        "late_seconds": video.timeline.facts.late_seconds,
+    }
+    confinement = current_confinement()
+    if confinement is None:
+        found, num_pictures = _read_streams(video.path, **facts)
+    else:
+        told = confinement.call(video.path, f"{__name__}:tell_streams", **facts)
+        found = [TimedText(**text) for text in told["texts"]]
+        num_pictures = told["num_pictures"]
     if num_pictures:
         warnings.warn(
             f"{video.path}: {plural(num_pictures, 'stream')} of subtitles in it are "
@@ -51,19 +54,46 @@ def read_embedded(video: VideoReader) -> list[TimedText]:
     return sorted(dict.fromkeys(found), key=lambda one: (one.start, one.end))
 
 
-def _read(video: VideoReader, index: int) -> list[TimedText]:
+def tell_streams(path: VideoFile, **facts: float) -> dict[str, Any]:
+    """Read the text streams of a file, as data that another process can be told."""
+    found, num_pictures = _read_streams(path, **facts)
+    return {"texts": [asdict(text) for text in found], "num_pictures": num_pictures}
+
+
+def _read_streams(
+    path: VideoFile, *, duration: float, late_seconds: float
+) -> tuple[list[TimedText], int]:
+    """Read the text streams of a file, and count those that are pictures."""
+    with open_container(path) as container:
+        is_text = {
+            stream.index: stream.codec_context is not None
+            and stream.codec_context.name in _TEXT_CODECS
+            for stream in container.streams.subtitles
+        }
+    found = [
+        text
+        for index, is_read in is_text.items()
+        if is_read
+        for text in _read(path, index, duration, late_seconds)
+    ]
+    return found, len(is_text) - sum(is_text.values())
+
+
+def _read(
+    path: VideoFile, index: int, duration: float, late_seconds: float
+) -> list[TimedText]:
     """Read one text stream."""
-    with open_container(video.path) as container:
+    with open_container(path) as container:
         stream = next(s for s in container.streams if s.index == index)
         for other in container.streams:
             if other.index != index and getattr(other, "discard", None) is not None:
                 other.discard = av.stream.Discard.all
         return keep_cues(
             _cues_of(container, stream),
-            f"{video.path}, stream {index}",
+            f"{path}, stream {index}",
             source="subtitle",
-            duration=video.duration,
-            late_seconds=video.timeline.facts.late_seconds,
+            duration=duration,
+            late_seconds=late_seconds,
             language=stream.metadata.get("language") or None,
         )
 
