@@ -16,6 +16,7 @@ from dynfocus.serving import (
     page_api,
     responses_api,
     videos_api,
+    views_api,
 )
 from dynfocus.serving.failures import ApiError, add_handlers, respond
 from dynfocus.serving.front import add_page
@@ -73,7 +74,14 @@ def create_application(
     application.add_api_route("/healthz", show_health, tags=["Health"])
     application.add_api_route("/readyz", show_readiness, tags=["Health"])
     application.add_api_route("/metrics", show_metrics, tags=["Health"])
-    for part in (openai_api, files_api, responses_api, videos_api, page_api):
+    for part in (
+        openai_api,
+        files_api,
+        responses_api,
+        videos_api,
+        views_api,
+        page_api,
+    ):
         application.include_router(part.router)
     add_page(application)
     return application
