@@ -8,6 +8,7 @@ import pytest
 from dynfocus.errors import UnreadWordsWarning
 from dynfocus.video import VideoReader, VideoWriter
 from dynfocus.words import read_words
+from dynfocus.words.reading import words_from
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello there\n\n2\n00:00:03,000 --> 00:00:04,000\nGoodbye\n"
 
@@ -84,3 +85,12 @@ def test_subtitles_of_another_video_are_told(video):
     video.with_suffix(".srt").write_text(SRT.replace("00:00:03", "01:00:03"))
     with pytest.warns(UnreadWordsWarning, match="1 of 2 cues begin after the end"):
         assert len(read_words(video, screen=False)) == 1
+
+
+def test_where_words_come_from_is_settled_for_all_that_is_called(video, tmp_path):
+    video.with_suffix(".srt").write_text(SRT)
+    other = tmp_path / "other.vtt"
+    other.write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nOther\n")
+    with words_from([other], screen=False):
+        assert said(read_words(video)) == [(0, 1, "Other")]
+    assert len(read_words(video, screen=False)) == 2

@@ -22,6 +22,7 @@ from dynfocus.cli.commands import (
     Questions,
     Reading,
     Video,
+    Words,
     command,
 )
 from dynfocus.cli.console import (
@@ -92,6 +93,7 @@ def ask(
     reading: Reading,
     serving: Serving,
     choosing: Choosing,
+    words: Words,
     also: Also = None,
     model: AnsweringModel = None,
     method: Method = None,
@@ -121,6 +123,7 @@ def ask(
     docs/models.md, and docs/plugins.md for vision language models without training.
     """
     serving.check(context, _REFUSED[serving.backend])
+    words.settle(context, 1 + len(also or ()))
     questions = [read_question(one) for one in question]
     readers = [check_files(one, report, excerpt) for one in (video, *(also or ()))]
     if serving.backend == "openai":

@@ -20,6 +20,7 @@ from dynfocus.cli.commands import (
     Reading,
     Scorer,
     Video,
+    Words,
     command,
 )
 from dynfocus.cli.console import (
@@ -52,6 +53,7 @@ def chat(
     excerpt: Excerpt,
     reading: Reading,
     serving: Serving,
+    words: Words,
     also: Also = None,
     model: AnsweringModel = None,
     scorer: Scorer = None,
@@ -61,6 +63,7 @@ def chat(
 ) -> None:
     """Talk about a video: one question a line, until "exit" or the end of input."""
     serving.check(context, frozenset())
+    words.settle(context, 1 + len(also or ()))
     if serving.backend == "openai":
         raise typer.BadParameter(
             "--backend openai answers single questions: use dynfocus ask"

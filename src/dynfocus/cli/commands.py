@@ -276,6 +276,25 @@ class Reading:
     word_share: WordShare = 0.25
 
 
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """Where what is written and said in a video is read."""
+
+    subtitles: Subtitles = None
+    read: Read = None
+
+    def settle(self, context: typer.Context, num_videos: int = 1) -> None:
+        """Have all that the command does read words so."""
+        from dynfocus.words.reading import words_from
+
+        if self.subtitles and num_videos > 1:
+            raise typer.BadParameter(
+                "--subtitles goes with one video; leave --also out"
+            )
+        if self.subtitles or self.read is not None:
+            context.with_resource(words_from(self.subtitles or (), self.read))
+
+
 @dataclass(frozen=True)
 class Command:
     """A command of the program."""

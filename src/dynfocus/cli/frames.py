@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import Excerpt, Json, MaxNewTokens, Question, Video, command
+from dynfocus.cli.commands import (
+    Excerpt,
+    Json,
+    MaxNewTokens,
+    Question,
+    Video,
+    Words,
+    command,
+)
 from dynfocus.cli.console import check_video, print_json, read_question
 from dynfocus.cli.frame_choice import Choosing, Looking, choose, make_request
 
@@ -27,11 +35,13 @@ if TYPE_CHECKING:
     "--request request.json",
 )
 def frames(
+    context: typer.Context,
     video: Video,
     question: Question,
     excerpt: Excerpt,
     choosing: Choosing,
     looking: Looking,
+    words: Words,
     model: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +86,7 @@ def frames(
     or a Rod.
     """
     _check_call(choosing, model, request, served_model, json=json)
+    words.settle(context)
     if model is not None:
         choosing = replace(choosing, scorer=model)
     question = read_question(question)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import NamedTuple
 
 from dynfocus.errors import UnreadWordsWarning
 from dynfocus.text import sentence
@@ -15,7 +18,40 @@ from dynfocus.words.store import WordStore
 from dynfocus.words.subtitles import find_subtitles, read_subtitles
 from dynfocus.words.timed_text import TimedText
 
+
+class _Choice(NamedTuple):
+    """Where words come from, where a call does not say."""
+
+    subtitles: tuple[str | Path, ...] = ()
+    screen: bool | None = None
+
+
 _SLIDES_RATIO, _BUSY_RATIO = 0.02, 0.25  # seconds a second of video, as measured
+
+_UNSAID = _Choice()
+_chosen: ContextVar[_Choice] = ContextVar("words", default=_UNSAID)
+
+
+@contextmanager
+def words_from(
+    subtitles: Sequence[str | Path] = (), screen: bool | None = None
+) -> Iterator[None]:
+    """Settle where words come from for all that reads them within, in this context.
+
+    Args:
+        subtitles: Files in place of those beside and inside a video; none for these.
+        screen: Whether pictures are read; None where the packages for it are installed.
+
+    Raises:
+        ImportError: Pictures are to be read, and a package is not installed.
+    """
+    if screen:
+        require_reader()
+    token = _chosen.set(_Choice(tuple(subtitles), screen))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 def read_words(
@@ -51,6 +87,9 @@ def read_words(
         ImportError: The packages that read the picture are not installed.
     """
     reader = video if isinstance(video, VideoReader) else VideoReader(video)
+    chosen = _chosen.get()
+    subtitles = chosen.subtitles or None if subtitles is None else subtitles
+    screen = chosen.screen if screen is None else screen
     if subtitles is None:
         texts = [*_read_beside(reader), *read_embedded(reader)]
     else:
