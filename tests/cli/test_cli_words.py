@@ -61,15 +61,3 @@ def test_stream_is_read_as_it_comes(run, models, clip):
     assert outcome.code == 0
     lines = [json.loads(line) for line in outcome.out.splitlines()]
     assert lines[-1]["question"] == "What?"
-
-
-def test_frames_are_chosen_by_named_subtitles(run, clip, tmp_path):
-    file = tmp_path / "said.srt"
-    file.write_text("1\n00:00:04,500 --> 00:00:05,500\nThe umbrella is broken\n")
-    outcome = run(
-        *("frames", clip, "Where is the umbrella?", "--scorer", "text", "--budget", 1),
-        *("--rule", "topk", "--subtitles", file, "--no-read", "--json"),
-    )
-    assert outcome.code == 0, outcome.err
-    (frame,) = outcome.document["frames"]
-    assert 4.5 <= frame["time"] <= 5.5
