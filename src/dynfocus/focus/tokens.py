@@ -9,12 +9,14 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dynfocus.focus.settings import FocusSettings
+if TYPE_CHECKING:
+    from dynfocus.focus.settings import FocusSettings
+
 
 NUM_ROD_TOKENS = 2
 """A Rod is one context token and one content token (Eq. 12)."""
@@ -208,7 +210,7 @@ class FocusBudget(TokenBudget):
         single-frame video, an image, as in the published code.
     """
 
-    settings: FocusSettings
+    settings: "FocusSettings"
     """The settings of the network."""
 
     @property
