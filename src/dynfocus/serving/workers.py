@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing.connection import Connection
@@ -58,7 +59,8 @@ class _Task:
 
     def tell_step(self, *step: Any) -> None:
         """Tell the progress, from a thread."""
-        self.loop.call_soon_threadsafe(self.on_step, *step)
+        with suppress(RuntimeError):  # its loop is closed: nobody looks
+            self.loop.call_soon_threadsafe(self.on_step, *step)
 
     def end(self, facts: dict[str, Any] | None, error: Exception | None) -> None:
         """Tell the result, from a thread."""
@@ -71,7 +73,8 @@ class _Task:
             else:
                 self.result.set_result(facts or {})
 
-        self.loop.call_soon_threadsafe(tell)
+        with suppress(RuntimeError):  # its loop is closed: nobody waits
+            self.loop.call_soon_threadsafe(tell)
 
 
 class Workers:
@@ -187,7 +190,7 @@ class _Here:
             return run_job(task.job, self._load, on_step)
         except (*FAILURES, ImportError) as error:
             job = task.job
-            kind = "refused" if isinstance(error, OSError) else "failed"
+            kind = _kind_of(error)
             raise _error(kind, called(job.name, job.path, sentence(error))) from error
 
     def close(self) -> None:
@@ -339,5 +342,10 @@ def _outcome(
     except _StoppedError:
         return ("stopped", "")
     except (*FAILURES, ImportError) as error:
-        kind = "refused" if isinstance(error, OSError) else "failed"
-        return kind, called(job.name, job.path, sentence(error))
+        return _kind_of(error), called(job.name, job.path, sentence(error))
+
+
+def _kind_of(error: BaseException) -> str:
+    """Tell what the system refused from what is wrong with a file, stuck ones included."""
+    is_of_system = isinstance(error, OSError) and not isinstance(error, ValueError)
+    return "refused" if is_of_system else "failed"

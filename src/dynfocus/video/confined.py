@@ -47,7 +47,7 @@ _FORMATS = {
 """What strangers may send, by FFmpeg's name; all else is told apart by no sure sign, or
 opens other files, or is seldom used and so seldom checked."""
 _MOST_FILES = 64
-_NICENESS = 5
+_NICENESS = 3
 _NO_MEMORY = "decoding it takes more memory than is allowed"
 
 Tell = Callable[[bytes], None]
