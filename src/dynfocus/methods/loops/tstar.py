@@ -101,7 +101,7 @@ def read_sightings(reply: str, times: Floats) -> Floats:
         1 for a target, 0.5 for a cue, 0 for none, ``[B]``.
     """
     before, _, after = re.sub(r"(?i)\bcues?\b", "\0", reply).partition("\0")
-    seen = np.zeros(len(times))
+    seen: Floats = np.zeros(len(times))
     for text, worth in ((after, CUE), (before, TARGET)):
         for found in _NUMBER.findall(text):
             apart = np.abs(times - float(found))
