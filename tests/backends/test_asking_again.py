@@ -175,7 +175,9 @@ def test_the_command_asks_a_server_twice(stand_in, replies, clip, capsys):
     assert "is asked about one video" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("method", ["love-r1", "spectemp", "tstar", "vital"])
+@pytest.mark.parametrize(
+    "method", ["goldfish", "llovi", "love-r1", "spectemp", "tstar", "vital"]
+)
 def test_every_loop_asks_a_server_within_its_frames(
     client, stand_in, replies, clip, method
 ):
@@ -194,3 +196,6 @@ def test_every_loop_asks_a_server_within_its_frames(
     assert sum(frame.tokens for frame in found.frames) <= 48
     assert stand_in.seen[-1].texts[-1].endswith(QUESTION)
     assert len(found.requests) == len(found.looks.replies) + 1
+    assert method != "llovi" or stand_in.seen[-1].texts == [
+        found.requests[-1].body["messages"][0]["content"][0]["text"]
+    ]

@@ -11,13 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.backends.client import ChatClient, Completion
-from dynfocus.backends.openai import FrameRequest, FrameSizes, Layout, frame_request
+from dynfocus.backends.openai import (
+    FrameRequest,
+    FrameSizes,
+    Layout,
+    frame_request,
+    text_request,
+)
 from dynfocus.errors import RefusedFrameTimesError
 from dynfocus.focus import TwoPassBudget
 from dynfocus.methods import ChosenFrame, FrameScorer, FrameSelection, select_frames
-from dynfocus.methods.loops import LOOPS, Look, LoopInput, Step, follow
+from dynfocus.methods.loops import (
+    LOOPS,
+    CaptionStore,
+    Look,
+    LoopInput,
+    Step,
+    follow,
+)
 from dynfocus.models.conversation import FrameKind, FrameReport, LookReport
-from dynfocus.models.looking import REPLY_TOKENS, merge_reports
+from dynfocus.models.looking import merge_reports
 from dynfocus.video import VideoName, VideoReader
 
 _FPS = 1.0
@@ -104,7 +117,9 @@ def ask_again(
         file_fps=reader.fps,
         budget=TwoPassBudget(max_video_tokens=budget, tokens_per_step=1, scales=(1.0,)),
     )
-    last, before = follow(LOOPS[method], given, tool)
+    name = f"{client.server.url} {model} {layout} {sizes}"
+    memory = CaptionStore(reader.path, name)
+    last, before = follow(LOOPS[method], given, tool, memory)
     return LookedAnswer(
         completion=tool.completions[-1],
         frames=merge_reports(tool.reports),
@@ -155,6 +170,11 @@ class _ServerTool:
 
     def ask(self, step: Step, seen: list[tuple[Look, NDArray[np.float64]]]) -> str:
         """Send what was seen, and give the reply; see `dynfocus.methods.loops.Tool`."""
+        if step.is_blind:
+            limit = self._max_new_tokens if step.is_answer else step.reply_tokens
+            body = text_request(step.prompt, self._model, limit, self._client.server)
+            self.reports.append([])
+            return self._send(body, step).text
         if not seen and self.requests and not self._is_there:
             made = self._send(self._same_frames(step.prompt), step)
             self.reports.append(self.reports[-1])
@@ -204,7 +224,7 @@ class _ServerTool:
         )
 
     def _write(self, selection: FrameSelection, step: Step) -> FrameRequest:
-        limit = self._max_new_tokens if step.is_answer else REPLY_TOKENS
+        limit = self._max_new_tokens if step.is_answer else step.reply_tokens
         return frame_request(
             selection,
             self._model,

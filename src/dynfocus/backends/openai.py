@@ -215,6 +215,26 @@ def _estimate_tokens(text: str) -> int:
     return math.ceil(len(text.encode()) / _BYTES_PER_TOKEN)
 
 
+def text_request(
+    prompt: str, model: str, max_new_tokens: int, server: Server | None = None
+) -> FrameRequest:
+    """Write a request without a video.
+
+    Args:
+        prompt: What is asked.
+        model: Name of the model, at the server.
+        max_new_tokens: At most so many tokens in the answer.
+        server: Where it will go.
+    """
+    content = [{"type": "text", "text": prompt.strip()}]
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        **_limits(server, max_new_tokens),
+    }
+    return FrameRequest(body=body, num_pictures=0, num_pixels=0)
+
+
 def check_layout(layout: str, num_videos: int) -> None:
     """Refuse to send several videos as videos.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,7 +15,15 @@ from torch import Tensor
 
 from dynfocus.errors import UnreadableVideoError
 from dynfocus.index import VideoGroup, VideoIndex
-from dynfocus.methods.loops import LOOPS, Look, LoopInput, Rule, Step, follow
+from dynfocus.methods.loops import (
+    LOOPS,
+    CaptionStore,
+    Look,
+    LoopInput,
+    Rule,
+    Step,
+    follow,
+)
 from dynfocus.models.conversation import (
     Answer,
     FrameReport,
@@ -30,9 +39,6 @@ from dynfocus.video import VideoReader
 if TYPE_CHECKING:
     from dynfocus.models.generation import Written
     from dynfocus.models.video_model import VideoModel
-
-REPLY_TOKENS = 48
-"""Longest reply of a pass before the answer."""
 
 _SEVERAL = "The question is about several videos, so the answer took one pass."
 _NO_FILE = "the video is a stream or frames, with no file to look at again"
@@ -88,7 +94,7 @@ class LoopStrategy:
             grid=backbone.time_grid,
             blocked=blocked,
         )
-        last, before = follow(self.rule, given, tool)
+        last, before = follow(self.rule, given, tool, _captions(model, video))
         frames = merge_reports(turn.frames for turn in tool.turns)
         written = tool.written[-1]
         return Answer(
@@ -149,12 +155,18 @@ class _ModelTool:
     def ask(self, step: Step, seen: list[tuple[Look, VideoIndex]]) -> str:
         """Show what was seen, and give the reply; see `dynfocus.methods.loops.Tool`."""
         model, video = self._model, self._video
-        options = self.options.replace(max_video_tokens=step.max_video_tokens)
+        options = self.options.replace(max_video_tokens=step.max_video_tokens or None)
         if not step.is_answer:
-            options = options.replace(max_new_tokens=REPLY_TOKENS)
-        if seen:
-            video = model.backbone.join(video, seen)
-        turn = model.prepare(video, step.prompt, options, self._history)
+            options = options.replace(max_new_tokens=step.reply_tokens)
+        shown: VideoIndex | VideoGroup = video
+        if step.is_blind:
+            shown = VideoGroup(())
+        elif seen:
+            shown = model.backbone.join(video, seen)
+        prompt = step.prompt
+        for mark in model.backbone.marks:  # a reply may hold what stands for a video
+            prompt = prompt.replace(mark, "")
+        turn = model.prepare(shown, prompt, options, self._history)
         on_text = self._on_text if step.is_answer else None
         stop = options.stop if step.is_answer else ()
         written = model.generator.generate(
@@ -163,6 +175,17 @@ class _ModelTool:
         self.turns.append(turn)
         self.written.append(written)
         return written.text
+
+
+def _captions(model: VideoModel, video: VideoIndex) -> CaptionStore | None:
+    """Give what keeps captions of a video; None of what has no file."""
+    if video.source is None:
+        return None
+    digest = hashlib.blake2b(digest_size=8)
+    for weight in model.model.parameters():
+        some = weight.detach().flatten()[:8].float().cpu()
+        digest.update(some.numpy().tobytes())
+    return CaptionStore(video.source, f"{model.name} {digest.hexdigest()}")
 
 
 LOOP_STRATEGIES: dict[str, Strategy] = {

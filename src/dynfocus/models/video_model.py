@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dynfocus.errors import ForgottenTurnsWarning, SeveralVideosWarning
 from dynfocus.index import IndexStore, VideoGroup, VideoIndex
+from dynfocus.methods.loops import MEMORIES
 from dynfocus.models.conversation import (
     Answer,
     ChatSession,
@@ -97,7 +98,7 @@ class Backbone(Protocol):
         """What it can beyond answering.
 
         ``"index"`` on disk, ``"look"`` again, ``"session"``, ``"maps"`` of prototypes,
-        ``"scores"`` of frames, ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that runs
+        ``"scores"`` of frames, ``"text"`` without a video, ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that runs
         its language model.
         """
 
@@ -226,7 +227,9 @@ class VideoModel:
     @property
     def methods(self) -> tuple[str, ...]:
         """Names that ``method`` accepts: the backbone's, and those that look again."""
-        loops = LOOP_STRATEGIES if "look" in self.backbone.abilities else ()
+        loops = set(LOOP_STRATEGIES if "look" in self.backbone.abilities else ())
+        if "text" not in self.backbone.abilities:
+            loops -= set(MEMORIES)
         return tuple(sorted({*self.backbone.methods, *loops}))
 
     @property

@@ -74,7 +74,7 @@ class HostBackbone:
         name: What the model is called in messages.
     """
 
-    abilities: frozenset[str] = frozenset({"look", "turns"})
+    abilities: frozenset[str] = frozenset({"look", "text", "turns"})
     time_grid = None
     is_nano = False
     store = None
@@ -275,6 +275,8 @@ class HostBackbone:
         self, videos: Sequence[HostFeatures], options: AskOptions
     ) -> list[int | None]:
         """Give each video its part of the budget; what keeps all frames has none."""
+        if not videos:
+            return []
         total, selector = options.max_video_tokens, self._find(options.method)
         if len(videos) == 1 or selector.rest == "whole":
             return [total] * len(videos)

@@ -66,7 +66,7 @@ def lay_out(
             "video; leave its marks out of questions, and use the processor that "
             "belongs to the model"
         )
-    return ids.to(videos[0].tokens.device)
+    return ids.to(family.model.get_input_embeddings().weight.device)
 
 
 def fill(
@@ -84,7 +84,7 @@ def fill(
 
     Args:
         family: The host.
-        spent: Each video, and what is kept of each of its steps.
+        spent: Each video, and what is kept of each of its steps; none for words alone.
         question: The question to answer.
         history: Earlier turns.
         words: Words of the videos, which stand before the question.
@@ -95,6 +95,15 @@ def fill(
     videos = [video for video, _ in spent]
     asked = f"{words}\n\n{question}" if words else question
     ids = lay_out(family, videos, asked, history)
+    if not videos:
+        return PreparedTurn(
+            question=question,
+            history=tuple(history),
+            frames=[],
+            input_ids=ids,
+            embeds=family.model.get_input_embeddings()(ids),
+            placeholder=family.placeholder,
+        )
     places = (ids[0] == family.placeholder).nonzero()[:, 0].cpu()
     own = torch.split(places, [video.num_tokens for video in videos])
     visual = torch.cat(

@@ -7,8 +7,9 @@ from typing import Literal
 
 from dynfocus.validation import checked
 
-Source = Literal["subtitle", "transcript", "screen"]
-"""Where a text was found: in subtitles, in a transcript of speech, in the picture."""
+Source = Literal["subtitle", "transcript", "screen", "caption"]
+"""Where a text was found: in subtitles, in a transcript of speech, in the picture; or it
+is a caption that a model wrote."""
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom as fractions of the picture."""
 

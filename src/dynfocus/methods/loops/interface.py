@@ -103,6 +103,12 @@ class Step:
     """What is looked at again, in seconds."""
     note: str | None = None
     """What did not go as it should, in a sentence."""
+    is_blind: bool = False
+    """Whether nothing is shown: the model reads the prompt alone."""
+    is_kept: bool = False
+    """Whether the reply does not depend on the question, so that it may be kept."""
+    reply_tokens: int = 48
+    """Longest reply, in tokens, if it is not the answer."""
 
 
 Rule = Callable[[LoopInput, tuple[str, ...]], Step]
@@ -124,8 +130,18 @@ class Tool(Protocol):
         """Show what was seen in the looks of a step, and give the model's reply."""
 
 
+class Memory(Protocol):
+    """What keeps replies that do not depend on a question."""
+
+    def recall(self, step: Step) -> str | None:
+        """Give the reply to a step, if it is known."""
+
+    def keep(self, step: Step, reply: str) -> None:
+        """Keep the reply to a step."""
+
+
 def follow(
-    rule: Rule, given: LoopInput, tool: Tool
+    rule: Rule, given: LoopInput, tool: Tool, memory: Memory | None = None
 ) -> tuple[Step, list[tuple[Step, str]]]:
     """Take the steps of a rule until it answers.
 
@@ -135,6 +151,7 @@ def follow(
         rule: The rule.
         given: What it knows.
         tool: What looks and asks.
+        memory: What keeps replies that do not depend on the question, if anything does.
 
     Returns:
         The last step, whose reply is the answer, and those before with their replies.
@@ -142,6 +159,10 @@ def follow(
     taken: list[tuple[Step, str]] = []
     while True:
         step = rule(given, tuple(reply for _, reply in taken))
+        known = memory.recall(step) if memory is not None and step.is_kept else None
+        if known is not None:
+            taken.append((step, known))
+            continue
         try:
             seen = [(look, tool.look(look)) for look in step.looks]
         except (OSError, UnreadableVideoError) as error:
@@ -153,4 +174,6 @@ def follow(
         reply = tool.ask(step, seen)
         if step.is_answer:
             return step, taken
+        if memory is not None and step.is_kept:
+            memory.keep(step, reply)
         taken.append((step, reply))

@@ -152,7 +152,9 @@ class Qwen3VL(Family):
         those of the cache that a call brings. It holds nothing of a prompt itself: other
         prompts may be read at the same time.
         """
-        assert layers is not None
+        if layers is None:  # words alone
+            yield {}
+            return
         language_model = self.model.model.language_model
         cache = _LayeredCache(language_model.config, is_visual, layers.unbind(1))
         with _hooks:  # handles of torch are numbered without a lock of its own
