@@ -137,7 +137,9 @@ def test_a_server_that_takes_no_times_gets_sheets(client, stand_in, replies, cli
 
 
 def test_what_cannot_be_asked_is_one_sentence(client, stand_in, replies, clip):
-    with pytest.raises(ValueError, match="method must be one of slowfocus, got 'a'"):
+    with pytest.raises(
+        ValueError, match="method must be one of .*slowfocus.*, got 'a'"
+    ):
         ask_again(clip, QUESTION, client, "m", method="a")
     with pytest.raises(ValueError, match="the question is empty"):
         ask_again(clip, " ", client, "m")

@@ -187,7 +187,7 @@ def test_what_does_not_fit_is_refused(slow, make_slow_processor, folder, clip):
         slow.ask(clip, QUESTION, max_new_tokens=505)
     with pytest.raises(ValueError, match="max_video_tokens must be at least 5"):
         slow.ask(clip, QUESTION, max_video_tokens=4)
-    with pytest.raises(ValueError, match="method must be one of slowfocus"):
+    with pytest.raises(ValueError, match="method must be one of .*slowfocus"):
         slow.ask(clip, QUESTION, method="dynfocus")
     with pytest.raises(ValueError, match="no spatial prototypes"):
         slow.require("maps")

@@ -187,13 +187,34 @@ def test_a_prepared_prompt_is_that_of_the_processor(
     assert [frame.index for frame in turn.frames] == tokens.frame_indices.tolist()
 
 
+@pytest.mark.parametrize("method", ["uniform", "scenetilling"])
+def test_a_selector_chooses_which_frames_the_model_is_shown(focused, clip, method):
+    index = focused.index(clip)
+    whole = focused.ask(index, QUESTION, max_new_tokens=1)
+    few = focused.ask(index, QUESTION, method=method, max_new_tokens=1)
+    cones = sum(frame.kind == "cone" for frame in whole.frames)
+    assert len(few.frames) == cones < len(whole.frames)
+    times = {frame.index: frame.time for frame in whole.frames}
+    assert all(times[frame.index] == frame.time for frame in few.frames)
+    assert sum(frame.tokens for frame in few.frames) == few.tokens < whole.tokens
+    some = (few.tokens + whole.tokens) // 2
+    more = focused.ask(
+        index, QUESTION, method=method, max_video_tokens=some, max_new_tokens=1
+    )
+    assert few.tokens <= more.tokens <= some
+    free = focused.ask(
+        index, QUESTION, method=method, max_video_tokens=9999, max_new_tokens=1
+    )
+    assert free.frames == whole.frames  # a budget that does not bind
+
+
 def test_wrong_questions_are_refused_in_one_sentence(focused, clip):
     with pytest.raises(ValueError, match="the question is empty"):
         focused.ask(clip, "  ")
     with pytest.raises(ValueError, match="must not contain <video>"):
         focused.ask(clip, "what is <video> ?")
     with pytest.raises(
-        ValueError, match="method must be one of dynfocus, slowfocus, got 'magic'"
+        ValueError, match="method must be one of air, aks, bolt, .* got 'magic'"
     ):
         focused.ask(clip, QUESTION, method="magic")
     with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,20 +135,7 @@ def ask(
         )
         if "max_new_tokens" not in given:
             max_new_tokens = 512
-        if method is not None:
-            ask_server_again(
-                _check_method(readers, method),
-                questions[0],
-                choosing,
-                looking,
-                serving,
-                model or "",
-                max_new_tokens=max_new_tokens,
-                json=json,
-                method=method,
-            )
-            return
-        ask_about_frames(
+        _ask_server(
             readers,
             questions[0],
             choosing,
@@ -156,6 +144,7 @@ def ask(
             model or "",
             max_new_tokens=max_new_tokens,
             json=json,
+            method=method,
         )
         return
     truths = {}
@@ -232,13 +221,60 @@ def _check_request(
         raise typer.BadParameter(f"--{error}") from error
 
 
+def _ask_server(
+    readers: Sequence[VideoReader],
+    question: str,
+    choosing: Choosing,
+    looking: Looking,
+    serving: Serving,
+    model: str,
+    *,
+    max_new_tokens: int,
+    json: bool,
+    method: str | None,
+) -> None:
+    """Send frames that a rule chooses, or look again as a loop says."""
+    if method is None or _is_rule(method):
+        looking = looking if method is None else replace(looking, rule=method)
+        ask_about_frames(
+            readers,
+            question,
+            choosing,
+            looking,
+            serving,
+            model,
+            max_new_tokens=max_new_tokens,
+            json=json,
+        )
+        return
+    ask_server_again(
+        _check_method(readers, method),
+        question,
+        choosing,
+        looking,
+        serving,
+        model,
+        max_new_tokens=max_new_tokens,
+        json=json,
+        method=method,
+    )
+
+
+def _is_rule(method: str) -> bool:
+    """Tell whether a method is a selector of frames, which a server is sent."""
+    from dynfocus.methods import find_selectors
+
+    return method in find_selectors("dropped")
+
+
 def _check_method(readers: Sequence[VideoReader], method: str) -> VideoReader:
     """Refuse what a server cannot be asked in several passes; give the video."""
     from dynfocus.methods.loops import LOOPS
 
     if method not in LOOPS:
         raise typer.BadParameter(
-            f"--backend openai has no --method but {', '.join(LOOPS)}, got {method!r}"
+            f"--backend openai has no --method but {', '.join(sorted(LOOPS))} and the "
+            f"rules of dynfocus frames --rule, got {method!r}"
         )
     if len(readers) > 1:
         raise typer.BadParameter(

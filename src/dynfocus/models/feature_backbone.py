@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ from dynfocus.focus import (
 )
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import IndexStore, Sampling, VideoGroup, VideoIndex
+from dynfocus.methods import Selector, SelectorInput, find_selectors
 from dynfocus.models.conversation import (
     Answer,
     FrameKind,
@@ -111,9 +114,21 @@ class FeatureBackbone:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What makes the model's tokens."""
-        methods: tuple[str, ...] = self.model.config.methods
-        return methods
+        """What makes the model's tokens, and selectors of the frames that it is shown."""
+        own: tuple[str, ...] = self.model.config.methods
+        return tuple(sorted({*own, *self._selectors}))
+
+    @property
+    def _selectors(self) -> dict[str, Selector]:
+        """The selectors that the model can follow: frames have one size for it."""
+        if not self._is_plain:
+            return {}
+        can_score = self.scores_see_question
+        return {
+            name: one
+            for name, one in find_selectors("dropped").items()
+            if one.counts == "frames" and (can_score or not one.needs_scorer)
+        }
 
     @property
     def time_grid(self) -> int | None:
@@ -211,12 +226,15 @@ class FeatureBackbone:
         words = question.strip()
         turns = build_conversation(history, question)
         text = processor.apply_chat_template(turns, add_generation_prompt=True)
-        plans = self._plans(video.videos, options, text, words)
+        asked = processor.question_ids(words).to(model.device)
+        videos = video.videos
+        if options.method in self._selectors:
+            videos = tuple(self._choose(one, words, asked, options) for one in videos)
+        plans = self._plans(videos, options, text, words)
         counts = [plan.num_tokens for plan in plans]
         input_ids = processor.prompt_ids(text, words, counts).to(model.device)
-        asked = processor.question_ids(words).to(model.device)
         tokens, frames = [], []
-        for number, (one, plan) in enumerate(zip(video.videos, plans, strict=True)):
+        for number, (one, plan) in enumerate(zip(videos, plans, strict=True)):
             features = replace(one.features, duration=one.duration)
             (found,) = model.focus(
                 [features], asked, torch.ones_like(asked), plans=[plan]
@@ -233,6 +251,47 @@ class FeatureBackbone:
             placeholder=processor.video_token_id,
             num_lead_in=len(processor.lead_in(words, label_media(len(plans))[0])),
         )
+
+    def _choose(
+        self, video: VideoIndex, question: str, asked: Tensor, options: AskOptions
+    ) -> VideoIndex:
+        """Leave the frames that a selector chooses by the model's own scores.
+
+        There are as many as the model can read within the budget with its own share of
+        Cones; without a budget, as many as it would make Cones of the whole video.
+        """
+        features = replace(video.features, duration=video.duration)
+        free = self._budget(AskOptions())
+        plan = free.plan(video.num_frames)
+        count, total = plan.num_cones, options.max_video_tokens
+        if total is not None:
+            counts = range(1, video.num_frames + 1)
+            fitting = bisect_right(
+                counts, total, key=lambda frames: free.plan(frames).num_tokens
+            )  # tokens never fall with frames
+            count = max(1, fitting)
+        if count >= video.num_frames:
+            return video
+        (found,) = self.model.focus(
+            [features], asked, torch.ones_like(asked), plans=[plan]
+        )
+        times = features.pts_seconds.cpu().double().numpy()
+        scores = np.interp(
+            times, found.pts_seconds.numpy(), found.scores.double().numpy()
+        )
+        pooled = features.spatial if features.pooled is None else features.pooled
+        given = SelectorInput(
+            times=times,
+            features=pooled.flatten(1).float(),
+            compare=scores.__getitem__ if self.scores_see_question else None,
+            question=question,
+        )
+        chosen = self._selectors[options.method or ""](given, count)
+        rows = torch.from_numpy(np.sort(chosen.indices))
+        numbers = features.number(rows.to(features.spatial.device))
+        taken = replace(features.take(rows), frame_indices=numbers)
+        taken = self.model.focus_network.add_events(taken)
+        return replace(video, features=taken, thumbnails=None)
 
     def look_budget(self, video: VideoIndex, options: AskOptions) -> TwoPassBudget:
         """Say what frames cost a method that looks again.
