@@ -23,6 +23,7 @@ from dynfocus.focus import TwoPassBudget
 from dynfocus.methods import ChosenFrame, FrameScorer, FrameSelection, select_frames
 from dynfocus.methods.loops import (
     LOOPS,
+    MEMORIES,
     CaptionStore,
     Look,
     LoopInput,
@@ -118,7 +119,7 @@ def ask_again(
         budget=TwoPassBudget(max_video_tokens=budget, tokens_per_step=1, scales=(1.0,)),
     )
     name = f"{client.server.url} {model} {layout} {sizes}"
-    memory = CaptionStore(reader.path, name)
+    memory = CaptionStore(reader.path, name) if method in MEMORIES else None
     last, before = follow(LOOPS[method], given, tool, memory)
     return LookedAnswer(
         completion=tool.completions[-1],

@@ -17,6 +17,7 @@ from dynfocus.errors import UnreadableVideoError
 from dynfocus.index import VideoGroup, VideoIndex
 from dynfocus.methods.loops import (
     LOOPS,
+    MEMORIES,
     CaptionStore,
     Look,
     LoopInput,
@@ -94,7 +95,9 @@ class LoopStrategy:
             grid=backbone.time_grid,
             blocked=blocked,
         )
-        last, before = follow(self.rule, given, tool, _captions(model, video))
+        is_memory = self.rule in MEMORIES.values()
+        known = _captions(model, video) if is_memory else None
+        last, before = follow(self.rule, given, tool, known)
         frames = merge_reports(turn.frames for turn in tool.turns)
         written = tool.written[-1]
         return Answer(

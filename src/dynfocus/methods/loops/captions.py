@@ -9,9 +9,12 @@ about the video costs none of it.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict
+from pathlib import Path
 
+from dynfocus.errors import UnusableEntryError
 from dynfocus.focus import FrameShare
 from dynfocus.methods.intervals import Interval
 from dynfocus.methods.loops.interface import Look, LoopInput, Rule, Step
@@ -31,6 +34,7 @@ CAPTION = (
 )
 ANSWER = "{memory}\n\nThis is what a video shows. {question}"
 _FRAMES = 16
+_logger = logging.getLogger(__name__)
 
 
 def as_rule(play: Callable[[LoopInput], Memory]) -> Rule:
@@ -163,16 +167,29 @@ class CaptionStore:
 
     def recall(self, step: Step) -> str | None:
         """Give the caption that a step asks for, if it is known."""
-        found = self._store.load(self._store.path(self._video, self._reader(step)))
+        path = self._path(step)
+        found = None if path is None else self._store.load(path)
         return found[0].text if found else None
 
     def keep(self, step: Step, reply: str) -> None:
         """Keep the caption of a step."""
         look = step.looks[0]
         text = told((look.start, look.end), reply)
-        if text is not None:
-            reader = self._reader(step)
-            self._store.save(self._store.path(self._video, reader), [text], reader)
+        path = self._path(step)
+        if text is None or path is None:
+            return
+        try:
+            self._store.save(path, [text], self._reader(step))
+        except OSError as error:
+            _logger.warning("a caption is not kept: %s", error)
+
+    def _path(self, step: Step) -> Path | None:
+        """Give the file of a caption; None where nothing tells the video's versions."""
+        try:
+            return self._store.path(self._video, self._reader(step))
+        except (UnusableEntryError, OSError) as error:
+            _logger.info("captions are not kept: %s", error)
+            return None
 
     def _reader(self, step: Step) -> str:
         asked = {
