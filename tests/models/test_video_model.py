@@ -214,7 +214,7 @@ def test_wrong_questions_are_refused_in_one_sentence(focused, clip):
     with pytest.raises(ValueError, match="must not contain <video>"):
         focused.ask(clip, "what is <video> ?")
     with pytest.raises(
-        ValueError, match="method must be one of air, aks, bolt, .* got 'magic'"
+        ValueError, match="method must be one of dcode, dynfocus, .* got 'magic'"
     ):
         focused.ask(clip, QUESTION, method="magic")
     with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):
