@@ -128,7 +128,9 @@ def ask_again(
             intervals=list(last.intervals),
             replies=[reply for _, reply in before],
             note=last.note,
-            confidence=tool.completions[-2].confidence if before else None,
+            confidence=tool.completions[-2].confidence
+            if len(tool.completions) > 1
+            else None,
         ),
         requests=tuple(tool.requests),
         layout=tool.layout,

@@ -111,7 +111,9 @@ class LoopStrategy:
                 intervals=list(last.intervals),
                 replies=[reply for _, reply in before],
                 note=last.note,
-                confidence=tool.written[-2].confidence if before else None,
+                confidence=tool.written[-2].confidence
+                if len(tool.written) > 1
+                else None,
             ),
             finish_reason=written.finish_reason,
             prompt_tokens=written.prompt_tokens,

@@ -207,6 +207,8 @@ class HostBackbone:
         history: Sequence[Turn],
     ) -> PreparedTurn:
         """Spend the budget on all videos and write the prompt of a question about them."""
+        if not video.videos:  # words alone
+            return fill(self.family, [], question, history)
         scorers = [self._scorer_of(one, question) for one in video.videos]
         told = self._tell(video.videos, scorers, options)
         options = self._leave_room(options, told.num_tokens)
@@ -275,8 +277,6 @@ class HostBackbone:
         self, videos: Sequence[HostFeatures], options: AskOptions
     ) -> list[int | None]:
         """Give each video its part of the budget; what keeps all frames has none."""
-        if not videos:
-            return []
         total, selector = options.max_video_tokens, self._find(options.method)
         if len(videos) == 1 or selector.rest == "whole":
             return [total] * len(videos)
