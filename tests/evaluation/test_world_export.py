@@ -13,7 +13,7 @@ from dynfocus.evaluation.benchmarks.loading import open_benchmark
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 from dynfocus.evaluation.benchmarks.registry import load_benchmark
 from dynfocus.evaluation.benchmarks.world_export import export_world
-from dynfocus.evaluation.benchmarks.world_formats import FORMATS
+from dynfocus.evaluation.benchmarks.world_formats import FORMATS, read_questions
 
 ARGUMENTS = {"num_videos": 2, "duration": 24.0, "seed": 700}
 
@@ -21,8 +21,12 @@ ARGUMENTS = {"num_videos": 2, "duration": 24.0, "seed": 700}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("world")
-    for form in FORMATS:  # the videos are made once and kept
-        export_world(place, form, **ARGUMENTS)
+    export_world(place, "charades-sta", **ARGUMENTS)
+    rows = read_questions(place)
+    for write in FORMATS.values():  # the videos are made once for all
+        for name, content in write(rows, place).items():
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_text(content)
     return place
 
 
@@ -100,7 +104,7 @@ def test_conversations_are_those_of_training(folder):
 
 def test_the_task_of_lmms_eval_judges_letters_and_texts(folder):
     functions: dict = {}
-    exec((folder / "focusworld/utils.py").read_text(), functions)
+    exec((folder / "task/utils.py").read_text(), functions)
     row = {"options": ["A. yes", "B. no"], "answer": "B", "question": "Is it?"}
     row["video"] = "videos/x.mp4"
     judge = functions["process_results"]

@@ -189,7 +189,10 @@ def _as_caption(event: str) -> str:
 
 
 def write_lmms_eval(rows: Rows, folder: Path) -> Files:
-    """Write a task of lmms-eval: YAML, its functions, and questions by letter."""
+    """Write two tasks of lmms-eval: with options under letters, and questions alone.
+
+    The second is for models that were trained on questions without options, such as nano.
+    """
     lines = [
         {
             "id": row["id"],
@@ -204,9 +207,14 @@ def write_lmms_eval(rows: Rows, folder: Path) -> Files:
         for row in _with_options(rows, least=2)
     ]
     return {
-        "focusworld/focusworld.yaml": _TASK,
-        "focusworld/utils.py": _FUNCTIONS,
-        "focusworld/questions.jsonl": _lines(lines),
+        "task/focusworld.yaml": _TASK,
+        "task/focusworld_open.yaml": _TASK.replace(
+            "task: focusworld\n", "task: focusworld_open\n"
+        )
+        .replace("doc_to_text\n", "doc_to_question\n")
+        .replace("utils.doc_to_messages\n", "utils.doc_to_question_messages\n"),
+        "task/utils.py": _FUNCTIONS,
+        "task/questions.jsonl": _lines(lines),
     }
 
 
@@ -215,7 +223,7 @@ task: focusworld
 dataset_path: json
 dataset_kwargs:
   data_files:
-    test: focusworld/questions.jsonl
+    test: task/questions.jsonl
 test_split: test
 output_type: generate_until
 doc_to_visual: !function utils.doc_to_visual
@@ -255,11 +263,20 @@ def doc_to_messages(doc, lmms_eval_specific_kwargs=None):
     return [{"role": "user", "content": [video, text]}]
 
 
+def doc_to_question(doc, lmms_eval_specific_kwargs=None):
+    return doc["question"]
+
+
+def doc_to_question_messages(doc, lmms_eval_specific_kwargs=None):
+    video = {"type": "video", "url": doc["video"]}
+    return [{"role": "user", "content": [video, {"type": "text", "text": doc["question"]}]}]
+
+
 def process_results(doc, results):
     said = results[0].strip()
     found = LETTER.match(said)
     truth = next(one for one in doc["options"] if one.startswith(doc["answer"]))
-    is_text = said.casefold().rstrip(".") == truth[3:].casefold()
+    is_text = said.casefold().rstrip(".") == truth[3:].casefold().rstrip(".")
     return {"accuracy": float(is_text or (found is not None and found[1] == doc["answer"]))}
 '''
 
