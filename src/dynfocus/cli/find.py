@@ -129,8 +129,20 @@ def find(
     if not found:
         say(
             f"Nothing found: no text of {plural(len(searched), 'video')} "
-            f"({plural(document['num_texts'], 'text')}) is about this"
+            f"({plural(document['num_texts'], 'text')}) is about this{_missing()}"
         )
+
+
+def _missing() -> str:
+    """Say what would find more, where it is not installed."""
+    from dynfocus.words.meaning import is_meaning_installed
+
+    if is_meaning_installed():
+        return ""
+    return (
+        "; words alone were compared: pip install 'dynfocus[meaning]' finds other words "
+        "for the same"
+    )
 
 
 def _check_places(out: Path | None, report: Path | None) -> None:

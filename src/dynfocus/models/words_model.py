@@ -95,7 +95,7 @@ class WordsBackbone:
         self.model = SimpleNamespace(config=SimpleNamespace(model_type=WORDS))
         self.processor = SimpleNamespace(tokenizer=str)
 
-    def check(self, options: AskOptions) -> None:
+    def check(self, options: AskOptions, num_videos: int = 1) -> None:
         """Refuse a method: there is nothing to choose tokens of."""
         if options.method is not None:
             raise ValueError(

@@ -79,6 +79,8 @@ class KnownVideo:
     """What told its version when its words were read."""
     num_texts: int
     """Texts that were read in it."""
+    has_meaning: bool
+    """Whether it is searched by meaning, too."""
 
 
 class WordsLibrary:
@@ -123,8 +125,13 @@ class WordsLibrary:
 
     def videos(self) -> list[KnownVideo]:
         """List the videos, in the order in which they came."""
-        rows = self._ask("SELECT name, stamp, num_texts FROM videos ORDER BY id")
-        return [KnownVideo(name=n, stamp=s, num_texts=c) for n, s, c in rows]
+        rows = self._ask(
+            "SELECT name, stamp, num_texts, meaning IS NOT NULL FROM videos ORDER BY id"
+        )
+        return [
+            KnownVideo(name=name, stamp=stamp, num_texts=count, has_meaning=bool(known))
+            for name, stamp, count, known in rows
+        ]
 
     def stamp(self, name: str) -> str | None:
         """Tell the version of a video whose words are held; None for an unknown one."""

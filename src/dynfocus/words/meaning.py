@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 NUM_BITS = 256
 """Bits of a code, one a number of the vector."""
-HOW_TO_ADD = "pip install 'dynfocus[meaning]'"
 _MOST_WORDS = 50_000
 _lock = threading.Lock()
 
@@ -136,9 +135,14 @@ def nearest_codes(
     return np.argpartition(differing, count)[:count]
 
 
+def is_meaning_installed() -> bool:
+    """Tell whether the extra ``meaning`` is installed."""
+    return find_spec("wordllama") is not None
+
+
 @cache
 def _load() -> Meaning | None:
-    if find_spec("wordllama") is None:
+    if not is_meaning_installed():
         return None
     import wordllama
 

@@ -10,6 +10,7 @@ from dynfocus.cache import default_folder
 from dynfocus.text import sentence
 from dynfocus.video import RemoteFile, VideoName, VideoReader, as_file
 from dynfocus.words.library import WordsLibrary
+from dynfocus.words.meaning import is_meaning_installed
 from dynfocus.words.subtitles import find_subtitles
 from dynfocus.words.timed_text import TimedText
 
@@ -82,6 +83,8 @@ def update_library(
 ) -> Iterator[Update]:
     """Read the words of videos that are new to a library, or were changed.
 
+    So are those that were kept before the extra ``meaning`` was installed.
+
     Each video is kept as soon as it is read, so that a run that stops goes on.
 
     Args:
@@ -100,7 +103,11 @@ def update_library(
     stamps: dict[str, str] = {}
     if path.exists():
         with WordsLibrary(path) as library:
-            stamps = {one.name: one.stamp for one in library.videos()}
+            stamps = {
+                one.name: one.stamp
+                for one in library.videos()
+                if one.has_meaning or not is_meaning_installed()
+            }
     writer: WordsLibrary | None = None
     try:
         for video in videos:
