@@ -80,6 +80,8 @@ export class Composer {
   toggleOptions(isOpen = this.options.hidden) {
     this.options.hidden = !isOpen;
     this.optionsButton.setAttribute("aria-expanded", String(isOpen));
+    const set = [this.a.method, this.a.budget, this.start, this.end].filter((field) => field.value).length;
+    this.optionsButton.lastChild.textContent = set && !isOpen ? `Options, ${set} set` : "Options";
   }
 
   toggleCompare() {
@@ -87,6 +89,7 @@ export class Composer {
     this.second.hidden = !isOpen;
     this.compareButton.setAttribute("aria-pressed", String(isOpen));
     this.send.textContent = isOpen ? "Ask both" : "Ask";
+    if (!isOpen) this.b.budget.value = this.b.method.value = "";
     if (isOpen) {
       this.toggleOptions(true);
       this.b.text.focus();
@@ -120,6 +123,8 @@ export class Composer {
     }
     this.a.text.value = "";
     this.b.text.value = "";
+    this.toggleOptions(false);
+    if (!this.second.hidden) this.toggleCompare();
     this.onAsk(variants);
   }
 

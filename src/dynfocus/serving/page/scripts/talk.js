@@ -43,7 +43,7 @@ export class Talk extends EventTarget {
   /** Ask one question, or two that are compared, one after the other. */
   async ask(variants) {
     const before = this.turns.filter((turn) => turn.answer).map((turn) => ({ question: turn.question, answer: turn.answer.text }));
-    const asked = variants.map(({ question, follows, ...options }) => this.append({ question, options, text: "", history: follows ? before : [] }));
+    const asked = variants.map(({ question, follows, ...options }) => this.append({ question, options, text: "", state: "asking", history: follows ? before : [] }));
     this.lanes = asked;
     this.tell();
     this.stopping = new AbortController();
@@ -54,12 +54,10 @@ export class Talk extends EventTarget {
   }
 
   async answer(turn, signal) {
-    turn.state = "asking";
-    this.refresh(turn);
     const body = { question: turn.question, history: turn.history, ...turn.options };
     try {
       turn.answer = await api.ask(this.video.id, body, {
-        onText: (delta) => turn.card.write((turn.text += delta)),
+        onText: (delta) => turn.card.add(delta),
         onStep: (step) => turn.card.say(describeStep(step)),
         signal,
       });
@@ -106,8 +104,8 @@ export class Talk extends EventTarget {
   }
 
   async again(turn) {
-    turn.error = null;
-    turn.text = "";
+    Object.assign(turn, { error: null, text: "", state: "asking" });
+    this.tell();
     this.stopping = new AbortController();
     this.composer.setBusy(true);
     await this.answer(turn, this.stopping.signal);

@@ -19,7 +19,13 @@ export class TurnCard {
     this.element = h("li", { class: "turn" }, this.ask, this.answer, this.meta, this.notes, this.tools);
   }
 
-  /** Show the words that have arrived so far. */
+  /** Show words that have arrived. */
+  add(words) {
+    if (!this.turn.text) this.say("Answering");
+    this.turn.text += words;
+    this.write(this.turn.text);
+  }
+
   write(text) {
     this.answer.textContent = text;
   }
