@@ -32,6 +32,7 @@ from dynfocus.models.video_model import VideoModel
 from dynfocus.text import label_media
 from dynfocus.video import VideoName, VideoReader
 from dynfocus.words import Found, TimedText
+from dynfocus.words.ranking import RELATED_WORDS
 from dynfocus.words.telling import clock, find_related, passage_text
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ NO_MODEL_ASKED = "No model was asked."
 _MOST_PLACES = 3
 _CLOSE = 0.6
 """Places are told that fit so well beside the best."""
+_SURE_MEANING = 0.25
 _MOST_FRAMES = 64
 
 Read = Callable[[VideoReader, Any], Sequence[TimedText]]
@@ -84,7 +86,7 @@ class WordsBackbone:
     name = WORDS
     is_nano = False
     abilities: frozenset[str] = frozenset({"turns"})
-    methods: tuple[str, ...] = ()
+    methods: tuple[str, ...] = (WORDS,)
     time_grid = None
     marks: tuple[str, ...] = ()
     store = None
@@ -96,11 +98,7 @@ class WordsBackbone:
         self.processor = SimpleNamespace(tokenizer=str)
 
     def check(self, options: AskOptions, num_videos: int = 1) -> None:
-        """Refuse a method: there is nothing to choose tokens of."""
-        if options.method is not None:
-            raise ValueError(
-                f"method must be left out, got {options.method!r}: no model is asked"
-            )
+        """Refuse nothing: there are no tokens to choose."""
 
     def index(
         self, video: Any, options: AskOptions, progress: Progress | None
@@ -207,9 +205,14 @@ def _find(video: VideoIndex, question: str) -> list[Found]:
     found = [
         one
         for one in find_related(video.features.texts, question)
-        if one.start < end and one.end >= start
+        if one.start < end and one.end >= start and _is_sure(one)
     ]
     return [one for one in found if one.score >= _CLOSE * found[0].score][:_MOST_PLACES]
+
+
+def _is_sure(found: Found) -> bool:
+    """Tell whether a place is told as an answer, which takes more than a look there."""
+    return found.words >= RELATED_WORDS or (found.meaning or 0.0) >= _SURE_MEANING
 
 
 def _write(found: Sequence[Sequence[Found]]) -> str:

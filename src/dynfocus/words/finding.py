@@ -13,6 +13,8 @@ from dynfocus.words.ranking import Fit, QueryTerms, rate
 from dynfocus.words.terms import content_words
 from dynfocus.words.timed_text import TimedText
 
+_SHORTEST_WORD = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -72,15 +74,21 @@ def rate_passages(
         if _is_inside(passage, query, origin.duration)
     ]
     alike: list[Likeness | None] = [None] * len(inside)
-    if meaning is not None and query.words:
+    asked = [word for word in query.words if _has_meaning(word)]
+    if meaning is not None and asked:
         lines = [[content_words(line) for line in p.words] for _, p in inside]
-        alike = [*compare(meaning, list(query.words), lines)]
+        alike = [*compare(meaning, asked, lines)]
     rated = []
     for (name, passage), likeness in zip(inside, alike, strict=True):
         fit = rate(passage, query, terms, likeness)
         if fit is not None:
             rated.append(_found(name, passage, fit))
     return sorted(rated, key=lambda one: (-one.score, one.video, one.start))
+
+
+def _has_meaning(word: str) -> bool:
+    """Tell a word from a number or a part of a code, which embeddings know nothing of."""
+    return len(word) >= _SHORTEST_WORD and word.isalpha()
 
 
 def _is_inside(passage: Passage, query: Query, duration: float | None) -> bool:
