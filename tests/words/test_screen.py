@@ -139,3 +139,24 @@ def test_reading_that_cannot_be_kept_is_given_all_the_same(
     monkeypatch.setattr(screen, "_read_all", lambda *_: [])
     with pytest.warns(UnusableEntryWarning, match="cannot be kept"):
         assert read_words(video, store=WordStore(tmp_path)) == []
+
+
+@pytest.mark.parametrize(("height", "sides"), [(25, [640, 960]), (45, [640])])
+def test_many_small_lines_are_looked_at_closer(monkeypatch, height, sides):
+    looked = []
+
+    class Reader:
+        def __init__(self, num_threads):
+            pass
+
+        def find(self, picture, longer_side):
+            looked.append(longer_side)
+            box = np.array([[9, 9], [99, 9], [99, 9 + height], [9, 9 + height]])
+            return np.array([box] * 20, np.float32)
+
+        def read(self, lines):
+            return [picture_text.Reading("Title", 0.9) for _ in lines]
+
+    monkeypatch.setattr(screen, "PictureReader", Reader)
+    screen.ScreenReader().push(np.zeros((720, 1280, 3), np.uint8), 0.0)
+    assert looked == sides

@@ -26,7 +26,7 @@ class _Choice(NamedTuple):
     screen: bool | None = None
 
 
-_SLIDES_RATIO, _BUSY_RATIO = 0.04, 1.5  # seconds a second of video, as measured
+_SLIDES_RATIO, _BUSY_RATIO = 0.04, 0.6  # seconds a second of video, as measured
 
 _UNSAID = _Choice()
 _chosen: ContextVar[_Choice] = ContextVar("words", default=_UNSAID)

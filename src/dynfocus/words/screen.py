@@ -47,7 +47,7 @@ LONGEST_SIDE = 1920
 """Larger pictures are made smaller."""
 
 _SEARCH_SIDE = 640
-_SMALL_TEXT, _MANY_LINES, _CLOSE_SIDE = 12.0, 12, 960
+_SMALL_TEXT, _MANY_LINES, _CLOSE_SIDE = 16.0, 12, 960
 _LEAST_CONFIDENCE = 0.6
 _SHORT, _SHORT_CONFIDENCE = 2, 0.85
 _TURNED_CONFIDENCE = 0.85  # below that a line is read upside down as well
@@ -193,7 +193,7 @@ def read_screen(
     Raises:
         UnreadableVideoError: Nothing of the video can be decoded.
     """
-    reader = f"{reader_name()}, rules 1, {RATE:g} a second, stream {video.other_stream}"
+    reader = f"{reader_name()}, rules 2, {RATE:g} a second, stream {video.other_stream}"
     try:
         path = store.path(video.path, reader)
     except UnusableEntryError as error:
