@@ -75,7 +75,10 @@ def test_the_report_shows_answers_beside_the_truth(http, example):
     told = http.get(f"{example}/report")
     assert told.headers["Content-Disposition"].startswith("attachment")
     assert "<h1>FocusWorld example.mp4</h1>" in told.text
-    assert "FocusWorld example.mp4, 60 s, 60 frames sampled at 1 a second" in told.text
+    assert (
+        "FocusWorld example.mp4, 01:00 long, 60 frames sampled at 1 a second"
+        in told.text
+    )
     assert f"Truth: {question['truth']}" in told.text
 
 
