@@ -153,7 +153,7 @@ def test_several_videos_are_asked_about_on_the_command_line(
     assert page.read_text(encoding="utf-8").count("<svg") == 2
     assert main([*call, "1"]) == 2
     assert "--max-video-tokens must be at least" in capsys.readouterr().err
-    assert main([*call, "5"]) == 1
+    assert main([*call, "5"]) == 2
     assert "the least of 2 videos, got 5" in capsys.readouterr().err
 
 
