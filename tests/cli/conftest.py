@@ -177,6 +177,7 @@ class FakeModel:
         max_video_tokens: int | None = None,
         method: str | None = None,
         max_new_tokens: int = 64,
+        word_share: float | None = None,
     ) -> Answer:
         self.check(method=method)
         check_question(question)
@@ -226,8 +227,8 @@ class FakeModel:
         ]
 
     def chat(self, video: VideoReader, **options: Any) -> FakeSession:
-        for name in ("max_video_tokens", "method"):
-            options.pop(name)
+        for name in ("max_video_tokens", "method", "word_share"):
+            options.pop(name, None)
         return FakeSession(self, self.index(video, **options))
 
 
