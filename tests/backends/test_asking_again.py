@@ -192,7 +192,7 @@ def test_every_loop_asks_a_server_within_its_frames(
         "Red.",
         "Red.",
     ]
-    replies += said
+    replies += [*said, *["Red."] * 60]
     found = ask_again(clip, QUESTION, client, "m", method=method, budget=48)
     assert found.completion.text in said
     assert sum(frame.tokens for frame in found.frames) <= 48

@@ -24,7 +24,7 @@ GIVEN = LoopInput(
     file_fps=30.0,
     budget=TwoPassBudget(max_video_tokens=6000, tokens_per_step=64),
 )
-OTHERS = sorted(set(LOOPS) - {"slowfocus"})
+OTHERS = ["love-r1", "spectemp", "tstar", "vital"]
 
 
 class Tool:
