@@ -16,7 +16,7 @@ def no_model():
     raise AssertionError("these jobs need no model")
 
 
-@pytest.mark.parametrize("num_processes", [0, 1])
+@pytest.mark.parametrize("num_processes", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_file_is_read_with_its_steps_and_others_fail_alone(
     tmp_path, clip, num_processes
 ):
