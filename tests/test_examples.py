@@ -32,13 +32,19 @@ RUN_ELSEWHERE = {
     ("README.md", "python"): "test_readme.py",
     ("methods.md", "python"): "methods/test_methods_docs.py",
     ("plugins.md", "python"): "plugins/test_plugin_docs.py",
+    ("serving.md", "python"): "serving/test_serving_docs.py",
 }
-# What takes a hub, a cluster or minutes is parsed here; its own tests run it.
+# What takes a hub, a cluster or minutes, or ends when it is told to, is parsed here; its
+# own tests run it.
 IS_PARSED_ONLY = re.compile(
-    r"^(demo|download|assemble|train|world make|eval (?!page|compare))|--ray |dynfocus-7b|"
-    "FOLDER_OR_HUB_ID|Qwen/|(?<!--url )https?:"
+    r"^(demo|serve|mcp|download|assemble|train|world make|eval (?!page|compare))|--ray |dynfocus-7b|"
+    "FOLDER_OR_HUB_ID|Qwen/|find invoice|(?<!--url )https?:"
 )
-OTHER_PROGRAMS = {"pip", "pytest", "vllm", "torchrun", "export", "cat", "echo"}
+OTHER_PROGRAMS = {"pip", "pytest", "vllm", "torchrun", "export", "cat", "echo"} | {
+    "claude",
+    "codex",
+    "lmms-eval",
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -64,7 +70,7 @@ def calls() -> list[list[str]]:
 
 def own_words(words: list[str]) -> tuple[list[str], list[str]]:
     """Split a call into what feeds it and what follows ``dynfocus``."""
-    if "dynfocus" not in words or words[0] in ("pip", "vllm"):
+    if "dynfocus" not in words or words[0] in OTHER_PROGRAMS - {"cat", "echo"}:
         return words, []
     place = words.index("dynfocus")
     before, after = words[:place], words[place + 1 :]
@@ -118,13 +124,21 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     worlds = make_dataset(folder / "worlds", 1, 12.0, seed=3, fps=4)
     clip = worlds / "videos" / "test-000003.mp4"
-    for name in ("clip.mp4", "lecture.mp4", "talks/monday.mp4", "talks/friday.mp4"):
+    for name in (
+        "clip.mp4",
+        "talk.mp4",
+        "lecture.mp4",
+        "talks/monday.mp4",
+        "talks/friday.mp4",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(clip, folder / name)
     for name in ("a.ts", "talk.ts", "live.ts", "archive/2024/film.mkv"):
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         copy_packets(clip, folder / name)
     write_film(folder / "film.mkv")
+    words = "1\n00:00:02,000 --> 00:00:04,000\nThe dividend is paid in May.\n"
+    (folder / "talk.srt").write_text(words)
     nano = ROOT / "src" / "dynfocus" / "assets" / "nano"
     (folder / "my-model").symlink_to(nano)
     for name in ("openai/clip-vit-base-patch32", "runs/hosts/scorer/scorer"):
