@@ -37,7 +37,7 @@ RUN_ELSEWHERE = {
 # What takes a hub, a cluster or minutes, or ends when it is told to, is parsed here; its
 # own tests run it.
 IS_PARSED_ONLY = re.compile(
-    r"^(demo|serve|mcp|download|assemble|train|world make|eval (?!page|compare))|--ray |dynfocus-7b|"
+    r"^(demo|serve|mcp|download|assemble|train|world (make|export)|eval (?!page|compare))|--ray |dynfocus-7b|"
     "FOLDER_OR_HUB_ID|Qwen/|find invoice|(?<!--url )https?:"
 )
 OTHER_PROGRAMS = {"pip", "pytest", "vllm", "torchrun", "export", "cat", "echo"} | {

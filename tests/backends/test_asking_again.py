@@ -171,8 +171,8 @@ def test_the_command_asks_a_server_twice(stand_in, replies, clip, capsys):
     assert "s. The model named no interval, so the answer took one pass." in (
         capsys.readouterr().err
     )
-    assert main([*call[:-3], "uniform"]) == 2
-    assert "no --method but slowfocus, got 'uniform'" in capsys.readouterr().err
+    assert main([*call[:-3], "magic"]) == 2
+    assert "got 'magic'" in capsys.readouterr().err
     assert main([*call, "--also", str(clip)]) == 2
     assert "is asked about one video" in capsys.readouterr().err
 

@@ -72,7 +72,10 @@ def row(value):
     [
         ("no json", "is no result of dynfocus eval"),
         ("[]", "is no result of dynfocus eval"),
-        ('{"kind": "else"}', "kind must be one of focusworld, .* got 'else'"),
+        (
+            '{"kind": "else"}',
+            "kind must be one of benchmark, focusworld, .* got 'else'",
+        ),
     ],
 )
 def test_what_is_no_result_is_refused(tmp_path, text, message):

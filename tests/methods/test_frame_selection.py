@@ -25,7 +25,7 @@ class FakeScorer(FrameScorer):
         self.questions: list[str] = []
         self.num_encoded = 0
         sample = VideoReader(scenes).sample(times=[4.0, 9.0, 13.0, 18.0], size=(36, 64))
-        self.pictures = sample.frames.astype(float)
+        self.looks = sample.frames.astype(float)
         self.scene = scene
 
     def size(self, own: tuple[int, int]) -> tuple[int, int]:
@@ -34,7 +34,7 @@ class FakeScorer(FrameScorer):
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
         assert frames.shape[1:] == (36, 64, 3)
         self.num_encoded += len(frames)
-        unlike = frames[:, None].astype(float) - self.pictures
+        unlike = frames[:, None].astype(float) - self.looks
         return np.eye(4)[np.abs(unlike).mean((2, 3, 4)).argmin(1)]
 
     def encode_text(self, text: str) -> np.ndarray:

@@ -61,7 +61,7 @@ def test_a_question_about_an_index_enters_few_rooms(asked):
     model, path, question = asked
     index = model.index(path)
     rooms, files, containers = trace(lambda: model.ask(index, question))
-    assert rooms == {"focus", "index", "models"}
+    assert rooms == {"focus", "index", "methods", "models"}
     assert len(files) <= 26, sorted(files)  # a kind of model, and what all share
     assert containers <= {
         "AskOptions",
@@ -81,7 +81,7 @@ def test_a_file_that_is_indexed_adds_the_store_and_a_look_at_its_pictures(asked)
     model, path, question = asked
     rooms, files, containers = trace(lambda: model.ask(path, question))
     # a name may be an address; nano looks at pictures: are they FocusWorld's?
-    assert rooms == {"focus", "index", "models", "video", "world"}
+    assert rooms == {"focus", "index", "methods", "models", "video", "world"}
     assert {file for file in files if "world" in file} == {
         "models/unknown_world.py",
         "world/recognition.py",

@@ -146,9 +146,9 @@ def test_a_file_that_vanishes_between_the_passes_is_said(plugged, clip):
     speaking, generator = scripted(model, "2 to 3", "yes")
     generate = generator.generate
 
-    def vanish(turn, max_new_tokens, on_text=None):
+    def vanish(turn, max_new_tokens, on_text=None, **more):
         clip.unlink(missing_ok=True)
-        return generate(turn, max_new_tokens, on_text)
+        return generate(turn, max_new_tokens, on_text, **more)
 
     generator.generate = vanish
     answer = speaking.ask(clip, QUESTION, method="slowfocus")
@@ -216,7 +216,9 @@ def test_a_conversation_looks_again_for_each_question(plugged, clip):
 
 
 def test_an_unknown_method_names_those_that_look_again(plugged, clip):
-    with pytest.raises(ValueError, match="ranked, slowfocus, uniform, got 'slow'"):
+    with pytest.raises(
+        ValueError, match="ranked, .*slowfocus, .*uniform, .*got 'slow'"
+    ):
         plugged().ask(clip, QUESTION, method="slow")
 
 
@@ -266,7 +268,9 @@ def test_the_commands_look_again(clip, tmp_path, capsys, monkeypatch, name):
     assert main([*call, "--json"]) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
-    assert document["looks"] == {"intervals": [[2, 3]], "replies": [], "note": None}
+    looks = document["looks"]
+    assert looks.pop("confidence") is None  # nothing was asked for the interval
+    assert looks == {"intervals": [[2, 3]], "replies": [], "note": None}
     kinds = [frame["kind"] for frame in document["frames"]]
     assert {"low", "high"} == set(kinds)
     assert f"{kinds.count('high')} dense, {kinds.count('low')} at the low" in (
@@ -311,7 +315,7 @@ def test_a_row_may_ask_for_a_second_look_of_its_own(clip, tmp_path):
     again, plain, wrong = map(json.loads, out.read_text().splitlines())
     assert again["looks"]["intervals"] == [[0, 4]]
     assert "looks" not in plain
-    assert "slowfocus, uniform, got 'slow'" in wrong["error"]
+    assert "got 'slow'" in wrong["error"]
 
 
 @pytest.mark.parametrize("name", ["llava_next_video", "qwen3_vl"])

@@ -227,8 +227,7 @@ def run_course(root: Path, done: dict[str, Path]) -> None:
 
 def few_pictures(patch: pytest.MonkeyPatch) -> None:
     """Let what nano starts from be measured on little."""
-    patch.setattr(vision, "NUM_START_PICTURES", 64)
-    patch.setattr(vision, "NUM_SCALE_PICTURES", 16)
+    patch.setattr(vision, "NUM_SCALE_SCENES", 4)
     patch.setattr(language, "NUM_SCENES", 10)
 
 
