@@ -145,7 +145,7 @@ def test_addresses_of_the_widened_world_are_read_back_and_drawn():
         assert parse_address(str(address)) == address
     sampled = render_address(address, fps=2.0)
     scene = make_wide_scene(3, 9.0, "validation", ("walls", "cameras"))
-    expected = np.stack([Painter(scene).draw(t / 2) for t in range(18)])
+    expected = np.stack([Painter(scene, 128).draw(t / 2) for t in range(18)])
     assert sampled.frames.shape == expected.shape
     assert abs(sampled.frames.astype(int) - expected).mean() < 12
 
