@@ -107,9 +107,10 @@ def test_a_kill_loses_nothing_that_was_acknowledged(moment, tmp_path):
                 suppress(httpx.HTTPError),
                 client.stream("POST", path, json=asked) as stream,
             ):
-                next(stream.iter_lines())
+                lines = stream.iter_lines()
+                next(lines)
                 process.kill()
-                list(stream.iter_lines())
+                list(lines)
         process.kill()
         process.wait()
         end = time.monotonic() + 30
@@ -176,7 +177,8 @@ def test_a_server_that_is_asked_to_end_does_so_in_time(tmp_path):
     clip = tmp_path / "clip.mp4"
     make_video(clip, 12, 1)
     with running(tmp_path, "--shutdown-seconds", "5") as (client, process):
-        told = client.post("/dynfocus/videos", files={"file": clip.open("rb")})
+        content = clip.read_bytes()
+        told = client.post("/dynfocus/videos", files={"file": ("clip.mp4", content)})
         video = told.json()["id"]
         wait_until_ready(client, video)
         asked = {**QUESTION, "stream": True}
