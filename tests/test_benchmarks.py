@@ -251,6 +251,7 @@ def test_flops_of_a_prompt_are_those_of_its_products(monkeypatch):
     assert page.prompt_flops(sizes, 30) == pytest.approx(wanted, rel=0.01)
 
 
+@pytest.mark.slow
 def test_scenes_without_a_frame_are_counted_and_written(monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(str(FOLDER))
     reels = importlib.import_module("reels")

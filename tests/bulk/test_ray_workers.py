@@ -18,6 +18,7 @@ from dynfocus.bulk.ray_workers import RayAsker, read_records
 TIMEOUT_SECONDS = 900
 
 
+@pytest.mark.slow
 def test_a_killed_actor_loses_nothing_and_repeats_nothing(tmp_path, logged):
     pytest.importorskip("ray.data", reason="the extra dynfocus[ray] is not installed")
     import ray_run

@@ -320,6 +320,7 @@ def test_wrong_calls_are_refused_in_one_sentence(make_processor, arguments, mess
         make_processor()(**arguments)
 
 
+@pytest.mark.slow
 def test_everything_works_without_torchvision(
     tmp_path: Path, make_model, make_processor
 ):
