@@ -30,11 +30,18 @@ TIMES = np.arange(30) / 10
 
 
 def processes():
-    """List the processes that this one started and that live."""
+    """List the decoders that this process started and that live."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         found += map(int, (task / "children").read_text().split())
-    return found
+    return [one for one in found if _is_decoder(one)]
+
+
+def _is_decoder(process):
+    try:
+        return b"video.confined" in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return False
 
 
 @pytest.fixture

@@ -95,7 +95,8 @@ def load_vision_tower(
         source: InstructBLIP, an EVA file, LLaMA-VID, or any tower of transformers.
         dtype: Precision of the weights.
         checkpoints: The checkpoints in use.
-        num_left_out: Layers at its end that are left out, since nothing reads them.
+        num_left_out: Layers at its end that are left out, since nothing reads them; a
+            convolutional tower keeps all.
 
     Returns:
         The tower; of a published layout without the final norm.
@@ -215,7 +216,7 @@ def _load_other_tower(
             "vision tower for images of one size; give InstructBLIP, CLIP, SigLIP or a "
             "SigLIP 2 of fixed resolution"
         )
-    if num_left_out:
+    if num_left_out and hasattr(config, "num_hidden_layers"):
         config.num_hidden_layers -= num_left_out
     tower = checkpoints.loaded(source, tower_class, dtype, config=config)
     tensors = {TOWER + name: tensor for name, tensor in tower.state_dict().items()}
