@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from dynfocus.evaluation.benchmarks.benchmark import Figure, Published, Split
+from dynfocus.evaluation.benchmarks.benchmark import Figure, Split
 from dynfocus.evaluation.benchmarks.choice import counted, parts, share
 from dynfocus.evaluation.benchmarks.msvd_qa import BENCHMARK as _MSVD
-from dynfocus.evaluation.benchmarks.open_answers import load_open_answers, open_figures
+from dynfocus.evaluation.benchmarks.open_answers import (
+    judged_rows,
+    load_open_answers,
+    open_figures,
+)
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 from dynfocus.evaluation.metrics import Record
 
@@ -72,14 +76,8 @@ BENCHMARK = replace(
     load=partial(load_open_answers, name="activitynet-qa", stem="activitynet"),
     figures=figures,
     video_names=lambda name: (f"v_{name}", name),
-    published=tuple(
-        Published(
-            system=system,
-            values={"Accuracy": accuracy, "Score": score},
-            source=source,
-            is_own=own,
-        )
-        for system, accuracy, score, source, own in (
+    published=judged_rows(
+        (
             ("SlowFocus (Vicuna-7B)", 48.4, 3.6, "SlowFocus, table 2", True),
             ("LLaMA-VID-7B", 47.4, 3.3, "SlowFocus, table 2", False),
             ("DynFocus (Vicuna-7B)", 50.3, 3.4, "second-hand", False),

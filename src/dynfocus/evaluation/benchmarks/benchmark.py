@@ -6,7 +6,7 @@ names a `Benchmark`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,24 @@ class Published:
     """Where it stands."""
     is_own: bool = True
     """Whether the system's own authors report it in a text that was read."""
+
+
+def published_rows(
+    label: str, rows: Iterable[tuple[str, float, str, str, bool]]
+) -> tuple[Published, ...]:
+    """Give the rows of a benchmark of which one figure is reported.
+
+    Args:
+        label: The label of the figure.
+        rows: System, figure, what it was fed with, where it stands, whether it is its
+            own authors'.
+    """
+    return tuple(
+        Published(
+            system=system, values={label: value}, setting=how, source=where, is_own=own
+        )
+        for system, value, how, where, own in rows
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

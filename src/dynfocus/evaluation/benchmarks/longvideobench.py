@@ -17,8 +17,8 @@ from dynfocus.evaluation.benchmarks.benchmark import (
     Figure,
     Item,
     Loaded,
-    Published,
     Split,
+    published_rows,
 )
 from dynfocus.evaluation.benchmarks.choice import (
     LETTER_REQUEST,
@@ -126,15 +126,9 @@ BENCHMARK = Benchmark(
     video_folders=("videos",),
     video_names=lambda name: (f"videos/{name}", name),
     rules=("split", "subtitles", "prompt", "parsing", "unparsed"),
-    published=tuple(
-        Published(
-            system=system,
-            values={"Overall": value},
-            setting=how,
-            source=where,
-            is_own=own,
-        )
-        for system, value, how, where, own in (
+    published=published_rows(
+        "Overall",
+        (
             (
                 "Qwen3-VL-8B",
                 68.0,
@@ -156,7 +150,7 @@ BENCHMARK = Benchmark(
             ("LLaVA-Video-7B + TSPO", 63.9, "64 frames", "Hui-design/TSPO", True),
             ("InternVideo2.5-8B", 60.6, "16 tokens a frame", "InternVideo2.5", True),
             ("Video-XL-2", 60.2, "400 frames", "own log", True),
-        )
+        ),
     ),
 )
 """The benchmark."""

@@ -21,8 +21,8 @@ from dynfocus.evaluation.benchmarks.benchmark import (
     Figure,
     Item,
     Loaded,
-    Published,
     Split,
+    published_rows,
 )
 from dynfocus.evaluation.benchmarks.choice import (
     BRACKETED,
@@ -146,15 +146,9 @@ BENCHMARK = Benchmark(
     mark=Reading(official=read_as_lvbench).mark,
     figures=figures,
     rules=("size", "parsing", "unparsed", "unanswered"),
-    published=tuple(
-        Published(
-            system=system,
-            values={"Overall": value},
-            setting=how,
-            source=where,
-            is_own=own,
-        )
-        for system, value, how, where, own in (
+    published=published_rows(
+        "Overall",
+        (
             (
                 "Qwen3-VL-8B",
                 58.0,
@@ -195,7 +189,7 @@ BENCHMARK = Benchmark(
             ),
             ("Qwen2.5-VL-7B", 45.3, "", "README of Qwen2.5-VL", True),
             ("DynFocus-7B", 32.9, "", "second-hand", False),
-        )
+        ),
     ),
 )
 """The benchmark."""

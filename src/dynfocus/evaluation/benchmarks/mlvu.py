@@ -22,8 +22,8 @@ from dynfocus.evaluation.benchmarks.benchmark import (
     Item,
     JudgeTask,
     Loaded,
-    Published,
     Split,
+    published_rows,
 )
 from dynfocus.evaluation.benchmarks.choice import (
     BRACKETED,
@@ -297,15 +297,6 @@ BENCHMARK = Benchmark(
     video_names=lambda name: (name, name.split("_", 1)[-1], name.rsplit("/", 1)[-1]),
     rules=("parsing", "unparsed", "average", "generation_average"),
     max_new_tokens=1000,
-    published=tuple(
-        Published(
-            system=system,
-            values={"M-Avg": value},
-            setting=how,
-            source=where,
-            is_own=own,
-        )
-        for system, value, how, where, own in _PUBLISHED
-    ),
+    published=published_rows("M-Avg", _PUBLISHED),
 )
 """The benchmark."""

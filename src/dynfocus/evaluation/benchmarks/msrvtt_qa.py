@@ -3,9 +3,9 @@
 from dataclasses import replace
 from functools import partial
 
-from dynfocus.evaluation.benchmarks.benchmark import Published, Split
+from dynfocus.evaluation.benchmarks.benchmark import Split
 from dynfocus.evaluation.benchmarks.msvd_qa import BENCHMARK as _MSVD
-from dynfocus.evaluation.benchmarks.open_answers import load_open_answers
+from dynfocus.evaluation.benchmarks.open_answers import judged_rows, load_open_answers
 
 BENCHMARK = replace(
     _MSVD,
@@ -25,14 +25,8 @@ BENCHMARK = replace(
         Split(name="val", questions=12_278, videos=497),
     ),
     load=partial(load_open_answers, name="msrvtt-qa", stem="msrvtt"),
-    published=tuple(
-        Published(
-            system=system,
-            values={"Accuracy": accuracy, "Score": score},
-            source=source,
-            is_own=own,
-        )
-        for system, accuracy, score, source, own in (
+    published=judged_rows(
+        (
             ("SlowFocus (Vicuna-7B)", 58.3, 3.5, "SlowFocus, table 2", True),
             ("LLaMA-VID-7B", 57.7, 3.2, "SlowFocus, table 2", False),
             ("DynFocus (Vicuna-7B)", 62.8, 3.6, "second-hand", False),

@@ -7,7 +7,7 @@ the CSV of IG-VLM.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ from dynfocus.evaluation.benchmarks.annotations import (
     read_rows,
     unknown_shape,
 )
-from dynfocus.evaluation.benchmarks.benchmark import Figure, Item, JudgeTask, Loaded
+from dynfocus.evaluation.benchmarks.benchmark import (
+    Figure,
+    Item,
+    JudgeTask,
+    Loaded,
+    Published,
+)
 from dynfocus.evaluation.benchmarks.choice import counted, mean_score, share
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 from dynfocus.evaluation.judges.verdicts import round_score
@@ -200,3 +206,22 @@ def open_figures(records: Sequence[Record], options: BenchmarkOptions) -> list[F
             is_beside=True,
         ),
     ]
+
+
+def judged_rows(
+    rows: Iterable[tuple[str, float, float, str, bool]],
+) -> tuple[Published, ...]:
+    """Give published rows of benchmarks whose answers a judge marks and scores.
+
+    Args:
+        rows: System, accuracy, score, where they stand, whether they are its own authors'.
+    """
+    return tuple(
+        Published(
+            system=system,
+            values={"Accuracy": accuracy, "Score": score},
+            source=source,
+            is_own=own,
+        )
+        for system, accuracy, score, source, own in rows
+    )

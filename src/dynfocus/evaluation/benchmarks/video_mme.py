@@ -17,8 +17,8 @@ from dynfocus.evaluation.benchmarks.benchmark import (
     Figure,
     Item,
     Loaded,
-    Published,
     Split,
+    published_rows,
 )
 from dynfocus.evaluation.benchmarks.choice import (
     Reading,
@@ -111,15 +111,9 @@ BENCHMARK = Benchmark(
     figures=figures,
     video_folders=("data", "videos"),
     rules=("subtitles", "prompt", "parsing", "unparsed"),
-    published=tuple(
-        Published(
-            system=system,
-            values={"Overall": value},
-            setting=how,
-            source=where,
-            is_own=own,
-        )
-        for system, value, how, where, own in (
+    published=published_rows(
+        "Overall",
+        (
             ("Qwen3.5-4B", 76.9, "without subtitles", "second-hand", False),
             ("InternVideo3-8B", 73.8, "", "OpenGVLab/InternVideo", True),
             ("Eagle 2.5-8B", 72.4, "512 frames", "arXiv 2504.15271", True),
@@ -154,7 +148,7 @@ BENCHMARK = Benchmark(
             ("VideoChat-Flash-7B", 65.3, "16 tokens a frame", "VideoChat-Flash", True),
             ("Qwen2.5-VL-7B", 65.1, "without subtitles", "README of Qwen2.5-VL", True),
             ("DynFocus-7B", 44.1, "", "second-hand", False),
-        )
+        ),
     ),
 )
 """The benchmark."""
