@@ -7,6 +7,7 @@ one projector, or a module of its own. All of them start from the same patches.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ from torch import nn
 from dynfocus import extensions
 from dynfocus.focus import FocusNetwork, FocusSettings
 from dynfocus.methods.connectors.chat_univi import ChatUniVi
-from dynfocus.methods.connectors.dynamic import VariantNetwork
+from dynfocus.methods.connectors.dynamic import Cone, VariantNetwork
 from dynfocus.methods.connectors.interface import (
     ConnectedNetwork,
     Connector,
@@ -51,17 +52,41 @@ DEFAULT_CONNECTOR = "dynfocus"
 BuildConnector = Callable[[ConnectorSizes, Mapping[str, Any]], nn.Module]
 
 
-def _projected(compressor: Callable[..., Compressor]) -> BuildConnector:
-    return lambda sizes, options: ProjectedTokens(
-        compressor(sizes.num_patches, **options), sizes
-    )
+class _Own:
+    """Builds a connector of this project from the settings that its class takes.
+
+    Args:
+        made: The class.
+        build: Makes one of it; by default it is a module that takes the sizes.
+    """
+
+    def __init__(
+        self, made: Callable[..., Any], build: Callable[..., nn.Module] | None = None
+    ) -> None:
+        self.options = frozenset([*signature(made).parameters][1:])
+        self._build: Callable[..., nn.Module] = build or made
+
+    def __call__(self, sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
+        return self._build(sizes, **options)
 
 
-def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
-    focus = options.get("focus", {})
+def _projected(compressor: Callable[..., Compressor]) -> _Own:
+    def build(sizes: ConnectorSizes, **options: Any) -> nn.Module:
+        return ProjectedTokens(compressor(sizes.num_patches, **options), sizes)
+
+    return _Own(compressor, build)
+
+
+def _dynfocus(
+    sizes: ConnectorSizes,
+    focus: FocusSettings | Mapping[str, Any] | None = None,
+    cone: Cone | None = None,
+    rods: bool | None = None,
+) -> nn.Module:
     if not isinstance(focus, FocusSettings):
-        focus = FocusSettings.from_dict(dict(focus))
-    variant = {name: value for name, value in options.items() if name != "focus"}
+        focus = FocusSettings.from_dict(dict(focus or {}))
+    variant: dict[str, Any] = {} if cone is None else {"cone": cone}
+    variant |= {} if rods is None else {"rods": rods}
     if variant:
         return VariantNetwork(sizes, focus, **variant)
     return FocusNetwork(focus, sizes.dim, sizes.text_dim, sizes.hidden_size)
@@ -69,22 +94,13 @@ def _dynfocus(sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
 
 CONNECTORS: dict[str, BuildConnector] = {
     "chat_univi": _projected(ChatUniVi),
-    "dynfocus": _dynfocus,
-    "llama_vid": lambda sizes, _: LlamaVid(sizes),
-    "llava_onevision": lambda sizes, _: LlavaOnevisionConnector(sizes),
+    "dynfocus": _Own(_dynfocus),
+    "llama_vid": _Own(LlamaVid),
+    "llava_onevision": _Own(LlavaOnevisionConnector),
     "uniform_patches": _projected(UniformPatches),
     "video_chatgpt": _projected(VideoChatGPT),
 }
 """Connectors by name."""
-
-_OPTIONS: dict[str, frozenset[str]] = {
-    "chat_univi": frozenset({"frames_per_event"}),
-    "dynfocus": frozenset({"focus", "cone", "rods"}),
-    "llama_vid": frozenset(),
-    "llava_onevision": frozenset(),
-    "uniform_patches": frozenset({"budget_of"}),
-    "video_chatgpt": frozenset({"max_frames"}),
-}
 
 
 def find_connectors() -> Mapping[str, BuildConnector]:
@@ -110,14 +126,14 @@ def build_connector(
         raise ValueError(
             f"connector must be one of {', '.join(sorted(known))}, got {name!r}"
         )
-    accepted = _OPTIONS.get(name) if known[name] is CONNECTORS.get(name) else None
-    unknown = sorted(set(options) - accepted) if accepted is not None else []
-    if unknown:
-        names = ", ".join(sorted(accepted or ())) or "none"
+    build = known[name]
+    if isinstance(build, _Own) and not build.options >= options.keys():
+        unknown = min(options.keys() - build.options)
+        names = ", ".join(sorted(build.options)) or "none"
         raise ValueError(
-            f"connector {name!r} has no option {unknown[0]!r}; accepted are {names}"
+            f"connector {name!r} has no option {unknown!r}; accepted are {names}"
         )
-    return known[name](sizes, options)
+    return build(sizes, options)
 
 
 def build_network(
