@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
 import dynfocus
 from dynfocus.focus import FocusSettings, QuestionSettings
+from dynfocus.methods.connectors import CONNECTORS, frame_tokens
 from dynfocus.models.dynfocus import DynFocusConfig
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.video_model import VideoModel
@@ -114,3 +118,83 @@ def test_a_processor_of_another_connector_is_refused(build, make_processor, tmp_
         ValueError, match="differ in their focus settings or their conn"
     ):
         dynfocus.load(tmp_path, device="cpu")
+
+
+class Thrifty(nn.Module):
+    """Keep the frames whose first patch is brighter than the one before; say all."""
+
+    varies = True
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.projector = nn.Linear(sizes.dim, sizes.hidden_size)
+
+    def num_tokens(self, num_frames):
+        return 2 * num_frames
+
+    def forward(self, videos, text, text_mask):
+        made = []
+        for video in videos:
+            first = video.spatial[:, 0].sum(1)
+            keep = [0, *(i for i in range(1, len(first)) if first[i] > first[i - 1])]
+            tokens = self.projector(video.spatial[keep, :1])
+            whole = frame_tokens(video.take(torch.tensor(keep)), tokens, fine=False)
+            made.append(replace(whole, frame_indices=torch.tensor(keep)))
+        return made
+
+
+@pytest.fixture
+def thrifty(build, monkeypatch):
+    monkeypatch.setitem(CONNECTORS, "thrifty", lambda sizes, _: Thrifty(sizes))
+    monkeypatch.setitem(CASES, "thrifty", {})
+    return build("thrifty")
+
+
+def test_room_that_a_video_does_not_fill_is_not_read(thrifty, make_frames, prompt):
+    model, processor = thrifty
+    videos = [make_frames(6), make_frames(4, 1)]
+    with torch.no_grad():
+        inputs = processor(text=[prompt] * 2, videos=videos)
+        output = model(**inputs)
+        lengths = [len(block.embeds) for block in output.video_tokens]
+        assert lengths[0] < 12
+        assert lengths[1] < 8
+        rows = model.generate(**inputs, max_new_tokens=3, num_beams=2)
+        for row, length in enumerate(lengths):  # as if only what is there stood there
+            alone = processor(text=prompt, videos=videos[row])
+            ids = alone["input_ids"]
+            spare = (ids == processor.video_token_id).nonzero()[length:, 1]
+            kept = torch.ones_like(ids[0], dtype=torch.bool)
+            kept[spare] = False
+            embeds = model.place(ids[:, kept], [output.video_tokens[row]])
+            short = model(inputs_embeds=embeds)
+            torch.testing.assert_close(
+                output.logits[row, -1], short.logits[0, -1], rtol=1e-4, atol=1e-5
+            )
+            words = model.generate(inputs_embeds=embeds, max_new_tokens=3, num_beams=2)
+            assert rows[row, -words.shape[1] :].tolist() == words[0].tolist()
+    assert rows.shape[1] == inputs["input_ids"].shape[1] + 3
+
+
+def test_an_answer_counts_the_tokens_that_were_read(thrifty, clip):
+    model, processor = thrifty
+    answer = VideoModel(FeatureBackbone(model, processor, "tiny")).ask(
+        clip, QUESTION, max_new_tokens=2
+    )
+    told = sum(frame.tokens for frame in answer.frames)
+    assert answer.tokens == told < model.focus_network.num_tokens(6)
+
+
+@pytest.mark.parametrize(
+    ("varies", "count", "message"),
+    [
+        (False, 40, "made .* tokens of 6 frames, and its num_tokens says 40; correct"),
+        (True, 0, "its num_tokens says 0 at most; correct one of the two"),
+    ],
+)
+def test_a_connector_keeps_to_its_count(thrifty, clip, varies, count, message):
+    model, processor = thrifty
+    model.focus_network.varies = varies
+    model.focus_network.connector.num_tokens = lambda num_frames: count
+    with pytest.raises(ValueError, match=message):
+        VideoModel(FeatureBackbone(model, processor, "tiny")).ask(clip, QUESTION)

@@ -169,12 +169,15 @@ class TokenPlan(NamedTuple):
 class TokenBudget(ABC):
     """Count the tokens of a video and choose how many of its frames have which.
 
-    The number of tokens depends on the number of frames alone, never on their content.
+    The number of tokens depends on the number of frames alone, never on their content,
+    unless it ``varies``: then the numbers here are the most that there can be.
     A budget is never exceeded, and one that does not bind changes nothing.
     """
 
     max_video_tokens: int | None = None
     """The budget; None for as many tokens as the video takes."""
+    varies: bool = False
+    """Whether a video may have fewer tokens than are counted, by its content."""
 
     def __post_init__(self) -> None:
         least = self.minimum

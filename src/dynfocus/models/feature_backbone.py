@@ -231,8 +231,6 @@ class FeatureBackbone:
         if options.method in self._selectors:
             videos = tuple(self._choose(one, words, asked, options) for one in videos)
         plans = self._plans(videos, options, text, words)
-        counts = [plan.num_tokens for plan in plans]
-        input_ids = processor.prompt_ids(text, words, counts).to(model.device)
         tokens, frames = [], []
         for number, (one, plan) in enumerate(zip(videos, plans, strict=True)):
             features = replace(one.features, duration=one.duration)
@@ -242,6 +240,8 @@ class FeatureBackbone:
             tokens.append(found)
             told = _report_frames(found, one, model.frame_kinds)
             frames += [replace(frame, video=number) for frame in told]
+        counts = [len(found.embeds) for found in tokens]
+        input_ids = processor.prompt_ids(text, words, counts).to(model.device)
         return PreparedTurn(
             question=question,
             history=tuple(history),

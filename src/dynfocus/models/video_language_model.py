@@ -43,6 +43,7 @@ from dynfocus.models.visual_inputs import (
     VideoInputs,
     check_question_length,
     place_video_tokens,
+    unread_places,
 )
 
 CACHE_NAMES = ("cache", "past_key_values")
@@ -249,21 +250,62 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
             Embedded prompts ``[B, L, H]`` and the video tokens of each block.
         """
         tokens: list[VideoTokens] = []
+        rooms: list[int] = []
         if inputs.has_video:
+            budget = self.focus_network.budget()
             tokens = self.focus(
                 self._videos(inputs),
                 *inputs.questions(),
                 owners=inputs.owners(),
-                plans=inputs.plans(self.focus_network.budget()),
+                plans=inputs.plans(budget),
             )
-        return self.place(input_ids, tokens), tokens
+            rooms = inputs.rooms(budget, tokens)
+        return self.place(input_ids, tokens, rooms), tokens
 
-    def place(self, input_ids: Tensor, tokens: Sequence[VideoTokens]) -> Tensor:
-        """Embed prompts ``[B, L]``, with video tokens at their placeholders."""
+    def place(
+        self,
+        input_ids: Tensor,
+        tokens: Sequence[VideoTokens],
+        rooms: list[int] | None = None,
+    ) -> Tensor:
+        """Embed prompts ``[B, L]``, with video tokens at their placeholders.
+
+        Args:
+            input_ids: The prompts with their placeholders.
+            tokens: The tokens of each block.
+            rooms: Placeholders of each block, where they may be more than its tokens.
+        """
         placeholders = self._placeholders(input_ids)
         embeds = self.get_input_embeddings()(input_ids.masked_fill(placeholders, 0))
         blocks = [block.embeds for block in tokens]
-        return place_video_tokens(embeds, placeholders, blocks)
+        return place_video_tokens(embeds, placeholders, blocks, rooms)
+
+    def read_mask(
+        self,
+        input_ids: Tensor,
+        inputs: VideoInputs,
+        tokens: Sequence[VideoTokens],
+        attention_mask: Tensor | None,
+    ) -> Tensor | None:
+        """Leave the room that videos did not fill out of what is read.
+
+        Args:
+            input_ids: The prompts with their placeholders, shape ``[B, L]``.
+            inputs: The video inputs of the pass.
+            tokens: What `embed_prompt` made of them.
+            attention_mask: True at the prompts' tokens, ``[B, L]``; None for all.
+
+        Returns:
+            The mask, ``[B, L]``; as it was where videos fill their rooms.
+        """
+        lengths = [len(block.embeds) for block in tokens]
+        rooms = inputs.rooms(self.focus_network.budget(), tokens)
+        if lengths == rooms:
+            return attention_mask
+        unread = unread_places(self._placeholders(input_ids), lengths, rooms)
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        return attention_mask.masked_fill(unread, 0)
 
     def _placeholders(self, input_ids: Tensor) -> Tensor:
         token = self.config.video_token_id
@@ -319,6 +361,10 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
                     video_plans=video_plans,
                 )
                 inputs_embeds, tokens = self.embed_prompt(input_ids, inputs)
+                read = self.read_mask(input_ids, inputs, tokens, attention_mask)
+                if read is not None and read is not attention_mask:
+                    attention_mask = read
+                    position_ids = (read.cumsum(1) - 1).clamp(min=0)
             else:
                 inputs_embeds = self.get_input_embeddings()(input_ids)
         outputs = self.language_model(
@@ -331,6 +377,26 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
             **{**kwargs, CACHE_NAME: cache, "return_dict": True},
         )
         return VideoCausalLMOutputWithPast.of(outputs, tokens)
+
+    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        """Continue prompts, as every model of transformers does.
+
+        Videos whose number of tokens depends on their content are read first, so that
+        every step knows which places of the prompts hold nothing.
+
+        Args:
+            inputs: The prompts with their placeholders, or ``input_ids``.
+            **kwargs: What transformers takes, and the video inputs.
+        """
+        ids = kwargs.get("input_ids", inputs)
+        video = VideoInputs.of(kwargs)
+        if ids is not None and video.has_video and self.focus_network.budget().varies:
+            with torch.no_grad():
+                embeds, tokens = self.embed_prompt(ids, video)
+            mask = self.read_mask(ids, video, tokens, kwargs.get("attention_mask"))
+            kwargs = {k: v for k, v in kwargs.items() if k not in video.names()}
+            kwargs |= {"inputs_embeds": embeds, "attention_mask": mask}
+        return super().generate(inputs, **kwargs)
 
     def prepare_inputs_for_generation(
         self,

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from dynfocus.focus import TokenBudget, TokenPlan, VideoFeatures
+from dynfocus.focus import TokenBudget, TokenPlan, VideoFeatures, VideoTokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,18 @@ class VideoInputs:
             )
         return plans
 
+    def rooms(self, budget: TokenBudget, tokens: Sequence[VideoTokens]) -> list[int]:
+        """Give the placeholders of each block: its tokens, or the most it could have.
+
+        Args:
+            budget: What plans a video that comes without a plan.
+            tokens: The tokens of each block.
+        """
+        if not budget.varies:
+            return [len(block.embeds) for block in tokens]
+        plans = self.plans(budget)
+        return [plans[owner].num_tokens for owner in self.owners()]
+
     def questions(self) -> tuple[Tensor, Tensor]:
         """Give the question of each block and the mask of its tokens."""
         if self.qformer_input_ids is None:
@@ -178,7 +191,10 @@ def check_question_length(input_ids: Tensor, limit: int) -> None:
 
 
 def place_video_tokens(
-    inputs_embeds: Tensor, placeholders: Tensor, blocks: list[Tensor]
+    inputs_embeds: Tensor,
+    placeholders: Tensor,
+    blocks: list[Tensor],
+    rooms: list[int] | None = None,
 ) -> Tensor:
     """Put the tokens of each block where the prompt holds room for them.
 
@@ -186,18 +202,45 @@ def place_video_tokens(
         inputs_embeds: The embedded prompts, shape ``[B, L, H]``.
         placeholders: True where a video token belongs, shape ``[B, L]``.
         blocks: The tokens of each block in reading order, each ``[S, H]``.
+        rooms: Placeholders of each block, no fewer than its tokens; as many by default.
+            What is left behind a block's tokens is filled with zeros: `unread_places`.
 
     Returns:
         The prompts with their video tokens, shape ``[B, L, H]``.
 
     Raises:
-        ValueError: A block does not fill exactly one stretch of placeholders.
+        ValueError: A room is not exactly one stretch of placeholders.
     """
-    check_placement(placeholders, [block.shape[0] for block in blocks])
+    rooms = [len(block) for block in blocks] if rooms is None else rooms
+    check_placement(placeholders, rooms)
     if not blocks:
         return inputs_embeds
-    tokens = torch.cat(blocks).to(inputs_embeds)
+    padded = [
+        F.pad(block, (0, 0, 0, room - len(block)))
+        for block, room in zip(blocks, rooms, strict=True)
+    ]
+    tokens = torch.cat(padded).to(inputs_embeds)
     return inputs_embeds.masked_scatter(placeholders.unsqueeze(-1), tokens)
+
+
+def unread_places(placeholders: Tensor, lengths: list[int], rooms: list[int]) -> Tensor:
+    """Mark the room that videos did not fill, which no other token may look at.
+
+    Args:
+        placeholders: True where a video token belongs, shape ``[B, L]``.
+        lengths: Tokens of each block in reading order.
+        rooms: Placeholders of each block.
+
+    Returns:
+        True where a placeholder holds nothing, shape ``[B, L]``.
+    """
+    is_empty = [
+        torch.arange(room, device=placeholders.device) >= length
+        for length, room in zip(lengths, rooms, strict=True)
+    ]
+    found = torch.zeros_like(placeholders)
+    found[placeholders] = torch.cat(is_empty)
+    return found
 
 
 def check_placement(placeholders: Tensor, lengths: list[int]) -> None:

@@ -43,10 +43,17 @@ class ConnectorSizes:
 
 
 class Connector(Protocol):
-    """Turns the patches of videos into tokens for the language model."""
+    """Turns the patches of videos into tokens for the language model.
+
+    One whose number of tokens depends on the content declares it with an attribute
+    ``varies = True``; what it does not use of a prompt's room is masked.
+    """
 
     def num_tokens(self, num_frames: int) -> int:
-        """Count the tokens of a video from its number of frames alone."""
+        """Count the tokens of a video from its number of frames alone.
+
+        Where the number ``varies``, this is the most that there can be.
+        """
 
     def __call__(
         self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
@@ -96,6 +103,7 @@ class ConnectedNetwork(PatchKeeper, nn.Module):
     ) -> None:
         super().__init__()
         self.connector = connector
+        self.varies = bool(getattr(connector, "varies", False))
         self.settings = settings
         self.question_head: QuestionHead | None = None
         if settings.extensions.use_clock:
@@ -113,11 +121,12 @@ class ConnectedNetwork(PatchKeeper, nn.Module):
         """Give what counts the tokens of a video, and fits it into a budget."""
         return CountedBudget(
             max_video_tokens=max_video_tokens,
-            count=cast("Connector", self.connector).num_tokens,
+            count=self.num_tokens,
+            varies=self.varies,
         )
 
     def num_tokens(self, num_frames: int) -> int:
-        """Count the tokens of a video from its number of frames alone."""
+        """Count the tokens of a video, or bound them, from its number of frames."""
         return cast("Connector", self.connector).num_tokens(num_frames)
 
     def forward(
@@ -137,15 +146,26 @@ class ConnectedNetwork(PatchKeeper, nn.Module):
             videos[owner].thin(None if plans is None else plans[owner].num_frames)
             for owner in (range(len(videos)) if owners is None else owners)
         ]
-        tokens = [
-            replace(block, frame_indices=video.number(block.frame_indices).cpu())
-            for block, video in zip(
-                self.connector(shown, text, text_mask), shown, strict=True
-            )
-        ]
+        tokens = []
+        for block, video in zip(
+            self.connector(shown, text, text_mask), shown, strict=True
+        ):
+            self._check_count(len(block.embeds), video.num_frames)
+            numbers = video.number(block.frame_indices).cpu()
+            tokens.append(replace(block, frame_indices=numbers))
         if self.question_head is None:
             return tokens
         return self.question_head.mark(tokens, None, None)
+
+    def _check_count(self, num_made: int, num_frames: int) -> None:
+        """Refuse a connector that does not keep to its own count."""
+        said = self.num_tokens(num_frames)
+        if num_made > said or (num_made < said and not self.varies):
+            most = " at most" if self.varies else ""
+            raise ValueError(
+                f"{type(self.connector).__name__} made {num_made} tokens of {num_frames} "
+                f"frames, and its num_tokens says {said}{most}; correct one of the two"
+            )
 
 
 def frame_tokens(video: VideoFeatures, tokens: Tensor, *, fine: bool) -> VideoTokens:
