@@ -14,6 +14,7 @@ from benchmark_stand_ins import (
     write_parquet,
 )
 from dynfocus.errors import BackendError, BusyBackendError
+from dynfocus.evaluation.benchmarks.asking import RunSettings
 from dynfocus.evaluation.benchmarks.loading import (
     OpenedBenchmark,
     check_folder,
@@ -22,7 +23,7 @@ from dynfocus.evaluation.benchmarks.loading import (
 )
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions, read_options
 from dynfocus.evaluation.benchmarks.registry import load_benchmark
-from dynfocus.evaluation.benchmarks.running import RunSettings, run_benchmark
+from dynfocus.evaluation.benchmarks.running import run_benchmark
 from dynfocus.evaluation.pages import write_page
 
 QUESTIONS = [

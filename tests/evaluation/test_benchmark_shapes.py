@@ -14,10 +14,11 @@ from benchmark_stand_ins import (
     write_lines,
     write_parquet,
 )
+from dynfocus.evaluation.benchmarks.asking import RunSettings, make_rows
 from dynfocus.evaluation.benchmarks.loading import open_benchmark
+from dynfocus.evaluation.benchmarks.marking import mark_records
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions, read_options
 from dynfocus.evaluation.benchmarks.registry import OWN, load_benchmark
-from dynfocus.evaluation.benchmarks.running import RunSettings, make_rows, mark_records
 from dynfocus.evaluation.benchmarks.subtitles import (
     add_subtitles,
     choose_lines,

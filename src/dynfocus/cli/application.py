@@ -9,6 +9,8 @@ import typer
 from dynfocus.cli import (
     ask,
     batch,
+    benchmark_checks,
+    benchmark_tables,
     benchmarks,
     chat,
     checkpoints,
@@ -117,8 +119,8 @@ add_group(
         evaluate.plugged,
         evaluate.page,
         evaluate.compare,
-        benchmarks.check,
-        benchmarks.table,
+        benchmark_checks.check,
+        benchmark_tables.table,
     ),
     cls=benchmarks.BenchmarkGroup,
 )

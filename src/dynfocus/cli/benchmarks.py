@@ -1,11 +1,11 @@
-"""``dynfocus eval NAME``: the benchmarks of papers, and their folders checked."""
+"""``dynfocus eval NAME``: a model is asked the questions of a paper's benchmark."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -30,12 +30,11 @@ from dynfocus.cli.console import (
     warn,
 )
 from dynfocus.cli.results import show_result, write_result
-from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import Loader
+    from dynfocus.evaluation.benchmarks.asking import RunSettings
     from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark
-    from dynfocus.evaluation.benchmarks.running import RunSettings
     from dynfocus.evaluation.judges import Judge
 
 BENCHMARKS = {
@@ -240,14 +239,12 @@ def _run(
     loading: Mapping[str, Any],
     json: bool,
 ) -> None:
+    from dynfocus.evaluation.benchmarks.asking import RunSettings
     from dynfocus.evaluation.benchmarks.loading import open_benchmark
     from dynfocus.evaluation.benchmarks.options import read_options
     from dynfocus.evaluation.benchmarks.registry import load_benchmark
-    from dynfocus.evaluation.benchmarks.running import (
-        RunSettings,
-        describe_missing,
-        run_benchmark,
-    )
+    from dynfocus.evaluation.benchmarks.results import describe_missing
+    from dynfocus.evaluation.benchmarks.running import run_benchmark
     from dynfocus.models.options import AskOptions
 
     options = read_options(rules)
@@ -337,132 +334,6 @@ def _plan(
         print(
             f"{name.replace('_', ' ')}: {f'{shown:,}' if isinstance(shown, int | float) else shown}"
         )
-
-
-@command(
-    "dynfocus eval check video-mme --data FOLDER",
-    "dynfocus eval check mlvu --data FOLDER --json",
-)
-def check(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A benchmark of dynfocus eval.")
-    ],
-    data: Data,
-    rule: Rules = None,
-    json: Json = False,
-) -> None:
-    """Check the folder of a benchmark; exit code 1 if anything is missing.
-
-    Says where annotations and videos are to be had, which layout is expected, which shape
-    and split the annotations are, and which videos are missing or half downloaded.
-    """
-    from dynfocus.evaluation.benchmarks.loading import check_folder, open_benchmark
-    from dynfocus.evaluation.benchmarks.options import read_options
-    from dynfocus.evaluation.benchmarks.registry import load_benchmark
-
-    benchmark = load_benchmark(name)
-    options = read_options(rule or [])
-    if not json:
-        print(f"{benchmark.title}: {benchmark.source}.\n\nLayout of the folder:")
-        print("".join(f"  {line}\n" for line in benchmark.layout))
-        if benchmark.rules:
-            usual = options.to_dict()
-            told = ", ".join(f"{one}={usual[one]}" for one in benchmark.rules)
-            print(f"Rules that change its figures: {told}\n")
-    opened = open_benchmark(benchmark, data, options)
-    found = check_folder(opened)
-    if json:
-        print_json(
-            found | {"source": benchmark.source, "layout": list(benchmark.layout)}
-        )
-    else:
-        _print_check(opened, found)
-    if not found["is_whole"]:
-        raise typer.Exit(1)
-
-
-_MOST_SHOWN = 20
-
-
-def _print_check(opened: OpenedBenchmark, found: Mapping[str, Any]) -> None:
-    from dynfocus.evaluation.benchmarks.loading import describe_split
-
-    print(f"Annotations: {', '.join(found['files'])}, {found['shape']}")
-    print(f"Questions: {describe_split(opened)}")
-    print(f"Videos: {found['videos_found']:,} of {found['videos']:,} found")
-    for what, names in (
-        ("Missing", found["missing"]),
-        ("Half downloaded", found["partial"]),
-    ):
-        if names:
-            more = len(names) - _MOST_SHOWN
-            rest = f" and {more:,} more" if more > 0 else ""
-            print(f"{what}: {', '.join(names[:_MOST_SHOWN])}{rest}")
-    for note in found["notes"]:
-        print(f"Note: {note}")
-    if found["is_whole"]:
-        print("Everything is there.")
-    else:
-        say(
-            f"dynfocus: {plural(len(found['missing']), 'video')} missing, "
-            f"{plural(len(found['partial']), 'file')} half downloaded"
-        )
-
-
-@command(
-    "dynfocus eval table runs/a/mlvu.json runs/b/mlvu.json",
-    "dynfocus eval table runs/*/video-mme.json --format latex --plot accuracy.png",
-)
-def table(
-    results: Annotated[
-        list[Path],
-        typer.Argument(metavar="RESULTS...", help="NAME.json of benchmark runs."),
-    ],
-    form: Annotated[
-        Literal["markdown", "csv", "latex"],
-        typer.Option("--format", help="How the table is written."),
-    ] = "markdown",
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Mix results of different judges, marked."),
-    ] = False,
-    no_published: Annotated[
-        bool, typer.Option("--no-published", help="Leave out the rows of papers.")
-    ] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot",
-            metavar="FILE.png",
-            help="Also draw the main figure over video tokens.",
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Put results side by side, published rows below, and say which differences count.
-
-    The first result of each benchmark is compared with the others on the questions of
-    both: the paired difference with its 95 % interval over videos, and a sign test.
-    """
-    from dynfocus.evaluation.benchmarks.tables import (
-        draw_accuracy,
-        make_tables,
-        read_result,
-    )
-
-    read = [read_result(path) for path in results]
-    tables = make_tables(read, forced=force, published=not no_published)
-    if plot is not None:
-        from dynfocus.atomic import atomic_file, check_writable
-
-        check_writable(plot, what="the plot")
-        with atomic_file(plot) as part:
-            draw_accuracy(read).savefig(part, dpi=120, format="png")
-        say(f"plot: {plot}")
-    if json:
-        print_json({"tables": [asdict(one) for one in tables]})
-    else:
-        print("\n".join(one.write(form) for one in tables))
 
 
 COMMANDS = tuple(_command(name, what) for name, what in BENCHMARKS.items())

@@ -131,6 +131,37 @@ def _read_parquet(path: Path) -> list[Any]:
         raise ValueError(f"{path} is no whole Parquet file; fetch it again") from error
 
 
+def read_table(
+    data: Path, patterns: Sequence[str], benchmark: str, fields: Sequence[str]
+) -> tuple[list[Path], list[Row]]:
+    """Read the rows of a benchmark that has one shape, whatever the kind of its files.
+
+    Args:
+        data: The folder.
+        patterns: Names or patterns of the files, the likeliest first.
+        benchmark: What errors call it.
+        fields: What its rows have.
+
+    Returns:
+        The files, and all their rows. Rows of videos, with their questions in a list
+        under ``questions``, become a row a question.
+
+    Raises:
+        ValueError: There are no such files, or their rows have other fields.
+    """
+    files = need_files(data, patterns, benchmark)
+    rows = [
+        {**row, **asked}
+        for path in files
+        for row in read_rows(path)
+        for asked in row.get("questions", ({},))
+    ]
+    if not rows or not has_fields(rows[0], *fields):
+        wanted = f"the known: {', '.join(fields)}"
+        raise unknown_shape(files[0], rows[0] if rows else {}, wanted)
+    return files, rows
+
+
 def has_fields(row: Mapping[str, Any], *names: str) -> bool:
     """Tell whether a row has all these fields."""
     return all(name in row for name in names)

@@ -60,7 +60,7 @@ def open_benchmark(
             twice.
     """
     data = Path(data)
-    loaded = benchmark.load(data, options)
+    loaded = _load(benchmark, data, options)
     if not loaded.items:
         raise ValueError(
             f"{data} holds no questions of {benchmark.name}; fetch its annotations again"
@@ -83,6 +83,19 @@ def open_benchmark(
         files=scan_videos(data, folders_of_frames=has_folders),
         split=split,
     )
+
+
+def _load(benchmark: Benchmark, data: Path, options: BenchmarkOptions) -> Loaded:
+    """Read the annotations; a row of another shape than the first is told of."""
+    try:
+        return benchmark.load(data, options)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        lacks = isinstance(error, KeyError)
+        why = f"it lacks {error}" if lacks else f"a value is of another kind: {error}"
+        raise ValueError(
+            f"{data}: a row of the annotations of {benchmark.name} is not like the others "
+            f"({why}); fetch them again"
+        ) from error
 
 
 def _find_split(benchmark: Benchmark, loaded: Loaded, options: BenchmarkOptions) -> str:

@@ -7,12 +7,9 @@ from typing import Any
 
 from dynfocus.evaluation.benchmarks.annotations import (
     find_files,
-    has_fields,
     letter,
-    need_files,
     read_json,
-    read_rows,
-    unknown_shape,
+    read_table,
 )
 from dynfocus.evaluation.benchmarks.benchmark import (
     Benchmark,
@@ -43,11 +40,8 @@ def load(data: Path, options: BenchmarkOptions) -> Loaded:
         f"*MC*/{split}*.parquet",
         f"{split}*.parquet",
     )
-    files = need_files(data, patterns, "next-qa")
-    rows = [row for path in files for row in read_rows(path)]
-    if not has_fields(rows[0], "video", "question", "answer", "qid", "type", "a0"):
-        wanted = "the known: video, question, answer, qid, type, a0 to a4"
-        raise unknown_shape(files[0], rows[0], wanted)
+    fields = ("video", "question", "answer", "qid", "type", "a0")
+    files, rows = read_table(data, patterns, "next-qa", fields)
     found = find_files(data, ("map_vid_vidorID.json",))
     places = read_json(found[0]) if found else {}
     items = [_item(row, places) for row in rows]

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from dynfocus.bulk import Row, run_rows
 from dynfocus.errors import UnreadableVideoError
-from dynfocus.evaluation.benchmarks.benchmark import Item
-from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark, sample
-from dynfocus.evaluation.benchmarks.running import (
+from dynfocus.evaluation.benchmarks.asking import (
     RunSettings,
     find_files,
     make_asker,
     make_rows,
     make_stamp,
 )
+from dynfocus.evaluation.benchmarks.benchmark import Item
+from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark, sample
 from dynfocus.evaluation.judges import PROMPTS
 from dynfocus.video import VideoReader
 

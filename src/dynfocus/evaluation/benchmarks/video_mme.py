@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dynfocus.evaluation.benchmarks.annotations import (
-    has_fields,
-    need_files,
-    read_rows,
-    unknown_shape,
-    without_letter,
-)
+from dynfocus.evaluation.benchmarks.annotations import read_table, without_letter
 from dynfocus.evaluation.benchmarks.benchmark import (
     Benchmark,
     Figure,
@@ -44,17 +38,14 @@ _GROUPS = ("duration", "domain", "task_type", "sub_category")
 
 def load(data: Path, options: BenchmarkOptions) -> Loaded:
     """Read the table of the hub, a row a question, or the scorer's template, a row a video."""
-    files = need_files(data, _PATTERNS, "video-mme")
-    rows = [row for path in files for row in read_rows(path)]
-    shape = "the hub's table, a row a question"
-    if "questions" in rows[0]:
-        shape = "the scorer's template, a row a video"
-        rows = [{**row, **asked} for row in rows for asked in row["questions"]]
-    if not rows or not has_fields(
-        rows[0], "question_id", "question", "options", "answer"
-    ):
-        wanted = "the known shapes: question_id, question, options, answer; questions"
-        raise unknown_shape(files[0], rows[0] if rows else {}, wanted)
+    fields = ("question_id", "question", "options", "answer")
+    files, rows = read_table(data, _PATTERNS, "video-mme", fields)
+    is_template = "questions" in rows[0]
+    shape = (
+        "the scorer's template, a row a video"
+        if is_template
+        else "the hub's table, a row a question"
+    )
     return Loaded(items=[_item(row) for row in rows], shape=shape, files=files)
 
 

@@ -11,13 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dynfocus.evaluation.benchmarks.annotations import (
-    has_fields,
-    need_files,
-    read_rows,
-    unknown_shape,
-    without_letter,
-)
+from dynfocus.evaluation.benchmarks.annotations import read_table, without_letter
 from dynfocus.evaluation.benchmarks.benchmark import (
     Benchmark,
     Figure,
@@ -58,13 +52,8 @@ def load(data: Path, options: BenchmarkOptions) -> Loaded:
         "*.parquet",
         "*.json*",
     )
-    files = need_files(data, patterns, "video-mme-v2")
-    rows = [row for path in files for row in read_rows(path)]
-    if not has_fields(rows[0], "question_id", "group_type", "options", "answer"):
-        wanted = (
-            "the known: question_id, video_id, question, options, answer, group_type"
-        )
-        raise unknown_shape(files[0], rows[0], wanted)
+    fields = ("question_id", "group_type", "options", "answer")
+    files, rows = read_table(data, patterns, "video-mme-v2", fields)
     items = [_item(row) for row in rows]
     return Loaded(items=items, shape="the hub's table", files=files)
 

@@ -9,12 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dynfocus.evaluation.benchmarks.annotations import (
-    has_fields,
-    need_files,
-    read_rows,
-    unknown_shape,
-)
+from dynfocus.evaluation.benchmarks.annotations import read_table
 from dynfocus.evaluation.benchmarks.benchmark import Benchmark, Figure, Item, Loaded
 from dynfocus.evaluation.benchmarks.choice import counted, parts, share
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
@@ -25,11 +20,8 @@ _FACTS = ("pair", "pair_id", "group", "held_out")
 
 def load(data: Path, options: BenchmarkOptions) -> Loaded:
     """Read the lines of ``benchmark.jsonl``."""
-    files = need_files(data, ("benchmark.jsonl",), "focusworld")
-    rows = read_rows(files[0])
-    if not has_fields(rows[0], "id", "video", "kind", "question", "answer", "evidence"):
-        wanted = "the known: id, video, kind, question, answer, evidence"
-        raise unknown_shape(files[0], rows[0], wanted)
+    fields = ("id", "video", "kind", "question", "answer", "evidence")
+    files, rows = read_table(data, ("benchmark.jsonl",), "focusworld", fields)
     items = [
         Item(
             id=str(row["id"]),
