@@ -23,6 +23,7 @@ KEYS = {
     "model",
     "stream",
     "temperature",
+    "stream_options",
 }
 
 

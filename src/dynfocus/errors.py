@@ -21,6 +21,7 @@ __all__ = [
     "ForgottenTurnsWarning",
     "NoModelError",
     "NonFiniteLogitsError",
+    "OtherLayoutWarning",
     "OtherPromptWarning",
     "RefusedAnswerError",
     "RefusedFrameTimesError",
@@ -198,6 +199,14 @@ class RefusedFrameTimesError(BackendError):
 
     Remedy: start it with ``--trust-request-mm-kwargs``, or send the frames with
     ``--layout sheets``, which says their times in words.
+    """
+
+
+class OtherLayoutWarning(DynFocusWarning):
+    """A server takes no times of frames with a request; they were sent as sheets.
+
+    Remedy: none is needed for an answer. Start vLLM with ``--trust-request-mm-kwargs``,
+    or ask for sheets.
     """
 
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from dynfocus.backends import ChatClient, Server
 from dynfocus.backends.frame_answers import FrameAnswerer, FrameBudget
+from dynfocus.cli import main
 from dynfocus.errors import BackendError
+from dynfocus.methods import load_scorer
 from dynfocus.models.conversation import Turn
 from dynfocus.world import make_video
 
@@ -86,6 +90,33 @@ def test_a_method_that_looks_again_asks_in_passes(answerer, stand_in, clip):
     answer = answerer.ask(clip, QUESTION, method="slowfocus")
     assert len(stand_in.bodies) > 1
     assert answer.looks is not None
+    assert answer.tokens == sum(frame.tokens for frame in answer.frames) > 0
+    with pytest.raises(ValueError, match="asked about one video, got 2"):
+        answerer.ask([clip, clip], QUESTION, method="slowfocus")
+
+
+def test_what_is_asked_of_the_command_and_of_the_server_is_chosen_alike(
+    answerer, stand_in, clip, capsys
+):
+    answerer.ask(clip, QUESTION)
+    call = ["ask", str(clip), QUESTION, "What then?", "--backend", "openai", "--json"]
+    call += ["--url", stand_in.url, "--model", "seer", "--budget", "6"]
+    assert main([*call, "--max-new-tokens", "64"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["answers"]
+    assert (first["question"], second["question"]) == (QUESTION, "What then?")
+    assert stand_in.bodies[0] == stand_in.bodies[1] != stand_in.bodies[2]
+
+
+def test_frames_that_made_room_for_words_are_not_told(stand_in, clip):
+    clip.with_suffix(".srt").write_text(
+        "1\n00:00:01,000 --> 00:00:04,000\nWho comes in at the door of the room\n"
+    )
+    client = ChatClient(Server(url=stand_in.url))
+    reader = FrameAnswerer(client, "seer", scorer=load_scorer("text"))
+    answer = reader.ask(clip, QUESTION)
+    assert answer.word_tokens > 0
+    assert len(answer.frames) < 16
+    clip.with_suffix(".srt").unlink()
 
 
 def test_what_cannot_be_followed_is_refused(answerer, stand_in, clip):

@@ -7,13 +7,21 @@ with the same options and answers, so whoever asks need not know which of both i
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any, Literal, TypeAlias
 
 from dynfocus.backends.client import ChatClient, Completion
-from dynfocus.backends.looking import ask_again
-from dynfocus.backends.openai import FrameRequest, FrameSizes, Layout, frame_request
+from dynfocus.backends.looking import ask_again, warn_of_sheets
+from dynfocus.backends.openai import (
+    FrameRequest,
+    FrameSizes,
+    Layout,
+    check_layout,
+    file_request,
+    frame_request,
+)
 from dynfocus.errors import RefusedFrameTimesError
 from dynfocus.focus import share_budget
 from dynfocus.index import VideoIndex
@@ -29,7 +37,6 @@ from dynfocus.methods.loops import LOOPS
 from dynfocus.models.conversation import (
     Answer,
     FrameReport,
-    LookReport,
     OnText,
     Turn,
     check_question,
@@ -39,20 +46,25 @@ from dynfocus.models.encoding import Progress
 from dynfocus.models.options import AskOptions
 from dynfocus.video import SampledFrames, VideoName, VideoReader
 
+Sending: TypeAlias = Layout | Literal["file"]
 PIXELS_PER_TOKEN = 784
 """Many models take one token for so many pixels; the server's own may take another."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameBudget:
-    """How many frames are sent, and how large."""
+    """How many frames are sent, how large, and among which they are chosen."""
 
     num_frames: int = 16
-    """Frames of a question without ``max_video_tokens``."""
+    """Frames of a question without ``max_video_tokens``; fewer of a shorter video."""
+    num_cones: int | None = None
+    """How many of them are Cones; by default as `select_frames` has it."""
     sizes: FrameSizes = FrameSizes()
     """Their sizes."""
-    layout: Layout = "sheets"
-    """How they are sent."""
+    layout: Sending = "sheets"
+    """How they are sent; ``"file"`` sends the video, and the server chooses."""
+    fps: float | None = None
+    """Frames looked at a second; by default as `select_frames` has it."""
 
     def cost(self, size: tuple[int, int], kind: str) -> int:
         """Estimate the tokens of a frame.
@@ -111,7 +123,7 @@ class FrameAnswerer:
     ) -> None:
         self.name = model
         self._client = client
-        self._scorer = scorer
+        self.scorer = scorer
         self._budget = budget or FrameBudget()
 
     @property
@@ -120,7 +132,7 @@ class FrameAnswerer:
         rules = {
             name
             for name, rule in find_selectors("dropped").items()
-            if self._scorer is not None or not rule.needs_scorer
+            if self.scorer is not None or not rule.needs_scorer
         }
         return tuple(sorted({*rules, *LOOPS}))
 
@@ -132,20 +144,31 @@ class FrameAnswerer:
     @property
     def scores_see_question(self) -> bool:
         """Tell whether the scores of frames depend on the question."""
-        return self._scorer is not None
+        return self.scorer is not None
 
-    def check(self, **options: Any) -> AskOptions:
-        """Refuse options that cannot be followed, before any work.
+    def check(self, *, num_videos: int = 1, **options: Any) -> AskOptions:
+        """Refuse options that cannot be followed for so many videos, before any work.
 
         Raises:
             ValueError: An option is unknown or wrong.
         """
-        asked = AskOptions(**options)
+        asked, layout = AskOptions(**options), self._budget.layout
         if asked.method is not None and asked.method not in self.methods:
             raise ValueError(
                 f"method must be one of {', '.join(self.methods)}, got {asked.method!r}; "
                 "leave it out for events"
             )
+        if asked.method in LOOPS and num_videos > 1:
+            raise ValueError(
+                f"method {asked.method} through a server is asked about one video, got "
+                f"{num_videos}; leave it out"
+            )
+        if asked.method is not None and layout == "file":
+            raise ValueError(
+                "layout file goes without method: the server chooses the frames"
+            )
+        check_layout(layout, num_videos)
+        self._share(self._budget.num_frames, [1] * num_videos)
         return asked
 
     def ask(
@@ -164,20 +187,27 @@ class FrameAnswerer:
             ValueError: The question or an option is wrong, or a video cannot be read.
             BackendError: The server fails.
         """
-        asked = self.check(**options)
-        check_question(question)
         started = time.perf_counter()
-        videos = list(video) if isinstance(video, list | tuple) else [video]
-        readers = [_open(one, asked) for one in videos]
-        if asked.method in LOOPS and len(readers) == 1:
+        readers, asked = self._open(video, question, options)
+        if asked.method in LOOPS:
             return self._look_again(readers[0], question, asked, on_text, started)
-        chosen = self._choose(readers, question, asked, progress)
-        completion = self._complete(chosen, asked, history, on_text)
-        frames = self._report(chosen)
+        choose = cache(partial(self._choose, readers, question, asked, progress))
+
+        def send(layout: Sending) -> tuple[FrameRequest, Completion]:
+            made = self._write(readers, question, asked, layout, choose)
+            return made, self._send(made, asked, history, on_text)
+
+        try:
+            made, completion = send(self._budget.layout)
+        except RefusedFrameTimesError as error:
+            warn_of_sheets(error)
+            made, completion = send("sheets")
+        frames = self._report(made.sent)
         return Answer(
             text=completion.text,
             question=question,
             tokens=sum(frame.tokens for frame in frames),
+            word_tokens=made.word_tokens,
             frames=frames,
             seconds=time.perf_counter() - started,
             best_time=find_best_time(frames) if self.scores_see_question else None,
@@ -211,11 +241,17 @@ class FrameAnswerer:
         **options: Any,
     ) -> list[FrameReport]:
         """Tell which frames a question would be asked with; the server is not asked."""
-        asked = self.check(**options)
-        check_question(question)
-        videos = list(video) if isinstance(video, list | tuple) else [video]
-        readers = [_open(one, asked) for one in videos]
+        readers, asked = self._open(video, question, options)
         return self._report(self._choose(readers, question, asked, progress))
+
+    def _open(
+        self, video: Any, question: str, options: dict[str, Any]
+    ) -> tuple[list[VideoReader], AskOptions]:
+        """Check a call, and open its videos."""
+        videos = list(video) if isinstance(video, list | tuple) else [video]
+        asked = self.check(num_videos=len(videos), **options)
+        check_question(question)
+        return [_open(one, asked) for one in videos], asked
 
     def _choose(
         self,
@@ -225,52 +261,56 @@ class FrameAnswerer:
         progress: Progress | None,
     ) -> list[FrameSelection]:
         """Choose frames of each video within the budget of all."""
-        count = self._budget.count(readers[0].size, asked.max_video_tokens)
         there = [len(reader.frame_times) for reader in readers]
+        count = min(
+            self._budget.count(readers[0].size, asked.max_video_tokens), sum(there)
+        )
         if asked.max_frames is not None:
             count = min(count, asked.max_frames)
-        count = max(len(readers), min(count, sum(there)))
-        budgets = [count]
-        if len(readers) > 1:
-            budgets = [*share_budget(count, there, [1] * len(readers), "budget")]
-        rule = asked.method if asked.method in find_selectors("dropped") else None
+        budgets = self._share(count, there)
+        cones: Sequence[int | None] = [None] * len(readers)
+        if self._budget.num_cones is not None:
+            cones = share_budget(self._budget.num_cones, budgets, [0] * len(readers))
         return [
             select_frames(
                 reader,
                 question,
                 budget,
-                scorer=self._scorer,
-                rule=rule or "events",
+                scorer=self.scorer,
+                rule=asked.method or "events",
+                num_cones=num_cones,
+                fps=self._budget.fps,
                 progress=progress,
             )
-            for reader, budget in zip(readers, budgets, strict=True)
+            for reader, budget, num_cones in zip(readers, budgets, cones, strict=True)
         ]
 
-    def _complete(
-        self,
-        chosen: Sequence[FrameSelection],
-        asked: AskOptions,
-        history: Sequence[Turn],
-        on_text: OnText | None,
-    ) -> Completion:
-        """Send the frames; as sheets where the server refuses their times."""
-        try:
-            made = self._write(chosen, asked, self._budget.layout)
-            return self._send(made, asked, history, on_text)
-        except RefusedFrameTimesError:
-            made = self._write(chosen, asked, "sheets")
-            return self._send(made, asked, history, on_text)
+    def _share(self, count: int, there: Sequence[int]) -> list[int]:
+        """Share frames among videos that have so many each."""
+        return share_budget(count, there, [1] * len(there), "budget")
 
     def _write(
-        self, chosen: Sequence[FrameSelection], asked: AskOptions, layout: Layout
+        self,
+        readers: Sequence[VideoReader],
+        question: str,
+        asked: AskOptions,
+        layout: Sending,
+        choose: Callable[[], Sequence[FrameSelection]],
     ) -> FrameRequest:
+        given: dict[str, Any] = {
+            "max_new_tokens": max(asked.max_new_tokens, 1),
+            "server": self._client.server,
+        }
+        if layout == "file":
+            num_frames = self._budget.num_frames
+            return file_request(readers[0], question, num_frames, self.name, **given)
         return frame_request(
-            chosen,
+            choose(),
             self.name,
-            layout=layout if len(chosen) == 1 else "sheets",
+            layout=layout,
             sizes=self._budget.sizes,
-            max_new_tokens=max(asked.max_new_tokens, 1),
-            server=self._client.server,
+            word_share=asked.word_share,
+            **given,
         )
 
     def _send(
@@ -295,6 +335,7 @@ class FrameAnswerer:
         on_text: OnText | None,
         started: float,
     ) -> Answer:
+        assert self._budget.layout != "file"  # which is checked
         found = ask_again(
             reader,
             question,
@@ -302,23 +343,28 @@ class FrameAnswerer:
             self.name,
             method=asked.method or "",
             budget=self._budget.count(reader.size, asked.max_video_tokens),
+            fps=self._budget.fps,
             layout=self._budget.layout,
             sizes=self._budget.sizes,
-            scorer=self._scorer,
+            scorer=self.scorer,
             max_new_tokens=asked.max_new_tokens,
             on_text=on_text,
         )
+        costs = [
+            self._budget.cost(reader.size, "cone" if frame.is_fine else "rod")
+            for frame in found.frames
+        ]
+        frames = [
+            replace(frame, tokens=frame.tokens * cost)
+            for frame, cost in zip(found.frames, costs, strict=True)
+        ]
         return Answer(
             text=found.completion.text,
             question=question,
-            tokens=sum(one.num_pixels for one in found.requests) // PIXELS_PER_TOKEN,
-            frames=found.frames,
+            tokens=sum(frame.tokens for frame in frames),
+            frames=frames,
             seconds=time.perf_counter() - started,
-            looks=LookReport(
-                intervals=found.looks.intervals,
-                replies=found.looks.replies,
-                note=found.looks.note,
-            ),
+            looks=found.looks,
             **_facts(found.completion),
         )
 

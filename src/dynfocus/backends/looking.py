@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dynfocus.backends.openai import (
     frame_request,
     text_request,
 )
-from dynfocus.errors import RefusedFrameTimesError
+from dynfocus.errors import OtherLayoutWarning, RefusedFrameTimesError
 from dynfocus.focus import TwoPassBudget
 from dynfocus.methods import ChosenFrame, FrameScorer, FrameSelection, select_frames
 from dynfocus.methods.loops import (
@@ -49,10 +50,6 @@ class LookedAnswer:
     """What was looked at again."""
     requests: tuple[FrameRequest, ...]
     """The requests, one a pass."""
-    layout: Layout
-    """How the frames of the last one were sent."""
-    refusal: RefusedFrameTimesError | None
-    """Why they were sent as sheets, where that was not asked for."""
 
 
 def ask_again(
@@ -133,9 +130,12 @@ def ask_again(
             else None,
         ),
         requests=tuple(tool.requests),
-        layout=tool.layout,
-        refusal=tool.refusal,
     )
+
+
+def warn_of_sheets(error: RefusedFrameTimesError) -> None:
+    """Warn that frames are sent as sheets, since the server takes no times of them."""
+    warnings.warn(f"{error}; they are sent as sheets", OtherLayoutWarning, stacklevel=3)
 
 
 class _ServerTool:
@@ -152,7 +152,6 @@ class _ServerTool:
         max_new_tokens: int,
     ) -> None:
         self.layout = layout
-        self.refusal: RefusedFrameTimesError | None = None
         self.requests: list[FrameRequest] = []
         self.completions: list[Completion] = []
         self.reports: list[list[FrameReport]] = []
@@ -186,7 +185,8 @@ class _ServerTool:
         try:
             completion = self._send(self._write(selection, step), step)
         except RefusedFrameTimesError as error:
-            self.refusal, self.layout = error, "sheets"
+            warn_of_sheets(error)
+            self.layout = "sheets"
             completion = self._send(self._write(selection, step), step)
         self.reports.append(_report(selection, has_looks=bool(seen)))
         return completion.text

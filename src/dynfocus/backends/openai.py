@@ -59,6 +59,8 @@ class FrameRequest:
     """Pixels of all pictures."""
     word_tokens: int = 0
     """Tokens of words that were read in the video, estimated."""
+    sent: tuple[FrameSelection, ...] = ()
+    """The frames in it, one entry a video; those that made room for words are not."""
 
 
 def frame_request(
@@ -134,6 +136,7 @@ def frame_request(
         num_pictures=sum(writer.num_pictures for writer in writers),
         num_pixels=sum(writer.num_pixels for writer in writers),
         word_tokens=sum(_estimate_tokens(words) for _, words in shared if words),
+        sent=tuple(selections),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,20 +34,22 @@ from dynfocus.cli.console import (
     progress_bar,
     read_question,
     say,
+    warn,
 )
-from dynfocus.cli.frame_choice import Choosing, Looking, ask_about_frames
-from dynfocus.cli.looking import ask_server_again
+from dynfocus.cli.frame_choice import Choosing, load_frame_scorer, note_scorer
 from dynfocus.cli.servers import (
     Backend,
     Serving,
+    check_options,
     given_options,
     load_answerer,
     printed_pieces,
 )
 from dynfocus.defaults import NANO_QUESTIONS
-from dynfocus.text import sentence
+from dynfocus.text import plural, sentence
 
 if TYPE_CHECKING:
+    from dynfocus.backends.frame_answers import FrameAnswerer
     from dynfocus.index import VideoGroup, VideoIndex
     from dynfocus.models import Answer, VideoModel
     from dynfocus.video import VideoReader
@@ -118,7 +120,7 @@ def ask(
     the frame whose score for the question is highest, how sure the model is (the
     geometric mean of the probabilities of the answer's tokens, not calibrated), each
     where it is known, and what the answer cost. With --backend openai, --model is the server's, --budget, --scorer, --cones, --layout and
-    --fps choose the frames as in dynfocus frames, and the answer may have 512 tokens;
+    --fps choose the frames of each question as in dynfocus frames, and the answer may have 512 tokens;
     with a --method that looks again, --budget is that of all requests together.
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
     docs/models.md, and docs/plugins.md for vision language models without training.
@@ -127,35 +129,39 @@ def ask(
     words.settle(context, 1 + len(also or ()))
     questions = [read_question(one) for one in question]
     readers = [check_files(one, report, excerpt) for one in (video, *(also or ()))]
-    if serving.backend == "openai":
-        given = given_options(context)
-        _check_request(model, questions, choosing, len(readers))
-        looking = Looking(
-            fps=reading.fps if "fps" in given else None, word_share=reading.word_share
-        )
-        if "max_new_tokens" not in given:
-            max_new_tokens = 512
-        _ask_server(
-            readers,
-            questions[0],
-            choosing,
-            looking,
-            serving,
-            model or "",
-            max_new_tokens=max_new_tokens,
-            json=json,
-            method=method,
-        )
-        return
-    truths = {}
-    if report is not None and len(readers) == 1:
-        truths = find_truths(readers[0])
-    asked = {
+    asked: dict[str, Any] = {
         "max_video_tokens": reading.max_video_tokens,
         "word_share": reading.word_share,
         "method": method,
         "max_new_tokens": max_new_tokens,
     }
+    if serving.backend == "openai":
+        given = given_options(context)
+        fps = reading.fps if "fps" in given else None
+        if "max_new_tokens" not in given:
+            asked["max_new_tokens"] = 512
+        answerer = _load_answerer(model, len(readers), serving, choosing, fps, **asked)
+        told = _answer_all(
+            answerer,
+            readers,
+            questions,
+            "",
+            is_aloud=not json,
+            is_streamed=True,
+            **asked,
+        )
+        facts = {
+            **describe_videos(readers),
+            "backend": "openai",
+            "url": serving.url,
+            "model": model,
+            "scorer": None if answerer.scorer is None else answerer.scorer.name,
+        }
+        _finish(facts, told, json)
+        return
+    truths = {}
+    if report is not None and len(readers) == 1:
+        truths = find_truths(readers[0])
     name, focused, connection = load_answerer(
         model,
         readers,
@@ -169,7 +175,7 @@ def ask(
     shown = _read(focused, readers, reading)
     index_seconds = time.perf_counter() - started
     is_known = all(one.is_from_disk for one in shown.videos)
-    facts: dict[str, object] = {
+    facts = {
         **describe_videos(readers),
         "model": name,
         "from_index": is_known,
@@ -190,98 +196,55 @@ def ask(
         **asked,
     )
     answers = [one for one in told if not isinstance(one, dict)]
-    if json:
-        lines = [one if isinstance(one, dict) else one.to_dict() for one in told]
-        print_json(facts | (lines[0] if len(lines) == 1 else {"answers": lines}))
     if report is not None and answers:
         write_answers(report, focused, readers, shown, answers, truths)
         say(f"Report: {report}")
-    if len(answers) < len(questions):
+    _finish(facts, told, json)
+
+
+def _finish(
+    facts: dict[str, Any], told: Sequence[Answer | dict[str, str]], json: bool
+) -> None:
+    """Print one document if that is wanted; end with a failure if a question did."""
+    lines = [one if isinstance(one, dict) else one.to_dict() for one in told]
+    if json:
+        print_json(facts | (lines[0] if len(lines) == 1 else {"answers": lines}))
+    if any(isinstance(one, dict) for one in told):
         raise typer.Exit(1)
 
 
-def _check_request(
-    model: str | None, questions: Sequence[str], choosing: Choosing, num_videos: int
-) -> None:
-    """Refuse what a request with frames cannot ask."""
-    from dynfocus.backends import check_layout
+def _load_answerer(
+    model: str | None,
+    num_videos: int,
+    serving: Serving,
+    choosing: Choosing,
+    fps: float | None,
+    **asked: Any,
+) -> FrameAnswerer:
+    """Make a model that sees at a server what answers; its frames are chosen here."""
+    from dynfocus.backends.frame_answers import FrameAnswerer, FrameBudget
 
     if model is None:
         raise typer.BadParameter(
             "--backend openai needs --model, the name of the model at the server"
         )
-    if len(questions) > 1:
-        raise typer.BadParameter(
-            "--backend openai answers one question a call, since each has frames of "
-            "its own: ask them one by one"
-        )
-    try:
-        check_layout(choosing.layout, num_videos)
-    except ValueError as error:
-        raise typer.BadParameter(f"--{error}") from error
-
-
-def _ask_server(
-    readers: Sequence[VideoReader],
-    question: str,
-    choosing: Choosing,
-    looking: Looking,
-    serving: Serving,
-    model: str,
-    *,
-    max_new_tokens: int,
-    json: bool,
-    method: str | None,
-) -> None:
-    """Send frames that a rule chooses, or look again as a loop says."""
-    if method is None or _is_rule(method):
-        looking = looking if method is None else replace(looking, rule=method)
-        ask_about_frames(
-            readers,
-            question,
-            choosing,
-            looking,
-            serving,
-            model,
-            max_new_tokens=max_new_tokens,
-            json=json,
-        )
-        return
-    ask_server_again(
-        _check_method(readers, method),
-        question,
-        choosing,
-        looking,
-        serving,
+    connection = serving.connect(model)
+    assert connection is not None  # there is a backend
+    answerer = FrameAnswerer(
+        connection.client,
         model,
-        max_new_tokens=max_new_tokens,
-        json=json,
-        method=method,
+        scorer=load_frame_scorer(choosing.scorer),
+        budget=FrameBudget(
+            num_frames=choosing.budget,
+            num_cones=choosing.cones,
+            layout=choosing.layout,
+            fps=fps,
+        ),
     )
-
-
-def _is_rule(method: str) -> bool:
-    """Tell whether a method is a selector of frames, which a server is sent."""
-    from dynfocus.methods import find_selectors
-
-    return method in find_selectors("dropped")
-
-
-def _check_method(readers: Sequence[VideoReader], method: str) -> VideoReader:
-    """Refuse what a server cannot be asked in several passes; give the video."""
-    from dynfocus.methods.loops import LOOPS
-
-    if method not in LOOPS:
-        raise typer.BadParameter(
-            f"--backend openai has no --method but {', '.join(sorted(LOOPS))} and the "
-            f"rules of dynfocus frames --rule, got {method!r}"
-        )
-    if len(readers) > 1:
-        raise typer.BadParameter(
-            f"--backend openai with --method {method} is asked about one video: leave "
-            "--also out"
-        )
-    return readers[0]
+    check_options(answerer, num_videos, asked)
+    if choosing.layout != "file":
+        note_scorer(answerer.scorer)
+    return answerer
 
 
 def _read(
@@ -305,8 +268,8 @@ def _read(
 
 
 def _answer_all(
-    focused: VideoModel,
-    shown: VideoIndex | VideoGroup,
+    focused: VideoModel | FrameAnswerer,
+    shown: VideoIndex | VideoGroup | Sequence[VideoReader],
     questions: Sequence[str],
     after: str,
     **options: Any,
@@ -315,7 +278,7 @@ def _answer_all(
 
     Args:
         focused: The model.
-        shown: The videos.
+        shown: The videos, or what reads them.
         questions: The questions.
         after: What the cost of the first answer ends with.
         **options: What `_answer` takes besides.
@@ -333,6 +296,9 @@ def _answer_all(
             say(f"dynfocus: {sentence(error)}")
             told.append({"question": question, "error": sentence(error)})
             continue
+        if answer.finish_reason == "length":
+            most = plural(options["max_new_tokens"], "token")
+            warn(f"the answer was cut at {most}; allow more with --max-new-tokens")
         say(describe_cost(answer, after))
         after = ""
         told.append(answer)
@@ -340,8 +306,8 @@ def _answer_all(
 
 
 def _answer(
-    focused: VideoModel,
-    shown: VideoIndex | VideoGroup,
+    focused: VideoModel | FrameAnswerer,
+    shown: VideoIndex | VideoGroup | Sequence[VideoReader],
     question: str,
     *,
     is_aloud: bool,
@@ -349,10 +315,21 @@ def _answer(
     **options: Any,
 ) -> Answer:
     """Answer, and print the answer unless it is to be silent."""
-    if is_aloud and is_streamed:
-        with printed_pieces() as show:
-            return focused.ask(shown, question, on_text=show, **options)
-    answer = focused.ask(shown, question, **options)
+    with ExitStack() as stack:
+        reading = stack.enter_context(ExitStack())
+        if isinstance(shown, list):
+            options["progress"] = reading.enter_context(
+                progress_bar("Reading the video")
+            )
+        if is_aloud and is_streamed:
+            show = stack.enter_context(printed_pieces())
+
+            def on_text(piece: str) -> None:
+                reading.close()  # a bar would take what is printed beside it
+                show(piece)
+
+            return focused.ask(shown, question, on_text=on_text, **options)
+        answer = focused.ask(shown, question, **options)
     if is_aloud:
         print(answer.text)
     return answer

@@ -18,12 +18,25 @@ from dynfocus.cli.commands import (
     Words,
     command,
 )
-from dynfocus.cli.console import check_video, print_json, read_question
-from dynfocus.cli.frame_choice import Choosing, Looking, choose, make_request
+from dynfocus.cli.console import (
+    check_video,
+    print_json,
+    progress_bar,
+    read_question,
+    say,
+)
+from dynfocus.cli.frame_choice import (
+    Choosing,
+    Looking,
+    load_frame_scorer,
+    note_scorer,
+)
+from dynfocus.text import plural
 
 if TYPE_CHECKING:
     from dynfocus.backends import FrameRequest
     from dynfocus.methods import FrameSelection
+    from dynfocus.video import VideoReader
 
 
 @command(
@@ -91,12 +104,12 @@ def frames(
         choosing = replace(choosing, scorer=model)
     question = read_question(question)
     _check_places(video, out, request)
-    (chosen,) = choose([check_video(video, excerpt)], question, choosing, looking)
+    chosen = _choose(check_video(video, excerpt), question, choosing, looking)
     document = chosen.to_dict()
     if out is not None:
         document["files"] = _write_files(out, chosen, looking)
     if request is not None and served_model is not None:
-        made = make_request([chosen], choosing, looking, served_model, max_new_tokens)
+        made = _make_request(chosen, choosing, looking, served_model, max_new_tokens)
         _write_body(request, made)
     if json:
         print_json(document)
@@ -134,6 +147,62 @@ def _check_places(video: str, out: Path | None, request: str | None) -> None:
         from dynfocus.atomic import check_writable
 
         check_writable(str(request), what="the request", read=video)
+
+
+def _choose(
+    video: VideoReader, question: str, choosing: Choosing, looking: Looking
+) -> FrameSelection:
+    """Choose the frames, with a progress bar."""
+    from dynfocus.methods import find_selector, select_frames
+
+    scorer = load_frame_scorer(choosing.scorer)
+    has_scorer = scorer is not None
+    try:
+        find_selector(looking.rule, "rule", has_scorer=has_scorer, rest="dropped")
+    except ValueError as error:
+        raise typer.BadParameter(f"--{error}") from error
+    with progress_bar("Reading the video") as progress:
+        chosen = select_frames(
+            video,
+            question,
+            choosing.budget,
+            scorer=scorer,
+            rule=looking.rule,
+            num_cones=choosing.cones,
+            fps=looking.fps,
+            fast=looking.fast,
+            progress=progress,
+        )
+    note_scorer(scorer)
+    return chosen
+
+
+def _make_request(
+    chosen: FrameSelection,
+    choosing: Choosing,
+    looking: Looking,
+    model: str,
+    max_new_tokens: int,
+) -> FrameRequest:
+    """Write the request about chosen frames, and say in one line what it costs."""
+    from dynfocus.backends import FrameSizes, frame_request
+
+    assert choosing.layout != "file"  # which sends no frames
+    sizes = FrameSizes(cone_pixels=looking.cone_pixels, rod_pixels=looking.rod_pixels)
+    made = frame_request(
+        chosen,
+        model,
+        layout=choosing.layout,
+        sizes=sizes,
+        max_new_tokens=max_new_tokens,
+        word_share=looking.word_share,
+    )
+    words = f", {made.word_tokens:,} tokens of words" if made.word_tokens else ""
+    say(
+        f"{plural(made.num_pictures, 'picture')} of "
+        f"{made.num_pixels / 1e6:.1f} megapixels together{words}"
+    )
+    return made
 
 
 def _write_files(out: Path, chosen: FrameSelection, looking: Looking) -> list[str]:

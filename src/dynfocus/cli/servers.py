@@ -18,6 +18,7 @@ from dynfocus.cli.console import (
 
 if TYPE_CHECKING:
     from dynfocus.backends import ChatClient, Server
+    from dynfocus.backends.frame_answers import FrameAnswerer
     from dynfocus.models import Answer, ChatSession, VideoModel
     from dynfocus.video import VideoReader
 
@@ -177,12 +178,7 @@ def load_answerer(
         index_folder=False if no_index else None,
         scorer=scorer_of(source, scorer),
     )
-    try:
-        model.check(num_videos=len(videos), **asked)
-    except ValueError as error:
-        option, _, problem = str(error).partition(" ")
-        wrong = f"--{option.replace('_', '-')} {problem}"
-        raise typer.BadParameter(wrong) from error
+    check_options(model, len(videos), asked)
     if connection is not None:
         from dynfocus.backends import VllmGenerator
 
@@ -190,6 +186,18 @@ def load_answerer(
         writer = VllmGenerator(model, client, served_model=served_model)
         model = model.with_generator(writer)
     return name, model, connection
+
+
+def check_options(
+    model: VideoModel | FrameAnswerer, num_videos: int, asked: dict[str, Any]
+) -> None:
+    """Refuse options that a model cannot follow, by their names in the call."""
+    try:
+        model.check(num_videos=num_videos, **asked)
+    except ValueError as error:
+        option, _, problem = str(error).partition(" ")
+        wrong = f"--{option.replace('_', '-')} {problem}"
+        raise typer.BadParameter(wrong) from error
 
 
 def ask_aloud(

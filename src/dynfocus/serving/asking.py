@@ -83,7 +83,7 @@ async def ask(
     if service.settings.protection.logs_questions:
         _logger.info("asked: %r", question.text)
     service.desk.check(question.client)
-    service.model.check(**vars(question.options))
+    service.model.check(num_videos=len(question.media), **vars(question.options))
     for one in question.media:
         if not isinstance(one, LibraryVideo):
             continue
