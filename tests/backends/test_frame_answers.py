@@ -5,7 +5,8 @@ import json
 import pytest
 
 from dynfocus.backends import ChatClient, Server
-from dynfocus.backends.frame_answers import FrameAnswerer, FrameBudget
+from dynfocus.backends.frame_answers import FrameAnswerer
+from dynfocus.backends.frame_budget import FrameBudget, FrameSizes
 from dynfocus.cli import main
 from dynfocus.errors import BackendError
 from dynfocus.methods import load_scorer
@@ -53,7 +54,7 @@ def test_chosen_frames_are_sent_and_told(answerer, stand_in, clip):
 
 
 def test_a_budget_of_tokens_bounds_the_frames(answerer, clip):
-    cost = FrameBudget().cost((720, 1280), "cone")
+    cost = FrameSizes().cost((720, 1280), "cone")
     assert FrameBudget().count((720, 1280), cost) == 1
     assert FrameBudget().count((720, 1280), 9 * cost) > 9
     few = answerer.score_frames(clip, QUESTION, max_video_tokens=200)

@@ -1,11 +1,10 @@
 """A language model behind a URL: video tokens to vLLM, frames to any server."""
 
 from dynfocus.backends.client import ChatClient, Completion, Server
+from dynfocus.backends.frame_budget import LAYOUTS, FrameSizes
 from dynfocus.backends.looking import LookedAnswer, ask_again
 from dynfocus.backends.openai import (
-    LAYOUTS,
     FrameRequest,
-    FrameSizes,
     check_layout,
     file_request,
     frame_request,

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from dynfocus.backends.client import ChatClient, Completion
+from dynfocus.backends.frame_budget import FrameBudget, Sending
 from dynfocus.backends.looking import ask_again, warn_of_sheets
 from dynfocus.backends.openai import (
     FrameRequest,
-    FrameSizes,
-    Layout,
     check_layout,
     file_request,
     frame_request,
@@ -30,7 +29,6 @@ from dynfocus.methods import (
     FrameScorer,
     FrameSelection,
     find_selectors,
-    fit_size,
     select_frames,
 )
 from dynfocus.methods.loops import LOOPS
@@ -45,59 +43,6 @@ from dynfocus.models.conversation import (
 from dynfocus.models.encoding import Progress
 from dynfocus.models.options import AskOptions
 from dynfocus.video import SampledFrames, VideoName, VideoReader
-
-Sending: TypeAlias = Layout | Literal["file"]
-PIXELS_PER_TOKEN = 784
-"""Many models take one token for so many pixels; the server's own may take another."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameBudget:
-    """How many frames are sent, how large, and among which they are chosen."""
-
-    num_frames: int = 16
-    """Frames of a question without ``max_video_tokens``; fewer of a shorter video."""
-    num_cones: int | None = None
-    """How many of them are Cones; by default as `select_frames` has it."""
-    sizes: FrameSizes = FrameSizes()
-    """Their sizes."""
-    layout: Sending = "sheets"
-    """How they are sent; ``"file"`` sends the video, and the server chooses."""
-    fps: float | None = None
-    """Frames looked at a second; by default as `select_frames` has it."""
-
-    def cost(self, size: tuple[int, int], kind: str) -> int:
-        """Estimate the tokens of a frame.
-
-        Args:
-            size: Height and width of its video.
-            kind: ``"cone"`` or ``"rod"``.
-        """
-        longer = self.sizes.cone_pixels if kind == "cone" else self.sizes.rod_pixels
-        height, width = fit_size(size, min(longer, max(size)))
-        return -(-height * width // PIXELS_PER_TOKEN)
-
-    def count(self, size: tuple[int, int], max_video_tokens: int | None) -> int:
-        """Find how many frames fit into a budget of tokens, a quarter of them Cones.
-
-        Raises:
-            ValueError: None does.
-        """
-        if max_video_tokens is None:
-            return self.num_frames
-        cone, rod = self.cost(size, "cone"), self.cost(size, "rod")
-        if max_video_tokens < cone:
-            raise ValueError(
-                f"max_video_tokens must be at least {cone}, about what one frame takes, "
-                f"got {max_video_tokens}"
-            )
-        count = 1
-        while count < max_video_tokens:
-            num_cones = min(count + 1, max(4, (count + 1) // 4))
-            if num_cones * cone + (count + 1 - num_cones) * rod > max_video_tokens:
-                break
-            count += 1
-        return count
 
 
 class FrameAnswerer:
@@ -351,7 +296,7 @@ class FrameAnswerer:
             on_text=on_text,
         )
         costs = [
-            self._budget.cost(reader.size, "cone" if frame.is_fine else "rod")
+            self._budget.sizes.cost(reader.size, "cone" if frame.is_fine else "rod")
             for frame in found.frames
         ]
         frames = [
@@ -375,7 +320,7 @@ class FrameAnswerer:
                 time=frame.time,
                 score=_score(frame),
                 kind=frame.kind,
-                tokens=self._budget.cost(one.size, frame.kind),
+                tokens=self._budget.sizes.cost(one.size, frame.kind),
                 video=number,
             )
             for number, one in enumerate(chosen)

@@ -12,13 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynfocus.backends.client import ChatClient, Completion
-from dynfocus.backends.openai import (
-    FrameRequest,
-    FrameSizes,
-    Layout,
-    frame_request,
-    text_request,
-)
+from dynfocus.backends.frame_budget import FrameSizes, Layout
+from dynfocus.backends.openai import FrameRequest, frame_request, text_request
 from dynfocus.errors import OtherLayoutWarning, RefusedFrameTimesError
 from dynfocus.focus import TwoPassBudget
 from dynfocus.methods import ChosenFrame, FrameScorer, FrameSelection, select_frames

@@ -11,40 +11,20 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, get_args
-
-from pydantic import Field
+from typing import Any
 
 from dynfocus.backends.client import Server
+from dynfocus.backends.frame_budget import LAYOUTS, FrameSizes, Layout
 from dynfocus.methods import FrameSelection
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
 from dynfocus.report.pages import format_time
 from dynfocus.text import label_media
-from dynfocus.validation import checked
 from dynfocus.video import RemoteFile, VideoFile, VideoReader
 from dynfocus.video.plan import number_frames
 from dynfocus.words.telling import tell_words
 
-Layout = Literal["images", "sheets", "video"]
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
-"""The layouts by name."""
-
-_PIXELS_PER_TOKEN = 784
 _BYTES_PER_TOKEN = 4
 _OWN_HOSTS = ("openai.com", "openai.azure.com")
-
-
-_Pixels = Annotated[int, Field(ge=32)]
-
-
-@checked
-class FrameSizes:
-    """How large frames are sent."""
-
-    cone_pixels: _Pixels = 768
-    """Longer side of a Cone, and of every frame of a video."""
-    rod_pixels: _Pixels = 192
-    """Longer side of a Rod."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,11 +178,7 @@ def _share_with_words(
     """Choose the words that fit into their share, and leave out frames for them."""
     if not selection.words:
         return selection, ""
-    height, width = selection.size
-    costs = {}
-    for kind, longer in (("cone", sizes.cone_pixels), ("rod", sizes.rod_pixels)):
-        scale = min(1.0, longer / max(height, width))
-        costs[kind] = max(1, round(height * width * scale**2 / _PIXELS_PER_TOKEN))
+    costs = {kind: sizes.cost(selection.size, kind) for kind in ("cone", "rod")}
     whole = sum(costs[frame.kind] for frame in selection.frames)
     text, _ = tell_words(selection.words, int(share * whole), _estimate_tokens)
     missing = _estimate_tokens(text) if text else 0

@@ -222,7 +222,8 @@ def _load_answerer(
     **asked: Any,
 ) -> FrameAnswerer:
     """Make a model that sees at a server what answers; its frames are chosen here."""
-    from dynfocus.backends.frame_answers import FrameAnswerer, FrameBudget
+    from dynfocus.backends.frame_answers import FrameAnswerer
+    from dynfocus.backends.frame_budget import FrameBudget
 
     if model is None:
         raise typer.BadParameter(

@@ -51,7 +51,8 @@ def load_answerer(settings: ServerSettings) -> Answerer:
         model = model_loader(settings)()
         writer = VllmGenerator(model, client, served_model=settings.served_model)
         return model.with_generator(writer)
-    from dynfocus.backends.frame_answers import FrameAnswerer, FrameBudget
+    from dynfocus.backends.frame_answers import FrameAnswerer
+    from dynfocus.backends.frame_budget import FrameBudget
     from dynfocus.methods import load_scorer
 
     scorer = None if settings.scorer is None else load_scorer(settings.scorer)
