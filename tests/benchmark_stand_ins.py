@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from dynfocus.models import Answer
+from dynfocus.models.conversation import FrameReport
 from dynfocus.video import UnreadableVideoError
 
 Reply = Callable[[str, str], str]
@@ -31,6 +32,7 @@ class StandInModel:
         torch.nn.init.zeros_(weights.bias)
         self.model = weights
         self.times = (0.0, 1.0, 2.0)
+        self.fine_times: tuple[float, ...] = ()
 
     def index(self, video: Any, *, progress: object = None, **reading: Any) -> Any:
         if Path(str(video)).stem == "damaged":
@@ -51,7 +53,13 @@ class StandInModel:
         text = self.reply(index.source, question)
         if text == "fail":
             raise ValueError("the model fell over")
-        return Answer(text=text, question=question, tokens=12, frames=[], seconds=0.5)
+        frames = [
+            FrameReport(index=place, time=time, score=1.0, kind="cone", tokens=1)
+            for place, time in enumerate(self.fine_times)
+        ]
+        return Answer(
+            text=text, question=question, tokens=12, frames=frames, seconds=0.5
+        )
 
 
 def write_json(path: Path, content: Any) -> Path:

@@ -53,6 +53,9 @@ BENCHMARKS = {
     "mvbench": "MVBench, twenty tasks about short clips.",
     "moviechat-1k": "MovieChat-1K, films and moments of them, judged.",
     "fineaction-cgr": "FineAction-CGR: captions, grounding, reasoning.",
+    "kfs-bench": "KFS-Bench: whether chosen frames show every scene that answers.",
+    "lv-haystack": "LV-Haystack: key frames in long videos, and questions about them.",
+    "charades-sta": "Charades-STA: when what a sentence tells happens.",
 }
 """What `dynfocus.evaluation.benchmarks.registry` has, too heavy to import for help."""
 _HELP = """Ask a model the questions of {what}

@@ -72,7 +72,8 @@ def read_rows(path: Path) -> list[Row]:
     """Read the rows of an annotation file, told by its ending.
 
     Args:
-        path: A JSON list, JSON lines, CSV with a head, or Parquet.
+        path: A JSON list of rows or an object of columns, JSON lines, CSV with a head,
+            or Parquet.
 
     Raises:
         ValueError: It holds something else.
@@ -93,12 +94,24 @@ def read_rows(path: Path) -> list[Row]:
 
 def _read_json_rows(path: Path) -> Any:
     try:
-        return read_json(path)
+        content = read_json(path)
+        if isinstance(content, dict) and content and _are_columns(content.values()):
+            return [
+                dict(zip(content, values, strict=True))
+                for values in zip(*content.values(), strict=True)
+            ]
+        return content
     except ValueError:
         lines = read_text(path).splitlines()
         if len(lines) > 1 and lines[0].strip().endswith("}"):
             return _read_lines(path)  # JSON lines under another ending
         raise
+
+
+def _are_columns(values: Iterable[Any]) -> bool:
+    """Tell whether all values are lists of one length, as a table's columns are."""
+    lengths = {len(one) if isinstance(one, list) else -1 for one in values}
+    return len(lengths) == 1 and lengths != {-1}
 
 
 def _read_lines(path: Path) -> list[Any]:

@@ -140,7 +140,8 @@ def _describe(
     row: Row, answer: Answer, index: VideoIndex, weights: str
 ) -> dict[str, Any]:
     times = [round(frame.time, 2) for frame in answer.frames if frame.is_fine]
-    looked = {"fine_times": times} if row.evidence else {}
+    is_known = bool(row.evidence) or "key_times" in row.facts
+    looked = {"fine_times": times} if is_known else {}
     return {"num_frames": len(answer.frames), "weights": weights, **looked}
 
 
@@ -181,12 +182,19 @@ def make_rows(
                     "groups": dict(item.groups),
                     "stored_question": item.question,
                     "evidence": [list(one) for one in item.evidence],
+                    **_key_facts(item),
                     **_subtitle_facts(opened, item),
                 },
                 problem="" if item.video in files else f"{MISSING}: {item.video}",
             )
         )
     return rows
+
+
+def _key_facts(item: Item) -> dict[str, list[Any]]:
+    """Repeat what is known of scenes and key frames, where something is."""
+    known = {"scenes": item.scenes, "key_times": item.key_times}
+    return {name: list(values) for name, values in known.items() if values}
 
 
 def _subtitle_facts(opened: OpenedBenchmark, item: Item) -> dict[str, str]:

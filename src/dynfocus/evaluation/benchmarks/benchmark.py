@@ -38,7 +38,11 @@ class Item:
     end: float | None = None
     """Where that part ends."""
     evidence: tuple[tuple[float, float], ...] = ()
-    """When the answer is shown, in seconds."""
+    """When the answer is shown, in seconds, half-open."""
+    scenes: tuple[int, ...] = ()
+    """Which scene each stretch of evidence belongs to; by default each is its own."""
+    key_times: tuple[float, ...] = ()
+    """When the key frames are shown, in seconds; by default in the middles of evidence."""
     subtitles: str | None = None
     """File of its subtitles, without folder; ending may be missing."""
     unit: str = ""
@@ -63,7 +67,8 @@ class Split:
     """How large a split is, by which it is told from others."""
 
     name: str
-    questions: int
+    questions: int | None = None
+    """None where no count of it was seen; such a split is taken for what is asked for."""
     videos: int | None = None
 
 
@@ -179,6 +184,8 @@ class Benchmark:
     """What a judge is asked about a record."""
     pair_up: PairUp = pair_nothing
     """Tells records of each other before they are judged; changes them."""
+    key_frames: Sequence[str] = ()
+    """Which figures of key frames stand among its main ones; see `key_frames`."""
     frames_per_second: float | None = None
     """Rate of videos that are folders of pictures; None where there are none."""
     video_folders: Sequence[str] = ()

@@ -124,16 +124,26 @@ def read_segment(text: str, duration: float) -> tuple[float, float] | None:
         text: The reply.
         duration: Length of the video in seconds.
     """
+    in_seconds = re.search(r"\d\s*s\b|\d\s*seconds?\b|\d\.\d", text) is not None
+    steps = None if in_seconds or _CLOCK.search(text) else _SEGMENT.search(text)
+    if steps:
+        return from_grid(steps[1]), from_grid(steps[2])
+    said = read_seconds(text)
+    return None if said is None else (said[0] / duration, said[1] / duration)
+
+
+def read_seconds(text: str) -> tuple[float, float] | None:
+    """Read the first interval of a reply in seconds: minutes and seconds, or numbers.
+
+    Args:
+        text: The reply.
+    """
     clock = _CLOCK.search(text)
     if clock:
         a, b, c, d = map(int, clock.groups())
-        return (60 * a + b) / duration, (60 * c + d) / duration
-    in_seconds = re.search(r"\d\s*s\b|\d\s*seconds?\b|\d\.\d", text) is not None
-    steps = None if in_seconds else _SEGMENT.search(text)
-    if steps:
-        return from_grid(steps[1]), from_grid(steps[2])
+        return 60.0 * a + b, 60.0 * c + d
     plain = _SECONDS.search(text)
-    return (float(plain[1]) / duration, float(plain[2]) / duration) if plain else None
+    return (float(plain[1]), float(plain[2])) if plain else None
 
 
 def segment_iou(said: tuple[float, float] | None, true: Sequence[float]) -> float:
@@ -174,8 +184,31 @@ def mark(record: Record, options: BenchmarkOptions) -> dict[str, Any]:
     said = read_segment(str(record.get("answer") or ""), duration)
     true = [seconds / duration for seconds in record["evidence"][0]]
     iou = segment_iou(said, true)
+    return mark_overlap(iou, is_read=said is not None)
+
+
+def mark_overlap(iou: float, *, is_read: bool) -> dict[str, Any]:
+    """Mark an interval by its overlap with the true one, from 0 to 1."""
     reached = {f"reached_{share:g}": iou >= share for share in _SHARES}
-    return {"right": iou, "is_read": said is not None, **reached}
+    return {"right": iou, "is_read": is_read, **reached}
+
+
+def grounding_figures(records: Sequence[Record]) -> list[Figure]:
+    """Make the mean overlap, and how often it reaches 0.3, 0.5 and 0.7.
+
+    Args:
+        records: Records that `mark_overlap` marked.
+    """
+    fields = {"mIoU": "right"} | {f"R1@{one:g}": f"reached_{one:g}" for one in _SHARES}
+    return [
+        Figure(
+            label=label,
+            estimate=share(records, field),
+            num_questions=len(records),
+            is_main=True,
+        )
+        for label, field in fields.items()
+    ]
 
 
 def figures(records: Sequence[Record], options: BenchmarkOptions) -> list[Figure]:
@@ -184,23 +217,8 @@ def figures(records: Sequence[Record], options: BenchmarkOptions) -> list[Figure
     for record in counted(records, options):
         by_kind[record["kind"]].append(record)
     found: list[Figure] = []
-    grounded = by_kind["grounding"]
-    if grounded:
-        size = len(grounded)
-        found.append(
-            Figure(
-                label="mIoU", estimate=share(grounded), num_questions=size, is_main=True
-            )
-        )
-        for one in _SHARES:
-            found.append(
-                Figure(
-                    label=f"R1@{one:g}",
-                    estimate=share(grounded, f"reached_{one:g}"),
-                    num_questions=size,
-                    is_main=True,
-                )
-            )
+    if by_kind["grounding"]:
+        found += grounding_figures(by_kind["grounding"])
     for kind in ("captioning", "reasoning"):
         if by_kind[kind]:
             found += caption_figures(by_kind[kind], kind)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,23 +42,25 @@ class KeyFrameScore:
 
 
 def score_key_frames(
-    times: Sequence[float], scenes: Sequence[Interval]
+    times: Sequence[float], scenes: Sequence[Sequence[Interval]]
 ) -> KeyFrameScore:
     """Score the frames chosen for one item, as the code of KFS-Bench does.
 
     Args:
         times: Times of the chosen frames in seconds.
-        scenes: The scenes that show the evidence, half-open; KFS-Bench's own files end a
-            second before.
+        scenes: The scenes that show the evidence, each as its stretches, half-open.
 
     Raises:
         ValueError: There are no scenes.
     """
     if not scenes:
         raise ValueError("an item needs at least one scene, got none")
-    hits = np.array([sum(a <= time < b for time in times) for a, b in scenes], float)
-    inside = sum(any(a <= time < b for a, b in scenes) for time in times)
-    lengths = np.array([end - start for start, end in scenes], float)
+    hits = np.array(
+        [sum(_is_within(time, scene) for time in times) for scene in scenes], float
+    )
+    everywhere = [stretch for scene in scenes for stretch in scene]
+    inside = sum(_is_within(time, everywhere) for time in times)
+    lengths = np.array([sum(end - start for start, end in s) for s in scenes], float)
     shares = lengths / lengths.sum()
     wanted = [
         max(1, math.floor(min(share * inside, inside / len(scenes))))
@@ -70,6 +72,10 @@ def score_key_frames(
         balanced=float(np.mean(hits >= np.array(wanted))),
         distribution=max(_cosine(hits, lengths**power) for power in _POWERS),
     )
+
+
+def _is_within(time: float, stretches: Sequence[Interval]) -> bool:
+    return any(start <= time < end for start, end in stretches)
 
 
 def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -113,62 +119,86 @@ def _harmonic(one: float, other: float) -> float:
     return 2 * one * other / (one + other) if one + other else 0.0
 
 
-def mean_temporal_f1(
-    items: Sequence[tuple[float, float, float] | None],
-) -> tuple[float, float, float]:
-    """Average items, without those that are skipped; F1 is the mean of their F1."""
-    found = [item for item in items if item is not None]
-    if not found:
-        return 0.0, 0.0, 0.0
-    precision, recall, f1 = np.mean(found, axis=0)
-    return float(precision), float(recall), float(f1)
-
-
-def key_frame_figures(records: Sequence[Record]) -> list[Figure]:
-    """Measure the frames that were read finely, where the times of evidence are known.
+def key_frame_figures(
+    records: Sequence[Record], main: Sequence[str] = ()
+) -> list[Figure]:
+    """Measure the frames that were read finely, where what they should show is known.
 
     Args:
-        records: Records with ``evidence`` and ``fine_times``; others are left out.
+        records: Records with ``fine_times`` and either ``evidence``, of ``scenes`` or
+            each stretch its own, or ``key_times``; others are left out.
+        main: Labels of figures that are among the main ones of a benchmark.
 
     Returns:
-        KFR, SHR, BSR and BDS as means, UKSS of the set, and the temporal F1 with the
-        middles of the evidence as key frames; nothing where no record tells both.
+        Of evidence ``KFR``, ``SHR``, ``BSR`` and ``BDS`` as means and ``UKSS`` of the set;
+        of key frames, by default the middles of the evidence, ``Temporal precision``,
+        ``Temporal recall`` and ``Temporal F1``. Nothing where no record tells both.
     """
-    known = [r for r in records if r.get("evidence") and "fine_times" in r]
-    if not known:
+    read = [r for r in records if "fine_times" in r]
+    with_scenes = [r for r in read if r.get("evidence")]
+    with_moments = [r for r in read if r.get("evidence") or r.get("key_times")]
+    return _name_main(_scene_figures(with_scenes) + _moment_figures(with_moments), main)
+
+
+def _scene_figures(records: Sequence[Record]) -> list[Figure]:
+    if not records:
         return []
-    size = len(known)
-    found = [
-        score_key_frames(r["fine_times"], [(a, b) for a, b in r["evidence"]])
-        for r in known
-    ]
+    found = [score_key_frames(r["fine_times"], _scenes(r)) for r in records]
     means = {
         "KFR": [one.hit_rate for one in found],
         "SHR": [one.scene_rate for one in found],
         "BSR": [one.balanced for one in found],
         "BDS": [one.distribution for one in found],
     }
-    figures = [
-        Figure(
-            label=f"Key frames, {name}",
-            estimate=accuracy(
-                [{**r, "right": v} for r, v in zip(known, values, strict=True)]
-            ),
-            num_questions=size,
-            is_beside=True,
-        )
-        for name, values in means.items()
+    whole = Figure(
+        label="UKSS",
+        estimate=Estimate(100 * unified_score(found)),
+        num_questions=len(records),
+    )
+    return [whole, *(_mean(label, records, ones) for label, ones in means.items())]
+
+
+def _scenes(record: Record) -> list[list[Interval]]:
+    """Put the stretches of each scene together, in the order of scenes."""
+    stretches = [(start, end) for start, end in record["evidence"]]
+    places = record.get("scenes") or range(len(stretches))
+    scenes: dict[int, list[Interval]] = {}
+    for place, stretch in zip(places, stretches, strict=True):
+        scenes.setdefault(place, []).append(stretch)
+    return list(scenes.values())
+
+
+def _moment_figures(records: Sequence[Record]) -> list[Figure]:
+    scored = [(r, temporal_f1(r["fine_times"], _key_times(r))) for r in records]
+    kept = [(record, found) for record, found in scored if found is not None]
+    if not kept:
+        return []
+    names = ("Temporal precision", "Temporal recall", "Temporal F1")
+    columns = zip(*(found for _, found in kept), strict=True)
+    asked = [record for record, _ in kept]
+    return [
+        _mean(name, asked, values) for name, values in zip(names, columns, strict=True)
     ]
-    middles = [[(a + b) / 2 for a, b in r["evidence"]] for r in known]
-    times = [r["fine_times"] for r in known]
-    _, _, f1 = mean_temporal_f1(list(map(temporal_f1, times, middles)))
-    for name, value in (("UKSS", unified_score(found)), ("F1 within 5 s", f1)):
-        estimate = Estimate(100 * value)
-        label = f"Key frames, {name}"
-        figures.append(
-            Figure(label=label, estimate=estimate, num_questions=size, is_beside=True)
-        )
-    return figures
+
+
+def _key_times(record: Record) -> list[float]:
+    given = record.get("key_times")
+    return list(given or [(start + end) / 2 for start, end in record["evidence"]])
+
+
+def _mean(label: str, records: Sequence[Record], values: Iterable[float]) -> Figure:
+    marked = [{**r, "right": v} for r, v in zip(records, values, strict=True)]
+    return Figure(label=label, estimate=accuracy(marked), num_questions=len(marked))
+
+
+def _name_main(figures: Sequence[Figure], main: Sequence[str]) -> list[Figure]:
+    """Tell main figures from those that stand beside others."""
+    return [
+        replace(one, is_main=True)
+        if one.label in main
+        else replace(one, label=f"Key frames, {one.label}", is_beside=True)
+        for one in figures
+    ]
 
 
 def structural_similarity(

@@ -115,7 +115,10 @@ def _find_split(benchmark: Benchmark, loaded: Loaded, options: BenchmarkOptions)
             f"of {benchmark.title} and not {usual}; fetch that, or say --rule "
             f"split={found.name}"
         )
-    return "unknown" if found is None else found.name
+    if found is not None:
+        return found.name
+    uncounted = [split.name for split in benchmark.splits if split.questions is None]
+    return usual if usual in uncounted else "unknown"
 
 
 def _is_same(found: str, wanted: str) -> bool:
@@ -129,7 +132,10 @@ def describe_split(opened: OpenedBenchmark) -> str:
     if opened.split != "unknown" or not opened.benchmark.splits:
         return f"{count}, split {opened.split}"
     usual: Split = opened.benchmark.splits[0]
-    return f"{count}, of no split that is known ({usual.name} has {usual.questions:,})"
+    known = (
+        "" if usual.questions is None else f" ({usual.name} has {usual.questions:,})"
+    )
+    return f"{count}, of no split that is known{known}"
 
 
 def find_oddities(items: Sequence[Item]) -> list[str]:

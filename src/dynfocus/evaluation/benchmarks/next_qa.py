@@ -103,7 +103,7 @@ BENCHMARK = Benchmark(
     splits=(
         Split(name="test", questions=8_564, videos=1_000),
         Split(name="val", questions=4_996, videos=570),
-        Split(name="train", questions=34_132),
+        Split(name="train"),
     ),
     load=load,
     put=put,

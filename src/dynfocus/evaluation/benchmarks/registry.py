@@ -24,6 +24,9 @@ OWN = (
     "mvbench",
     "moviechat-1k",
     "fineaction-cgr",
+    "kfs-bench",
+    "lv-haystack",
+    "charades-sta",
     "focusworld",
 )
 """Names of the benchmarks of this package, whose modules have an underscore for each

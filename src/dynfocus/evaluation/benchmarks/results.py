@@ -39,7 +39,7 @@ def summarise(
         kinds = {record["kind"] for record in needs_judge}
         figured = [record for record in marked if record["kind"] not in kinds]
     figures = benchmark.figures(figured, options) if figured else []
-    figures += key_frame_figures(marked)
+    figures += key_frame_figures(marked, benchmark.key_frames)
     answered = [r for r in marked if "error" not in r]
     states = Counter(record["state"] for record in marked)
     return {

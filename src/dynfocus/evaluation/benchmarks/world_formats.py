@@ -79,30 +79,24 @@ def write_kfs_bench(rows: Rows, folder: Path) -> Files:
 
     Ends are a second early, as in the files of KFS-Bench, whose code adds it again.
     """
-    scenes, asked = [], []
+    scenes, asked = ["id,segment_id,scene_id,start,end\n"], []
     for row in rows:
         if len(row["evidence"]) < 2:
             continue
-        asked.append(
-            {
-                "id": row["id"],
-                "video": row["video"],
-                "question": row["question"],
-                "options": list(row["options"]),
-                "answer": row["answer"],
-            }
-        )
-        scenes += [
-            {
-                "id": row["id"],
-                "segment_id": number,
-                "scene_id": number,
-                "start": round(start, 3),
-                "end": round(max(start, end - 1.0), 3),
-            }
-            for number, (start, end) in enumerate(row["evidence"])
-        ]
-    return {"kfs_bench.json": _json(scenes), "kfs_bench_questions.json": _json(asked)}
+        fields = ("id", "video", "kind", "question", "options", "answer")
+        asked.append({name: row[name] for name in fields})
+        for number, (start, end) in enumerate(row["evidence"]):
+            times = f"{_clock(start)},{_clock(max(start, end - 1.0))}"
+            scenes.append(f"{row['id']},{number},{number},{times}\n")
+    if not asked:
+        return {"kfs_bench.csv": "", "kfs_bench_questions.json": ""}
+    return {"kfs_bench.csv": "".join(scenes), "kfs_bench_questions.json": _json(asked)}
+
+
+def _clock(seconds: float) -> str:
+    """Write a moment as ``h:mm:ss.fff``."""
+    minutes, rest = divmod(round(1000 * seconds), 60_000)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest / 1000:06.3f}"
 
 
 def write_lv_haystack(rows: Rows, folder: Path) -> Files:
