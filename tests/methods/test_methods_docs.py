@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dynfocus.methods import SELECTORS, SelectorInput
+from dynfocus.methods import CONNECTORS, SELECTORS, SelectorInput
 
 PAGE = (Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8")
 
@@ -33,3 +33,8 @@ def test_every_selector_has_a_row_that_says_where_it_works():
     for name, (_, needs, frames, *_) in table.items():
         assert (needs.strip() == "scorer") == SELECTORS[name].needs_scorer
         assert (frames.strip() == "yes") == (SELECTORS[name].rest == "dropped")
+
+
+def test_every_connector_has_a_row():
+    table = PAGE.split("\n## Connectors\n")[1]
+    assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(CONNECTORS)

@@ -17,6 +17,16 @@ from dynfocus.models.video_model import VideoModel
 
 QUESTION = "what is on the red square ?"
 CASES = {
+    "apollo": {"clip_tokens": 3},
+    "context_bank": {"max_bank": 4},
+    "keyframe_ratio": {},
+    "langdc": {"max_told": 4},
+    "longvu": {"max_tokens": 12},
+    "mavors": {"chunk_frames": 4},
+    "pllava": {"num_steps": 4},
+    "salova": {"max_segments": 4, "segment_tokens": 3, "num_routed": 2},
+    "tdc": {"num_queries": 2, "num_segments": 2},
+    "videogpt_plus": {"max_frames": 4},
     "chat_univi": {"frames_per_event": 4},
     "dynfocus": {"cone": "patches"},
     "llama_vid": {},
@@ -66,7 +76,10 @@ def test_it_is_saved_loaded_indexed_and_asked(
         assert answer.text == expected.text
         assert answer.frames == expected.frames
     network = loaded.model.focus_network
-    assert expected.tokens == network.num_tokens(6)
+    most = network.num_tokens(6)
+    assert expected.tokens == most or (
+        network.budget().varies and expected.tokens < most
+    )
     assert sum(frame.tokens for frame in expected.frames) == expected.tokens
     numbers = [frame.index for frame in expected.frames]
     assert numbers == sorted(set(numbers))
@@ -104,7 +117,7 @@ def test_the_model_reads_a_batch_as_transformers_does(build, make_frames, prompt
 
 
 def test_wrong_connectors_are_refused(make_model):
-    with pytest.raises(ValueError, match="connector must be one of chat_univi"):
+    with pytest.raises(ValueError, match="connector must be one of apollo"):
         make_model(connector="nobody")
     with pytest.raises(ValueError, match="needs text_side 'text'"):
         DynFocusConfig(connector="llama_vid", text_side="frame_queries")

@@ -14,7 +14,9 @@ from torch import nn
 
 from dynfocus import extensions
 from dynfocus.focus import FocusNetwork, FocusSettings
+from dynfocus.methods.connectors.apollo import Apollo
 from dynfocus.methods.connectors.chat_univi import ChatUniVi
+from dynfocus.methods.connectors.context_rcnn import ContextBank
 from dynfocus.methods.connectors.dynamic import Cone, VariantNetwork
 from dynfocus.methods.connectors.interface import (
     ConnectedNetwork,
@@ -23,14 +25,22 @@ from dynfocus.methods.connectors.interface import (
     frame_tokens,
     loose_tokens,
 )
+from dynfocus.methods.connectors.keyframe_ratio import KeyframeRatio
+from dynfocus.methods.connectors.langdc import LangDC
 from dynfocus.methods.connectors.llama_vid import LlamaVid
 from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
+from dynfocus.methods.connectors.longvu import LongVU
+from dynfocus.methods.connectors.mavors import Mavors
+from dynfocus.methods.connectors.pllava import PLLaVA
 from dynfocus.methods.connectors.projected import (
     Compressor,
     ProjectedTokens,
     UniformPatches,
     VideoChatGPT,
 )
+from dynfocus.methods.connectors.salova import Salova
+from dynfocus.methods.connectors.tdc import TemporalContext
+from dynfocus.methods.connectors.videogpt_plus import VideoGPTPlus
 
 __all__ = [
     "CONNECTORS",
@@ -93,12 +103,22 @@ def _dynfocus(
 
 
 CONNECTORS: dict[str, BuildConnector] = {
+    "apollo": _Own(Apollo),
     "chat_univi": _projected(ChatUniVi),
+    "context_bank": _Own(ContextBank),
     "dynfocus": _Own(_dynfocus),
+    "keyframe_ratio": _Own(KeyframeRatio),
+    "langdc": _Own(LangDC),
     "llama_vid": _Own(LlamaVid),
     "llava_onevision": _Own(LlavaOnevisionConnector),
+    "longvu": _Own(LongVU),
+    "mavors": _Own(Mavors),
+    "pllava": _Own(PLLaVA),
+    "salova": _Own(Salova),
+    "tdc": _Own(TemporalContext),
     "uniform_patches": _projected(UniformPatches),
     "video_chatgpt": _projected(VideoChatGPT),
+    "videogpt_plus": _Own(VideoGPTPlus),
 }
 """Connectors by name."""
 

@@ -1,0 +1,95 @@
+"""Each connector of the field learns for two steps, as a recipe says, and is asked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import yaml
+
+import dynfocus
+from dynfocus.conversion import Choices, assemble
+from dynfocus.focus import FocusSettings
+from dynfocus.training import load_recipe, run_recipe
+from dynfocus.training.stages import MODEL, make_stage_job
+
+CONNECTORS = {
+    "apollo": {"clip_tokens": 3},
+    "context_bank": {},
+    "keyframe_ratio": {},
+    "langdc": {"max_told": 4},
+    "longvu": {"max_tokens": 16},
+    "mavors": {"chunk_frames": 4},
+    "pllava": {"num_steps": 4},
+    "salova": {"max_segments": 3, "segment_tokens": 3, "num_routed": 2},
+    "tdc": {"num_queries": 2, "num_segments": 2},
+    "videogpt_plus": {},
+}
+STILL = {
+    "langdc": {"connector.stop.weight", "connector.stop.bias"},  # one step of telling
+    "longvu": {"connector.text_projector.weight", "connector.text_projector.bias"},
+}
+"""What need not learn from every batch: LongVU's question only chooses."""
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory, parts):
+    """Write a recipe that puts a connector into a tiny model; all share its patches."""
+    root = tmp_path_factory.mktemp("field")
+    torch.manual_seed(0)
+    choices = Choices(
+        focus=FocusSettings.from_dict(
+            {"num_event_tokens": 4, "num_spatial_prototypes": [4, 2]}
+            | {"num_spatial_neighbors": [3, 2], "question": {"use_clock": True}}
+        ),
+        qformer={
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        dtype=torch.float32,
+        seed=None,
+    )
+    made = assemble(*parts.values(), choices=choices)
+    made.model.save_pretrained(root / "start")
+    made.processor.save_pretrained(root / "start")
+
+    def write(connector):
+        videos = {"num_videos": 2, "seconds": [5, 8], "turns_per_sample": 1}
+        tree = {
+            "task": "stage2",
+            "output": str(root / connector),
+            "schedule": {
+                "num_steps": 2,
+                "batch_size": 2,
+                "learning_rate": 0.01,
+                "log_every": 1,
+            },
+            "start": {"model": str(root / "start")},
+            "model": {"connector": connector, "options": CONNECTORS[connector]},
+            "data": {
+                "cache": str(root / "patches"),
+                "max_frames": 6,
+                "sources": [{"world_videos": videos | {"kinds": {"needle": 1}}}],
+            },
+        }
+        path = root / f"{connector}.yaml"
+        path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_it_learns_and_the_product_asks_it(write, connector):
+    recipe = write(connector)
+    output = run_recipe(recipe)
+    fresh = make_stage_job(load_recipe(recipe)).model.focus_network.state_dict()
+    model = dynfocus.load(output / MODEL, device="cpu", index_folder=False)
+    network = model.model.focus_network
+    still = {n for n, t in network.state_dict().items() if torch.equal(t, fresh[n])}
+    own = {name for name in still if name.startswith("connector.")}
+    assert own <= STILL.get(connector, set())
+    frames = torch.randint(0, 255, (5, 112, 112, 3), dtype=torch.uint8)
+    answer = model.ask(frames, "What letter is on the red square?", max_new_tokens=2)
+    assert 0 < answer.tokens <= network.num_tokens(5)
