@@ -11,6 +11,7 @@ class WordScorer(FrameScorer):
     """Compare the mean colour of frames with the colours that words name."""
 
     name = "words"
+    is_absolute = True
     colours = ("red", "green", "blue")
 
     def size(self, own: tuple[int, int]) -> tuple[int, int]:

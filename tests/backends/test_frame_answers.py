@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from dynfocus.backends import ChatClient, Server
@@ -11,7 +12,9 @@ from dynfocus.cli import main
 from dynfocus.errors import BackendError
 from dynfocus.methods import load_scorer
 from dynfocus.models.conversation import Turn
+from dynfocus.video import VideoWriter
 from dynfocus.world import make_video
+from word_scorer import WordScorer
 
 QUESTION = "Who comes in?"
 
@@ -84,6 +87,24 @@ def test_several_videos_share_the_budget(answerer, clip):
     answer = answerer.ask([clip, clip], QUESTION)
     assert {frame.video for frame in answer.frames} == {0, 1}
     assert len(answer.frames) == 6
+
+
+def test_the_best_of_several_videos_needs_a_scorer(stand_in, tmp_path):
+    for place, name in enumerate(("red", "blue")):
+        with VideoWriter(tmp_path / f"{name}.mp4", fps=4, size=(48, 64)) as writer:
+            for number in range(16):
+                picture = np.zeros((48, 64, 3), np.uint8)
+                picture[..., 2 * place] = 200 * (number >= 12)
+                writer.write(picture)
+    client = ChatClient(Server(url=stand_in.url))
+    budget = FrameBudget(num_frames=6)
+    answerer = FrameAnswerer(client, "seer", scorer=WordScorer(), budget=budget)
+    videos = [tmp_path / "red.mp4", tmp_path / "blue.mp4"]
+    answer = answerer.ask(videos, "What is blue?")
+    assert answer.best_video == 1
+    assert answer.best_time >= 3
+    blind = FrameAnswerer(client, "seer", budget=budget).ask(videos, "What is blue?")
+    assert (blind.best_time, blind.best_video) == (None, None)
 
 
 def test_a_method_that_looks_again_asks_in_passes(answerer, stand_in, clip):

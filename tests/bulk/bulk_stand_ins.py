@@ -92,5 +92,11 @@ class StandInModel:
                 time.sleep(60)
         text = f"{names}: {question}"
         return SimpleNamespace(
-            text=text, tokens=12, seconds=0.5, best_time=1.0, confidence=0.9, looks=None
+            text=text,
+            tokens=12,
+            seconds=0.5,
+            best_time=1.0,
+            best_video=0,
+            confidence=0.9,
+            looks=None,
         )

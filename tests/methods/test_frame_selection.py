@@ -207,7 +207,7 @@ def test_a_selection_is_plain_data(scenes):
     assert json.loads(json.dumps(document)) == document
     assert document["question"] == 'Is it "red"?'
     assert [sorted(frame) for frame in document["frames"]] == [
-        ["importance", "kind", "rank", "relevance", "scale", "time"]
+        ["importance", "kind", "rank", "rating", "relevance", "scale", "time"]
     ] * 3
 
 

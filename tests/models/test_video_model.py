@@ -15,7 +15,7 @@ from dynfocus.errors import NonFiniteLogitsError, SeveralVideosWarning
 from dynfocus.focus import FocusSettings, QuestionSettings
 from dynfocus.index import VideoGroup, VideoIndex
 from dynfocus.models import AskOptions, FrameReport, Turn, one_pass
-from dynfocus.models.conversation import build_conversation, find_best_time
+from dynfocus.models.conversation import build_conversation, find_best_frame
 from dynfocus.models.dynfocus import VideoInputs
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.generation import Written
@@ -466,20 +466,46 @@ def test_several_videos_share_the_budget(focused, clip, make_frames, budget):
 
 
 def test_nano_says_that_it_was_trained_on_one_video(tmp_path):
-    paths = [make_video(tmp_path / f"{seed}.mp4", 6, seed=seed).path for seed in (1, 2)]
+    made = [make_video(tmp_path / f"{seed}.mp4", 6, seed=seed) for seed in (1, 2)]
+    asked = next(one for one in made[1].questions if one.kind == "needle")
     nano = dynfocus.load("nano", index_folder=False)
     with pytest.warns(
         SeveralVideosWarning, match="was trained on one video a question"
     ):
-        answer = nano.ask(paths, "What letter is on the red square?")
+        answer = nano.ask([one.path for one in made], asked.question)
     assert {frame.video for frame in answer.frames} == {0, 1}
+    assert answer.best_video == 1  # its rating of a frame does not look at others
+    assert any(a - 1 <= answer.best_time <= b + 1 for a, b in asked.evidence)
+
+
+def report(time, score, video=0, rating=None):
+    return FrameReport(
+        index=0,
+        time=time,
+        score=score,
+        kind="rod",
+        tokens=2,
+        video=video,
+        rating=rating,
+    )
 
 
 def test_equal_scores_point_at_no_frame():
-    def frame(time, score):
-        return FrameReport(index=0, time=time, score=score, kind="rod", tokens=2)
+    def found(*frames):
+        return find_best_frame([report(*frame) for frame in frames])
 
-    assert find_best_time([]) is None
-    assert find_best_time([frame(4.0, 0.5)]) == 4.0
-    assert find_best_time([frame(0.0, 0.5), frame(1.0, 0.5)]) is None
-    assert find_best_time([frame(0.0, 0.1), frame(1.0, 0.5), frame(2.0, 0.5)]) == 1.0
+    assert found() == (None, None)
+    assert found((4.0, 0.5)) == (4.0, 0)
+    assert found((0.0, 0.5), (1.0, 0.5)) == (None, None)
+    assert found((0.0, 0.1), (1.0, 0.5), (2.0, 0.5)) == (1.0, 0)
+
+
+def test_the_best_of_several_videos_is_found_by_ratings_that_compare():
+    first = [report(0.0, 1.0, 0, 0.2), report(1.0, 0.0, 0, 0.1)]
+    second = [report(2.0, 0.0, 1, 0.1), report(3.0, 1.0, 1, 0.3)]
+    assert find_best_frame([*first, *second]) == (3.0, 1)
+    assert find_best_frame(first) == (0.0, 0)
+    equal = [replace(frame, rating=0.2) for frame in second]
+    assert find_best_frame([*first, *equal]) == (None, None)
+    unrated = [replace(frame, rating=None) for frame in second]
+    assert find_best_frame([*first, *unrated]) == (None, None)

@@ -266,3 +266,18 @@ def test_a_budget_is_spent_on_the_excerpt_alone_with_the_times_of_the_file(
     assert [f.time for f in again.frames] == [f.time for f in answer.frames]
     chat = focused.chat(clip, start=2, end=6)
     assert chat.ask(QUESTION, max_new_tokens=3).frames == answer.frames
+
+
+def test_the_best_frame_of_several_videos_is_told_where_a_scorer_compares_them(
+    plugged, scorer
+):
+    red, blue = (np.zeros((6, 40, 56, 3), np.uint8) for _ in range(2))
+    red[3, ..., 0] = blue[4, ..., 2] = 200
+    focused = plugged(max_video_tokens=80, scorer=scorer)
+    answer = focused.ask([red, blue], "what is blue ?", max_new_tokens=2)
+    assert (answer.best_time, answer.best_video) == (4.0, 1)
+    answer = focused.ask([red, blue], "what is red ?", max_new_tokens=2)
+    assert (answer.best_time, answer.best_video) == (3.0, 0)
+    own = plugged(max_video_tokens=80, scorer="host")
+    answer = own.ask([red, blue], "what is red ?", max_new_tokens=2)
+    assert answer.best_time is None  # attention within one video says nothing of two

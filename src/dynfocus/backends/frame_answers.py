@@ -34,11 +34,12 @@ from dynfocus.methods import (
 from dynfocus.methods.loops import LOOPS
 from dynfocus.models.conversation import (
     Answer,
+    BestFrame,
     FrameReport,
     OnText,
     Turn,
     check_question,
-    find_best_time,
+    find_best_frame,
 )
 from dynfocus.models.encoding import Progress
 from dynfocus.models.options import AskOptions
@@ -148,6 +149,9 @@ class FrameAnswerer:
             warn_of_sheets(error)
             made, completion = send("sheets")
         frames = self._report(made.sent)
+        best = BestFrame(None, None)
+        if self.scores_see_question:
+            best = find_best_frame(frames)
         return Answer(
             text=completion.text,
             question=question,
@@ -155,7 +159,8 @@ class FrameAnswerer:
             word_tokens=made.word_tokens,
             frames=frames,
             seconds=time.perf_counter() - started,
-            best_time=find_best_time(frames) if self.scores_see_question else None,
+            best_time=best.time,
+            best_video=best.video,
             **_facts(completion),
         )
 
@@ -322,6 +327,7 @@ class FrameAnswerer:
                 kind=frame.kind,
                 tokens=self._budget.sizes.cost(one.size, frame.kind),
                 video=number,
+                rating=frame.rating,
             )
             for number, one in enumerate(chosen)
             for place, frame in enumerate(one.frames)

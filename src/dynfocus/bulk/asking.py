@@ -170,6 +170,7 @@ class Asker:
             "tokens": answer.tokens,
             "seconds": round(answer.seconds, 3),
             "best_time": round_floats(answer.best_time),
+            **({"best_video": answer.best_video} if len(found) > 1 else {}),
             "confidence": round_floats(answer.confidence),
             **more,
         }

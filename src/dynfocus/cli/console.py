@@ -246,11 +246,20 @@ def describe_videos(readers: Sequence[VideoReader]) -> dict[str, Any]:
     return {name: [one[name] for one in found] for name in found[0]}
 
 
-def describe_trust(best_time: float | None, confidence: float | None) -> str:
-    """Say where an answer was seen and how sure the model was; ends with "; " if at all."""
+def describe_trust(
+    best_time: float | None, confidence: float | None, best_video: int | None = None
+) -> str:
+    """Say where an answer was seen and how sure the model was; ends with "; " if at all.
+
+    Args:
+        best_time: Time of the frame that weighed most, where there is one.
+        confidence: How sure the model was, where that is known.
+        best_video: Which of several videos that frame is of, from 0; None of one alone.
+    """
     told = []
     if best_time is not None:
-        told.append(f"at {int(best_time) // 60:02d}:{int(best_time) % 60:02d}")
+        where = "" if best_video is None else f" of video {best_video + 1}"
+        told.append(f"at {int(best_time) // 60:02d}:{int(best_time) % 60:02d}{where}")
     if confidence is not None:
         told.append(f"{100 * confidence:.0f} % sure")
     return f"{', '.join(told)}; " if told else ""
@@ -263,8 +272,10 @@ def describe_cost(answer: Answer, after: str = "") -> str:
         answer: The answer.
         after: What follows its seconds.
     """
+    is_of_several = any(frame.video for frame in answer.frames)
+    video = answer.best_video if is_of_several else None
     return (
-        f"{describe_trust(answer.best_time, answer.confidence)}"
+        f"{describe_trust(answer.best_time, answer.confidence, video)}"
         f"{describe_looks(answer.looks)}"
         f"{plural(answer.tokens, 'video token')}, {plural(len(answer.frames), 'frame')} "
         f"({count_kinds([frame.kind for frame in answer.frames])}), "

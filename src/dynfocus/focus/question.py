@@ -195,9 +195,10 @@ class QuestionHead(nn.Module):
             ratings: What `rate` gave, shape ``[B, T]``.
             mask: True at real frames, shape ``[B, T]``.
         """
-        marks = None
+        marks, fits = None, None
         if self.rating is not None and ratings is not None:
             marks = self.rating(ratings, mask)  # [B, T, H]
+            fits = ratings.detach().sigmoid().cpu()
         marked = []
         for row, video in enumerate(tokens):
             embeds = video.embeds
@@ -208,7 +209,8 @@ class QuestionHead(nn.Module):
                 embeds = embeds + (clock * timed[:, None].to(embeds))[frame]
             if marks is not None:
                 embeds = embeds + marks[row, frame]
-            marked.append(replace(video, embeds=embeds))
+            rated = None if fits is None else fits[row, : len(video.lengths)]
+            marked.append(replace(video, embeds=embeds, ratings=rated))
         return marked
 
 

@@ -56,6 +56,9 @@ class VideoTokens:
     """Number of tokens of each frame, shape ``[T]``, int64."""
     scores: Tensor
     """Score of the event prototype each frame belongs to, shape ``[T]``."""
+    ratings: Tensor | None = None
+    """How well each frame by itself fits the question, from 0 to 1, shape ``[T]``; None
+    where frames are not rated."""
 
     def __post_init__(self) -> None:
         num_frames = self.lengths.shape[0]

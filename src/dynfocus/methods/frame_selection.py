@@ -129,6 +129,11 @@ class FrameScores:
         self(indices)
         return np.stack([self._vectors[index] for index in indices.tolist()])
 
+    @property
+    def is_absolute(self) -> bool:
+        """Tell whether scores compare with those of other videos."""
+        return self._scorer.is_absolute
+
     def relevance(self, indices: NDArray[np.int64]) -> Floats:
         """Rate some frames among all that were scored: 1 for the best, ``[K]``."""
         self(indices)
@@ -173,6 +178,8 @@ class ChosenFrame:
     """How much it matters by the rule, 1 for the frame that matters most."""
     relevance: float | None
     """Relevance to the question, 1 for the most relevant frame; None without a scorer."""
+    rating: float | None = None
+    """What the scorer made of it, where that compares between videos, as cosines do."""
     scale: float = 1.0
     """Of a Cone: its side beside the largest, where the rule sizes frames; else 1."""
 
@@ -371,6 +378,9 @@ def _chosen_frames(
 ) -> tuple[ChosenFrame, ...]:
     """Describe frames; those of a rule that sizes them are Rods from a quarter down."""
     fits = None if scores is None else scores.relevance(chosen.indices)
+    ratings = None
+    if scores is not None and scores.is_absolute:
+        ratings = scores(chosen.indices)
     is_cone = np.arange(len(chosen.indices)) < (num_large or 0)
     is_cone &= chosen.scale == 1
     if num_large is None:
@@ -382,6 +392,7 @@ def _chosen_frames(
             rank=place + 1,
             importance=round(float(chosen.importance[place]), 6),
             relevance=None if fits is None else round(float(fits[place]), 6),
+            rating=None if ratings is None else round(float(ratings[place]), 6),
             scale=round(float(chosen.scale[place]), 6) if is_cone[place] else 1.0,
         )
         for place, index in enumerate(chosen.indices)

@@ -30,6 +30,8 @@ class FrameScorer(Protocol):
 
     needs_all: bool = False
     """Whether the frames of a video are compared all together, or not at all."""
+    is_absolute: bool = False
+    """Whether scores of frames of different videos compare, as cosines do."""
 
     @property
     def name(self) -> str:
@@ -139,6 +141,8 @@ class DualEncoder(FrameScorer):
         FileNotFoundError: It cannot be loaded.
         ValueError: It does not compare pictures with words.
     """
+
+    is_absolute = True
 
     def __init__(self, name: str) -> None:
         from transformers import AutoModel, AutoProcessor

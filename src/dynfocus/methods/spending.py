@@ -46,6 +46,8 @@ class QuestionSimilarity:
     """Share of every token of each step, ``[S, N]``; None where it is not known."""
     vectors: Tensor | None = None
     """The scorer's own unit vector of each step, ``[S, C]``, if it has them."""
+    is_absolute: bool = False
+    """Whether ``whole`` compares with that of other videos."""
 
     def take(self, rows: Tensor) -> QuestionSimilarity:
         """Keep some steps, given by increasing rows ``[S']``."""
@@ -53,6 +55,7 @@ class QuestionSimilarity:
             whole=self.whole[rows],
             attention=None if self.attention is None else self.attention[rows],
             vectors=None if self.vectors is None else self.vectors[rows],
+            is_absolute=self.is_absolute,
         )
 
 
@@ -114,6 +117,7 @@ def compare_regions(
         whole=similar[:, 0],
         attention=F.pad(attention, (num_front, 0)),
         vectors=regions[:, 0],
+        is_absolute=scorer.is_absolute,
     )
 
 
@@ -143,6 +147,8 @@ class KeptStep:
     """The step's token whose position each kept token has, ``[n]``, never falling."""
     weights: Tensor | None = None
     """Share of every token of the step, ``[n, N]``; None where they are kept as they are."""
+    rating: float | None = None
+    """What the scorer makes of the step, where that compares between videos."""
 
     def mix(self, tokens: Tensor) -> Tensor:
         """Merge what belongs to the tokens of the step, ``[N, ...]`` to ``[n, ...]``."""
@@ -241,15 +247,19 @@ def spend(
     shares = np.array(_shares(selector, budget, chosen))[in_time].tolist()
     video, similarity = video.take(rows), similarity and similarity.take(rows)
     merged = merge_steps(video, shares, similarity)
+    ratings: list[float | None] = [None] * len(rows)
+    if similarity is not None and similarity.is_absolute:
+        ratings = similarity.whole.tolist()
     kept = [
         KeptStep(
             kind="cone" if share > NUM_ROD_TOKENS else "rod",
             score=score,
             places=places,
             weights=weights,
+            rating=rating,
         )
-        for share, score, (places, weights) in zip(
-            shares, chosen.importance[in_time].tolist(), merged, strict=True
+        for share, score, rating, (places, weights) in zip(
+            shares, chosen.importance[in_time].tolist(), ratings, merged, strict=True
         )
     ]
     return video, kept

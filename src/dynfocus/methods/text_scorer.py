@@ -178,7 +178,7 @@ class WordsScorer(FrameScorer):
             attention = torch.full((len(times), num_tokens), 1 / num_tokens)
             return QuestionSimilarity(whole=torch.from_numpy(near), attention=attention)
         whole = fuse_ranks([near, similar.whole.double().cpu().numpy()])
-        return replace(similar, whole=torch.from_numpy(whole))
+        return replace(similar, whole=torch.from_numpy(whole), is_absolute=False)
 
     def near(self, times: Floats) -> Floats:
         """Score moments by the best place, less with the distance from it, ``[T]``."""

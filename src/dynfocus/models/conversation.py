@@ -6,9 +6,10 @@ language model, R rows of positions, V visual tokens, E layers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,10 @@ class FrameReport:
     """Video tokens that the language model read for it."""
     video: int = 0
     """Which of the videos that were asked about it is of, from 0."""
+    rating: float | None = None
+    """How well it fits the question on a scale that all videos share: the cosine of a dual
+    encoder, or the relevance rating of a DynFocus model; None where there is no such
+    scale, for `score` goes from 0 to 1 in each video."""
 
     @property
     def is_fine(self) -> bool:
@@ -129,8 +134,12 @@ class Answer:
     """Time from the call to the answer, decoding included."""
     best_time: float | None = None
     """Time in seconds of the frame whose score for the question is highest, the first of
-    equals; None where scores do not depend on the question or do not differ, and for
-    several videos, whose scores do not compare."""
+    equals; None where scores do not depend on the question or do not differ. Of several
+    videos it is that of `best_video`."""
+    best_video: int | None = None
+    """Which of the videos that frame is of, from 0: of several the one with the highest
+    `FrameReport.rating`. None where `best_time` is, so also where frames of several videos
+    have no ratings that compare."""
     confidence: float | None = None
     """Geometric mean of the probabilities of the answer's tokens, from 0 to 1, the token
     that ends it included; None where whatever wrote it gives no probabilities."""
@@ -259,20 +268,49 @@ class ChatSession:
         return answer
 
 
-def find_best_time(frames: Sequence[FrameReport]) -> float | None:
-    """Find the time of the frame of the highest score, in seconds.
+class BestFrame(NamedTuple):
+    """Where a question points."""
+
+    time: float | None
+    """Time of the frame in seconds; None where no frame stands out."""
+    video: int | None
+    """The video it is of, from 0; None with the time."""
+
+
+def find_best_frame(frames: Sequence[FrameReport]) -> BestFrame:
+    """Find the frame of the highest score, the first of equals.
+
+    Scores go from 0 to 1 in each video, so of several videos it is sought in the one that
+    holds the frame of the highest rating.
 
     Args:
         frames: What became of each frame, with scores that depend on the question.
 
     Returns:
-        The time, of the first of equals; None where no score differs from another, or
-        the frames are of several videos, each with scores from 0 to 1 of its own.
+        The frame; none where no score differs from another, or where the frames of
+        several videos have no ratings or the best of two are equal.
     """
-    scores = {frame.score for frame in frames}
-    if len(scores) < min(2, len(frames)) or len({f.video for f in frames}) != 1:
+    video = _best_video(frames)
+    if video is None or len({frame.score for frame in frames}) < min(2, len(frames)):
+        return BestFrame(None, None)
+    own = [frame for frame in frames if frame.video == video]
+    return BestFrame(max(own, key=lambda frame: frame.score).time, video)
+
+
+def _best_video(frames: Sequence[FrameReport]) -> int | None:
+    """Find the video with the frame of the highest rating; the only one needs none."""
+    videos = {frame.video for frame in frames}
+    if len(videos) < 2:
+        return next(iter(videos), None)
+    best: dict[int, float] = {}
+    for frame in frames:
+        if frame.rating is None:
+            return None
+        best[frame.video] = max(frame.rating, best.get(frame.video, -math.inf))
+    *_, second, first = sorted(best.values())
+    if first == second:
         return None
-    return max(frames, key=lambda frame: frame.score).time
+    return max(best, key=lambda video: best[video])
 
 
 def build_conversation(

@@ -518,10 +518,13 @@ def _report_frames(
         tokens.scores.tolist(),
         tokens.is_cone.tolist(),
         tokens.lengths.tolist(),
+        [None] * len(tokens.lengths)
+        if tokens.ratings is None
+        else tokens.ratings.tolist(),
         strict=True,
     )
     found: dict[int, FrameReport] = {}
-    for index, score, is_cone, num_tokens in columns:
+    for index, score, is_cone, num_tokens, rating in columns:
         before = found[index].tokens if index in found else 0
         found[index] = FrameReport(
             index=index,
@@ -529,5 +532,6 @@ def _report_frames(
             score=score,
             kind=looks[index].kind if looks else kinds[is_cone],
             tokens=before + num_tokens,
+            rating=rating,
         )
     return [found[index] for index in sorted(found)]

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from dynfocus.index import VideoGroup, VideoIndex
-from dynfocus.models.conversation import Answer, OnText, Turn, find_best_time
+from dynfocus.models.conversation import (
+    Answer,
+    BestFrame,
+    OnText,
+    Turn,
+    find_best_frame,
+)
 from dynfocus.models.options import AskOptions
 
 if TYPE_CHECKING:
@@ -59,15 +65,17 @@ class OnePass:
         written = model.generator.generate(
             turn, options.max_new_tokens, on_text, stop=options.stop
         )
+        best = BestFrame(None, None)
+        if model.scores_see_question:
+            best = find_best_frame(turn.frames)
         return Answer(
             text=written.text,
             question=question,
             tokens=sum(frame.tokens for frame in turn.frames),
             frames=turn.frames,
             seconds=time.perf_counter() - started,
-            best_time=find_best_time(turn.frames)
-            if model.scores_see_question
-            else None,
+            best_time=best.time,
+            best_video=best.video,
             confidence=written.confidence,
             finish_reason=written.finish_reason,
             prompt_tokens=written.prompt_tokens,

@@ -20,6 +20,7 @@ from dynfocus.defaults import WORDS
 from dynfocus.index import VideoGroup, VideoIndex
 from dynfocus.models.conversation import (
     Answer,
+    BestFrame,
     FrameReport,
     OnText,
     Turn,
@@ -166,14 +167,17 @@ class Extract:
             )
             for frame in _report_frames(one, places, number)
         ]
-        best = [places[0].start for places in found if places]
+        best = BestFrame(None, None)
+        if len(found) == 1 and found[0]:  # rarity of words is that within one video
+            best = BestFrame(found[0][0].start, 0)
         return Answer(
             text=text,
             question=question,
             tokens=0,
             frames=frames,
             seconds=time.perf_counter() - started,
-            best_time=best[0] if len(found) == 1 and best else None,
+            best_time=best.time,
+            best_video=best.video,
             words=[
                 word
                 for number, places in enumerate(found)

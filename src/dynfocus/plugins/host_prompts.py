@@ -180,6 +180,7 @@ def _report(
             kind=step.kind,
             tokens=len(step.places),
             video=number,
+            rating=step.rating,
         )
         for index, seconds, step in rows
     ]

@@ -139,6 +139,7 @@ def describe(told: Told, notes: list[str]) -> dict[str, Any]:
         "video_tokens": answer.tokens,
         "seconds": round(answer.seconds, 4),
         "best_time": answer.best_time,
+        "best_video": answer.best_video,
         "confidence": answer.confidence,
         "num_frames": len(answer.frames),
         "num_cones": sum(kind in ("cone", "high") for kind in kinds),
