@@ -65,6 +65,8 @@ class FakeSession:
 class FakeWatch:
     """Holds times alone; an answer counts what was seen."""
 
+    frame_size = (28, 28)
+
     def __init__(self, fps: float, max_frames: int) -> None:
         self.fps = fps
         self.max_frames = max_frames

@@ -99,15 +99,12 @@ def test_the_command_answers_with_a_host(folder, clip, capsys):
     )
 
 
-def test_a_host_draws_timelines_but_watches_no_live_video(folder, clip, capsys):
+def test_a_host_draws_timelines_and_nano_takes_no_scorer(folder, clip, capsys):
     out = folder / "timeline.png"
     call = ["timeline", str(clip), "a ?", "b ?", "--model", str(folder)]
     assert main([*call, "--out", str(out)]) == 0
     assert out.is_file()
     capsys.readouterr()
-    assert main(["watch", str(clip), "--ask", "a ?", "--model", str(folder)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "llava_onevision model, which has no sessions" in line
     call = ["ask", str(clip), QUESTION, "--model", "nano", "--scorer", "some/clip"]
     assert main(call) == 1
     assert "scorer is for vision language models" in capsys.readouterr().err

@@ -19,6 +19,8 @@ from dynfocus.cli.commands import (
     MaxNewTokens,
     MaxVideoTokens,
     Model,
+    Scorer,
+    Subtitles,
     at_least_one,
     command,
     positive,
@@ -29,17 +31,15 @@ from dynfocus.cli.console import (
     load_model,
     read_input,
     say,
+    scorer_of,
     status_line,
 )
+from dynfocus.cli.scribe import Scribe, settle_reading
 from dynfocus.text import plural, round_floats, to_json
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from dynfocus.models import Session
     from dynfocus.video import LiveReader
-    from dynfocus.words import TimedText
 
 _WAIT_SECONDS = 0.1
 _STDIN = "-"
@@ -48,6 +48,8 @@ _STDIN = "-"
 @command(
     'dynfocus watch rtsp://camera/1 --ask "What happens?" --every 60',
     'cat live.ts | dynfocus watch - --ask "Which room is shown now?" --json',
+    "dynfocus watch live.ts --model Qwen/Qwen2.5-VL-3B-Instruct --scorer text "
+    '--ask "What costs 20 euros?"',
 )
 def watch(
     source: Annotated[
@@ -96,14 +98,18 @@ def watch(
     ] = 1024,
     max_video_tokens: MaxVideoTokens = None,
     max_new_tokens: MaxNewTokens = 64,
+    scorer: Scorer = None,
+    subtitles: Subtitles = None,
     read: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--read",
-            help="Read what is written in the pictures as they come; each text is a line "
-            "when it is no longer shown.",
+            "--read/--no-read",
+            help="Read what is written in the pictures as they come; with --read each text "
+            "is a line when it is no longer shown. By default with --scorer text alone, "
+            "without these lines.",
+            show_default=False,
         ),
-    ] = False,
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document a line and answer.")
     ] = False,
@@ -139,11 +145,12 @@ def watch(
     empty line shows what is held. An answer is a line: seconds seen, question, answer.
     """
     from dynfocus.video import LiveReader
+    from dynfocus.words import read_subtitles
 
-    if read:
-        from dynfocus.words.picture_text import require_reader
-
-        require_reader()
+    chosen = scorer_of(model, scorer)
+    wants_words = (chosen or "").partition("+")[0] == "text"
+    is_read = settle_reading(read, subtitles, is_wanted=wants_words)
+    known = [text for file in subtitles or () for text in read_subtitles(file)]
     fixed = _fixed_questions(ask or (), questions)
     listens = questions == _STDIN or not fixed
     _check_call(source, fixed, questions, every)
@@ -154,17 +161,23 @@ def watch(
         model,
         **asdict(loading),
         index_folder=False,
+        scorer=chosen,
         needs="session",
     )
     session = focused.session(
         max_frames=max_frames, fps=fps, max_video_tokens=max_video_tokens
     )
-    side = focused.processor.frame_size
-    scribe = Scribe(is_json=json) if read else None
+    if known:
+        session.hear(known)
+    scribe = None
+    if is_read:
+        scribe = Scribe(
+            session if wants_words else None, tells=bool(read), is_json=json
+        )
     reader = LiveReader(
         source,
         fps=fps,
-        size=(side, side),
+        size=session.frame_size,
         input_format=input_format,
         options=options,
         timeout_seconds=timeout,
@@ -316,39 +329,6 @@ class Desk:
             text = " ".join(answer.text.split())
             print(f"{seen:.1f}\t{question}\t{text}", flush=True)
         say(f"{describe_cost(answer)}; seen {describe_session(self._session)}")
-
-
-class Scribe:
-    """Read the words of pictures as they come, and print each when it has ended."""
-
-    def __init__(self, *, is_json: bool) -> None:
-        from dynfocus.words import ScreenReader
-
-        self._screen = ScreenReader()
-        self._ended: queue.SimpleQueue[TimedText] = queue.SimpleQueue()
-        self._is_json = is_json
-
-    def push(self, picture: NDArray[np.uint8], seconds: float) -> None:
-        """Take a picture, in the thread that decodes."""
-        for text in self._screen.push(picture, seconds):
-            self._ended.put(text)
-
-    def close(self, seconds: float) -> None:
-        """Print the rest, once no picture comes any more."""
-        for text in self._screen.close(seconds):
-            self._ended.put(text)
-        self.tell()
-
-    def tell(self) -> None:
-        """Print what has ended since."""
-        from dynfocus.words.store import to_row
-
-        while not self._ended.empty():
-            text = self._ended.get()
-            if self._is_json:
-                print(to_json(round_floats(to_row(text))), flush=True)
-            else:
-                print(f"{text.start:.1f}\t{text.source}\t{text.text}", flush=True)
 
 
 class Listener:

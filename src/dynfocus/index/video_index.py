@@ -19,6 +19,7 @@ from dynfocus.video import RemoteFile
 
 if TYPE_CHECKING:
     from dynfocus.methods.loops import Look
+    from dynfocus.words import TimedText
 
 PICTURE_BYTES = 3072
 """Bytes of every picture; what JPEG leaves free is zero."""
@@ -52,6 +53,8 @@ class VideoIndex:
     """Whether it was opened from an index on disk; else the video was read."""
     entry: Path | None = None
     """The file that keeps it, if one does."""
+    words: tuple[TimedText, ...] | None = None
+    """What was written and said, of a video that came without a file; else None."""
     looks: Sequence[Look] | None = None
     """What each frame is part of, where looks of a loop were joined."""
 

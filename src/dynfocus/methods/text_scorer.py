@@ -70,18 +70,34 @@ class TextScorer(FrameScorer):
 
     def for_question(self, video: VideoReader, question: str) -> FrameScorer | None:
         """Read the words of a video, and find those that are about a question."""
-        found = find_related(self._read(video), question, _LEAST_MEANING)
-        found = [
-            one for one in found if one.start < video.end and one.end >= video.start
-        ]
+        interval = (video.start, video.end)
+        return self.for_words(self._read(video), question, video.path.name, interval)
+
+    def for_words(
+        self,
+        texts: Sequence[TimedText],
+        question: str,
+        name: str,
+        interval: tuple[float, float],
+    ) -> FrameScorer | None:
+        """Find the words of a video that are about a question, as `for_question` does.
+
+        Args:
+            texts: What is written and said in it.
+            question: The question.
+            name: What the video is called where nothing is found.
+            interval: Begin and end of what is looked at, in seconds.
+        """
+        start, end = interval
+        found = find_related(texts, question, _LEAST_MEANING)
+        found = [one for one in found if one.start < end and one.end >= start]
         if found:
             return WordsScorer(found, self._pictures, self.name)
         falls = "the look of frames decides"
         if self._pictures is not None:
             falls = f"{self._pictures.name} decides"
         warnings.warn(
-            f"nothing that is written or said in {video.path.name} is about the "
-            f"question: {falls}",
+            f"nothing that is written or said in {name} is about the question: {falls}",
             UnrelatedWordsWarning,
             stacklevel=3,
         )

@@ -65,7 +65,7 @@ from dynfocus.video import VideoFile, VideoReader
 
 if TYPE_CHECKING:
     from dynfocus.methods.loops import Look
-    from dynfocus.models.session import FrameEncoder
+    from dynfocus.models.frame_encoders import FrameEncoder
     from dynfocus.video import VideoReader
 
 _logger = logging.getLogger(__name__)
@@ -367,22 +367,11 @@ class FeatureBackbone:
         check_count("num_frames", num_frames)
         return map_prototypes(self.model, self.processor, video, answer, num_frames)
 
-    def frame_encoder(self) -> FrameEncoder:
-        """Give what encodes the frames of a video that is still coming: this."""
-        return self
+    def frame_encoder(self, max_frames: int | None) -> FrameEncoder:
+        """Give what encodes the frames of a video that is still coming."""
+        from dynfocus.models.frame_encoders import FocusFrames
 
-    def pixel_values(self, frames: Any) -> Tensor:
-        """Normalise frames of uint8, ``[F, H, W, 3]``."""
-        return self.processor.pixel_values(frames)
-
-    def encode_frames(self, pixel_values: Tensor) -> Any:
-        """Encode normalised frames, each by itself."""
-        with torch.no_grad():
-            return self.model.encode_frames(pixel_values)
-
-    def add_events(self, features: VideoFeatures) -> VideoFeatures:
-        """Estimate the event prototypes of frames."""
-        return self.model.focus_network.add_events(features)
+        return FocusFrames(self.model, self.processor)
 
     def _budget(self, options: AskOptions) -> TokenBudget:
         budget: TokenBudget = self.model.focus_network.budget(options.max_video_tokens)
@@ -487,7 +476,7 @@ class FeatureBackbone:
         parts = []
         with torch.no_grad():
             for start in range(0, num_frames, WINDOW_FRAMES):
-                pixels = self.pixel_values(
+                pixels = self.processor.pixel_values(
                     sampled.frames[start : start + WINDOW_FRAMES]
                 )
                 parts.append(self.model.encode_frames(pixels))

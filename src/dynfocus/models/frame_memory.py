@@ -1,6 +1,6 @@
 """What a session keeps of the frames it has seen: no more than so many of them.
 
-Letters: T frames held, P event tokens, D width.
+Letters: F frames that come, T frames held.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from dynfocus.focus import FrameEncoding, VideoFeatures
 from dynfocus.models.conversation import check_count
+from dynfocus.models.frame_encoders import FrameRows
 
 
 class FrameMemory:
@@ -24,11 +24,11 @@ class FrameMemory:
         \mathcal G_i = \{t : i u \le t < (i + 1) u\}
 
     Symbols: ``n`` is ``num_seen``, ``C`` is ``capacity``, ``u`` is ``stride``,
-    ``t_i`` the frames held, ``f_t`` the pooled patches of a frame.
+    ``t_i`` the frames held, ``f_t`` the shared row of a frame.
 
-    A frame that is held keeps its own time, spatial prototypes and patches. Its pooled
-    patches, from which events are estimated, are the mean of those of all frames up to
-    the next one that is held. What is held depends on the frames alone, not on how they
+    A frame that is held keeps its own time and rows. What it shares, of a DynFocus model
+    the pooled patches from which events are estimated, is the mean of that of all frames up
+    to the next one that is held. What is held depends on the frames alone, not on how they
     came; while all of them fit, it is exactly what they were encoded to.
 
     Args:
@@ -59,7 +59,7 @@ class FrameMemory:
         return -(-num_seen // stride), stride
 
     def add(
-        self, encoded: FrameEncoding, pts_seconds: Tensor, thumbnails: Tensor | None
+        self, encoded: FrameRows, pts_seconds: Tensor, thumbnails: Tensor | None
     ) -> None:
         """Take in frames, in order of time.
 
@@ -68,38 +68,44 @@ class FrameMemory:
             pts_seconds: Their times, shape ``[F]``, float64.
             thumbnails: Small pictures of them, ``[F, H, W, 3]``, in all calls or none.
         """
-        pooled, spatial, patches = encoded
-        assert pooled is not None  # a session needs the events of its frames
-        self._dtype = pooled.dtype
-        own = {"pts_seconds": pts_seconds.to(pooled.device), "spatial": spatial}
-        if patches is not None:
-            own["patches"] = patches
+        shared, own = encoded.shared, {"pts_seconds": pts_seconds, **encoded.own}
         if thumbnails is not None:
             own["thumbnails"] = thumbnails
-        for frame, row in enumerate(pooled.double()):
+        if shared is not None:
+            self._dtype = shared.dtype
+            shared = shared.double()
+        for frame in range(len(pts_seconds)):
             if self.num_seen % self.stride == 0 and self.num_frames == self.capacity:
                 self._thin()
+            row = None if shared is None else shared[frame]
             if self.num_seen % self.stride == 0:
                 self._counts.append(1)
-                self._sums.append(row.clone())  # a view would keep the whole window
+                if row is not None:  # a view would keep the whole window
+                    self._sums.append(row.clone())
                 for name, values in own.items():
                     self._own.setdefault(name, []).append(values[frame].clone())
             else:
                 self._counts[-1] += 1
-                self._sums[-1] = self._sums[-1] + row
+                if row is not None:
+                    self._sums[-1] = self._sums[-1] + row
             self.num_seen += 1
 
-    def features(self) -> VideoFeatures:
-        """Copy what is held; later frames do not change the copy."""
+    def rows(self) -> FrameRows:
+        """Copy the rows that are held; later frames do not change the copy."""
+        own = {
+            name: torch.stack(rows)
+            for name, rows in self._own.items()
+            if name not in ("pts_seconds", "thumbnails")
+        }
+        if not self._sums:
+            return FrameRows(own)
         sums = torch.stack(self._sums)
-        counts = sums.new_tensor(self._counts)[:, None, None]
-        own = {name: torch.stack(rows) for name, rows in self._own.items()}
-        return VideoFeatures(
-            pooled=(sums / counts).to(self._dtype),
-            spatial=own["spatial"],
-            pts_seconds=own["pts_seconds"],
-            patches=own.get("patches"),
-        )
+        counts = sums.new_tensor(self._counts).view(-1, *[1] * (sums.ndim - 1))
+        return FrameRows(own, (sums / counts).to(self._dtype))
+
+    def pts_seconds(self) -> Tensor:
+        """Copy the times of the frames held, ``[T]``."""
+        return torch.stack(self._own["pts_seconds"])
 
     def thumbnails(self) -> Tensor | None:
         """Copy the small pictures of the frames held, ``[T, H, W, 3]``."""

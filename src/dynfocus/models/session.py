@@ -10,14 +10,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynfocus.focus import EventBatch, FrameEncoding, VideoFeatures
+from dynfocus.focus import EventBatch
 from dynfocus.index import VideoIndex
 from dynfocus.models.conversation import (
     Answer,
@@ -26,6 +26,7 @@ from dynfocus.models.conversation import (
     check_count,
 )
 from dynfocus.models.encoding import make_thumbnails
+from dynfocus.models.frame_encoders import FrameEncoder
 from dynfocus.models.frame_memory import FrameMemory
 from dynfocus.models.options import AskOptions
 from dynfocus.models.unknown_world import warn_of_unknown_world
@@ -33,31 +34,22 @@ from dynfocus.video import frame_array, is_frame
 
 if TYPE_CHECKING:
     from dynfocus.models.video_model import VideoModel
+    from dynfocus.words import TimedText
 
+MOST_FRAMES = 1024
+"""So many frames are held where nothing else is said."""
+_MOST_TEXTS = 20_000
 _NUM_LATEST = 16
 """So many of the frames that came last tell nano whether it knows what they show."""
 _STALE_SHARE = 10
 """Prototypes are estimated again when one in so many of the frames held is new."""
 
 
-class FrameEncoder(Protocol):
-    """What encodes the frames of a video that is still coming."""
-
-    def pixel_values(self, frames: NDArray[np.uint8]) -> Tensor:
-        """Normalise frames of uint8, ``[F, H, W, 3]`` to ``[F, 3, S, S]``."""
-
-    def encode_frames(self, pixel_values: Tensor) -> FrameEncoding:
-        """Encode normalised frames, each by itself."""
-
-    def add_events(self, features: VideoFeatures) -> VideoFeatures:
-        """Estimate the event prototypes of frames."""
-
-
 class _Arrived(NamedTuple):
     """Frames that wait for their window to be full."""
 
-    pixels: Tensor
-    """Normalised, ``[F, 3, S, S]``."""
+    taken: Tensor
+    """As the encoder takes them, ``[F, ...]``."""
     times: Tensor
     """``[F]``, float64."""
     thumbnails: Tensor | None
@@ -151,7 +143,8 @@ class Session:
 
     Frames are encoded as they arrive. At most ``max_frames`` of them are held; when
     there are more, every second one is, and so on (`FrameMemory`). As long as all
-    frames fit, an answer is the one that the same frames would get as a whole video.
+    frames fit, an answer is the one that the same frames would get as a whole video, unless
+    a host makes frames smaller the more there are or reads them in pairs.
 
     Pushing and asking may happen in different threads: a question is about the frames
     pushed before it, and frames can be pushed while its answer is generated.
@@ -180,7 +173,7 @@ class Session:
         model: VideoModel,
         encoder: FrameEncoder,
         *,
-        max_frames: int | None = 1024,
+        max_frames: int | None = MOST_FRAMES,
         fps: float = 1.0,
         max_video_tokens: int | None = None,
         window: int = 16,
@@ -203,7 +196,14 @@ class Session:
         self._estimated_at = 0
         self._latest: deque[NDArray[np.uint8]] = deque(maxlen=_NUM_LATEST)
         self._has_warned = not model.is_nano
+        self._ended: deque[TimedText] = deque(maxlen=_MOST_TEXTS)
+        self._shown: tuple[TimedText, ...] = ()
         self._lock = threading.Lock()
+
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """Height and width at which frames are best pushed; None for those of the video."""
+        return self._encoder.frame_size
 
     @property
     def fps(self) -> float:
@@ -272,7 +272,7 @@ class Session:
                 if start <= len(array):
                     self._encode_waiting()
             if self._is_stale():
-                prototypes = self._estimate(self._memory.features())
+                prototypes = self._encoder.estimate(self._features())
                 self._keep(prototypes, self._memory.num_seen)
 
     def ask(
@@ -300,6 +300,20 @@ class Session:
             self.turns.append(Turn(question, answer.text))
         return replace(answer, seconds=time.perf_counter() - started)
 
+    def hear(self, ended: Sequence[TimedText], shown: Sequence[TimedText] = ()) -> None:
+        """Take in what is written and said, for a model whose scorer reads words.
+
+        A question knows the words that begin before the last frame pushed. The latest
+        20,000 texts are held.
+
+        Args:
+            ended: Texts that will not change any more.
+            shown: Texts that are still there, in place of those told before.
+        """
+        with self._lock:
+            self._ended.extend(ended)
+            self._shown = tuple(shown)
+
     def index(self) -> VideoIndex:
         """Copy what is held; it takes the place of a path in every question."""
         with self._lock:
@@ -308,22 +322,27 @@ class Session:
                     "the session has seen no frame yet; push at least one before asking"
                 )
             self._encode_waiting()
-            features = self._memory.features()
+            features = self._features()
             thumbnails = self._memory.thumbnails()
             num_seen, duration = self._memory.num_seen, self._clock.end_seconds
             prototypes = self._prototypes if num_seen == self._estimated_at else None
             latest = [] if self._has_warned else list(self._latest)
+            last = self._clock.last_seconds
+            words = tuple(
+                one for one in (*self._ended, *self._shown) if one.start <= last
+            )
         if latest and warn_of_unknown_world(np.stack(latest)):
             self._has_warned = True
         if prototypes is None:
-            prototypes = self._estimate(features)
+            prototypes = self._encoder.estimate(features)
             with self._lock:
                 self._keep(prototypes, num_seen)
         return VideoIndex(
-            features=replace(features, prototypes=prototypes),
+            features=self._encoder.complete(features, prototypes),
             source=None,
             duration=duration,
             fps=self.fps,
+            words=words,
             thumbnails=None if thumbnails is None else thumbnails.numpy(),
         )
 
@@ -337,36 +356,39 @@ class Session:
         return size
 
     def _prepare(self, array: NDArray[np.uint8], times: Tensor) -> _Arrived:
-        """Normalise frames at once, so that what waits has the model's size."""
+        """Take frames at once, so that what waits is as large as the model needs."""
         thumbnails = None
         if self._keeps_thumbnails:
             size = array.shape[1], array.shape[2]
             thumbnails = torch.from_numpy(make_thumbnails(array, size))
-        pixels = self._encoder.pixel_values(array)
-        return _Arrived(pixels, times, thumbnails)
+        return _Arrived(self._encoder.take(array), times, thumbnails)
 
     def _encode_waiting(self) -> None:
         """Encode the frames that wait, whether their window is full or not."""
         if not self._waiting:
             return
-        pixels, times, thumbnails = zip(*self._waiting, strict=True)
-        encoded = self._encoder.encode_frames(torch.cat(pixels))
+        taken, times, thumbnails = zip(*self._waiting, strict=True)
+        encoded = self._encoder.encode(torch.cat(taken))
         small = None if thumbnails[0] is None else torch.cat(thumbnails)
         self._memory.add(encoded, torch.cat(times), small)
         self._waiting.clear()
 
     def _is_stale(self) -> bool:
         """Tell whether enough came since the prototypes were estimated."""
+        if self._estimated_at and self._prototypes is None:
+            return False  # the model has none
         num_new = self._memory.num_seen - self._estimated_at
         num_held = self._memory.num_frames
         return num_new > 0 and num_new * _STALE_SHARE >= num_held * self._memory.stride
 
-    def _estimate(self, features: VideoFeatures) -> EventBatch:
-        prototypes = self._encoder.add_events(features).prototypes
-        assert prototypes is not None  # just estimated
-        return prototypes
+    def _features(self) -> Any:
+        """Make features of what is held."""
+        memory = self._memory
+        return self._encoder.join(
+            memory.rows(), memory.pts_seconds(), self._clock.end_seconds
+        )
 
-    def _keep(self, prototypes: EventBatch, num_seen: int) -> None:
+    def _keep(self, prototypes: EventBatch | None, num_seen: int) -> None:
         """Keep prototypes unless newer ones came from another thread meanwhile."""
         if num_seen >= self._estimated_at:
             self._prototypes, self._estimated_at = prototypes, num_seen

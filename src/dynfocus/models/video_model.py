@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from dynfocus.focus import TwoPassBudget
     from dynfocus.methods.loops import Look
     from dynfocus.models.dynfocus.merged_patches import PrototypeMap
-    from dynfocus.models.session import FrameEncoder, Session
+    from dynfocus.models.frame_encoders import FrameEncoder
+    from dynfocus.models.session import Session
     from dynfocus.video import VideoReader
 
 _NEEDS = {
@@ -176,7 +177,7 @@ class Backbone(Protocol):
     ) -> list[PrototypeMap]:
         """Tell what the spatial prototypes of the best Cones merged."""
 
-    def frame_encoder(self) -> FrameEncoder:
+    def frame_encoder(self, max_frames: int | None) -> FrameEncoder:
         """Give what encodes the frames of a video that is still coming."""
 
 
@@ -481,10 +482,11 @@ class VideoModel:
         Raises:
             ValueError: The model cannot.
         """
-        from dynfocus.models.session import Session
+        from dynfocus.models.session import MOST_FRAMES, Session
 
         self.require("session")
-        return Session(self, self.backbone.frame_encoder(), **options)
+        encoder = self.backbone.frame_encoder(options.get("max_frames", MOST_FRAMES))
+        return Session(self, encoder, **options)
 
     def score_frames(
         self,

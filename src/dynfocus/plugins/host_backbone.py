@@ -41,6 +41,7 @@ from dynfocus.models.excerpts import take_excerpt
 from dynfocus.models.looking import find_frames, order_looks
 from dynfocus.models.options import AskOptions
 from dynfocus.plugins.family import Family, FramePlan, HostFeatures, StepTokens
+from dynfocus.plugins.host_frames import HostFrames
 from dynfocus.plugins.host_looks import join_steps, keep_looks
 from dynfocus.plugins.host_pixels import to_pixels
 from dynfocus.plugins.host_prompts import fill
@@ -74,7 +75,7 @@ class HostBackbone:
         name: What the model is called in messages.
     """
 
-    abilities: frozenset[str] = frozenset({"look", "text", "turns"})
+    abilities: frozenset[str] = frozenset({"look", "session", "text", "turns"})
     time_grid = None
     is_nano = False
     store = None
@@ -222,7 +223,13 @@ class HostBackbone:
 
     def _scorer_of(self, video: VideoIndex, question: str) -> FrameScorer | None:
         """Give what knows the words of a video; None where the pictures are all."""
-        if not isinstance(self._scorer, TextScorer) or video.source is None:
+        if not isinstance(self._scorer, TextScorer):
+            return None
+        if video.words is not None:
+            return self._scorer.for_words(
+                video.words, question, "the video", video.interval
+            )
+        if video.source is None:
             return None
         return self._scorer.for_question(VideoReader(video.source), question)
 
@@ -368,9 +375,9 @@ class HostBackbone:
         """Have none to show; `VideoModel.require` says so."""
         raise NotImplementedError
 
-    def frame_encoder(self) -> NoReturn:
-        """Have none; `VideoModel.require` says so."""
-        raise NotImplementedError
+    def frame_encoder(self, max_frames: int | None) -> HostFrames:
+        """Give what encodes the frames of a video that is still coming."""
+        return HostFrames(self.family, self._pictures, max_frames)
 
     def _encode(
         self,

@@ -112,6 +112,14 @@ class ScreenReader:
         """
         return self._tracks.close(seconds)
 
+    def shown(self, seconds: float) -> list[TimedText]:
+        """Give the texts that are still shown, as far as they were read.
+
+        Args:
+            seconds: How far the video has come.
+        """
+        return self._tracks.shown(seconds)
+
     def state(self) -> list[dict[str, Any]]:
         """Give what is on the screen, for `resume` of another reader."""
         return self._tracks.state()

@@ -128,6 +128,14 @@ class TextTracks:
         tracks, self._tracks = self._tracks, []
         return [_finished(track, seconds) for track in tracks]
 
+    def shown(self, seconds: float) -> list[TimedText]:
+        """Give the texts that are followed as if they ended now; they go on.
+
+        Args:
+            seconds: How far the video has come.
+        """
+        return [_finished(track, seconds) for track in self._tracks]
+
     def state(self) -> list[dict[str, Any]]:
         """Give what is being followed, for `resume`."""
         return [asdict(track) for track in self._tracks]
