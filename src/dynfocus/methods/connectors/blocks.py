@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,6 +47,26 @@ def pool_grid(patches: Tensor, side: int) -> Tensor:
     own = grid_side(patches.shape[1])
     grid = patches.mT.unflatten(2, (own, own))
     return F.adaptive_avg_pool2d(grid, side).flatten(2).mT
+
+
+def fold_grid(patches: Tensor, size: int = 2) -> Tensor:
+    """Lay each window of ``size`` by ``size`` patches in a row (space to depth).
+
+    Args:
+        patches: Patches, ``[F, N, D]``; where the side is no multiple of the window, the
+            last row and column are repeated.
+        size: Side of a window.
+
+    Returns:
+        Shape ``[F, ceil(g / size) ** 2, size * size * D]``.
+    """
+    own = grid_side(patches.shape[1])
+    spare = -own % size
+    grid = patches.unflatten(1, (own, own))
+    if spare:
+        last = torch.arange(own + spare, device=grid.device).clamp(max=own - 1)
+        grid = grid[:, last][:, :, last]
+    return rearrange(grid, "f (h a) (w b) d -> f (h w) (a b d)", a=size, b=size)
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
