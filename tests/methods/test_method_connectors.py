@@ -41,6 +41,7 @@ RATED = {
 }
 CASES = {
     "apollo": ("apollo", {"clip_tokens": 3}),
+    "b_vllm": ("b_vllm", {"num_mixtures": 4, "mixture_tokens": 3}),
     "chat_univi": ("chat_univi", {"frames_per_event": 4}),
     "context_bank": ("context_bank", {"max_bank": 5}),
     "keyframe_ratio": ("keyframe_ratio", {}),
@@ -55,6 +56,19 @@ CASES = {
     "llava_onevision": ("llava_onevision", {}),
     "uniform_patches": ("uniform_patches", {"budget_of": FOCUS}),
     "video_chatgpt": ("video_chatgpt", {"max_frames": 10}),
+    "flash_vstream": ("flash_vstream", {"num_entries": 6, "num_key_frames": 2}),
+    "ma_lmm": ("ma_lmm", {"memory_frames": 3, "max_frames": 8}),
+    "ma_lmm bank": ("ma_lmm", {"memory_frames": 5, "read": "memory"}),
+    "moviechat": ("moviechat", {"num_queries": 5}),
+    "moviechat blocks": ("moviechat", {"fragment_frames": 4, "read": "memory"}),
+    "pvc": ("pvc", {}),
+    "quicksviewer": ("quicksviewer", {"frames_per_cube": 3, "cube_tokens": 4}),
+    "storm": ("storm", {"temporal_pool": 2, "spatial_pool": 2}),
+    "video_streaming": (
+        "video_streaming",
+        {"clip_frames": 4, "num_clips": 2, "frame_summaries": 2, "depth": 2},
+    ),
+    "videoscan": ("videoscan", {"max_carriers": 9}),
     "dynfocus": ("dynfocus", {"focus": FOCUS}),
     "question": (
         "dynfocus",
@@ -68,7 +82,11 @@ CASES = {
     "rods alone": ("dynfocus", {"focus": FOCUS, "cone": "rods"}),
     "no cones": ("dynfocus", {"focus": FOCUS, "cone": "none"}),
 }
-OWN_TIMES = ("apollo", "chat_univi", "langdc", "mavors", "pllava", "salova")
+OWN_TIMES = (
+    *("apollo", "b_vllm", "chat_univi", "flash_vstream", "langdc", "ma_lmm bank"),
+    *("mavors", "moviechat blocks", "pllava", "quicksviewer", "salova", "storm"),
+    "video_streaming",
+)
 """Some of their tokens have the mean time of several frames."""
 
 
@@ -323,8 +341,13 @@ def test_without_cones_kept_frames_are_left_out():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("nobody", {}, "connector must be one of apollo, chat_univi"),
+        ("nobody", {}, "connector must be one of apollo, .*chat_univi, "),
         ("llama_vid", {"depth": 2}, "'llama_vid' has no option 'depth'; accepted are"),
+        ("storm", {"depth": 0}, "depth of connector 'storm' must be at least 1, got 0"),
+        ("moviechat", {"similarity": "l2"}, "similarity must be one of dot, cosine, f"),
+        ("moviechat", {"fragment_blocks": 9}, "from 1 to the 8 frames of a fragment"),
+        ("ma_lmm", {"read": "all"}, "read must be one of queries, memory, got 'all'"),
+        ("flash_vstream", {"num_key_frames": 30}, "from 1 to num_entries .25., got 30"),
         ("dynfocus", {"cone": "ice"}, "cone must be one of compact, .*'ice'"),
         ("dynfocus", {"cone": "none", "rods": False}, "leaves no tokens"),
     ],

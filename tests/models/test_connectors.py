@@ -27,6 +27,15 @@ CASES = {
     "salova": {"max_segments": 4, "segment_tokens": 3, "num_routed": 2},
     "tdc": {"num_queries": 2, "num_segments": 2},
     "videogpt_plus": {"max_frames": 4},
+    "b_vllm": {"num_mixtures": 4, "mixture_tokens": 2},
+    "flash_vstream": {"num_entries": 3, "num_key_frames": 1},
+    "ma_lmm": {"memory_frames": 2, "num_queries": 3},
+    "moviechat": {"fragment_frames": 4, "num_queries": 3},
+    "pvc": {},
+    "quicksviewer": {"frames_per_cube": 2, "cube_tokens": 3},
+    "storm": {"temporal_pool": 2},
+    "video_streaming": {"clip_frames": 4, "frame_summaries": 1, "num_clips": 1},
+    "videoscan": {"max_carriers": 4},
     "chat_univi": {"frames_per_event": 4},
     "dynfocus": {"cone": "patches"},
     "llama_vid": {},
@@ -52,6 +61,10 @@ def build(make_model, make_processor):
         return model, make_processor(settings, connector=facts)
 
     return make
+
+
+def test_every_connector_is_asked():
+    assert CASES.keys() == CONNECTORS.keys()
 
 
 @pytest.mark.parametrize("connector", CASES)

@@ -23,6 +23,15 @@ CONNECTORS = {
     "salova": {"max_segments": 3, "segment_tokens": 3, "num_routed": 2},
     "tdc": {"num_queries": 2, "num_segments": 2},
     "videogpt_plus": {},
+    "b_vllm": {"num_mixtures": 4, "mixture_tokens": 3},
+    "flash_vstream": {"num_entries": 3, "num_key_frames": 2},
+    "ma_lmm": {"num_queries": 4},
+    "moviechat": {"fragment_frames": 3, "num_queries": 4},
+    "pvc": {},
+    "quicksviewer": {"frames_per_cube": 2, "cube_tokens": 3},
+    "storm": {},
+    "video_streaming": {"clip_frames": 2, "frame_summaries": 2, "num_clips": 2},
+    "videoscan": {"max_carriers": 4},
 }
 STILL = {
     "langdc": {"connector.stop.weight", "connector.stop.bias"},  # one step of telling

@@ -15,9 +15,11 @@ from torch import nn
 from dynfocus import extensions
 from dynfocus.focus import FocusNetwork, FocusSettings
 from dynfocus.methods.connectors.apollo import Apollo
+from dynfocus.methods.connectors.b_vllm import BVllm
 from dynfocus.methods.connectors.chat_univi import ChatUniVi
 from dynfocus.methods.connectors.context_rcnn import ContextBank
 from dynfocus.methods.connectors.dynamic import Cone, VariantNetwork
+from dynfocus.methods.connectors.flash_vstream import FlashVStream
 from dynfocus.methods.connectors.interface import (
     ConnectedNetwork,
     Connector,
@@ -30,7 +32,9 @@ from dynfocus.methods.connectors.langdc import LangDC
 from dynfocus.methods.connectors.llama_vid import LlamaVid
 from dynfocus.methods.connectors.llava_onevision import LlavaOnevisionConnector
 from dynfocus.methods.connectors.longvu import LongVU
+from dynfocus.methods.connectors.ma_lmm import MaLmm
 from dynfocus.methods.connectors.mavors import Mavors
+from dynfocus.methods.connectors.moviechat import MovieChat
 from dynfocus.methods.connectors.pllava import PLLaVA
 from dynfocus.methods.connectors.projected import (
     Compressor,
@@ -38,9 +42,14 @@ from dynfocus.methods.connectors.projected import (
     UniformPatches,
     VideoChatGPT,
 )
+from dynfocus.methods.connectors.pvc import Pvc
+from dynfocus.methods.connectors.quicksviewer import Quicksviewer
 from dynfocus.methods.connectors.salova import Salova
+from dynfocus.methods.connectors.storm import Storm
 from dynfocus.methods.connectors.tdc import TemporalContext
+from dynfocus.methods.connectors.video_streaming import VideoStreaming
 from dynfocus.methods.connectors.videogpt_plus import VideoGPTPlus
+from dynfocus.methods.connectors.videoscan import VideoScan
 
 __all__ = [
     "CONNECTORS",
@@ -79,6 +88,19 @@ class _Own:
     def __call__(self, sizes: ConnectorSizes, options: Mapping[str, Any]) -> nn.Module:
         return self._build(sizes, **options)
 
+    def check(self, name: str, options: Mapping[str, Any]) -> None:
+        """Refuse options that the class does not take, and counts below one."""
+        for option, value in sorted(options.items()):
+            if option not in self.options:
+                names = ", ".join(sorted(self.options)) or "none"
+                raise ValueError(
+                    f"connector {name!r} has no option {option!r}; accepted are {names}"
+                )
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                raise ValueError(
+                    f"{option} of connector {name!r} must be at least 1, got {value}"
+                )
+
 
 def _projected(compressor: Callable[..., Compressor]) -> _Own:
     def build(sizes: ConnectorSizes, **options: Any) -> nn.Module:
@@ -104,21 +126,30 @@ def _dynfocus(
 
 CONNECTORS: dict[str, BuildConnector] = {
     "apollo": _Own(Apollo),
+    "b_vllm": _Own(BVllm),
     "chat_univi": _projected(ChatUniVi),
     "context_bank": _Own(ContextBank),
     "dynfocus": _Own(_dynfocus),
+    "flash_vstream": _Own(FlashVStream),
     "keyframe_ratio": _Own(KeyframeRatio),
     "langdc": _Own(LangDC),
     "llama_vid": _Own(LlamaVid),
     "llava_onevision": _Own(LlavaOnevisionConnector),
     "longvu": _Own(LongVU),
+    "ma_lmm": _Own(MaLmm),
     "mavors": _Own(Mavors),
+    "moviechat": _Own(MovieChat),
     "pllava": _Own(PLLaVA),
+    "pvc": _Own(Pvc),
+    "quicksviewer": _Own(Quicksviewer),
     "salova": _Own(Salova),
+    "storm": _Own(Storm),
     "tdc": _Own(TemporalContext),
     "uniform_patches": _projected(UniformPatches),
     "video_chatgpt": _projected(VideoChatGPT),
+    "video_streaming": _Own(VideoStreaming),
     "videogpt_plus": _Own(VideoGPTPlus),
+    "videoscan": _Own(VideoScan),
 }
 """Connectors by name."""
 
@@ -147,12 +178,8 @@ def build_connector(
             f"connector must be one of {', '.join(sorted(known))}, got {name!r}"
         )
     build = known[name]
-    if isinstance(build, _Own) and not build.options >= options.keys():
-        unknown = min(options.keys() - build.options)
-        names = ", ".join(sorted(build.options)) or "none"
-        raise ValueError(
-            f"connector {name!r} has no option {unknown!r}; accepted are {names}"
-        )
+    if isinstance(build, _Own):
+        build.check(name, options)
     return build(sizes, options)
 
 

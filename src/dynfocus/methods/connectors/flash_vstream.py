@@ -1,0 +1,146 @@
+"""Flash-VStream: four memories of what came before a frame (Zhang et al., 2024).
+
+Letters beyond the shared ones: ``L`` frames before the last, ``A`` entries of the
+abstract memory, ``K`` clusters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from dynfocus.focus import VideoFeatures, VideoTokens, kmeans, merge_clusters
+from dynfocus.methods.connectors.blocks import grid_side, pool_grid
+from dynfocus.methods.connectors.interface import (
+    ConnectorSizes,
+    build_projector,
+    loose_tokens,
+)
+
+_RATE = 0.2
+
+
+class FlashVStream(nn.Module):
+    r"""Hold the past as an abstract, clusters and key frames, and the last frame as it is.
+
+    .. math::
+        W = 0.2\, \mathrm{Softmax}\Big(\frac{W_q M\, (W_k F)^\top}{\sqrt d}\Big) \qquad
+        M \leftarrow M \odot (1 - W 1) + W F
+
+    ``M``, the abstract, starts as the means of the first 25 frames; ``F`` are those of the
+    next 25, until the last frame but one. The long memory are the centroids of 25 clusters
+    of frames of four by four tokens (k-means), and the key frames, of eight by eight, those
+    nearest to the three centroids that stand for the most frames. The tokens are
+    ``abstract, long, key, last``, projected.
+
+    Differs from the original:
+        This is the version of 2024 as it was meant. In its code a key frame has the number
+        of a cluster in place of that of a frame, so that it is always one of the first 25;
+        here it is the frame nearest to the centroid. Seeds are evenly spaced frames, not
+        random ones, and clusters and key frames stand in the order of their times. The
+        clusters weigh all frames alike, as a file that is read at once allows.
+
+    Args:
+        sizes: What it connects; patches stand on a square grid.
+        num_entries: Entries of the abstract and of the long memory.
+        num_key_frames: Key frames.
+        grid_size: Side of the grid of the last frame and of key frames; that of the long
+            memory is half of it.
+        attention_dim: Width in which the abstract looks at frames, ``d``.
+    """
+
+    def __init__(
+        self,
+        sizes: ConnectorSizes,
+        num_entries: int = 25,
+        num_key_frames: int = 3,
+        grid_size: int = 8,
+        attention_dim: int = 32,
+    ) -> None:
+        super().__init__()
+        if not 1 <= num_key_frames <= num_entries:
+            raise ValueError(
+                f"num_key_frames must be from 1 to num_entries ({num_entries}), got "
+                f"{num_key_frames}"
+            )
+        self.num_entries, self.num_key_frames = num_entries, num_key_frames
+        self.side = min(grid_size, grid_side(sizes.num_patches))
+        self.long_side = max(1, self.side // 2)
+        self.memory_projector = nn.Linear(sizes.dim, attention_dim)
+        self.frame_projector = nn.Linear(sizes.dim, attention_dim)
+        self.projector = build_projector(sizes.dim, sizes.hidden_size)
+
+    def num_tokens(self, num_frames: int) -> int:
+        """Count the tokens of a video from its number of frames alone."""
+        entries = min(num_frames - 1, self.num_entries)
+        keys = min(entries, self.num_key_frames)
+        return entries * (1 + self.long_side**2) + (keys + 1) * self.side**2
+
+    def forward(
+        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
+    ) -> list[VideoTokens]:
+        """Make the tokens of each video; the question is not looked at."""
+        return [self._connect(video) for video in videos]
+
+    def _connect(self, video: VideoFeatures) -> VideoTokens:
+        frames = pool_grid(video.spatial, self.side)
+        seconds = video.pts_seconds.to(frames.device).double()
+        parts = [(frames[-1:], seconds[-1:])]
+        if len(frames) > 1:
+            past, times = frames[:-1], seconds[:-1]
+            entries, entry_times, keys = self.cluster(past, times)
+            parts = [
+                self.abstract(past.mean(1), times),
+                (entries, entry_times),
+                (past[keys], times[keys]),
+                *parts,
+            ]
+        tokens = [(t if t.ndim == 3 else t[:, None], own) for t, own in parts]
+        rows = torch.cat([part.flatten(0, 1) for part, _ in tokens])
+        stamps = [own.repeat_interleave(part.shape[1]) for part, own in tokens]
+        return loose_tokens(video, self.projector(rows), torch.cat(stamps))
+
+    def abstract(self, means: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor]:
+        """Condense frames ``[L, D]`` to the abstract, ``[A, D]``, with mean times."""
+        memory = means[: self.num_entries]
+        times = seconds[: self.num_entries]
+        bounds = range(
+            self.num_entries, len(means) + self.num_entries, self.num_entries
+        )
+        for start, end in pairwise(bounds):
+            block, block_times = means[start:end], seconds[start:end]
+            logits = self.memory_projector(memory) @ self.frame_projector(block).mT
+            width = self.frame_projector.out_features
+            weights = _RATE * (logits / math.sqrt(width)).softmax(1)
+            memory = (1 - _RATE) * memory + weights @ block
+            share = weights.detach().double()
+            times = (1 - _RATE) * times + share @ block_times
+        return memory, times
+
+    @torch.no_grad()
+    def cluster(self, frames: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cluster frames ``[L, n, D]``, in order of time.
+
+        Returns:
+            Centroids ``[K, m, D]`` on the coarser grid, their mean times ``[K]``, and the
+            positions of the key frames.
+        """
+        coarse = pool_grid(frames, self.long_side)
+        if len(frames) <= self.num_entries:
+            keys = torch.arange(min(len(frames), self.num_key_frames))
+            return coarse, seconds, keys.to(frames.device)
+        points = coarse.flatten(1)[None]
+        found = kmeans(points, self.num_entries)
+        centroids = merge_clusters(points, found, "uniform")[0]
+        owner = found.assignment[0]
+        weights = owner.bincount(minlength=self.num_entries)
+        times = seconds.new_zeros(self.num_entries).index_add(0, owner, seconds)
+        times = times / weights
+        largest = weights.argsort(descending=True, stable=True)[: self.num_key_frames]
+        order = times.argsort(stable=True)
+        entries = centroids.unflatten(1, coarse.shape[1:])[order]
+        return entries, times[order], found.centers[0, largest].sort().values
