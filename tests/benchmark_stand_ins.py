@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +63,25 @@ class StandInModel:
         return Answer(
             text=text, question=question, tokens=12, frames=frames, seconds=0.5
         )
+
+
+@dataclass(frozen=True)
+class StandInLoader:
+    """Loads the stand-in in any process; it logs, and dies at its first "die once"."""
+
+    folder: str
+
+    def __call__(self, number: int = 0) -> StandInModel:
+        return StandInModel(self._reply)
+
+    def _reply(self, video: str, question: str) -> str:
+        folder = Path(self.folder)
+        with (folder / "log").open("a") as file:
+            file.write(f"{question}\n")
+        if "die once" in question and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "A"
 
 
 def write_json(path: Path, content: Any) -> Path:

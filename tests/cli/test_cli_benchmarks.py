@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 
 from benchmark_stand_ins import StandInModel, put_videos, write_json
+from dynfocus.bulk.asking import failure
 from dynfocus.cli.benchmarks import BENCHMARKS
 from dynfocus.evaluation.benchmarks.registry import OWN
 from fake_package import install
@@ -63,6 +65,22 @@ def test_a_missing_video_is_said_and_ends_with_1(run, data, model, tmp_path):
     assert "1 video missing (vid1): 1 question counted wrong" in outcome.err
     assert "none is named; they are kept, and judged when" in outcome.err
     assert len(model.asked) == 1
+
+
+def test_workers_get_what_can_be_sent(run, data, monkeypatch, tmp_path):
+    sent = {}
+
+    def run_rows(asker, rows, out, **more):
+        sent.update(more, asker=pickle.loads(pickle.dumps(asker)))
+        return [failure(row, "nobody asked") for row in rows]
+
+    monkeypatch.setattr("dynfocus.evaluation.benchmarks.running.run_rows", run_rows)
+    words = ("--workers", "2", "--ray", "auto", "--dtype", "bfloat16")
+    outcome = run("eval", "msvd-qa", "--data", data, "--out", tmp_path / "out", *words)
+    assert outcome.code == 1  # there are no answers
+    assert (sent["workers"], sent["ray"]) == (2, "auto")
+    assert sent["asker"].load.name == "nano"
+    assert sent["asker"].load.options.dtype == "bfloat16"
 
 
 def test_the_check_says_where_what_and_whether(run, data):

@@ -1,11 +1,14 @@
 import re
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from dynfocus.video import DamagedVideoWarning, UnreadableVideoError, VideoReader
+from dynfocus.video.watchdog import work_ahead
 
 TIMES = np.arange(90) / 30
 ONE_KEY_FRAME = {"g": "1000", "keyint_min": "1000", "sc_threshold": "0"}
@@ -56,6 +59,41 @@ def test_no_frames_at_a_time_are_refused(tmp_path, write_clip):
     message = "frames_at_a_time must be a whole number of at least 1, got 0."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         next(reader.stream(frames_at_a_time=0))
+
+
+def test_the_next_part_is_decoded_while_one_is_used(tmp_path, write_clip, monkeypatch):
+    reader = VideoReader(write_clip(tmp_path / "clip.mp4", TIMES))
+    decode, begun, threads = VideoReader._decode, [], set()
+
+    def noting(self, wanted, *rest, **more):
+        begun.append(float(wanted[0]))
+        threads.add(threading.current_thread())
+        return decode(self, wanted, *rest, **more)
+
+    monkeypatch.setattr(VideoReader, "_decode", noting)
+    stream = reader.stream(times=TIMES, frames_at_a_time=25)
+    first = next(stream)
+    deadline = time.monotonic() + 60
+    while len(begun) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert begun == [0.0, pytest.approx(TIMES[20])]  # the second, and not the third
+    assert threading.current_thread() not in threads
+    assert len(first.times) == 20
+    stream.close()
+    assert len(begun) == 2
+
+
+def test_what_is_wrong_ahead_is_told_at_its_place():
+    def job(number):
+        if number == 2:
+            raise ValueError("two is wrong")
+        return number
+
+    results = work_ahead(job, [0, 1, 2, 3])
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="two is wrong"):
+        next(results)
+    assert list(work_ahead(job, [])) == []
 
 
 PEAK_OF_STREAMING = """

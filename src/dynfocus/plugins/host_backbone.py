@@ -396,7 +396,8 @@ class HostBackbone:
         plan = plan or self.family.plan_frames(source.size, source.num_frames)
         per_step = self.family.frames_per_step
         encoded, times, regions, thumbnails = [], [], [], []
-        for part in _regroup(source.stream(_WINDOW_FRAMES), window, per_step):
+        decoded = source.stream(_WINDOW_FRAMES // 2)  # the next half while one is used
+        for part in _regroup(decoded, window, per_step):
             encoded.append(self._encode_window(part, plan))
             times.append(part.times)
             thumbnails.append(make_thumbnails(part.frames, source.size))

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from dynfocus.video.files import VideoName, as_file
 from dynfocus.video.plan import check_count, check_inside, wanted_times
 from dynfocus.video.seeking import MistrustedIndexError
 from dynfocus.video.timeline import Timeline, open_timeline
-from dynfocus.video.watchdog import available_cores, check_timeout
+from dynfocus.video.watchdog import available_cores, check_timeout, work_ahead
 
 _logger = logging.getLogger(__name__)
 
@@ -269,13 +270,14 @@ class VideoReader:
 
         So memory does not grow with the video. Each part ends at a key frame if there
         is one in reach; without, its last stretch is decoded again for the next part.
+        While a part is used, the next one is decoded.
 
         Args:
             fps: As in ``sample``.
             num_frames: As in ``sample``.
             times: As in ``sample``.
             size: As in ``sample``.
-            frames_at_a_time: Most frames in memory.
+            frames_at_a_time: Most frames of a part; two parts are in memory.
 
         Yields:
             Parts that follow one another, none of them empty. What is missing is
@@ -290,8 +292,9 @@ class VideoReader:
         wanted = np.sort(self.plan_times(fps=fps, num_frames=num_frames, times=times))
         size, collectors = self._size_of(size), []
         indices = self._timeline.frames_at(wanted)
-        for part in _divide(self._timeline, indices, frames_at_a_time):
-            collector = self._collect(wanted[part], size, None, fast=False)
+        decode = partial(self._collect, size=size, progress=None, fast=False)
+        parts = list(_divide(self._timeline, indices, frames_at_a_time))
+        for collector in work_ahead(decode, [wanted[part] for part in parts]):
             frames = collector.kept()
             if len(frames.times):
                 self._tell_sizes(frames)

@@ -7,13 +7,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, TypeVar, cast
 
 from dynfocus.errors import DynFocusError, StuckVideoError
 from dynfocus.video.files import VideoFile
 
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 # How often the waiting thread looks up.
@@ -105,6 +107,13 @@ class _Worker(Generic[Result]):
         finally:
             self.is_done.set()
 
+    def wait(self) -> Result:
+        """Wait for the job, and give its result or raise its error."""
+        self.is_done.wait()
+        if self.error is not None:
+            raise self.error
+        return self.results[0]
+
 
 def run_watched(
     path: VideoFile,
@@ -163,3 +172,36 @@ def _check_pulses(
                 f"{timeout_seconds:g} s; copy the file to a local disk, or raise "
                 "timeout_seconds if it is only slow."
             )
+
+
+def work_ahead(
+    job: Callable[[Given], Result], given: Iterable[Given]
+) -> Iterator[Result]:
+    """Do a job for one thing after the other, one ahead of who takes the results.
+
+    No two are at work at once. When nobody takes results any more, the one at work is
+    left to end by itself, and no other begins.
+
+    Args:
+        job: What to do; in a thread.
+        given: What it is done for.
+
+    Yields:
+        The results, in order; what a job raises is raised in place of its result.
+    """
+    before: _Worker[Result] | None = None
+    for one in given:
+        result = None if before is None else before.wait()
+        worker = _Worker(partial(_without_pulse, job, one))
+        worker.thread.start()
+        if before is not None:
+            yield cast(Result, result)
+        before = worker
+    if before is not None:
+        yield before.wait()
+
+
+def _without_pulse(
+    job: Callable[[Given], Result], given: Given, pulse: Pulse
+) -> Result:
+    return job(given)

@@ -146,9 +146,13 @@ def _describe(
 
 
 def find_files(opened: OpenedBenchmark, items: Sequence[Item]) -> dict[str, str]:
-    """Give the file of each video that is there, by the name that questions use."""
+    """Give the file of each video that is there, by the name that questions use.
+
+    Files are named in full, since a worker may stand in another folder.
+    """
+    data = opened.data.absolute()
     named = {item.video: opened.video_of(item) for item in items}
-    return {name: str(opened.data / path) for name, path in named.items() if path}
+    return {name: str(data / path) for name, path in named.items() if path}
 
 
 def make_rows(
@@ -200,7 +204,7 @@ def _key_facts(item: Item) -> dict[str, list[Any]]:
 def _subtitle_facts(opened: OpenedBenchmark, item: Item) -> dict[str, str]:
     if opened.options.subtitles == "none" or item.subtitles is None:
         return {}
-    found = find_subtitles(opened.data, item.subtitles)
+    found = find_subtitles(opened.data.absolute(), item.subtitles)
     return {} if found is None else {"subtitles": str(found)}
 
 
