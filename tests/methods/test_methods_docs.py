@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dynfocus.methods import CONNECTORS, SELECTORS, SelectorInput
+from dynfocus.methods import CONNECTORS, SELECTORS, TOWERS, SelectorInput
 
 PAGE = (Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8")
 
@@ -35,6 +35,11 @@ def test_every_selector_has_a_row_that_says_where_it_works():
         assert (frames.strip() == "yes") == (SELECTORS[name].rest == "dropped")
 
 
-def test_every_connector_has_a_row():
-    table = PAGE.split("\n## Connectors\n")[1]
-    assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(CONNECTORS)
+def names_under(heading):
+    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)
+
+
+def test_every_connector_and_tower_method_has_a_row():
+    assert names_under("Connectors") == list(CONNECTORS)
+    assert names_under("Tower methods") == list(TOWERS)

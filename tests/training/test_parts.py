@@ -44,11 +44,11 @@ def test_stage_2_trains_all_but_the_vision_tower(make_tiny):
 def test_every_parameter_belongs_to_a_group(make_tiny, make_tiny_slow):
     model, _ = make_tiny(question={"use_ratings": True, "use_clock": True})
     groups = {group_of(name) for name, _ in model.named_parameters()}
-    others = {"connector", "mixing"}  # what other connectors and SlowFocus have
+    others = {"connector", "mixing", "tower_method"}  # other models have these
     assert groups == set(GROUPS) - others
     slow, _ = make_tiny_slow()
     groups = {group_of(name) for name, _ in slow.named_parameters()}
-    assert groups == set(GROUPS) - {"connector", "rating", "scores"}
+    assert groups == set(GROUPS) - {"connector", "rating", "scores", "tower_method"}
 
 
 def test_stage_1_trains_the_adapters_and_the_table_of_slowfocus(make_tiny_slow):
@@ -66,5 +66,5 @@ def test_stage_1_trains_the_adapters_and_the_table_of_slowfocus(make_tiny_slow):
 
 def test_groups_that_do_not_exist_are_refused():
     check_groups(GROUPS, "trains")
-    with pytest.raises(ValueError, match="trains must name some of vision_.* got 'x'"):
+    with pytest.raises(ValueError, match="trains must name some of tower_.* got 'x'"):
         check_groups(["projectors", "x"], "trains")

@@ -196,7 +196,7 @@ def test_patches_are_encoded_once_and_kept_in_half(make_tiny, tmp_path):
         ({"model": {"focus": FOCUS}}, "start.model brings its own settings"),
         (
             {"start": {"vision_tower": "a", "language_model": "b"}},
-            "model.connector, options and scores belong to start.model",
+            "model.connector, options, scores and tower belong to start.model",
         ),
         ({"evidence": {"rods": 1}, "model": None}, None),
         ({"evidence": {"rods": 1}}, "evidence teaches DynFocus as it is, got a model"),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dynfocus.methods.selectors.aks import choose_aks
     from dynfocus.methods.selectors.bolt import choose_bolt
     from dynfocus.methods.spending import KeptStep, num_steps_read, spend
+    from dynfocus.methods.towers import TOWERS, TowerSizes, build_tower_method
 
 __all__ = [
     "CONNECTORS",
@@ -51,8 +52,11 @@ __all__ = [
     "Selection",
     "Selector",
     "SelectorInput",
+    "TOWERS",
+    "TowerSizes",
     "build_connector",
     "build_network",
+    "build_tower_method",
     "by_scores",
     "choose_aks",
     "choose_bolt",
@@ -79,8 +83,11 @@ _HOMES = {
     "Selection": "selectors",
     "Selector": "selectors",
     "SelectorInput": "selectors",
+    "TOWERS": "towers",
+    "TowerSizes": "towers",
     "build_connector": "connectors",
     "build_network": "connectors",
+    "build_tower_method": "towers",
     "by_scores": "selectors",
     "choose_aks": "selectors.aks",
     "choose_bolt": "selectors.bolt",

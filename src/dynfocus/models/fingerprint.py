@@ -20,7 +20,6 @@ from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.models.vision import (
     PatchFeatures,
     build_vision_tower,
-    count_patches,
     encode_pixels,
 )
 
@@ -185,7 +184,7 @@ def patch_layout(config: VideoConfig, dtype: torch.dtype) -> IndexLayout:
     return IndexLayout(
         storage="patches",
         dim=config.vision_config.hidden_size,
-        num_patch_tokens=count_patches(config.vision_config),
+        num_patch_tokens=config.num_patches,
         dtype=dtype,
     )
 

@@ -14,6 +14,8 @@ from transformers import (
     PreTrainedConfig,
 )
 
+from dynfocus.models.vision import count_patches
+
 _INSTRUCTBLIP = {  # parts that older releases of transformers do not map by name
     "instructblip_vision_model": InstructBlipVisionConfig,
     "instructblip_qformer": InstructBlipQFormerConfig,
@@ -78,6 +80,11 @@ class VideoConfig(PreTrainedConfig, ABC):  # type: ignore[misc]
     @abstractmethod
     def focus_settings(self) -> Any:
         """Give the settings of what stands between tower and language model, checked."""
+
+    @property
+    def num_patches(self) -> int:
+        """Count the patches of a frame that the vision tower gives, ``N``."""
+        return count_patches(self.vision_config)
 
     @property
     def is_plain(self) -> bool:

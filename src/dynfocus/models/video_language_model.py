@@ -34,6 +34,7 @@ from dynfocus.focus import (
     VideoTokens,
 )
 from dynfocus.focus.features import WINDOW_FRAMES
+from dynfocus.methods.towers import WrappedTower
 from dynfocus.models.conversation import FrameKind
 from dynfocus.models.video_config import VideoConfig
 from dynfocus.models.vision import (
@@ -92,7 +93,7 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
     def __init__(self, config: VideoConfig) -> None:
         super().__init__(config)
         self.settings: Any = config.focus_settings
-        self.vision_tower = build_vision_tower(config.vision_config)
+        self.vision_tower: Any = self.build_tower()
         self.text_encoder = InstructBlipQFormerModel(config.qformer_config)
         self.query_tokens: nn.Parameter | None = None
         if self.reads_frames:
@@ -119,6 +120,16 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
     @abstractmethod
     def reads_frames(self) -> bool:
         """Tell whether the Q-Former's queries read every frame, with the question."""
+
+    def build_tower(self) -> nn.Module:
+        """Build the vision tower, untrained."""
+        tower: nn.Module = build_vision_tower(self.config.vision_config)
+        return tower
+
+    @property
+    def encodes_together(self) -> bool:
+        """Tell whether frames of a window must be of one video: a tower method's."""
+        return isinstance(self.vision_tower, WrappedTower)
 
     @abstractmethod
     def build_network(self) -> nn.Module:
@@ -225,8 +236,11 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
         pixels, times = inputs.pixel_values_videos, inputs.video_pts_seconds
         assert pixels is not None  # frame_counts has checked both
         assert times is not None
+        apart = torch.split(pixels, counts) if self.encodes_together else [pixels]
         parts = [
-            self.encode_frames(window) for window in torch.split(pixels, WINDOW_FRAMES)
+            self.encode_frames(window)
+            for own in apart
+            for window in torch.split(own, WINDOW_FRAMES)
         ]
         packed = replace(VideoFeatures.join(parts, times), is_high=inputs.video_is_high)
         frames = torch.split(torch.arange(packed.num_frames), counts)

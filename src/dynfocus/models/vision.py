@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +25,7 @@ from transformers import AutoModel, InstructBlipVisionConfig, InstructBlipVision
 
 from dynfocus.focus import VideoFeatures
 from dynfocus.focus.features import WINDOW_FRAMES
+from dynfocus.methods.towers import TowerSizes, WrappedTower, build_tower_method
 
 _Joined = TypeVar("_Joined", bound=Tensor | tuple[Tensor | None, ...])
 
@@ -76,13 +77,47 @@ def build_vision_tower(config: Any) -> Any:
     return AutoModel.from_config(config)
 
 
+def build_method(config: Any, name: str, options: Mapping[str, Any]) -> Any:
+    """Build a tower method with fresh weights for a tower's configuration.
+
+    Raises:
+        ValueError: If the name or an option is not known, or the frames are not square.
+    """
+    (height, width), patch = _frame_and_patch(config)
+    if height != width or patch[0] != patch[1]:
+        raise ValueError(
+            f"tower_method {name!r} needs square frames and patches, got frames of "
+            f"{height} x {width} and patches of {patch[0]} x {patch[1]} pixels"
+        )
+    sizes = TowerSizes(
+        frame_size=height,
+        patch_size=patch[0],
+        dim=config.hidden_size,
+        num_layers=getattr(config, "num_hidden_layers", 0),
+    )
+    return build_tower_method(name, sizes, options)
+
+
+def wrap_tower(config: Any, name: str, options: Mapping[str, Any]) -> WrappedTower:
+    """Build an untrained vision tower behind a tower method."""
+    method = build_method(config, name, options)
+    tower = build_vision_tower(config) if method.needs_tower else None
+    return WrappedTower(method, tower)
+
+
 def count_patches(config: Any) -> int:
     """Count the patches of one frame, ``N``."""
-    side = config.image_size if isinstance(config.image_size, int) else None
-    size = config.image_size if side is None else (side, side)
-    patch = config.patch_size
-    height, width = (patch, patch) if isinstance(patch, int) else patch
-    return int((size[0] // height) * (size[1] // width))
+    (height, width), patch = _frame_and_patch(config)
+    return (height // patch[0]) * (width // patch[1])
+
+
+def _frame_and_patch(config: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Give height and width of frames and of patches, in pixels."""
+    sides = [
+        (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
+        for side in (config.image_size, config.patch_size)
+    ]
+    return sides[0], sides[1]
 
 
 def encode_pixels(tower: Any, pixel_values: Tensor) -> PatchFeatures:
@@ -91,16 +126,21 @@ def encode_pixels(tower: Any, pixel_values: Tensor) -> PatchFeatures:
     InstructBLIP's tower is run piece by piece, so that the hidden states of its 39
     layers are not all kept in memory for the sake of the last one. CLIP's class applies
     its final norm to the class token alone; here it is applied to all of them. Of a
-    convolutional tower every cell of its last map is a patch.
+    convolutional tower every cell of its last map is a patch. A tower method gives
+    content alone.
 
     Args:
-        tower: What `build_vision_tower` gave.
-        pixel_values: Normalised frames, shape ``[F, 3, H, W]``.
+        tower: What `build_vision_tower` or `wrap_tower` gave.
+        pixel_values: Normalised frames, shape ``[F, 3, H, W]``; for a tower method all
+            of one video, in order of time.
 
     Returns:
         Content features and normalised features.
     """
     pixels = pixel_values.to(device=tower.device, dtype=tower.dtype)
+    if isinstance(tower, WrappedTower):
+        tokens = tower(pixels)
+        return PatchFeatures(content=tokens, normalised=tokens)
     if isinstance(tower, InstructBlipVisionModel):
         embeddings = tower.embeddings(pixels)
         hidden = tower.encoder(inputs_embeds=embeddings).last_hidden_state

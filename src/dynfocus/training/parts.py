@@ -18,11 +18,12 @@ from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.validation import Count, Positive, checked
 
 _OUTSIDE = {
+    "tower_method": ("vision_tower.method.",),
     "vision_tower": ("vision_tower.",),
     "text_encoder": ("text_encoder.", "query_tokens", "focus_network.reader_norm."),
     "language_model": ("language_model.",),
 }
-"""Groups by the start of their parameters' names."""
+"""Groups by the start of their parameters' names; the first that fits."""
 _INSIDE = {
     "clock": ("question_head.clock", "temporal_table"),
     "mixing": ("mixing",),
@@ -41,7 +42,7 @@ first that fits has the parameter."""
 GROUPS = (*_OUTSIDE, *_INSIDE, "connector")
 """All groups: ``projectors`` lead into the language model, ``attention`` is that of Rods
 or of SlowFocus's context tokens, ``scores`` choose events, ``clock`` tells the time (ours,
-or SlowFocus's table), ``mixing`` is SlowFocus's, ``rating`` is ours, and ``connector`` is
+or SlowFocus's table), ``tower_method`` is what learns of one, ``mixing`` is SlowFocus's, ``rating`` is ours, and ``connector`` is
 what is left of another connector."""
 
 

@@ -178,7 +178,7 @@ def _finish(
         trained = merge_adapters(trained.cpu(), fresh, recipe.lora)
     trained.cpu().eval().save_pretrained(output / MODEL)
     processor.save_pretrained(output / MODEL)
-    if HOST_CONNECTOR in trained.config.methods:
+    if HOST_CONNECTOR in trained.config.methods and not trained.encodes_together:
         save_host(trained, processor, output / HOST)
 
 
@@ -190,6 +190,7 @@ def _media(
     """Choose where videos come from: the cache if one is named, else their files."""
     data = recipe.data
     if data.cache is not None:
+        _check_frozen(model)
         has_patches = data.shares_patches or not model.config.is_plain
         return EncodedVideos(
             data.cache,
@@ -205,6 +206,18 @@ def _media(
         max_frames=data.max_frames,
         dtype=_PRECISIONS[recipe.schedule.frozen_precision],
     )
+
+
+def _check_frozen(model: VideoLanguageModel) -> None:
+    """Refuse to keep what a tower method gives that is still to learn."""
+    learning = model.encodes_together and any(
+        weight.requires_grad for weight in model.vision_tower.method.parameters()
+    )
+    if learning:
+        raise ValueError(
+            f"data.cache keeps what tower method {model.config.tower_method!r} gives, and "
+            "that learns; leave data.cache out, or tower_method out of trains"
+        )
 
 
 def _prepared(

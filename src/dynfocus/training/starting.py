@@ -23,7 +23,7 @@ from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.training.parts import LoraSettings, load_quantized
 from dynfocus.validation import checked
 
-_NETWORK = "focus_network."
+_NETWORK, _TOWER = "focus_network.", "vision_tower."
 _SCORES = ("event_prototypes.", "question_head.event_context.")
 _SHARED = {
     "cooperative_encoding.multi_modal_projector.": "connector.projector.",
@@ -75,6 +75,11 @@ class ModelSettings:
     shares with that model start trained."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of that connector."""
+    tower: str | None = None
+    """Put this tower method, drawn anew, over the vision tower of the model at the start,
+    or in its place."""
+    tower_options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of that tower method."""
     scores: Literal["fresh", "start"] = "fresh"
     """Whether DynFocus as that connector starts with a fresh score network or with the
     one of the model at the start."""
@@ -90,19 +95,35 @@ class ModelSettings:
             or self.single_turn
         )
         of_connector = bool(self.options) or self.scores != "fresh"
+        replaces = self.connector is not None or self.tower is not None
         if self.slow is not None and self.focus is not None:
             raise ValueError(
                 "model: slow makes a SlowFocus and focus a DynFocus; leave one out"
             )
-        if start.model is None and (self.connector is not None or of_connector):
+        if self.tower is None and self.tower_options:
             raise ValueError(
-                "model.connector, options and scores belong to start.model; leave them out"
+                "model.tower_options belong to a tower method; name it as model.tower"
             )
-        if start.model is not None and (self.connector is None or of_parts):
+        if start.model is None and (replaces or of_connector):
+            raise ValueError(
+                "model.connector, options, scores and tower belong to start.model; leave "
+                "them out"
+            )
+        if start.model is not None and (not replaces or of_parts):
             raise ValueError(
                 "model: start.model brings its own settings; leave the group out, or name "
-                "another connector without slow, qformer, question_first and single_turn"
+                "another connector or a tower without slow, qformer, question_first and "
+                "single_turn"
             )
+        if start.model is not None and self.connector is None and self._of_network:
+            raise ValueError(
+                "model: focus, options and scores belong to another connector; name it as "
+                "model.connector, or leave them out"
+            )
+
+    @property
+    def _of_network(self) -> bool:
+        return self.focus is not None or bool(self.options) or self.scores != "fresh"
 
 
 def start_model(
@@ -156,7 +177,7 @@ def connect(
     processor: DynFocusProcessor,
     own: ModelSettings,
 ) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
-    """Put a fresh connector between the parts of a model.
+    """Put a fresh connector between the parts of a model, or a fresh tower method.
 
     All other parts are those of ``start``, and so are the projectors that the connector
     shares with it: merged patches are still patches to them. What scores events is fresh
@@ -165,7 +186,7 @@ def connect(
     Args:
         start: The model that the other parts come from.
         processor: Its processor.
-        own: The connector, named, with its settings.
+        own: The connector or the tower method, named, with its settings.
 
     Returns:
         The model with the connector, and a processor for it.
@@ -173,22 +194,27 @@ def connect(
     Raises:
         ValueError: If the start lacks what the connector needs.
     """
-    settings = (own.focus or FocusSettings.paper()).changed(
-        {"question": {"use_clock": True}}
-    )
-    _check_start(start, settings, own)
-    fields: dict[str, Any] = {
-        "focus": settings.to_dict(),
-        "connector": own.connector,
-        "connector_options": dict(own.options),
-    }
+    fields: dict[str, Any] = {}
+    if own.connector is not None:
+        settings = (own.focus or FocusSettings.paper()).changed(
+            {"question": {"use_clock": True}}
+        )
+        _check_start(start, settings, own)
+        fields = {
+            "focus": settings.to_dict(),
+            "connector": own.connector,
+            "connector_options": dict(own.options),
+        }
+    if own.tower is not None:
+        fields |= {"tower_method": own.tower, "tower_options": dict(own.tower_options)}
     config = DynFocusConfig.from_dict(start.config.to_dict() | fields)
     model = DynFocusForConditionalGeneration(config)
-    state = _adopted(start.state_dict(), dict(model.state_dict()), own.scores)
+    scores = own.scores if own.connector is not None else "start"
+    state = _adopted(start.state_dict(), dict(model.state_dict()), scores)
     model.load_state_dict(state, strict=False)
     model.generation_config = copy.deepcopy(start.generation_config)
     mine = copy.deepcopy(processor)
-    mine.focus, mine.connector = fields["focus"], config.connector_facts
+    mine.focus, mine.connector = config.focus, config.connector_facts
     return model.eval(), mine
 
 
@@ -227,6 +253,8 @@ def _adopted(
         if inner != name and inner.startswith(_SCORES) and scores == "fresh":
             continue
         places = [name, f"{_NETWORK}network.{inner}"]
+        if name.startswith(_TOWER):
+            places.append(f"{_TOWER}tower.{name.removeprefix(_TOWER)}")
         places += [
             f"{_NETWORK}{there}{inner.removeprefix(here)}"
             for here, there in _SHARED.items()

@@ -64,8 +64,7 @@ class ProjectedTokens(nn.Module):
         self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
     ) -> list[VideoTokens]:
         """Compress and project each video; the question is not looked at."""
-        with torch.no_grad():
-            compressed = [self.compress(video) for video in videos]
+        compressed = [self.compress(video) for video in videos]
         embeds = self.projector(torch.cat([video.embeds for video in compressed]))
         parts = torch.split(embeds, [len(video.embeds) for video in compressed])
         return [

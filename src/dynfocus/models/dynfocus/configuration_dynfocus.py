@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from transformers import PreTrainedConfig
 
 from dynfocus.focus import FocusSettings
 from dynfocus.methods.connectors import DEFAULT_CONNECTOR, ConnectorSizes
 from dynfocus.models.video_config import INITIALIZER_RANGE, VideoConfig
-from dynfocus.models.vision import count_patches
+from dynfocus.models.vision import build_method
 
 TEXT_SIDES = ("text", "frame_queries")
 
@@ -28,6 +29,9 @@ class DynFocusConfig(VideoConfig):
         connector: What turns patches into tokens: ``"dynfocus"``, or another of
             `dynfocus.methods.CONNECTORS`.
         connector_options: The connector's own settings.
+        tower_method: What replaces or thins the vision tower, one of
+            `dynfocus.methods.TOWERS`; None for the tower as it is.
+        tower_options: The tower method's own settings.
         text_side: ``"text"`` reads the question alone (the paper);
             ``"frame_queries"`` reads ``num_query_tokens`` image-conditioned queries
             of every frame (the published code).
@@ -48,6 +52,8 @@ class DynFocusConfig(VideoConfig):
         focus: FocusSettings | dict[str, Any] | None = None,
         connector: str = DEFAULT_CONNECTOR,
         connector_options: dict[str, Any] | None = None,
+        tower_method: str | None = None,
+        tower_options: dict[str, Any] | None = None,
         text_side: str = "text",
         video_token_id: int | None = None,
         num_query_tokens: int = 32,
@@ -70,6 +76,13 @@ class DynFocusConfig(VideoConfig):
             )
         self.connector = connector
         self.connector_options = dict(connector_options or {})
+        if tower_method is not None and text_side != "text":
+            raise ValueError(
+                f"tower_method {tower_method!r} needs text_side 'text', got "
+                f"{text_side!r}: it gives no patches for a Q-Former"
+            )
+        self.tower_method = tower_method
+        self.tower_options = dict(tower_options or {})
         self.text_side = text_side
         super().__init__(
             vision_config,
@@ -82,6 +95,17 @@ class DynFocusConfig(VideoConfig):
             **kwargs,
         )
         self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
+
+    @property
+    def num_patches(self) -> int:
+        """Count the patches of a frame that the tower, or its method, gives."""
+        if self.tower_method is None:
+            return super().num_patches
+        with torch.device("meta"):
+            method = build_method(
+                self.vision_config, self.tower_method, self.tower_options
+            )
+        return int(method.num_patches)
 
     @property
     def is_plain(self) -> bool:
@@ -101,14 +125,14 @@ class DynFocusConfig(VideoConfig):
         return {
             "name": self.connector,
             "options": self.connector_options,
-            "num_patches": count_patches(self.vision_config),
+            "num_patches": self.num_patches,
         }
 
     @property
     def connector_sizes(self) -> ConnectorSizes:
         """The widths between which the connector stands."""
         return ConnectorSizes(
-            num_patches=count_patches(self.vision_config),
+            num_patches=self.num_patches,
             dim=self.vision_config.hidden_size,
             text_dim=self.qformer_config.hidden_size,
             hidden_size=self.text_config.hidden_size,

@@ -67,6 +67,11 @@ def map_prototypes(
     Returns:
         One map a Cone, in time order.
     """
+    if model.encodes_together:
+        raise ValueError(
+            f"tower method {model.config.tower_method!r} reads frames together, so the "
+            "prototypes of single frames cannot be shown"
+        )
     wanted = [frame.time for frame in best_cones(answer.frames, num_frames)]
     if not wanted:
         return []

@@ -19,7 +19,7 @@ from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.methods.connectors import build_network
 from dynfocus.models.dynfocus.configuration_dynfocus import DynFocusConfig
 from dynfocus.models.video_language_model import VideoLanguageModel
-from dynfocus.models.vision import ask_frames, encode_pixels, map_parts
+from dynfocus.models.vision import ask_frames, encode_pixels, map_parts, wrap_tower
 
 
 class DynFocusForConditionalGeneration(VideoLanguageModel):
@@ -46,6 +46,15 @@ class DynFocusForConditionalGeneration(VideoLanguageModel):
         """Tell whether the Q-Former's queries read every frame, with the question."""
         return bool(self.config.text_side == "frame_queries")
 
+    def build_tower(self) -> nn.Module:
+        """Build the vision tower, behind a tower method if there is one."""
+        config = self.config
+        if config.tower_method is None:
+            return super().build_tower()
+        return wrap_tower(
+            config.vision_config, config.tower_method, config.tower_options
+        )
+
     def build_network(self) -> nn.Module:
         """Build a `FocusNetwork`, or what is like one."""
         config = self.config
@@ -65,10 +74,11 @@ class DynFocusForConditionalGeneration(VideoLanguageModel):
             init.copy_(head.clock.tables.weight, tables)
 
     def encode_frames(self, pixel_values: Tensor) -> FrameEncoding:
-        """Encode some frames, each by itself.
+        """Encode some frames, each by itself unless a tower method reads them together.
 
         Args:
-            pixel_values: Normalised frames, shape ``[F, 3, H, W]``.
+            pixel_values: Normalised frames, shape ``[F, 3, H, W]``; for a tower method
+                of one video.
 
         Returns:
             Pooled patches, spatial prototypes and, for ``text_side="frame_queries"``

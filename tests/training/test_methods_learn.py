@@ -1,4 +1,4 @@
-"""Each connector of the field learns for two steps, as a recipe says, and is asked."""
+"""Connectors and tower methods of the field learn for two steps, and are asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import yaml
 import dynfocus
 from dynfocus.conversion import Choices, assemble
 from dynfocus.focus import FocusSettings
+from dynfocus.models.loading import load_parts
 from dynfocus.training import load_recipe, run_recipe
 from dynfocus.training.stages import MODEL, make_stage_job
 
@@ -32,6 +33,13 @@ CONNECTORS = {
     "storm": {},
     "video_streaming": {"clip_frames": 2, "frame_summaries": 2, "num_clips": 2},
     "videoscan": {"max_carriers": 4},
+}
+TOWERS = {
+    "grt": {},
+    "prompt_switch": {"tower_options": {"num_prompts": 4}},
+    "residual_vit": {},
+    "tempme": {"tower_options": {"joins": [2]}},
+    "video_panda": {"connector": "uniform_patches"},
 }
 STILL = {
     "langdc": {"connector.stop.weight", "connector.stop.bias"},  # one step of telling
@@ -63,11 +71,11 @@ def write(tmp_path_factory, parts):
     made.model.save_pretrained(root / "start")
     made.processor.save_pretrained(root / "start")
 
-    def write(connector):
+    def write(name, model, **data):
         videos = {"num_videos": 2, "seconds": [5, 8], "turns_per_sample": 1}
         tree = {
             "task": "stage2",
-            "output": str(root / connector),
+            "output": str(root / name),
             "schedule": {
                 "num_steps": 2,
                 "batch_size": 2,
@@ -75,14 +83,15 @@ def write(tmp_path_factory, parts):
                 "log_every": 1,
             },
             "start": {"model": str(root / "start")},
-            "model": {"connector": connector, "options": CONNECTORS[connector]},
+            "model": model,
             "data": {
                 "cache": str(root / "patches"),
+                **data,
                 "max_frames": 6,
                 "sources": [{"world_videos": videos | {"kinds": {"needle": 1}}}],
             },
         }
-        path = root / f"{connector}.yaml"
+        path = root / f"{name}.yaml"
         path.write_text(yaml.safe_dump(tree), encoding="utf-8")
         return path
 
@@ -90,8 +99,9 @@ def write(tmp_path_factory, parts):
 
 
 @pytest.mark.parametrize("connector", CONNECTORS)
-def test_it_learns_and_the_product_asks_it(write, connector):
-    recipe = write(connector)
+def test_a_connector_learns_and_the_product_asks_it(write, connector):
+    own = {"connector": connector, "options": CONNECTORS[connector]}
+    recipe = write(connector, own)
     output = run_recipe(recipe)
     fresh = make_stage_job(load_recipe(recipe)).model.focus_network.state_dict()
     model = dynfocus.load(output / MODEL, device="cpu", index_folder=False)
@@ -102,3 +112,41 @@ def test_it_learns_and_the_product_asks_it(write, connector):
     frames = torch.randint(0, 255, (5, 112, 112, 3), dtype=torch.uint8)
     answer = model.ask(frames, "What letter is on the red square?", max_new_tokens=2)
     assert 0 < answer.tokens <= network.num_tokens(5)
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_a_tower_method_learns_and_the_product_asks_it(write, tower):
+    recipe = write(tower, {"tower": tower, **TOWERS[tower]}, cache=None)
+    output = run_recipe(recipe)
+    fresh = make_stage_job(load_recipe(recipe)).model.vision_tower.state_dict()
+    model = dynfocus.load(output / MODEL, device="cpu", index_folder=False)
+    for name, tensor in model.model.vision_tower.state_dict().items():
+        learns = name.startswith("method.")
+        assert torch.equal(tensor, fresh[name]) != learns, name
+    frames = torch.randint(0, 255, (5, 112, 112, 3), dtype=torch.uint8)
+    answer = model.ask(frames, "What letter is on the red square?", max_new_tokens=2)
+    assert answer.tokens == model.model.focus_network.num_tokens(5)
+
+
+def test_a_tower_method_starts_over_the_tower_of_the_model(write):
+    own = {"tower": "grt", "connector": "longvu"}
+    job = make_stage_job(load_recipe(write("both", own)))  # nothing learns: it is kept
+    start = load_parts(write("both", own).parent / "start", device="cpu")
+    tower = start[0].vision_tower.state_dict()
+    for name, tensor in job.model.vision_tower.tower.state_dict().items():
+        assert torch.equal(tensor, tower[name])
+    assert job.model.config.connector == "longvu"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"tower": "residual_vit"}, "'residual_vit' gives, and that learns; leave"),
+        ({"tower": "nobody"}, "tower_method must be one of grt"),
+        ({"tower_options": {"drop": 0.5}}, "tower_options belong to a tower method"),
+        ({"tower": "grt", "options": {"a": 1}}, "belong to another connector; name it"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(write, model, message):
+    with pytest.raises(ValueError, match=message):
+        make_stage_job(load_recipe(write("wrong", model)))
