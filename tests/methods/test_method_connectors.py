@@ -172,6 +172,16 @@ def test_a_budget_of_tokens_is_kept_by_reading_fewer_frames(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_half_precision_gives_tokens_in_half_precision(name):
+    network, video = build(name, clock=True).bfloat16(), make_video(7)
+    text = torch.randn(1, 3, SIZES.text_dim).bfloat16()
+    with torch.no_grad():
+        (tokens,) = network([video.to(dtype=torch.bfloat16)], text)
+    assert tokens.embeds.dtype == torch.bfloat16
+    assert bool(tokens.embeds.isfinite().all())
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_a_budget_that_does_not_bind_changes_nothing(name):
     network, video = build(name), make_video(12)
     (whole,) = connect(network, video)

@@ -70,5 +70,5 @@ class LlamaVid(nn.Module):
         keys = self.key_projector(patches)  # [B, T, N, D]
         logits = torch.einsum("bqd,btnd->btqn", queries, keys)
         attention = (logits / math.sqrt(keys.shape[3])).softmax(dim=3)
-        attention = torch.einsum("bq,btqn->btn", weights, attention)
+        attention = torch.einsum("bq,btqn->btn", weights.to(attention), attention)
         return torch.einsum("btn,btnd->btd", attention, patches)

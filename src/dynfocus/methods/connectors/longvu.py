@@ -156,7 +156,7 @@ class LongVU(nn.Module):
         self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
     ) -> list[VideoTokens]:
         """Make the tokens of each video for its question."""
-        weights = text_weights(text, text_mask)
+        weights = text_weights(text, text_mask).to(text)
         text = text.masked_fill(~text_mask[..., None], 0)
         questions = self.text_projector(torch.einsum("bn,bnd->bd", weights, text))
         return [

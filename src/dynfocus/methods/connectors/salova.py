@@ -75,7 +75,7 @@ class Salova(nn.Module):
         self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
     ) -> list[VideoTokens]:
         """Make the tokens of each video for its question."""
-        weights = text_weights(text, text_mask)  # [B, n]
+        weights = text_weights(text, text_mask).to(text)  # [B, n]
         text = text.masked_fill(~text_mask[..., None], 0)
         questions = torch.einsum("bn,bnd->bd", weights, text)
         queries = self.query_projector(questions)

@@ -1,7 +1,7 @@
 """STORM: a state that runs over all patches in both directions (Jiang et al., 2025).
 
 Letters beyond the shared ones: ``L`` tokens in a row, ``H`` width of the language model,
-``S`` numbers of the state of a channel.
+``S`` numbers of the state of a channel, ``n`` heads of ``w`` channels, ``K`` chunks.
 """
 
 from __future__ import annotations
@@ -11,47 +11,64 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from dynfocus.focus import VideoFeatures, VideoTokens
 from dynfocus.methods.connectors.blocks import grid_side, pool_grid
 from dynfocus.methods.connectors.interface import ConnectorSizes, loose_tokens
 
-_MOST_NUMBERS = 1 << 23
+_MOST_NUMBERS = 1 << 22
+_CHUNK = 64
 _TAPS = 4
+_HEAD_WIDTH = 64
 
 
-def scan(decay: Tensor, inputs: Tensor, state: Tensor) -> Tensor:
-    r"""Run ``h_t = a_t h_{t-1} + b_t`` over a row.
+def scan(
+    inputs: Tensor, log_decay: Tensor, write: Tensor, read: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Run ``h_t = a_t h_{t-1} + x_t b_t^T`` and ``y_t = h_t c_t`` over a row.
 
-    Pairs of steps are joined to one, pairs of these, and so on, so that a row of ``L``
-    takes ``log L`` operations.
+    Tokens of a chunk of 64 reach each other by products of matrices, and the state is
+    carried from chunk to chunk (state space duality of Mamba-2).
 
     Args:
-        decay: ``a``, ``[L, ...]``.
-        inputs: ``b``, ``[L, ...]``.
-        state: What is there before the row, ``[...]``.
+        inputs: ``x`` of each head, ``[L, n, w]``.
+        log_decay: Logarithm of ``a``, at most 0, ``[L, n]``.
+        write: ``b``, ``[L, S]``.
+        read: ``c``, ``[L, S]``.
+        state: ``h`` before the row, ``[n, w, S]``.
 
     Returns:
-        ``h``, ``[L, ...]``.
+        ``y``, ``[L, n, w]``, and ``h`` after the row.
     """
-    inputs = torch.cat([(inputs[0] + decay[0] * state)[None], inputs[1:]])
-    step = 1
-    while step < len(inputs):
-        joined = inputs[step:] + decay[step:] * inputs[:-step]
-        inputs = torch.cat([inputs[:step], joined])
-        decay = torch.cat([decay[:step], decay[step:] * decay[:-step]])
-        step *= 2
-    return inputs
+    length, spare = len(inputs), -len(inputs) % _CHUNK
+    x, log_a, b, c = (
+        F.pad(part, (0, 0) * (part.ndim - 1) + (0, spare)).unflatten(0, (-1, _CHUNK))
+        for part in (inputs, log_decay, write, read)
+    )
+    since = log_a.cumsum(1).transpose(1, 2)  # [K, n, 64]
+    steps = since[:, :, :, None] - since[:, :, None]
+    is_later = torch.ones_like(steps, dtype=torch.bool).triu(1)
+    reach = steps.masked_fill(is_later, -torch.inf).exp() * (c @ b.mT)[:, None]
+    found = torch.einsum("knij,kjnw->kinw", reach, x)
+    to_end = (since[:, :, -1:] - since).exp()
+    added = torch.einsum("knj,kjnw,kjs->knws", to_end, x, b)
+    kept = since[:, :, -1].exp()[:, :, None, None]
+    before = []
+    for keep, add in zip(kept, added, strict=True):
+        before.append(state)
+        state = keep * state + add
+    carried = torch.einsum("kni,knws,kis->kinw", since.exp(), torch.stack(before), c)
+    return (found + carried).flatten(0, 1)[:length], state
 
 
 class StateSpace(nn.Module):
-    r"""A diagonal state space whose step and gates depend on the input (Mamba).
+    r"""A state space whose step, writing and reading depend on the input (Mamba-2).
 
     .. math::
-        h_t = e^{-\Delta_t e^{A}} h_{t-1} + \Delta_t B_t u_t \qquad
-        y_t = C_t^\top h_t + D u_t \qquad
-        u = \mathrm{SiLU}(\mathrm{conv}_4(x))
+        h_t = e^{-\Delta_t e^{A}} h_{t-1} + \Delta_t u_t B_t^\top \qquad
+        y_t = h_t C_t + D \odot u_t \qquad u = \mathrm{SiLU}(\mathrm{conv}_4(x))
+
+    ``A`` and the step ``\Delta`` are one number for each head of up to 64 channels.
 
     Args:
         dim: Width of the tokens.
@@ -60,35 +77,37 @@ class StateSpace(nn.Module):
 
     def __init__(self, dim: int, num_states: int) -> None:
         super().__init__()
-        self.num_states = num_states
+        width = next(n for n in range(_HEAD_WIDTH, 0, -1) if dim % n == 0)
+        self.num_states, self.num_heads = num_states, dim // width
         kernel = torch.zeros(dim, 1, _TAPS)
         kernel[:, :, -1] = 1
         self.kernel = nn.Parameter(kernel)
-        self.step = nn.Linear(dim, dim)
+        self.step = nn.Linear(dim, self.num_heads)
         self.read_write = nn.Linear(dim, 2 * num_states)
-        rates = torch.arange(1, num_states + 1).log()
-        self.rates = nn.Parameter(rates.expand(dim, -1).clone())
+        self.rates = nn.Parameter(torch.linspace(0, 2.7, self.num_heads))  # 1 to 15
         self.skip = nn.Parameter(torch.ones(dim))
 
     def forward(self, row: Tensor) -> Tensor:
         """Run over tokens ``[L, H]``, first to last."""
         padded = F.pad(row.mT[None], (_TAPS - 1, 0))
         row = F.silu(F.conv1d(padded, self.kernel, groups=row.shape[1])[0].mT)
-        state = row.new_zeros(row.shape[1], self.num_states)
-        size = max(1, _MOST_NUMBERS // state.numel())
+        state = row.new_zeros(
+            self.num_heads, row.shape[1] // self.num_heads, self.num_states
+        )
+        size = max(1, _MOST_NUMBERS // (_CHUNK**2 * self.num_heads)) * _CHUNK
         parts = []
         for part in torch.split(row, size):
-            found, state = checkpoint(self._run, part, state, use_reentrant=False)
+            found, state = self._run(part, state)
             parts.append(found)
         return torch.cat(parts)
 
     def _run(self, part: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Run over a part of a row, ``[L, H]``, from a state ``[H, S]``."""
-        step = F.softplus(self.step(part))[:, :, None]
-        write, read = self.read_write(part)[:, None].chunk(2, dim=2)
-        decay = torch.exp(-step * self.rates.exp())  # [L, H, S]
-        states = scan(decay, step * write * part[:, :, None], state)
-        return (states * read).sum(2) + self.skip * part, states[-1]
+        """Run over a part of a row, ``[L, H]``, from a state ``[n, w, S]``."""
+        step = F.softplus(self.step(part))  # [L, n]
+        write, read = self.read_write(part).chunk(2, dim=1)
+        heads = part.unflatten(1, (self.num_heads, -1)) * step[:, :, None]
+        found, state = scan(heads, -step * self.rates.exp(), write, read, state)
+        return found.flatten(1) + self.skip * part, state
 
 
 class StateLayer(nn.Module):
@@ -125,10 +144,10 @@ class Storm(nn.Module):
     as the gates are zero this is the mean of four frames.
 
     Differs from the original:
-        There Mamba's kernel runs on a GPU; here the same recurrence, without its gate and
-        expansion, is a scan in PyTorch. Layers and size of the state were not published;
-        two and 16 are our choice, as are the gates. Patches come as the tower gives them,
-        without folding windows of four before.
+        There Mamba's kernel runs on a GPU; here it is the recurrence of Mamba-2, without
+        its gate and expansion, in products of matrices. Layers and size of the state were
+        not published; two and 16 are our choice, as are the gates. Patches come as the
+        tower gives them, without folding windows of four before.
 
     Args:
         sizes: What it connects; patches stand on a square grid.
