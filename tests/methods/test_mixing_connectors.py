@@ -11,7 +11,7 @@ from dynfocus.focus import VideoFeatures
 from dynfocus.methods import ConnectorSizes, build_connector
 from dynfocus.methods.connectors import storm
 from dynfocus.methods.connectors.b_vllm import find_roots
-from dynfocus.methods.connectors.blocks import fold_grid
+from dynfocus.methods.connectors.blocks import fold_grid, gumbel
 from dynfocus.methods.connectors.quicksviewer import (
     count_bounds,
     momentum,
@@ -68,6 +68,12 @@ def test_tokens_are_those_of_the_specification(case, counts):
     name, num_patches, options = case
     connector = build(name, num_patches, **dict(options))
     assert {frames: connector.num_tokens(frames) for frames in counts} == counts
+
+
+def test_gumbel_noise_is_drawn_by_its_quantiles():
+    near(gumbel(torch.tensor([0.5])), torch.tensor([-math.log(math.log(2))]))
+    ends = gumbel(torch.tensor([0.0, 1.0]).bfloat16())
+    assert bool(ends.isfinite().all())
 
 
 def test_windows_of_patches_are_laid_in_a_row():
@@ -144,31 +150,36 @@ def test_storm_may_average_windows_and_leave_steps_out():
     assert found.pts_seconds.tolist() == [0.5] * 4 + [4.5] * 4
 
 
-def test_a_scan_is_the_recurrence():
+@torch.no_grad()
+def test_a_scan_is_the_recurrence_over_chunks():
     torch.manual_seed(0)
-    decay, inputs, state = torch.rand(13, 3), torch.randn(13, 3), torch.randn(3)
-    found = storm.scan(decay, inputs, state)
-    for step in range(13):
-        state = decay[step] * state + inputs[step]
-        near(found[step], state)
+    inputs, log_decay = torch.randn(150, 2, 3), -torch.rand(150, 2)
+    write, read = torch.randn(150, 4), torch.randn(150, 4)
+    state = torch.randn(2, 3, 4)
+    found, last = storm.scan(inputs, log_decay, write, read, state)
+    for step in range(150):
+        added = torch.einsum("nw,s->nws", inputs[step], write[step])
+        state = log_decay[step].exp()[:, None, None] * state + added
+        near(found[step], state @ read[step])
+    near(last, state)
 
 
 @torch.no_grad()
 def test_a_state_space_follows_its_formula_in_parts_as_in_one(monkeypatch):
     torch.manual_seed(0)
-    layer, row = storm.StateSpace(3, 2), torch.randn(9, 3)
+    layer, row = storm.StateSpace(3, 2), torch.randn(130, 3)
     torch.nn.init.normal_(layer.kernel)
     state, padded = torch.zeros(3, 2), torch.cat([torch.zeros(3, 3), row])
     whole = layer(row)
-    for step in range(9):
+    for step in range(130):
         taps = (layer.kernel[:, 0].T * padded[step : step + 4]).sum(0)
         x = taps * taps.sigmoid()
-        delta = (1 + layer.step(x).exp()).log()[:, None]
+        delta = (1 + layer.step(x).exp()).log()
         write, read = layer.read_write(x).chunk(2)
-        decay = (-delta * layer.rates.exp()).exp()
-        state = decay * state + delta * write * x[:, None]
-        near(whole[step], (state * read).sum(1) + layer.skip * x)
-    monkeypatch.setattr(storm, "_MOST_NUMBERS", 12)  # two tokens at once
+        state = (-delta * layer.rates.exp()).exp() * state
+        state = state + delta * x[:, None] * write
+        near(whole[step], state @ read + layer.skip * x)
+    monkeypatch.setattr(storm, "_MOST_NUMBERS", 1)  # a chunk at once
     near(layer(row), whole)
 
 
@@ -283,6 +294,10 @@ def test_b_vllm_of_one_frame_is_that_frame_and_draws_in_training_alone():
         connect(connector, video).embeds, connect(connector, video).embeds
     )
     text, mask = torch.zeros(1, 1, 6), torch.ones(1, 1, dtype=torch.bool)
+    noisy = build("b_vllm", mixture_tokens=2, noise="always")
+    found = [connect(noisy, video).embeds for _ in range(2)]
+    assert torch.equal(*found)
+    assert len(found[0]) > len(connect(connector, video).embeds)
     means, connector = video.spatial.mean(1), connector.train()
     drawn = [connector.choose(means, text, mask) for _ in range(2)]
     assert not torch.equal(*drawn)

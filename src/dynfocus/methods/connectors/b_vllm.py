@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dynfocus.focus import VideoFeatures, VideoTokens
-from dynfocus.methods.connectors.interface import ConnectorSizes, loose_tokens
+from dynfocus.methods.connectors.blocks import gumbel
+from dynfocus.methods.connectors.interface import (
+    ConnectorSizes,
+    check_choice,
+    loose_tokens,
+)
 from dynfocus.methods.connectors.query_reader import QueryReader
 
+Noise = Literal["training", "always"]
 _TEMPERATURE = 0.5
 
 
@@ -34,7 +41,7 @@ class BVllm(nn.Module):
 
     Differs from the original:
         Mean patches stand for class tokens, and both Q-Formers are small ones drawn anew
-        that read the model's features of a question. Noise is drawn in training alone. A
+        that read the model's features of a question. Noise is drawn in training alone, unless asked for. A
         mixture that joins one which has joined another goes where that went; in the code
         it is lost. What is left stands in the order of its mean time, not of the queries.
         Merging of tokens within a mixture never happens there and is left out. Depth is
@@ -45,6 +52,8 @@ class BVllm(nn.Module):
         num_mixtures: Mixtures of frames before merging, ``R``.
         mixture_tokens: Tokens of each that is left, ``Q``.
         threshold: From which likeness on mixtures merge.
+        noise: When noise is drawn: in ``training`` alone, or ``always`` as in the code,
+            then the same for every question that is asked.
         depth: Layers of each reader.
     """
 
@@ -56,11 +65,13 @@ class BVllm(nn.Module):
         num_mixtures: int = 16,
         mixture_tokens: int = 32,
         threshold: float = 0.75,
+        noise: Noise = "training",
         depth: int = 2,
     ) -> None:
         super().__init__()
         self.num_mixtures, self.mixture_tokens = num_mixtures, mixture_tokens
-        self.threshold = threshold
+        check_choice("noise", noise, Noise)
+        self.threshold, self.noise = threshold, noise
         dims = (sizes.dim, sizes.text_dim)
         self.chooser = QueryReader(*dims, num_mixtures, depth)
         self.selector = nn.Linear(sizes.dim, sizes.dim)
@@ -109,8 +120,10 @@ class BVllm(nn.Module):
         queries = self.selector(self.chooser(means[None], text, text_mask))[0]
         logits = queries @ means.mT / math.sqrt(means.shape[1])
         if self.training:
-            drawn = torch.rand_like(logits).clamp(min=1e-6, max=1 - 1e-6)
-            logits = logits - (-drawn.log()).log()
+            logits = logits + gumbel(torch.rand_like(logits))
+        elif self.noise == "always":
+            drawn = torch.rand(logits.shape, generator=torch.Generator().manual_seed(0))
+            logits = logits + gumbel(drawn.to(logits))
         return (logits / _TEMPERATURE).softmax(1)
 
 

@@ -78,6 +78,12 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     return F.pad(waves, (0, width - waves.shape[-1]))
 
 
+def gumbel(drawn: Tensor) -> Tensor:
+    """Turn numbers drawn evenly from 0 to 1 into Gumbel noise, ``-log(-log u)``."""
+    bound = torch.finfo(drawn.dtype).eps
+    return -(-drawn.clamp(min=bound, max=1 - bound).log()).log()
+
+
 class Attention(nn.Module):
     """Attention with norms before it and as many heads, up to eight, as divide the width.
 

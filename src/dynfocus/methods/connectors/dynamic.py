@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,11 @@ from dynfocus.focus import (
 )
 from dynfocus.focus.network import AskedVideos
 from dynfocus.focus.tokens import NUM_ROD_TOKENS, lay_out
-from dynfocus.methods.connectors.interface import ConnectorSizes, PatchKeeper
+from dynfocus.methods.connectors.interface import (
+    ConnectorSizes,
+    PatchKeeper,
+    check_choice,
+)
 
 if TYPE_CHECKING:
     from dynfocus.focus.question import QuestionHead
@@ -74,10 +78,7 @@ class VariantNetwork(PatchKeeper, nn.Module):
         rods: bool = True,
     ) -> None:
         super().__init__()
-        if cone not in get_args(Cone):
-            raise ValueError(
-                f"cone must be one of {', '.join(get_args(Cone))}, got {cone!r}"
-            )
+        check_choice("cone", cone, Cone)
         if not rods and cone in ("rods", "none"):
             raise ValueError(
                 f"rods=False with cone={cone!r} leaves no tokens; use cone='compact'"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,11 @@ from dynfocus.methods.connectors.blocks import grid_side, pool_grid
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
     build_projector,
+    check_choice,
     loose_tokens,
 )
 
+Retrieve = Literal["nearest", "official"]
 _RATE = 0.2
 
 
@@ -39,8 +42,8 @@ class FlashVStream(nn.Module):
 
     Differs from the original:
         This is the version of 2024 as it was meant. In its code a key frame has the number
-        of a cluster in place of that of a frame, so that it is always one of the first 25;
-        here it is the frame nearest to the centroid. Seeds are evenly spaced frames, not
+        of a cluster in place of that of a frame, so that it is always one of the first 25
+        (``retrieve="official"``); here it is the frame nearest to the centroid. Seeds are evenly spaced frames, not
         random ones, and clusters and key frames stand in the order of their times. The
         clusters weigh all frames alike, as a file that is read at once allows.
 
@@ -48,6 +51,9 @@ class FlashVStream(nn.Module):
         sizes: What it connects; patches stand on a square grid.
         num_entries: Entries of the abstract and of the long memory.
         num_key_frames: Key frames.
+        retrieve: ``nearest`` takes the frames nearest to the largest centroids, as was
+            meant; ``official`` those that have the numbers of the largest clusters, as in
+            the code.
         grid_size: Side of the grid of the last frame and of key frames; that of the long
             memory is half of it.
         attention_dim: Width in which the abstract looks at frames, ``d``.
@@ -58,6 +64,7 @@ class FlashVStream(nn.Module):
         sizes: ConnectorSizes,
         num_entries: int = 25,
         num_key_frames: int = 3,
+        retrieve: Retrieve = "nearest",
         grid_size: int = 8,
         attention_dim: int = 32,
     ) -> None:
@@ -67,7 +74,9 @@ class FlashVStream(nn.Module):
                 f"num_key_frames must be from 1 to num_entries ({num_entries}), got "
                 f"{num_key_frames}"
             )
+        check_choice("retrieve", retrieve, Retrieve)
         self.num_entries, self.num_key_frames = num_entries, num_key_frames
+        self.retrieve = retrieve
         self.side = min(grid_size, grid_side(sizes.num_patches))
         self.long_side = max(1, self.side // 2)
         self.memory_projector = nn.Linear(sizes.dim, attention_dim)
@@ -143,4 +152,5 @@ class FlashVStream(nn.Module):
         largest = weights.argsort(descending=True, stable=True)[: self.num_key_frames]
         order = times.argsort(stable=True)
         entries = centroids.unflatten(1, coarse.shape[1:])[order]
-        return entries, times[order], found.centers[0, largest].sort().values
+        keys = largest if self.retrieve == "official" else found.centers[0, largest]
+        return entries, times[order], keys.sort().values

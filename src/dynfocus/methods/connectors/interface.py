@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -199,6 +199,18 @@ def loose_tokens(video: VideoFeatures, tokens: Tensor, seconds: Tensor) -> Video
         lengths=torch.ones(len(tokens), dtype=torch.long),
         scores=torch.zeros(len(tokens)),
     )
+
+
+def check_choice(name: str, value: str, choices: Any) -> None:
+    """Refuse a value that is not among the choices of a literal type.
+
+    Raises:
+        ValueError: Naming the choices.
+    """
+    if value not in get_args(choices):
+        raise ValueError(
+            f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}"
+        )
 
 
 def build_projector(dim: int, hidden_size: int) -> nn.Sequential:

@@ -15,10 +15,10 @@ from dynfocus.methods.connectors.blocks import grid_side, pool_grid, sinusoids
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
     build_projector,
+    check_choice,
     loose_tokens,
 )
-from dynfocus.methods.connectors.merging import Memory, shrink_to
-from dynfocus.methods.connectors.moviechat import Read, check_read
+from dynfocus.methods.connectors.merging import Memory, Read, shrink_to
 from dynfocus.methods.connectors.query_reader import QueryLayer
 
 
@@ -57,7 +57,7 @@ class MaLmm(nn.Module):
         read: Read = "queries",
     ) -> None:
         super().__init__()
-        check_read(read)
+        check_choice("read", read, Read)
         self.memory_frames, self.max_frames = memory_frames, max_frames
         self.num_queries, self.read = num_queries, read
         self.side = min(4, grid_side(sizes.num_patches))

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 Similarity = Literal["dot", "cosine", "flat"]
 Rule = Literal["weighted", "plain", "later"]
+Read = Literal["queries", "memory"]
+"""What becomes of a memory: queries read it, or it is given as it is."""
 
 
 class Memory(NamedTuple):

@@ -7,7 +7,6 @@ queries.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,11 @@ from dynfocus.methods.connectors.blocks import Resampler, grid_side, pool_grid
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
     build_projector,
+    check_choice,
     loose_tokens,
 )
-from dynfocus.methods.connectors.merging import Memory, Similarity, shrink_to
+from dynfocus.methods.connectors.merging import Memory, Read, Similarity, shrink_to
 
-Read = Literal["queries", "memory"]
 _SHARE = 0.01
 
 
@@ -70,17 +69,13 @@ class MovieChat(nn.Module):
         num_queries: int = 32,
     ) -> None:
         super().__init__()
-        if similarity not in get_args(Similarity):
-            raise ValueError(
-                f"similarity must be one of {', '.join(get_args(Similarity))}, got "
-                f"{similarity!r}"
-            )
+        check_choice("similarity", similarity, Similarity)
         if not 1 <= fragment_blocks <= fragment_frames:
             raise ValueError(
                 f"fragment_blocks must be from 1 to the {fragment_frames} frames of a "
                 f"fragment, got {fragment_blocks}"
             )
-        check_read(read)
+        check_choice("read", read, Read)
         self.fragment_frames, self.fragment_blocks = fragment_frames, fragment_blocks
         self.similarity: Similarity = similarity
         self.weighted, self.read, self.num_queries = weighted, read, num_queries
@@ -141,18 +136,6 @@ class MovieChat(nn.Module):
             long = left if long is None else long.join(left)
         assert long is not None  # a video has a frame
         return long
-
-
-def check_read(read: str) -> None:
-    """Refuse another way to read a memory than there is.
-
-    Raises:
-        ValueError: If it is not one of `Read`.
-    """
-    if read not in get_args(Read):
-        raise ValueError(
-            f"read must be one of {', '.join(get_args(Read))}, got {read!r}"
-        )
 
 
 def spread_positions(positions: Tensor, num_blocks: int) -> Tensor:

@@ -17,12 +17,13 @@ class QueryLayer(nn.Module):
 
     Args:
         dim: Width of all that comes and goes.
+        reads: Whether it attends to tokens at all.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, *, reads: bool = True) -> None:
         super().__init__()
         self.self_attention = Attention(dim)
-        self.cross_attention = Attention(dim)
+        self.cross_attention = Attention(dim) if reads else None
         self.perceptron = build_perceptron(dim)
 
     def forward(
@@ -49,7 +50,8 @@ class QueryLayer(nn.Module):
             mask = torch.cat([own, beside_mask], dim=1)[:, None, None]
         seen = torch.cat([queries, beside.to(queries)], dim=1)
         queries = queries + self.self_attention(queries, seen, mask)
-        queries = queries + self.cross_attention(queries, tokens)
+        if self.cross_attention is not None:
+            queries = queries + self.cross_attention(queries, tokens)
         return queries + self.perceptron(queries)
 
 

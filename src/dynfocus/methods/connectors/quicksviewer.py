@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dynfocus.focus import VideoFeatures, VideoTokens
-from dynfocus.methods.connectors.blocks import grid_side, pool_grid, sinusoids
+from dynfocus.methods.connectors.blocks import (
+    grid_side,
+    gumbel,
+    pool_grid,
+    sinusoids,
+)
 from dynfocus.methods.connectors.interface import ConnectorSizes, loose_tokens
 
 _MOMENTUM = 0.2
@@ -81,8 +86,7 @@ class BoundaryNetwork(nn.Module):
             return Bounds(first, one)
         logits = self.score(self.inputs(momentum(patches)).mean(1))  # [T - 1, 2]
         if self.training:
-            drawn = torch.rand_like(logits).clamp(min=1e-6, max=1 - 1e-6)
-            logits = logits - self.noise * (-drawn.log()).log()
+            logits = logits + self.noise * gumbel(torch.rand_like(logits))
         soft = (logits / _TEMPERATURE).softmax(1)[:, 1]
         order = soft.argsort(descending=True, stable=True)[:num_bounds]
         chosen = order.sort().values

@@ -14,14 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dynfocus.focus import VideoFeatures, VideoTokens, uniform_indices
-from dynfocus.methods.connectors.blocks import (
-    Attention,
-    build_perceptron,
-    part_of_side,
-    pool_grid,
-)
+from dynfocus.methods.connectors.blocks import part_of_side, pool_grid
 from dynfocus.methods.connectors.interface import ConnectorSizes, build_projector
 from dynfocus.methods.connectors.longvu import cut_tails
+from dynfocus.methods.connectors.query_reader import QueryLayer
 
 _CHUNK = 8
 
@@ -98,9 +94,9 @@ class TemporalContext(nn.Module):
         self.projector = build_projector(sizes.dim, sizes.hidden_size)
         self.input_projector = nn.Linear(sizes.hidden_size, width)
         self.frame_projector = nn.Linear(sizes.hidden_size, width)
-        self.layers = nn.ModuleList(Attention(width) for _ in range(depth))
-        self.readers = nn.ModuleList(Attention(width) for _ in range((depth + 1) // 2))
-        self.perceptrons = nn.ModuleList(build_perceptron(width) for _ in range(depth))
+        self.layers = nn.ModuleList(
+            QueryLayer(width, reads=number % 2 == 0) for number in range(depth)
+        )
         self.output_projector = nn.Linear(width, sizes.hidden_size)
         self.scale = nn.Parameter(torch.ones(()))
         self.separator = nn.Parameter(0.02 * torch.randn(sizes.hidden_size))
@@ -162,11 +158,8 @@ class TemporalContext(nn.Module):
         found = self.input_projector(pooled)
         frames = self.frame_projector(whole)
         words = question.expand(len(whole), -1, -1)
-        for number, attend in enumerate(self.layers):
-            found = found + attend(found, torch.cat([found, words], dim=1))
-            if number % 2 == 0:
-                found = found + self.readers[number // 2](found, frames)
-            found = found + self.perceptrons[number](found)
+        for layer in self.layers:
+            found = layer(found, words, frames)
         return self.scale * F.normalize(self.output_projector(found), dim=2)
 
     def _lay_out(
