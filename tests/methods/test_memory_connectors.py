@@ -230,8 +230,8 @@ def test_flash_vstream_remembers_scenes_and_the_frames_nearest_to_them():
     assert keys.tolist() == [4, 10]
     options = {"num_entries": 3, "num_key_frames": 2, "retrieve": "official"}
     official = build("flash_vstream", **options)
-    keys = official.cluster(patches, video.pts_seconds[:-1])[2]
-    assert int(keys.max()) < 3  # numbers of clusters in place of those of frames
+    theirs = official.cluster(patches, video.pts_seconds[:-1])[2]
+    assert int(theirs.max()) < 3  # numbers of clusters in place of those of frames
     found = connect(connector, video)
     counts = [3 * 1, 3 * 4, 2 * 16, 16]
     assert len(found.embeds) == sum(counts)
