@@ -34,9 +34,11 @@ from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.models.vision import encode_pixels
 from dynfocus.training.failures import SAMPLE_ERRORS
+from dynfocus.training.fragments import parse_fragment
 from dynfocus.training.samples import (
     Sample,
     drawn_seconds,
+    file_behind,
     is_drawn,
     media_of,
 )
@@ -109,13 +111,20 @@ class EncodedVideos:
             OSError: It is a file that is not there.
         """
         return EntryKey(
-            content=medium if is_drawn(medium) else self.store.digest(medium),
+            content=self._content(medium),
             model=self._fingerprint,
             sampling=self._sampling
             if look is None
             else Sampling(fps=look.fps, start=look.start, end=look.end),
             layout=self._layout.name,
         )
+
+    def _content(self, medium: str) -> str:
+        file = file_behind(medium)
+        if file is None:
+            return medium
+        digest = self.store.digest(file)
+        return f"{digest} {medium}" if is_drawn(medium) else digest
 
     def fill(self, samples: Sequence[Sample]) -> None:
         """Encode what is missing, with a progress bar; what is there is kept.
@@ -335,6 +344,9 @@ class FrameReader:
         ]
 
     def _count(self, sample: Sample, medium: str, told: Any) -> int:
+        fragment = parse_fragment(medium)
+        if fragment is not None:
+            return fragment.num_frames
         drawn = drawn_seconds(medium)
         seconds = told if drawn is None else drawn
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.text import check_name
+from dynfocus.training.fragments import parse_fragment
 from dynfocus.training.time_tokens import read_time_tokens
 from dynfocus.turns import MEDIA_FIELDS, TURN_FIELDS, read_turns
 from dynfocus.video import is_web_address
@@ -86,8 +87,15 @@ def name_media(sample: Mapping[str, Any]) -> str:
 
 
 def is_drawn(medium: str) -> bool:
-    """Tell the address of something that is drawn from the name of a file."""
-    return parse_address(medium) is not None
+    """Tell the address of what is drawn, or cut from another, from the name of a file."""
+    return parse_address(medium) is not None or parse_fragment(medium) is not None
+
+
+def file_behind(medium: str) -> str | None:
+    """Give the file that decides what a medium shows; None for what is drawn."""
+    fragment = parse_fragment(medium)
+    source = medium if fragment is None else fragment.source
+    return None if parse_address(source) is not None else source
 
 
 def drawn_seconds(medium: str) -> float | None:

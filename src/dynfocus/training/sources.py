@@ -1,6 +1,6 @@
-"""Where training conversations come from: LLaVA's JSON, and FocusWorld by its addresses.
+"""Where training conversations come from: LLaVA's JSON, FocusWorld, and any videos.
 
-No other module of general training knows FocusWorld.
+No other module of general training but that of fragments knows FocusWorld.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dynfocus.atomic import atomic_file
 from dynfocus.methods.loops import Look
 from dynfocus.text import read_text, sentence, to_json
 from dynfocus.training.failures import Failure
+from dynfocus.training.fragments import Fragments, parse_fragment
 from dynfocus.training.samples import Sample, check_sample, name_media
 from dynfocus.validation import Count, Natural, Positive, checked
 from dynfocus.video import SampledFrames, VideoReader, read_image, read_video
@@ -133,7 +134,7 @@ class WorldLogs:
 
 @checked
 class Source:
-    """One of four places that training conversations come from."""
+    """One of five places that training conversations come from."""
 
     json: str | None = None
     """A file of LLaVA samples, ``.json`` or ``.jsonl``."""
@@ -145,13 +146,24 @@ class Source:
     """FocusWorld pictures."""
     world_logs: WorldLogs | None = None
     """Written logs of FocusWorld."""
+    fragments: Fragments | None = None
+    """Fragments of any videos, with tasks that need no labels (SF2T)."""
+
+    @property
+    def _made(self) -> list[WorldVideos | WorldPictures | WorldLogs | Fragments]:
+        made = (
+            self.world_videos,
+            self.world_pictures,
+            self.world_logs,
+            self.fragments,
+        )
+        return [one for one in made if one is not None]
 
     def __post_init__(self) -> None:
-        named = [self.json, self.world_videos, self.world_pictures, self.world_logs]
-        if sum(source is not None for source in named) != 1:
+        if len(self._made) + (self.json is not None) != 1:
             raise ValueError(
                 "data.sources: each must have one of json, world_videos, world_pictures, "
-                "world_logs"
+                "world_logs, fragments"
             )
         if self.root is not None and self.json is None:
             raise ValueError("data.sources: root belongs to json; leave it out")
@@ -165,9 +177,7 @@ class Source:
         """
         if self.json is not None:
             return list(_read_json(Path(self.json), self.root))
-        world = self.world_videos or self.world_pictures or self.world_logs
-        assert world is not None
-        return list(world.samples())
+        return list(self._made[0].samples())
 
 
 @checked
@@ -187,6 +197,15 @@ class VideoData:
     """At most so many frames a video, taken evenly."""
     max_failures: Natural = 0
     """Samples that may turn out unreadable."""
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            most = source.fragments.frames[1] if source.fragments is not None else 0
+            if self.max_frames is not None and self.max_frames < most:
+                raise ValueError(
+                    f"data.max_frames must be at least {most}, the frames of a fragment, "
+                    f"got {self.max_frames}; raise it, or lower fragments.frames"
+                )
 
 
 def load_samples(
@@ -309,6 +328,9 @@ def load_frames(
     looks: Sequence[Look] = (),
 ) -> SampledFrames:
     """Read or draw the frames of a video or an image, and those of dense looks at it."""
+    fragment = parse_fragment(medium)
+    if fragment is not None:
+        return fragment.render(fps, frame_size)
     address = parse_address(medium)
     if address is None and kind == "image":
         return read_image(medium)
