@@ -1,7 +1,7 @@
-"""Measure what the server adds to an answer: requests against ``model.ask`` in one process.
+"""Measure what the server adds to an answer: requests against ``model.ask``.
 
-One client asks about an indexed video of four minutes, JSON included, in turns with
-``model.ask`` of the same video by the same process. Run with:
+One client asks a server with nano about an indexed video of four minutes, JSON included,
+in turns with ``model.ask`` of the same video in the client's process. Run with:
 
     python benchmarks/serving.py --num 40
 """
@@ -26,23 +26,24 @@ from dynfocus.serving import ServerSettings, create_application
 from dynfocus.world import make_video
 
 QUESTION = "Which room is shown most of the time?"
-SECONDS = 240
 
 
 def main() -> None:
     """Print the percentiles of both, and the ratio of the medians, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num", type=int, default=40, help="Questions of each kind.")
-    num = parser.parse_args().num
+    parser.add_argument("--seconds", type=int, default=240, help="Length of the video.")
+    args = parser.parse_args()
+    num = args.num
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
-        make_video(clip, SECONDS, 3)
+        make_video(clip, args.seconds, 3)
         model = dynfocus.load("nano", index_folder=Path(folder) / "index")
-        settings = ServerSettings(folder=Path(folder) / "library", index_workers=0)
+        settings = ServerSettings(
+            folder=Path(folder) / "library", index_folder=Path(folder) / "index"
+        )
         server = uvicorn.Server(
-            uvicorn.Config(
-                create_application(settings, model), port=0, log_level="error"
-            )
+            uvicorn.Config(create_application(settings), port=0, log_level="error")
         )
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -51,6 +52,8 @@ def main() -> None:
         port = server.servers[0].sockets[0].getsockname()[1]
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
+                while http.get("/readyz").status_code != 200:
+                    time.sleep(0.2)
                 told = json.dumps(compare(http, model, clip, num), indent=2)
                 sys.stdout.write(f"{told}\n")
         finally:

@@ -56,7 +56,7 @@ def test_who_waits_for_work_that_is_given_up_is_told():
         job = jobs.start("key", lambda tell: asyncio.sleep(60))
         waiting = asyncio.create_task(job.wait())
         await asyncio.sleep(0.01)
-        await jobs.close()
+        await jobs.close(5)
         with pytest.raises(BusyServerError, match="given up"):
             await waiting
 

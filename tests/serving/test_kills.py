@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -174,23 +173,34 @@ def test_kills_at_any_moment_lose_nothing(tmp_path):
 
 
 def test_a_server_that_is_asked_to_end_does_so_in_time(tmp_path):
-    clip = tmp_path / "clip.mp4"
+    clip, longer = tmp_path / "clip.mp4", tmp_path / "longer.mp4"
     make_video(clip, 12, 1)
-    with running(tmp_path, "--shutdown-seconds", "5") as (client, process):
+    make_video(longer, 60, 2)
+    waiting = []
+    with running(tmp_path, "--shutdown-seconds", "4") as (client, process):
         content = clip.read_bytes()
         told = client.post("/dynfocus/videos", files={"file": ("clip.mp4", content)})
-        video = told.json()["id"]
-        wait_until_ready(client, video)
-        asked = {**QUESTION, "stream": True}
-        path = f"/dynfocus/videos/{video}/ask"
-        with client.stream("POST", path, json=asked) as stream:
-            lines = stream.iter_lines()
-            next(lines)
-            began = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            rest = list(lines)
+        path = f"/dynfocus/videos/{told.json()['id']}"
+        wait_until_ready(client, told.json()["id"])
+        files = {"file": ("longer.mp4", longer.read_bytes())}  # is being indexed
+        client.post("/dynfocus/videos", files=files)
+        threads = [
+            threading.Thread(
+                target=lambda: waiting.append(client.post(f"{path}/ask", json=QUESTION))
+            )
+            for _ in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        while "questions_waiting 8" not in client.get("/metrics").text:
+            time.sleep(0.01)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
         assert process.wait(30) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
-        assert time.monotonic() - began < 15
-    data = [json.loads(line[6:]) for line in rest if line.startswith("data: ")]
-    assert "answer" in data[-1]
+        assert time.monotonic() - began < 4 + 1.5
+    statuses = [one.status_code for one in waiting]
+    assert set(statuses) == {200, 503}
+    assert all(one.headers["Retry-After"] for one in waiting if one.status_code == 503)
     assert "Traceback" not in (tmp_path / "log").read_text()

@@ -37,7 +37,7 @@ def test_a_file_is_read_with_its_steps_and_others_fail_alone(
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(workers.run(job, lambda *_: None), 0)
         finally:
-            await asyncio.to_thread(workers.close)
+            await asyncio.to_thread(workers.close, 5)
         with pytest.raises(BusyServerError, match="stopping"):
             await workers.run(job, lambda *_: None)
         return facts

@@ -58,6 +58,7 @@ class FrameAnswerer:
 
     is_nano = False
     store = None
+    has_index = False
 
     def __init__(
         self,

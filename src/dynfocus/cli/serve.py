@@ -92,8 +92,8 @@ def serve(
             "--index-workers",
             metavar="N",
             callback=not_negative,
-            help="Processes that read and index videos, each with the model; 0 for a "
-            "thread of the server's own.",
+            help="Processes that read and index videos, each with the model, beside the "
+            "one that answers; 0 for threads of the server's own and one model.",
         ),
     ] = 1,
     max_waiting: Annotated[
@@ -150,7 +150,8 @@ def serve(
             "--shutdown-seconds",
             metavar="SECONDS",
             callback=positive,
-            help="How long questions in hand may take to finish at the end.",
+            help="How long the server may take to end; answers that are being written "
+            "go on meanwhile.",
         ),
     ] = 10.0,
 ) -> None:

@@ -190,6 +190,9 @@ class VideoModel:
         strategy: How often the video is looked at.
     """
 
+    has_index = True
+    """Whether `index` gives what can be asked again and again."""
+
     def __init__(
         self,
         backbone: Backbone,

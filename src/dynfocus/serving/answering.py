@@ -116,8 +116,8 @@ class AnswerDesk:
                     return piece
         raise AssertionError("a stream ends with its answer")
 
-    def close(self, seconds: float) -> None:
-        """Take no more questions, and wait for those that are being answered."""
+    def stop(self) -> None:
+        """Take no more questions; those that wait are told so."""
         with self._news:
             self._is_open = False
             waiting = [one for queue in self._waiting.values() for one in queue]
@@ -126,6 +126,10 @@ class AnswerDesk:
             self._news.notify_all()
         for ticket in waiting:
             self._tell(ticket, BusyServerError("the server is stopping"))
+
+    def close(self, seconds: float) -> None:
+        """Take no more questions, and wait for those that are being answered."""
+        self.stop()
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from dynfocus.models.conversation import Answer, Turn
 from dynfocus.models.options import AskOptions
 from dynfocus.serving.answering import OnText
+from dynfocus.serving.answers import Medium
 from dynfocus.serving.failures import ApiError, hide_places
 from dynfocus.serving.jobs import Progress
 from dynfocus.serving.library import LibraryVideo
-from dynfocus.serving.noted import noted_warnings
 from dynfocus.serving.presence import unless_gone
-from dynfocus.serving.videos import Opened
 from dynfocus.text import round_floats
 from dynfocus.video import SampledFrames
 
@@ -83,7 +82,7 @@ async def ask(
     if service.settings.protection.logs_questions:
         _logger.info("asked: %r", question.text)
     service.desk.check(question.client)
-    service.model.check(num_videos=len(question.media), **vars(question.options))
+    await service.check(question.options, len(question.media))
     for one in question.media:
         if not isinstance(one, LibraryVideo):
             continue
@@ -95,9 +94,7 @@ async def ask(
                 yield progress
         await job.wait()
     shown = [
-        await service.videos.opened(one, question.options)
-        if isinstance(one, LibraryVideo)
-        else Opened(video=one)
+        service.videos.file_of(one) if isinstance(one, LibraryVideo) else one
         for one in question.media
     ]
     answer = partial(_answer, service, question, shown)
@@ -135,7 +132,7 @@ async def _last(service: Service, question: Question) -> Told:
 
 
 def _answer(
-    service: Service, question: Question, shown: Sequence[Opened], on_text: OnText
+    service: Service, question: Question, shown: Sequence[Medium], on_text: OnText
 ) -> Told:
     """Answer in a thread of the desk."""
     has_begun = False
@@ -147,15 +144,12 @@ def _answer(
         has_begun = has_begun or bool(piece)
         on_text(piece)
 
-    options = vars(question.options)
-    videos = [one.video for one in shown]
-    said = [text for one in shown for text in one.warnings]
-    with noted_warnings() as notes:
-        chat = service.model.chat(
-            videos if len(videos) > 1 else videos[0],
-            progress=lambda *_: on_text(""),
-            **options,
-        )
-        chat.turns += question.history
-        answer = chat.ask(question.text, on_text=pass_on)
-    return Told(answer=answer, warnings=list(dict.fromkeys([*said, *notes])))
+    answer, warnings = service.host.call(
+        "answer",
+        question.text,
+        shown,
+        question.options,
+        question.history,
+        on_text=pass_on,
+    )
+    return Told(answer=answer, warnings=warnings)

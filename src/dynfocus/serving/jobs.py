@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,13 +129,17 @@ class Jobs:
         job.is_wanted |= is_wanted
         return job
 
-    async def close(self) -> None:
+    def stop(self) -> None:
         """Give up all jobs."""
+        for job in self._jobs.values():
+            job.task.cancel()
+
+    async def close(self, seconds: float) -> None:
+        """Give up all jobs, and wait for so long until they have ended."""
+        self.stop()
         tasks = [job.task for job in self._jobs.values()]
-        for task in tasks:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     def _end(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         self._jobs.pop(key, None)

@@ -35,10 +35,10 @@ async def show_about(request: Request) -> JSONResponse:
     service = service_of(request)
     about: dict[str, Any] = {"model": service.name, "problem": service.problem}
     if service.problem is None:
-        model = service.model
+        facts = service.host.facts
         about |= {
-            "methods": list(model.methods),
-            "remembers_turns": "turns" in model.abilities,
+            "methods": list(facts.methods),
+            "remembers_turns": "turns" in facts.abilities,
         }
     return JSONResponse(about)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import sys
+import threading
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from dynfocus.serving.application import create_application
 from dynfocus.serving.connections import PatientProtocol
@@ -17,7 +22,7 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM, which ends the process, too.
 
     Args:
         settings: What the server is started with.
@@ -40,8 +45,9 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
         failures.append(reason)
         server.should_exit = True
 
+    application = create_application(settings, on_failure=give_up)
     config = uvicorn.Config(
-        create_application(settings, on_failure=give_up),
+        application,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -49,14 +55,52 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
         http=PatientProtocol,
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=round(settings.shutdown_seconds),
+        timeout_graceful_shutdown=int(settings.answer_seconds),
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, application, settings.shutdown_seconds)
     host, port = listener.getsockname()[:2]
     on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     server.run(sockets=[listener])
     if failures:
         raise ValueError(failures[0])
+
+
+class _Server(uvicorn.Server):
+    """A server whose end takes no longer than allowed, whatever is in hand.
+
+    Args:
+        config: What it is started with.
+        application: What it serves.
+        seconds: How long its end may take.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, application: FastAPI, seconds: float
+    ) -> None:
+        super().__init__(config)
+        self._application = application
+        self._seconds = seconds
+        self._signal: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end, at a signal."""
+        if self._signal is None:
+            self._signal = sig
+            # A thread that decodes or fetches cannot be made to end. As a kill loses
+            # nothing that was acknowledged, so may this end be as sudden.
+            last = threading.Timer(self._seconds, os._exit, (128 + sig,))
+            last.daemon = True
+            last.start()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Give up what waits, finish what is answered, and leave."""
+        self._application.state.service.stop()
+        await super().shutdown(sockets)
+        if self._signal is not None:  # taking Python apart may last seconds
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(128 + self._signal)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -18,25 +17,26 @@ from dynfocus.serving.answerers import load_answerer, model_loader
 from dynfocus.serving.answering import AnswerDesk
 from dynfocus.serving.conversations import AskFields
 from dynfocus.serving.failures import ApiError
+from dynfocus.serving.hosting import ModelHere, ModelHost, ModelProcess
 from dynfocus.serving.jobs import Jobs
 from dynfocus.serving.library import Library
 from dynfocus.serving.metrics import Metrics
 from dynfocus.serving.settings import ServerSettings
 from dynfocus.serving.videos import Videos
 from dynfocus.serving.workers import Workers
-from dynfocus.text import sentence
 
 if TYPE_CHECKING:
     from fastapi import Request
 
     from dynfocus.serving.answerers import Answerer
 
-_logger = logging.getLogger(__name__)
 _NEW_TOKENS = 512
 """The most that a model of another server writes, unless a request says otherwise."""
 
 
 _MOST_DRAWINGS = 256
+_MOST_CHECKED = 1024
+"""So many options are remembered to be right."""
 Result = TypeVar("Result")
 
 
@@ -62,20 +62,28 @@ class Service:
         self._drawing = anyio.CapacityLimiter(
             settings.protection.decoding.max_processes
         )
+        self._end_seconds: float | None = None
+        self._checked: set[tuple[int, AskOptions]] = set()
         self.desk = AnswerDesk(
             settings.answer_threads,
             settings.max_waiting,
             settings.max_waiting_per_client,
         )
+        limits = settings.protection.decoding
         folder = None
         if model is not None and model.store is not None:
             folder = model.store.folder
         load: Callable[[], Any] = model_loader(settings, folder)
-        if not settings.index_workers:
-            load = lambda: self.model  # noqa: E731 what answers is loaded already
-        self.workers = Workers(
-            settings.index_workers, load, settings.protection.decoding
-        )
+        self.host: ModelHost
+        if model is None and settings.index_workers:
+            answering = partial(load_answerer, settings)
+            self.host = ModelProcess(answering, limits, on_failure)
+        else:
+            here = ModelHere(model or partial(load_answerer, settings), on_failure)
+            self.host = here
+            if not settings.index_workers:
+                load = lambda: here.model  # noqa: E731 what answers is loaded already
+        self.workers = Workers(settings.index_workers, load, limits)
         self.policy = settings.protection.fetch_policy(settings.host)
         self.library = Library(
             settings.library_folder, passing_bytes=settings.passing_bytes
@@ -85,39 +93,18 @@ class Service:
             self.library,
             self.jobs,
             self.workers,
-            lambda: self.model,
+            self.host,
             self._is_indexed,
             settings.max_jobs,
             self.policy,
         )
         self.metrics = metrics or Metrics()
         self.metrics.watch(self)
-        self._model = model
-        self._failure: str | None = None
-        self._on_failure = on_failure
-        self._is_loaded = threading.Event()
-        if model is None:
-            threading.Thread(target=self._load, name="load", daemon=True).start()
-        else:
-            self._is_loaded.set()
 
     @property
     def problem(self) -> str | None:
         """Say why no question can be answered yet; None if one can."""
-        if self._failure is not None:
-            return self._failure
-        return None if self._is_loaded.is_set() else "the model is being loaded"
-
-    @property
-    def model(self) -> Answerer:
-        """The model.
-
-        Raises:
-            BusyServerError: It is being loaded, or could not be.
-        """
-        if self._model is None:
-            raise BusyServerError(self.problem or "", 5)
-        return self._model
+        return self.host.problem
 
     @property
     def name(self) -> str:
@@ -138,6 +125,19 @@ class Service:
         if most is None and self.settings.backend == "openai":
             most = _NEW_TOKENS
         return asked.ask_options(most, stop)
+
+    async def check(self, options: AskOptions, num_videos: int = 1) -> None:
+        """Refuse options that the model cannot follow, before any work.
+
+        Raises:
+            BusyServerError: There is no model yet.
+            ValueError: An option is wrong.
+        """
+        if (num_videos, options) not in self._checked:
+            await anyio.to_thread.run_sync(self.host.call, "check", num_videos, options)
+            if len(self._checked) >= _MOST_CHECKED:
+                self._checked.clear()
+            self._checked.add((num_videos, options))
 
     async def draw(self, work: Callable[..., Result], *given: Any) -> Result:
         """Decode and draw in a thread; only a few do, so that others are left.
@@ -166,30 +166,34 @@ class Service:
         """Go on with what an earlier server left."""
         self.videos.resume()
 
+    def stop(self) -> None:
+        """Take no more work, and give up all but the questions that are being answered."""
+        if self._end_seconds is None:
+            self._end_seconds = time.monotonic() + self.settings.shutdown_seconds
+            self.desk.stop()
+            self.jobs.stop()
+            self.workers.stop()
+
     async def close(self) -> None:
-        """Finish or give up what is in hand."""
-        seconds = self.settings.shutdown_seconds
-        await anyio.to_thread.run_sync(self.desk.close, min(seconds, 3.0))
-        await self.jobs.close()
-        await anyio.to_thread.run_sync(self.workers.close)
+        """Give up what is in hand, in what is left of the time for that."""
+        self.stop()
+        await anyio.to_thread.run_sync(self.desk.close, self._seconds_left)
+        await self.jobs.close(self._seconds_left)
+        await anyio.to_thread.run_sync(self.workers.close, self._seconds_left)
+        self.host.close()
         self.library.close()
+
+    @property
+    def _seconds_left(self) -> float:
+        assert self._end_seconds is not None  # it is stopped
+        return max(0.0, self._end_seconds - time.monotonic())
 
     def _is_indexed(self) -> bool:
         """Tell whether the model keeps an index on disk, also before it is loaded."""
-        if self._model is not None:
-            return self._model.store is not None
+        if self.host.problem is None:
+            return self.host.facts.has_store
         is_here = self.settings.backend != "openai"
         return is_here and model_type(self.settings.model) in OWN_TYPES
-
-    def _load(self) -> None:
-        try:
-            self._model = load_answerer(self.settings)
-        except Exception as error:
-            self._failure = f"the model could not be loaded: {sentence(error)}"
-            _logger.info("the model could not be loaded", exc_info=error)
-            if self._on_failure is not None:
-                self._on_failure(self._failure)
-        self._is_loaded.set()
 
 
 def service_of(request: Request) -> Service:

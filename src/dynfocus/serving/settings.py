@@ -52,7 +52,8 @@ class ServerSettings:
     max_waiting_per_client: Count = 32
     """How many of them may be of one client."""
     index_workers: Natural = 1
-    """Processes that read and encode videos; 0 for a thread of the server's own."""
+    """Processes that read and encode videos, beside one with the model that answers; 0 for
+    threads of the server's own, which share one model."""
     max_jobs: Count = 256
     """Videos that may wait to be read; further ones are asked to come back."""
     passing_bytes: Count = 4 * 2**30
@@ -62,13 +63,19 @@ class ServerSettings:
     protection: Protection = field(default_factory=Protection)
     """Whom it lets in, and what it takes from them."""
     shutdown_seconds: Positive = 10.0
-    """How long questions in hand may take to finish when the server is stopped."""
+    """How long the server may take to end when it is stopped; all but the last second is
+    for answers that are being written, the questions that wait are refused at once."""
 
     def __post_init__(self) -> None:
         if self.backend is not None and not self.url:
             raise ValueError(
                 f"backend {self.backend} needs url, such as http://localhost:8001/v1"
             )
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long answers that are being written may go on when the server is stopped."""
+        return max(0.0, self.shutdown_seconds - 1.0)
 
     @property
     def library_folder(self) -> Path:

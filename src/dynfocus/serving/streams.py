@@ -31,12 +31,12 @@ def respond_with(
     request: Request, events: AsyncIterator[ServerSentEvent]
 ) -> EventSourceResponse:
     """Answer with events; when the server is stopped, they may go on for a while."""
-    seconds: float = request.app.state.service.settings.shutdown_seconds
+    seconds: float = request.app.state.service.settings.answer_seconds
     return EventSourceResponse(
         events,
         ping=PING_SECONDS,
         send_timeout=SEND_SECONDS,
-        shutdown_grace_period=max(0.0, seconds - 1.0),
+        shutdown_grace_period=seconds,
     )
 
 

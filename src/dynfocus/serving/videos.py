@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,35 +12,25 @@ import anyio.to_thread
 
 from dynfocus.errors import BusyServerError
 from dynfocus.models.options import AskOptions
+from dynfocus.serving.answers import VideoFile, key_of
 from dynfocus.serving.failures import hide_places
 from dynfocus.serving.jobs import Job, Jobs, OnProgress, Progress
 from dynfocus.serving.library import Library, LibraryVideo
 from dynfocus.serving.locks import if_free
-from dynfocus.serving.noted import noted_warnings
 from dynfocus.serving.reading import FileJob, called
 from dynfocus.serving.word_search import forget_words, has_words
 from dynfocus.serving.workers import Workers
 from dynfocus.text import sentence
 
 if TYPE_CHECKING:
-    from dynfocus.index import VideoIndex
-    from dynfocus.serving.answerers import Answerer
-    from dynfocus.video import FetchPolicy, RemoteFile, SampledFrames
+    from dynfocus.serving.hosting import ModelHost
+    from dynfocus.video import FetchPolicy, RemoteFile
 
-_MOST_OPEN = 64
 _CHUNK_BYTES = 2**20
+_MOST_REMEMBERED = 1024
+"""Of so many videos it is remembered that they are indexed."""
 _AGAIN_SECONDS = 0.5
 """How often it is looked whether another server is done with a video."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """What a question is asked of."""
-
-    video: VideoIndex | Path | SampledFrames
-    """The index of a video, its file, or a picture."""
-    warnings: tuple[str, ...] = ()
-    """What was said when it was opened."""
 
 
 class Videos:
@@ -51,7 +40,7 @@ class Videos:
         library: The videos.
         jobs: What is being done.
         workers: What reads and encodes files.
-        model: Gives the model that answers.
+        host: Where the model is that answers.
         is_indexed: Tells whether that model keeps an index on disk.
         max_jobs: Videos that may wait to be read.
         policy: What may be fetched.
@@ -62,7 +51,7 @@ class Videos:
         library: Library,
         jobs: Jobs,
         workers: Workers,
-        model: Callable[[], Answerer],
+        host: ModelHost,
         is_indexed: Callable[[], bool],
         max_jobs: int,
         policy: FetchPolicy,
@@ -70,11 +59,11 @@ class Videos:
         self.library = library
         self.jobs = jobs
         self._workers = workers
-        self._model = model
+        self._host = host
         self._is_indexed = is_indexed
         self._max_jobs = max_jobs
         self._policy = policy
-        self._open: OrderedDict[tuple[Any, ...], Opened] = OrderedDict()
+        self._indexed: dict[tuple[Any, ...], None] = {}
 
     def resume(self) -> None:
         """Go on with what an earlier server was about to read."""
@@ -112,13 +101,17 @@ class Videos:
         Returns:
             The work; None where the video is there and indexed.
         """
-        is_fixed = video.is_kept or video.address is None
-        if is_fixed and self._key(video, options) in self._open:
-            return None
         if await self._is_there(video):
-            if not self._is_indexed():
+            file = self.file_of(video)
+            key = key_of(file, options)
+            if key in self._indexed or not self._is_indexed():
                 return None
-            if await anyio.to_thread.run_sync(self._find, video, options):
+            if await anyio.to_thread.run_sync(
+                self._host.call, "is_indexed", file, options
+            ):
+                self._indexed[key] = None
+                if len(self._indexed) > _MOST_REMEMBERED:
+                    del self._indexed[next(iter(self._indexed))]
                 return None
         brought = self.jobs.find(("bring", video.id))
         is_usual = options.reading == AskOptions().reading
@@ -127,17 +120,9 @@ class Videos:
         key = ("index", video.id, *options.reading.values())
         return self.jobs.start(key, lambda tell: self._index(video, options, tell))
 
-    async def opened(self, video: LibraryVideo, options: AskOptions) -> Opened:
-        """Give what a question is asked of: the index of a video, or its file."""
-        video = self.library.find(video.id) or video
-        if not self._is_indexed():
-            return Opened(video=self.library.content(video))
-        found = self._open.get(self._key(video, options))
-        if found is None:
-            found = await anyio.to_thread.run_sync(self._read, video, options)
-        else:
-            self._open.move_to_end(self._key(video, options))
-        return found
+    def file_of(self, video: LibraryVideo) -> VideoFile:
+        """Give what a question is asked of."""
+        return VideoFile(self.library.content(video), video.name)
 
     async def reading_words(self, video: LibraryVideo) -> Job | None:
         """Find or start the work that looking for words has to wait for.
@@ -174,17 +159,11 @@ class Videos:
         for key, job in self.jobs.items():
             if isinstance(key, tuple) and video.id in key:
                 job.task.cancel()
-        for key in [key for key in self._open if key[0] == video.id]:
-            del self._open[key]
         await anyio.to_thread.run_sync(self._delete, video)
 
     def _delete(self, video: LibraryVideo) -> None:
-        store = self._model().store if self._is_indexed() else None
-        source = str(self.library.content(video).resolve())
-        if store is not None and video.path is None:
-            for entry in store.entries():
-                if entry.facts is not None and entry.facts.source == source:
-                    entry.path.unlink(missing_ok=True)
+        if video.path is None:
+            self._host.call("forget", self.file_of(video))
         forget_words(self.words, self.library.content(video))
         self.library.delete(video)
 
@@ -326,48 +305,3 @@ class Videos:
 
         assert video.address is not None
         return RemoteFile(video.address, self._policy)
-
-    def _key(self, video: LibraryVideo, options: AskOptions) -> tuple[Any, ...]:
-        """Tell what the index of a video goes by: also its version, or its file's time."""
-        try:
-            status = self.library.content(video).stat()
-        except OSError:
-            return (video.id, None)
-        return (
-            video.id,
-            status.st_size,
-            status.st_mtime_ns,
-            *options.reading.values(),
-        )
-
-    def _find(self, video: LibraryVideo, options: AskOptions) -> bool:
-        """Open the index of a video if it is on disk, and remember it."""
-        path = self.library.content(video)
-        with noted_warnings() as notes:
-            found = self._model().find_index(path, **options.reading)
-        if found is not None:
-            self._remember(video, options, found, notes)
-        return found is not None
-
-    def _read(self, video: LibraryVideo, options: AskOptions) -> Opened:
-        """Open the index of a video; a store that keeps nothing lets it be read here."""
-        path = self.library.content(video)
-        with noted_warnings() as notes:
-            found = self._model().index(path, **options.reading)
-        return self._remember(video, options, found, notes)
-
-    def _remember(
-        self,
-        video: LibraryVideo,
-        options: AskOptions,
-        found: VideoIndex,
-        notes: Sequence[str],
-    ) -> Opened:
-        path = self.library.content(video)
-        told = tuple(called(video.name, path, one) for one in notes)
-        opened = self._open[self._key(video, options)] = Opened(
-            video=found, warnings=told
-        )
-        while len(self._open) > _MOST_OPEN:
-            self._open.popitem(last=False)
-        return opened

@@ -118,15 +118,15 @@ async def show_timeline(
     service = service_of(request)
     video = find(service, video_id)
     options = AskFields(max_video_tokens=max_video_tokens, method=method).ask_options()
-    service.model.check(**vars(options))
+    await service.check(options)
     job = await service.videos.indexing(video, options)
     if job is not None:
         await job.wait()
-    shown = await service.videos.opened(video, options)
+    file = service.videos.file_of(video)
 
-    def score(_: OnText) -> Any:
-        return service.model.score_frames(
-            shown.video, question, max_video_tokens=max_video_tokens, method=method
+    def score(on_text: OnText) -> Any:
+        return service.host.call(
+            "score_frames", question, file, options, on_text=on_text
         )
 
     frames = await service.desk.answer(score, client_of(request))
@@ -134,7 +134,7 @@ async def show_timeline(
         round_floats(
             {
                 "question": question,
-                "sees_question": service.model.scores_see_question,
+                "sees_question": service.host.facts.scores_see_question,
                 "times": [frame.time for frame in frames],
                 "scores": [frame.score for frame in frames],
                 "kinds": [frame.kind for frame in frames],

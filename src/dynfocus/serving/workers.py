@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 import multiprocessing
+import os
 import queue
 import signal
 import sys
@@ -39,6 +40,7 @@ MAX_ATTEMPTS = 2
 """A file at which workers end so often is given up."""
 _LISTEN_SECONDS = 1.0
 """A worker that is asked to stop does so within this time, or is killed."""
+_NICENESS = 5
 _STEP_SECONDS = 0.1
 """Progress is told no more often."""
 
@@ -144,13 +146,21 @@ class Workers:
         finally:
             task.is_stopped.set()
 
-    def close(self) -> None:
-        """End the workers; what they were at is half done, and gone."""
-        self._is_open = False
-        for _ in self._threads:
-            self._tasks.put((-1, next(self._numbers), None))
+    def stop(self) -> None:
+        """Take no more jobs; what the workers are at is half done, and gone."""
+        if self._is_open:
+            self._is_open = False
+            for _ in self._threads:
+                self._tasks.put((-1, next(self._numbers), None))
+
+    def close(self, seconds: float) -> None:
+        """End the workers, those that do not listen for so long too."""
+        self.stop()
+        end = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(2 * _LISTEN_SECONDS + 1)
+            thread.join(max(0.0, end - time.monotonic()))
+        for worker in self._crew:
+            worker.kill()
 
     def _serve(self) -> None:
         """Do one job after the other, in a thread."""
@@ -287,10 +297,15 @@ class _Worker:
             _logger.info("a worker ended while it was stopped")
         self.close()
 
-    def close(self) -> None:
-        """End the process."""
+    def kill(self) -> None:
+        """End the process, from any thread."""
         if self._process is not None:
             self._process.kill()
+
+    def close(self) -> None:
+        """End the process."""
+        self.kill()
+        if self._process is not None:
             self._process.join()
         if self._connection is not None:
             self._connection.close()
@@ -311,6 +326,8 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=end_with_parent, daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)  # who answers comes first
     told_seconds = 0.0
     load_once = lru_cache(maxsize=1)(load)
 

@@ -91,6 +91,7 @@ class Confinement:
         self._lock = threading.Lock()
         self._spare: _Process | None = None
         self._idle: OrderedDict[_Key, _Process] = OrderedDict()
+        self._busy: set[_Process] = set()
         self._is_closed = False
         self._copies: weakref.WeakKeyDictionary[RemoteFile, _Copy] = (
             weakref.WeakKeyDictionary()
@@ -181,12 +182,14 @@ class Confinement:
         return found[0]
 
     def close(self) -> None:
-        """End the process that waits; those at work end with their jobs."""
+        """End all processes; whoever waits for one at work is told that it ended."""
         with self._lock:
             self._is_closed = True
             waiting = [*self._idle.values(), *filter(None, [self._spare])]
             self._spare = None
             self._idle.clear()
+            for process in self._busy:
+                process.kill()
         for process in waiting:
             process.end()
 
@@ -202,7 +205,7 @@ class Confinement:
         file = self._local(path)
         key = _key_of(file)
         with self._room:
-            process = self._take(key)
+            process = self._take(key, path)
             try:
                 # Plain, since pydantic would take a third of the start of a process.
                 plain = SimpleNamespace(**asdict(self.limits))
@@ -226,26 +229,34 @@ class Confinement:
             copy = self._copies.setdefault(path, _Copy())
         return copy.of(path)
 
-    def _take(self, key: _Key) -> _Process:
-        """Take the process of a file, or the one that waits, which another one replaces."""
+    def _take(self, key: _Key, path: VideoFile) -> _Process:
+        """Take the process of a file, or the one that waits, which another one replaces.
+
+        Raises:
+            UnreadableVideoError: There are to be no more.
+        """
         with self._lock:
+            if self._is_closed:
+                raise UnreadableVideoError(
+                    f"{path} was not read, since the work on videos is being ended"
+                )
             process = self._idle.pop(key, None)
             if process is None:
-                process, self._spare = self._spare, None
-                if not self._is_closed:
-                    self._spare = _Process()
-        if process is not None and process.is_alive:
+                process, self._spare = self._spare, _Process()
+            if process is None or not process.is_alive:
+                if process is not None:
+                    process.end()
+                process = _Process()
             process.is_free = False
-            return process
-        if process is not None:
-            process.end()
-        return _Process()
+            self._busy.add(process)
+        return process
 
     def _put_back(self, key: _Key, process: _Process) -> None:
         """Let a process wait for more of its file, if it is sound and not worn."""
         process.seconds += time.monotonic() - process.began_seconds
         surplus: list[_Process] = []
         with self._lock:
+            self._busy.discard(process)
             is_worn = process.seconds > self.limits.decode_seconds / 2
             if process.is_free and not is_worn and not self._is_closed:
                 surplus += filter(None, [self._idle.pop(key, None)])
@@ -363,6 +374,10 @@ class _Process:
             self._connection.send(job)
         except OSError:  # its end shows when it is listened to
             return
+
+    def kill(self) -> None:
+        """Kill it; whoever listens to it hears that."""
+        self._process.kill()
 
     def end(self) -> int:
         """Kill it, and give its exit code."""
