@@ -17,6 +17,7 @@ import itertools
 import json
 import random
 import re
+import sys
 import tempfile
 import time
 import warnings
@@ -344,7 +345,9 @@ Decoding is part of it; slides and terminal have {found["fps"]} frames a second.
 def main() -> None:
     """Measure, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", required=True, help="folder of real clips")
+    parser.add_argument(
+        "--clips", help="folder of real clips; without, slides and terminal are printed"
+    )
     parser.add_argument("--slides", type=int, default=6, help="slides of a minute each")
     parser.add_argument("--fps", type=int, default=25, help="of slides and terminal")
     parser.add_argument("--pages", type=int, default=12, help="pages of the terminal")
@@ -377,6 +380,12 @@ def main() -> None:
             fps=given.fps,
         )
         busy = measure_pages(screen, typed)
+        if given.clips is None:
+            for name, one in (("slides", slides), ("terminal", busy)):
+                an_hour = 3600 * one["processor_seconds"] / one["seconds"]
+                right = Estimate(**one["characters"])
+                sys.stdout.write(f"{name}: {an_hour:.0f} s an hour, {right} % right\n")
+            return
         files = [Path(one) for one in find_videos([given.clips])]
         clips = measure_clips(files, folder, lines)
     found = {

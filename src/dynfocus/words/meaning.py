@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,27 +86,71 @@ def compare(
         question: The content words of the question.
         passages: The content words of each line of each passage.
     """
-    words = list({word for lines in passages for line in lines for word in line})
-    place = {word: number for number, word in enumerate(words)}
-    vectors = meaning.word_vectors(words)
+    place: dict[str, int] = {}
+    for lines in passages:
+        for line in lines:
+            for word in line:
+                place.setdefault(word, len(place))
+    vectors = meaning.word_vectors(list(place))
     asked = meaning.word_vectors(question)
     (mean,) = _to_unit(asked.mean(axis=0, keepdims=True)) if question else (asked.sum(axis=0),)  # fmt: skip
     pairs = _to_unit(asked) @ _to_unit(vectors).T  # [question words, words]
+    flat = [line for lines in passages for line in lines]
+    sums = _sum_rows(vectors, [[place[word] for word in line] for line in flat])
+    cosines = _to_unit(sums) @ mean  # [lines of all passages]
+    ends = np.cumsum([0, *(len(lines) for lines in passages)]).tolist()
+    own = [range(start, stop) for start, stop in pairwise(ends)]
+    wholes = _to_unit(_sum_rows(sums, own)) @ mean  # [passages]
+    words = [
+        sorted({place[word] for line in lines for word in line}) for lines in passages
+    ]
+    both = _near(pairs, words)
     found = []
-    for lines in passages:
-        rows = [[place[word] for word in line] for line in lines]
-        sums = np.stack([vectors[row].sum(axis=0) for row in rows])
-        cosines = _to_unit(sums) @ mean
-        (cosine,) = _to_unit(sums.sum(axis=0, keepdims=True)) @ mean
-        there = sorted({number for row in rows for number in row})
-        near = pairs[:, there]
-        if not near.size:
-            found.append(Likeness(cosines, 0.0))
-            continue
-        both = near.max(axis=1).mean() + near.max(axis=0).mean()
-        best = max(float(cosine), float(cosines.max()))
-        found.append(Likeness(cosines, (best + float(both)) / 3))
+    for rows, whole, near in zip(own, wholes.tolist(), both.tolist(), strict=True):
+        inside = cosines[rows.start : rows.stop]
+        best = max(whole, float(inside.max()))
+        is_known = bool(question) and bool(words[len(found)])
+        found.append(Likeness(inside, (best + near) / 3 if is_known else 0.0))
     return found
+
+
+def _near(
+    pairs: NDArray[np.float32], groups: Sequence[Sequence[int]]
+) -> NDArray[np.float32]:
+    """Compare each way: for each word the likest of the others, on average.
+
+    Args:
+        pairs: Cosines of the question's words with all words, ``[question words, words]``.
+        groups: The words of each passage.
+
+    Returns:
+        The sum of both averages, ``[passages]``; of no words it is zero.
+    """
+    both = np.zeros(len(groups), np.float32)
+    filled = [number for number, group in enumerate(groups) if group]
+    if not filled or not len(pairs):
+        return both
+    lengths = [len(groups[number]) for number in filled]
+    columns = [word for number in filled for word in groups[number]]
+    starts = np.cumsum([0, *lengths[:-1]])
+    asked = np.maximum.reduceat(pairs[:, columns], starts, axis=1).mean(axis=0)
+    there = np.add.reduceat(pairs.max(axis=0)[columns], starts) / lengths
+    both[filled] = asked + there
+    return both
+
+
+def _sum_rows(
+    vectors: NDArray[np.float32], groups: Sequence[Sequence[int]]
+) -> NDArray[np.float32]:
+    """Sum some rows for each group, ``[groups, C]``; of none the sum is zero."""
+    sums = np.zeros((len(groups), vectors.shape[1]), np.float32)
+    filled = [number for number, group in enumerate(groups) if len(group)]
+    if filled:
+        lengths = [len(groups[number]) for number in filled]
+        rows = [row for number in filled for row in groups[number]]
+        starts = np.cumsum([0, *lengths[:-1]])
+        sums[filled] = np.add.reduceat(vectors[rows], starts, axis=0)
+    return sums
 
 
 def _to_unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -29,6 +29,7 @@ _LEAST_SIDE = 3  # pixels of a mark
 _LINE_HEIGHT = 48  # pixels that the second network takes
 _LINE_WIDTHS = (48, 48 * 50)
 _WIDTH_STEP = 96  # lines are padded to multiples, so that few shapes are met
+_SQUEEZED, _SURE = 0.7, 0.95  # read narrow first, and as wide as it is where unsure
 _BATCH_WIDTH = 3200  # pixels of all lines that are read at once
 _UPRIGHT_RATIO = 1.5  # a box so much higher than wide holds a line that is turned
 
@@ -116,35 +117,52 @@ class PictureReader:
     def read(self, lines: Sequence[NDArray[np.uint8]]) -> list[Reading]:
         """Read lines of text.
 
+        What reading costs grows with the width of a line, so a line is read at less than
+        its width first, and once more where that left doubts.
+
         Args:
             lines: Pictures of a line each, as `cut_out` gives them.
         """
-        order = sorted(range(len(lines)), key=lambda n: _width_of(lines[n]))
+        readings = self._read_at(lines, _SQUEEZED)
+        doubtful = [n for n, one in enumerate(readings) if one.confidence < _SURE]
+        again = self._read_at([lines[n] for n in doubtful], 1.0)
+        for number, other in zip(doubtful, again, strict=True):
+            readings[number] = max(readings[number], other, key=lambda r: r.confidence)
+        return readings
+
+    def _read_at(
+        self, lines: Sequence[NDArray[np.uint8]], stretch: float
+    ) -> list[Reading]:
+        """Read lines at a part of their width, those of like widths together."""
+        widths = [_width_of(line, stretch) for line in lines]
         batches: list[list[int]] = []
-        for number in order:
-            width = _width_of(lines[number])
-            if batches and width * (len(batches[-1]) + 1) <= _BATCH_WIDTH:
+        for number in sorted(range(len(lines)), key=widths.__getitem__):
+            if batches and widths[number] * (len(batches[-1]) + 1) <= _BATCH_WIDTH:
                 batches[-1].append(number)
             else:
                 batches.append([number])
         found: dict[int, Reading] = {}
         read = self._pool.map(
-            self._read_batch, [[lines[n] for n in batch] for batch in batches]
+            lambda batch: self._read_batch([lines[n] for n in batch], stretch), batches
         )
         for batch, readings in zip(batches, read, strict=True):
             found |= dict(zip(batch, readings, strict=True))
         return [found[number] for number in range(len(lines))]
 
-    def _read_batch(self, lines: Sequence[NDArray[np.uint8]]) -> list[Reading]:
+    def _read_batch(
+        self, lines: Sequence[NDArray[np.uint8]], stretch: float
+    ) -> list[Reading]:
         import cv2
 
-        padded = np.zeros(
-            (len(lines), 3, _LINE_HEIGHT, max(map(_width_of, lines))), np.float32
-        )
+        most = max(_width_of(line, stretch) for line in lines)
+        padded = np.zeros((len(lines), 3, _LINE_HEIGHT, most), np.float32)
         for row, line in zip(padded, lines, strict=True):
-            width = max(1, round(line.shape[1] * _LINE_HEIGHT / line.shape[0]))
-            size = (min(width, row.shape[-1]), _LINE_HEIGHT)
-            row[:, :, : size[0]] = _normalized(cv2.resize(line, size))
+            wanted = line.shape[1] * stretch * _LINE_HEIGHT / line.shape[0]
+            width = min(max(1, round(wanted)), most)
+            is_smaller = line.shape[0] > _LINE_HEIGHT and line.shape[1] > width
+            kernel = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+            small = cv2.resize(line, (width, _LINE_HEIGHT), interpolation=kernel)
+            row[:, :, :width] = _normalized(small)
         return [self._spell(scores) for scores in self._run(self._speller, padded)]
 
     def _spell(self, scores: NDArray[np.float32]) -> Reading:
@@ -263,9 +281,9 @@ def _normalized(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.transpose(2, 0, 1))  # [3, H, W]
 
 
-def _width_of(line: NDArray[np.uint8]) -> int:
-    """Give the width at which a line is read, rounded up."""
-    width = line.shape[1] * _LINE_HEIGHT / line.shape[0]
+def _width_of(line: NDArray[np.uint8], stretch: float) -> int:
+    """Give the width at which a line is read at a part of its own, rounded up."""
+    width = line.shape[1] * stretch * _LINE_HEIGHT / line.shape[0]
     padded = -(-width // _WIDTH_STEP) * _WIDTH_STEP
     return int(min(max(padded, _LINE_WIDTHS[0]), _LINE_WIDTHS[1]))
 

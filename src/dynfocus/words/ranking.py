@@ -14,8 +14,9 @@ summed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,35 +48,44 @@ class QueryTerms:
     weights: Mapping[str, float]
     """How rare each term is."""
 
-    def share(self, terms: Sequence[str]) -> float:
+    @cached_property
+    def _whole(self) -> float:
+        return sum(self.weights.values())
+
+    @cached_property
+    def _stands_for(self) -> dict[str, dict[str, float]]:
+        """For each spelling the terms that it stands for, with how alike they are."""
+        found: dict[str, dict[str, float]] = {}
+        for term, spellings in self.variants.items():
+            for one, like in spellings.items():
+                found.setdefault(one, {})[term] = like
+        return found
+
+    def share(self, terms: Collection[str]) -> float:
         """Give the weighted share of the query's terms among some, from 0 to 1."""
-        there = set(terms)
-        whole = sum(self.weights.values())
+        best: dict[str, float] = {}
+        for one in self._stands_for.keys() & terms:
+            for term, like in self._stands_for[one].items():
+                best[term] = max(like, best.get(term, 0.0))
+        if not best or not self._whole:
+            return 0.0
         found = sum(
-            weight
-            * max(
-                (like for one, like in self.variants[term].items() if one in there),
-                default=0.0,
-            )  # fmt: skip
-            for term, weight in self.weights.items()
+            weight * best[term] for term, weight in self.weights.items() if term in best
         )
-        return found / whole if whole else 0.0
+        return found / self._whole
 
     def order(self, wanted: Sequence[str], terms: Sequence[str]) -> float:
         """Give the share of neighbours in the query that are neighbours among terms."""
         pairs = list(zip(wanted, wanted[1:], strict=False))
         if not pairs:
             return 0.0
-        stands_for: dict[str, set[str]] = {}
-        for term, spellings in self.variants.items():
-            for one in spellings:
-                stands_for.setdefault(one, set()).add(term)
-        named = [stands_for.get(one, set()) for one in terms]
+        stands_for = self._stands_for
         near = {
             (first, second)
-            for left, right in zip(named, named[1:], strict=False)
-            for first in left
-            for second in right
+            for one, other in zip(terms, terms[1:], strict=False)
+            if one in stands_for and other in stands_for
+            for first in stands_for[one]
+            for second in stands_for[other]
         }
         return sum(pair in near for pair in pairs) / len(pairs)
 
@@ -129,10 +139,12 @@ def rate(
     whole = [term for line in lines for term in line]
     if not all(_holds(whole, phrase) for phrase in query.phrases):
         return None
-    shares = np.array([terms.share(line) for line in lines])
+    shares = np.array([terms.share(set(line)) for line in lines])
     best = shares if likeness is None else shares + MEANING_WEIGHT * likeness.lines
     line = int(best.argmax())
-    words = (1 - LINE_SHARE) * terms.share(whole) + LINE_SHARE * float(shares[line])
+    words = (1 - LINE_SHARE) * terms.share(set(whole)) + LINE_SHARE * float(
+        shares[line]
+    )
     words += ORDER_WEIGHT * terms.order(query.terms, whole)
     meaning = None if likeness is None else likeness.whole
     return Fit(words=words, meaning=meaning, line=line)
