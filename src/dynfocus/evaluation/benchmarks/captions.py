@@ -1,7 +1,8 @@
 """BLEU-4, METEOR, ROUGE-L and CIDEr of answers, by pycocoevalcap with its PTB tokeniser.
 
 They differ from the figures of SlowFocus, whose script hands raw strings to the scorers
-and lets equal ids overwrite each other. Java runs the tokeniser and METEOR.
+and lets equal ids overwrite each other. Java runs the tokeniser and METEOR; no package
+that does without it has all four by the rules that papers use.
 """
 
 from __future__ import annotations
