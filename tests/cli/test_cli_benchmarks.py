@@ -67,6 +67,16 @@ def test_a_missing_video_is_said_and_ends_with_1(run, data, model, tmp_path):
     assert len(model.asked) == 1
 
 
+def test_a_question_that_failed_is_said_with_its_reason(run, data, model, tmp_path):
+    model.reply = lambda video, question: "fail" if "0" in question else "a man"
+    outcome = run("eval", "msvd-qa", "--data", data, "--out", tmp_path / "out")
+    assert outcome.code == 1
+    assert (
+        "1 question failed, the first: the model fell over; the same command asks again"
+        in outcome.err
+    )
+
+
 def test_workers_get_what_can_be_sent(run, data, monkeypatch, tmp_path):
     sent = {}
 

@@ -243,10 +243,13 @@ def _run(
     json: bool,
 ) -> None:
     from dynfocus.evaluation.benchmarks.asking import RunSettings
-    from dynfocus.evaluation.benchmarks.loading import open_benchmark
+    from dynfocus.evaluation.benchmarks.loading import find_oddities, open_benchmark
     from dynfocus.evaluation.benchmarks.options import read_options
     from dynfocus.evaluation.benchmarks.registry import load_benchmark
-    from dynfocus.evaluation.benchmarks.results import describe_missing
+    from dynfocus.evaluation.benchmarks.results import (
+        describe_failed,
+        describe_missing,
+    )
     from dynfocus.evaluation.benchmarks.running import run_benchmark
     from dynfocus.models.options import AskOptions
 
@@ -265,6 +268,8 @@ def _run(
     if running.dry_run:
         _plan(opened, settings, running.out, load, judging, json)
         return
+    for oddity in find_oddities(opened.items):
+        warn(oddity)
     judge = judging.open() if opened.benchmark.is_judged else None
     if opened.benchmark.is_judged and judge is None:
         warn(
@@ -281,9 +286,9 @@ def _run(
             progress=progress,
             judging=judging_bar,
         )
-    missing = describe_missing(document)
-    if missing:
-        warn(missing)
+    for told in (describe_missing(document), describe_failed(document)):
+        if told:
+            warn(told)
     written = write_result(running.out, name, document)
     if document["submission"] is not None:
         _write_submission(running.out / f"{name}.submission.json", document)

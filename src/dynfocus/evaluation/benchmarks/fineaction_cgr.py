@@ -72,6 +72,8 @@ def _item(row: dict[str, Any], name: str) -> Item:
     task = str(row["task"])
     kind = next((full for short, full in _KINDS.items() if short in task), task)
     meta = row["meta"]
+    if not float(meta["duration"]) > 0:
+        raise ValueError(f"{name}: duration must be above 0, got {meta['duration']!r}")
     marks = {mark: float(s) for mark, s in (meta.get("token") or {}).items()}
     said = [marks[m] for m in _MARKER.findall(str(row["answer"])) if m in marks]
     named = [marks[m] for m in _MARKER.findall(str(row["question"])) if m in marks]

@@ -135,7 +135,7 @@ def key_frame_figures(
         ``Temporal recall`` and ``Temporal F1``. Nothing where no record tells both.
     """
     read = [r for r in records if "fine_times" in r]
-    with_scenes = [r for r in read if r.get("evidence")]
+    with_scenes = [r for r in read if _scenes(r)]
     with_moments = [r for r in read if r.get("evidence") or r.get("key_times")]
     return _name_main(_scene_figures(with_scenes) + _moment_figures(with_moments), main)
 
@@ -159,12 +159,13 @@ def _scene_figures(records: Sequence[Record]) -> list[Figure]:
 
 
 def _scenes(record: Record) -> list[list[Interval]]:
-    """Put the stretches of each scene together, in the order of scenes."""
-    stretches = [(start, end) for start, end in record["evidence"]]
+    """Put the stretches of each scene together, without those that hold nothing."""
+    stretches = [(start, end) for start, end in record.get("evidence", ())]
     places = record.get("scenes") or range(len(stretches))
     scenes: dict[int, list[Interval]] = {}
-    for place, stretch in zip(places, stretches, strict=True):
-        scenes.setdefault(place, []).append(stretch)
+    for place, (start, end) in zip(places, stretches, strict=True):
+        if start < end:
+            scenes.setdefault(place, []).append((start, end))
     return list(scenes.values())
 
 

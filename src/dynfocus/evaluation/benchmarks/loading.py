@@ -16,6 +16,7 @@ from dynfocus.evaluation.benchmarks.video_files import VideoFiles, scan_videos
 from dynfocus.text import plural
 
 _MOST_TOLD = 3
+_WRONG_KINDS = (AttributeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,8 @@ def open_benchmark(
     ]
     if copies:
         raise ValueError(
-            f"{loaded.files[0]}: {plural(len(copies), 'id')} stand twice, the first "
+            f"{loaded.files[0]}: {plural(len(copies), 'id')} "
+            f"{'stands' if len(copies) == 1 else 'stand'} twice, the first "
             f"{copies[0]!r}; leave one of each out"
         )
     split = _find_split(benchmark, loaded, options)
@@ -89,9 +91,11 @@ def _load(benchmark: Benchmark, data: Path, options: BenchmarkOptions) -> Loaded
     """Read the annotations; a row of another shape than the first is told of."""
     try:
         return benchmark.load(data, options)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
+    except (ArithmeticError, LookupError, *_WRONG_KINDS) as error:
+        if isinstance(error, ValueError) and str(data) in str(error):
+            raise  # it names the file already
         lacks = isinstance(error, KeyError)
-        why = f"it lacks {error}" if lacks else f"a value is of another kind: {error}"
+        why = f"it lacks {error}" if lacks else f"a value is wrong: {error}"
         raise ValueError(
             f"{data}: a row of the annotations of {benchmark.name} is not like the others "
             f"({why}); fetch them again"
@@ -139,7 +143,7 @@ def describe_split(opened: OpenedBenchmark) -> str:
 
 
 def find_oddities(items: Sequence[Item]) -> list[str]:
-    """Say what is wrong with questions: options that are the same, answers of none."""
+    """Say what is wrong with questions: answers, options, evidence, copies."""
     odd = [
         item
         for item in items
@@ -148,16 +152,28 @@ def find_oddities(items: Sequence[Item]) -> list[str]:
         and item.answer not in LETTERS[: len(item.choices)]
     ]
     same = [item for item in items if len(set(item.choices)) < len(item.choices)]
+    asked = Counter(map(_content, items))
+    first = {_content(item): item for item in reversed(items)}
+    again = [i for i in items if asked[_content(i)] > 1 and first[_content(i)] is not i]
+    early = [i for i in items if any(end < start for start, end in i.evidence)]
     told = []
     for some, what in (
         (odd, "has an answer outside its options"),
         (same, "has options that are the same"),
+        (again, "has the video, words and answer of an earlier one"),
+        (early, "has evidence that ends before it begins"),
     ):
         if some:
             names = ", ".join(item.id for item in some[:_MOST_TOLD])
             verb = what if len(some) == 1 else what.replace("has", "have", 1)
             told.append(f"{plural(len(some), 'question')} {verb} ({names})")
     return told
+
+
+def _content(item: Item) -> tuple[object, ...]:
+    """Give what two questions must share to be the same."""
+    what = (item.video, item.question, item.choices, item.answer, item.kind)
+    return (*what, item.start, item.end, item.evidence, str(item.groups))
 
 
 def sample(items: Sequence[Item], limit: int | None) -> list[Item]:

@@ -33,6 +33,7 @@ from dynfocus.evaluation.benchmarks.choice import (
 )
 from dynfocus.evaluation.benchmarks.letters import read_as_lvbench
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
+from dynfocus.text import plural
 
 _TAGS = {
     "entity recognition": "ER",
@@ -43,6 +44,7 @@ _TAGS = {
     "summarization": "Sum",
 }
 _SIZES = {"original": 1_549, "clean": 1_519, "flash-vstream": 1_508}
+_VIDEO_FIELDS = {"key", "video_path", "video"}
 _OPTION = re.compile(r"\n\s*\(?([A-D])[).:]\s*")
 _TIME = re.compile(r"(\d+):(\d\d)-(\d+):(\d\d)")
 
@@ -65,11 +67,12 @@ def load(data: Path, options: BenchmarkOptions) -> Loaded:
     if "qa" in first:
         shape = "a line a video"
         rows = list(_flatten(rows))
-    elif has_fields(first, "question", "answer"):
+    elif has_fields(first, "question", "answer") and first.keys() & _VIDEO_FIELDS:
         shape = "the clean list" if "candidates" in first else "a row a question"
     else:
         wanted = (
-            "the known shapes: key, qa; question, answer, candidates; question, uid"
+            "the known shapes: key, qa; question, answer, candidates, video; question, "
+            "answer, uid, key"
         )
         raise unknown_shape(files[0], first, wanted)
     wanted_size = _SIZES.get(options.size)
@@ -81,7 +84,11 @@ def load(data: Path, options: BenchmarkOptions) -> Loaded:
     items = [_item(row, number) for number, row in enumerate(rows)]
     names = number_copies(item.id for item in items)
     items = [Item(**{**vars(i), "id": n}) for i, n in zip(items, names, strict=True)]
-    return Loaded(items=items, shape=shape, files=files)
+    bare = [item.id for item in items if not item.choices]
+    notes = []
+    if bare:
+        notes.append(f"{plural(len(bare), 'question')} without options ({bare[0]})")
+    return Loaded(items=items, shape=shape, files=files, notes=notes)
 
 
 def _flatten(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -39,7 +39,7 @@ def load(data: Path, options: BenchmarkOptions) -> Loaded:
         "*.json",
     )
     files = need_files(data, patterns, "moviechat-1k")
-    if len(files) > 1 and all(path.suffix == ".json" for path in files):
+    if all(path.suffix == ".json" for path in files) and _is_film(read_json(files[0])):
         rows = [row for path in files for row in _rows_of_film(path)]
         return Loaded(items=_items(rows), shape="a file a film", files=files)
     rows = [row for path in files for row in read_rows(path)]
@@ -47,6 +47,10 @@ def load(data: Path, options: BenchmarkOptions) -> Loaded:
         wanted = "the known shapes: video_name, question, answer, time; info, global, breakpoint"
         raise unknown_shape(files[0], rows[0], wanted)
     return Loaded(items=_items(rows), shape="lmms-eval's table", files=files)
+
+
+def _is_film(content: Any) -> bool:
+    return isinstance(content, dict) and any(mode in content for mode in _MODES)
 
 
 def _rows_of_film(path: Path) -> list[dict[str, Any]]:

@@ -35,6 +35,8 @@ _WANTED = (
     "the known shapes: video_name, question, question_id; video_id, question, answer; "
     "video_name, question, answer"
 )
+_OF_OTHERS = {"options", "candidates", "time"}
+"""What rows of other benchmarks have beside the same fields: options, or a moment."""
 _BRIEF = "\nAnswer the question with a single word or a short phrase."
 
 
@@ -65,9 +67,10 @@ def load_open_answers(
     if path.name.endswith("_q.json"):
         return _load_pair(path, rows)
     first = rows[0]
-    if not has_fields(first, "question", "answer") or not (
+    is_known = has_fields(first, "question", "answer") and (
         "video_name" in first or "video_id" in first
-    ):
+    )
+    if not is_known or first.keys() & _OF_OTHERS:
         raise unknown_shape(path, first, _WANTED)
     shape = (
         "IG-VLM's table"

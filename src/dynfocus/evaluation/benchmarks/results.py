@@ -8,7 +8,7 @@ from typing import Any
 
 from dynfocus.evaluation.benchmarks.asking import RunSettings
 from dynfocus.evaluation.benchmarks.key_frames import key_frame_figures
-from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark
+from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark, find_oddities
 from dynfocus.evaluation.judges.grading import Grades
 from dynfocus.text import plural
 
@@ -58,6 +58,9 @@ def summarise(
         "missing_videos": list(
             dict.fromkeys(r["video"] for r in marked if r["state"] == "missing")
         ),
+        "first_error": next(
+            (r["error"] for r in marked if r["state"] == "failed"), None
+        ),
         "rules": options.to_dict(),
         "manifest": _manifest(opened, settings, answered),
         "judge": _describe_judge(grades, len(needs_judge)),
@@ -66,7 +69,7 @@ def summarise(
         "mean_seconds": _mean(answered, "seconds"),
         "scored": scored,
         "averages_kinds": benchmark.averages_kinds(options),
-        "data_notes": list(opened.loaded.notes),
+        "data_notes": [*opened.loaded.notes, *find_oddities(opened.items)],
         "submission": _submission(opened, marked),
     }
 
@@ -127,4 +130,14 @@ def describe_missing(document: dict[str, Any]) -> str | None:
     return (
         f"{plural(len(missing), 'video')} missing ({shown}): "
         f"{plural(document['counts']['missing'], 'question')} {counted}"
+    )
+
+
+def describe_failed(document: dict[str, Any]) -> str | None:
+    """Say how many questions failed and why the first did; None if none did."""
+    if document["first_error"] is None:
+        return None
+    return (
+        f"{plural(document['counts']['failed'], 'question')} failed, the first: "
+        f"{document['first_error']}; the same command asks again"
     )

@@ -59,6 +59,7 @@ def load(data: Path, options: BenchmarkOptions) -> Loaded:
 
 
 def _item(row: dict[str, Any]) -> Item:
+    _check(row)
     given = row["options"]
     lines = given.split("\n") if isinstance(given, str) else list(given)
     return Item(
@@ -74,6 +75,29 @@ def _item(row: dict[str, Any]) -> Item:
         },
         subtitles=str(row["video_id"]),
     )
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Refuse a row whose group could not be scored, before anything is asked.
+
+    Raises:
+        ValueError: Its group is of no kind that is known, or its id has no number.
+    """
+    kinds = ("relevance", "logic")
+    if row["group_type"] not in kinds:
+        raise ValueError(
+            f"group_type must be one of {', '.join(kinds)}, got {row['group_type']!r}"
+        )
+    _place(row["question_id"])
+    score_group(row["group_type"], str(row.get("group_structure", "")), [True] * 4)
+
+
+def _place(name: object) -> int:
+    """Read the place of a question in its group from its id, such as ``001-2``."""
+    number = str(name).split("-")[-1]
+    if not number.isdecimal():
+        raise ValueError(f"question_id must end in a number, got {name!r}")
+    return int(number)
 
 
 def put(item: Item, options: BenchmarkOptions) -> str:
@@ -122,7 +146,7 @@ def group_records(records: Records) -> list[dict[str, Any]]:
         groups[record["video"]].append(record)
     found = []
     for group in groups.values():
-        ordered = sorted(group, key=lambda r: int(str(r["id"]).split("-")[-1]))
+        ordered = sorted(group, key=lambda record: _place(record["id"]))
         first, last = ordered[0], ordered[-1]
         right = [bool(record["right"]) for record in ordered]
         score = score_group(first["kind"], first["groups"]["structure"], right)

@@ -63,6 +63,10 @@ def load(data: Path, options: BenchmarkOptions) -> Loaded:
         for s in _SETTINGS
         if not any(p.stem == s for p in files)
     ]
+    odd = [item.id for item in items if item.answer not in ("yes", "no")]
+    if odd:
+        count = plural(len(odd), "question")
+        notes.append(f"{count} with an answer that is neither yes nor no ({odd[0]})")
     if dropped:
         notes.append(f"{plural(dropped, 'pair')} that stand twice left out")
     return Loaded(
