@@ -392,7 +392,7 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
         )
         return VideoCausalLMOutputWithPast.of(outputs, tokens)
 
-    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+    def generate(self, inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
         """Continue prompts, as every model of transformers does.
 
         Videos whose number of tokens depends on their content are read first, so that
@@ -400,6 +400,7 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
 
         Args:
             inputs: The prompts with their placeholders, or ``input_ids``.
+            *args: What transformers takes.
             **kwargs: What transformers takes, and the video inputs.
         """
         ids = kwargs.get("input_ids", inputs)
@@ -410,7 +411,7 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
             mask = self.read_mask(ids, video, tokens, kwargs.get("attention_mask"))
             kwargs = {k: v for k, v in kwargs.items() if k not in video.names()}
             kwargs |= {"inputs_embeds": embeds, "attention_mask": mask}
-        return super().generate(inputs, **kwargs)
+        return super().generate(inputs, *args, **kwargs)
 
     def prepare_inputs_for_generation(
         self,

@@ -68,7 +68,7 @@ class Apollo(nn.Module):
         size = self.clip_frames
         whole = video.num_frames // size * size
         found = [
-            self._resample(part.unflatten(0, (-1, size)))
+            self._resample(torch.unflatten(part, 0, (-1, size)))
             for part in torch.split(video.spatial[:whole], WINDOW // size * size)
             if len(part)
         ]

@@ -99,7 +99,7 @@ class BVllm(nn.Module):
         shares = self.choose(video.spatial.mean(1), text, text_mask)  # [R, T]
         with torch.no_grad():
             roots = find_roots(shares, self.threshold)
-            left = roots.unique()
+            left = torch.unique(roots)
             joins = (roots == left[:, None]).to(shares)
             joins = joins / joins.sum(1, keepdim=True)
             times = (

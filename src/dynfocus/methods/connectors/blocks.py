@@ -45,7 +45,7 @@ def pool_grid(patches: Tensor, side: int) -> Tensor:
     Cell ``i`` of ``s`` covers the rows from ``floor(i g / s)`` to ``ceil((i + 1) g / s)``.
     """
     own = grid_side(patches.shape[1])
-    grid = patches.mT.unflatten(2, (own, own))
+    grid = torch.unflatten(patches.mT, 2, (own, own))
     return F.adaptive_avg_pool2d(grid, side).flatten(2).mT
 
 
@@ -62,7 +62,7 @@ def fold_grid(patches: Tensor, size: int = 2) -> Tensor:
     """
     own = grid_side(patches.shape[1])
     spare = -own % size
-    grid = patches.unflatten(1, (own, own))
+    grid = torch.unflatten(patches, 1, (own, own))
     if spare:
         last = torch.arange(own + spare, device=grid.device).clamp(max=own - 1)
         grid = grid[:, last][:, :, last]

@@ -151,6 +151,6 @@ class FlashVStream(nn.Module):
         times = times / weights
         largest = weights.argsort(descending=True, stable=True)[: self.num_key_frames]
         order = times.argsort(stable=True)
-        entries = centroids.unflatten(1, coarse.shape[1:])[order]
+        entries = torch.unflatten(centroids, 1, coarse.shape[1:])[order]
         keys = largest if self.retrieve == "official" else found.centers[0, largest]
         return entries, times[order], keys.sort().values

@@ -80,8 +80,8 @@ def cut_tails(keeps: Tensor, chunks: Tensor, most: int) -> Tensor:
     places = keeps.nonzero()[:, 0]
     excess = len(places) - most
     if excess > 0:
-        _, own, sizes = chunks[places].unique_consecutive(
-            return_inverse=True, return_counts=True
+        _, own, sizes = torch.unique_consecutive(
+            chunks[places], return_inverse=True, return_counts=True
         )
         rank = (
             torch.arange(len(places), device=own.device)
@@ -181,8 +181,8 @@ class LongVU(nn.Module):
             ]
             keeps = keep_changes(coarse, self.token_threshold).flatten()
             chunks = chunks.expand(coarse.shape[:2]).flatten()
-            keeps = cut_tails(keeps, chunks, self.max_tokens).unflatten(
-                0, coarse.shape[:2]
+            keeps = torch.unflatten(
+                cut_tails(keeps, chunks, self.max_tokens), 0, coarse.shape[:2]
             )
         lengths = torch.where(is_fine, fine.shape[1], keeps.sum(1))
         of_fine = is_fine.repeat_interleave(lengths)
@@ -206,6 +206,6 @@ class LongVU(nn.Module):
 
     def _coarsen(self, tokens: Tensor) -> Tensor:
         """Bring tokens ``[T, 144, H]`` to the coarse grid, ``[T, 64, H]``."""
-        grid = tokens.mT.unflatten(2, (self.fine_side, self.fine_side))
+        grid = torch.unflatten(tokens.mT, 2, (self.fine_side, self.fine_side))
         size = (self.coarse_side, self.coarse_side)
         return F.interpolate(grid, size, mode="bilinear").flatten(2).mT

@@ -112,7 +112,7 @@ class MaLmm(nn.Module):
         width = (0, self.num_queries, 1, frames.shape[2])
         empty = Memory.of(frames.new_zeros(width), video.pts_seconds[:0])
         past = [empty] * len(self.layers)
-        found = self.queries
+        found: Tensor = self.queries
         for number, frame in enumerate(frames):
             time = video.pts_seconds[number : number + 1]
             with torch.set_grad_enabled(

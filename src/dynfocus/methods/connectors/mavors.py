@@ -83,7 +83,7 @@ class Mavors(nn.Module):
 
     def _fold(self, frames: Tensor) -> Tensor:
         """Fold the frames of a chunk, ``[F, N, D]``, into one map ``[N, D]``."""
-        weights = self.frame_weights
+        weights: Tensor = self.frame_weights
         if len(frames) < len(weights):
             head, tail = weights[: len(frames) - 1], weights[len(frames) - 1 :]
             weights = torch.cat([head, tail.sum(0, keepdim=True)])

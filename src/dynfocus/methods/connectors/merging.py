@@ -41,11 +41,11 @@ class Memory(NamedTuple):
 
     def part(self, start: int, end: int) -> Self:
         """Take the entries of a half-open range."""
-        return self._make(part[start:end] for part in self)
+        return type(self)(*(part[start:end] for part in self))
 
     def join(self, later: Memory) -> Self:
         """Put what came later behind what is there."""
-        return self._make(torch.cat(pair) for pair in zip(self, later, strict=True))
+        return type(self)(*(torch.cat(pair) for pair in zip(self, later, strict=True)))
 
 
 def compare_neighbours(tokens: Tensor, similarity: Similarity) -> Tensor:

@@ -76,4 +76,6 @@ class PLLaVA(nn.Module):
         if count < steps:
             return frames[torch.arange(steps, device=frames.device) * count // steps]
         flat = frames.flatten(1).T[None]
-        return F.adaptive_avg_pool1d(flat, steps)[0].T.unflatten(1, frames.shape[1:])
+        return torch.unflatten(
+            F.adaptive_avg_pool1d(flat, steps)[0].T, 1, frames.shape[1:]
+        )

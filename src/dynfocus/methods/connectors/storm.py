@@ -42,7 +42,9 @@ def scan(
     """
     length, spare = len(inputs), -len(inputs) % _CHUNK
     x, log_a, b, c = (
-        F.pad(part, (0, 0) * (part.ndim - 1) + (0, spare)).unflatten(0, (-1, _CHUNK))
+        torch.unflatten(
+            F.pad(part, (0, 0) * (part.ndim - 1) + (0, spare)), 0, (-1, _CHUNK)
+        )
         for part in (inputs, log_decay, write, read)
     )
     since = log_a.cumsum(1).transpose(1, 2)  # [K, n, 64]
@@ -105,7 +107,7 @@ class StateSpace(nn.Module):
         """Run over a part of a row, ``[L, H]``, from a state ``[n, w, S]``."""
         step = F.softplus(self.step(part))  # [L, n]
         write, read = self.read_write(part).chunk(2, dim=1)
-        heads = part.unflatten(1, (self.num_heads, -1)) * step[:, :, None]
+        heads = torch.unflatten(part, 1, (self.num_heads, -1)) * step[:, :, None]
         found, state = scan(heads, -step * self.rates.exp(), write, read, state)
         return found.flatten(1) + self.skip * part, state
 

@@ -151,7 +151,7 @@ class VideoStreaming(nn.Module):
         mask = streaming_mask(len(memory), len(frames), row.shape[1]).to(row.device)
         for layer in self.layers:
             row = layer(row, mask)
-        parts = (len(memory), len(frames), len(self.summaries), 1)
+        parts = [len(memory), len(frames), len(self.summaries), 1]
         _, seen, summary, indicator = torch.split(row[0], parts)
         return seen, summary, indicator[0]
 

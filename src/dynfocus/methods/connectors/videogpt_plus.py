@@ -80,9 +80,13 @@ class VideoGPTPlus(nn.Module):
         """Let the patches ``[T, N, D]`` at one place of a chunk see each other."""
         num_frames = len(patches)
         padded = F.pad(patches, (0, 0, 0, 0, 0, -num_frames % _CHUNK))
-        chunks = padded.unflatten(0, (-1, _CHUNK)).transpose(1, 2)  # [C, N, 4, D]
+        chunks = torch.unflatten(padded, 0, (-1, _CHUNK)).transpose(
+            1, 2
+        )  # [C, N, 4, D]
         there = torch.arange(len(padded), device=patches.device) < num_frames
-        mask = there.unflatten(0, (-1, _CHUNK)).repeat_interleave(patches.shape[1], 0)
+        mask = torch.unflatten(there, 0, (-1, _CHUNK)).repeat_interleave(
+            patches.shape[1], 0
+        )
         mixed = self.mixer(chunks.flatten(0, 1), mask=mask[:, None, None])
         mixed = mixed.unflatten(0, chunks.shape[:2]).transpose(1, 2)
         return mixed.flatten(0, 1)[:num_frames]
