@@ -91,6 +91,9 @@ class ModelFingerprint:
     def _read(self) -> str:
         model = self._model
         facts = _arguments(model.config) | _arguments(self._processor)
+        if facts.get("tower_method") is None:  # as before there were tower methods
+            for name in ("tower_method", "tower_options"):
+                facts.pop(name, None)
         vision = model.config.vision_config.to_dict()
         facts["vision_config"] = {
             k: v for k, v in vision.items() if k not in _WITHOUT_INFLUENCE

@@ -127,7 +127,7 @@ class VideoPanda(nn.Module):
     Differs from the original:
         Weights that start at zero there are behind gates that do, since models draw all
         matrices anew. ``G`` is of the frames of one window. Frames are not padded, so
-        that none is cropped. No distillation: it learns from the answers alone. The
+        that none is cropped; of an odd number of rows the last is repeated. No distillation: it learns from the answers alone. The
         branch that is built there and not used is left out.
 
     Args:
@@ -141,13 +141,7 @@ class VideoPanda(nn.Module):
     def __init__(self, sizes: TowerSizes, is_grid: bool = False) -> None:
         super().__init__()
         self.is_grid = is_grid
-        side = sizes.frame_size // sizes.patch_size
-        if side % 2:
-            raise ValueError(
-                f"video_panda halves rows of patches, got {side} of them; choose another "
-                "patch_size or frame size"
-            )
-        self.side = side // 2
+        self.side = -(-sizes.frame_size // sizes.patch_size // 2)
         self.num_patches = self.side**2 if is_grid else 1 + self.side * (self.side + 1)
         self.embed = nn.Conv2d(3, sizes.dim, sizes.patch_size, sizes.patch_size)
         self.local = LocalMixing(sizes.dim)
@@ -164,6 +158,9 @@ class VideoPanda(nn.Module):
         """Encode a window of frames; there is no tower."""
         raw = rearrange(self.embed(pixels), "f d h w -> 1 d f h w")
         grid = self.local(raw)
+        spare = 2 * self.side - grid.shape[-1]  # repeats the last row and column
+        if spare:
+            grid = F.pad(grid, (0, spare, 0, spare, 0, 0), mode="replicate")
         windows = rearrange(grid, "1 d f (h a) (w b) -> (f h w) (a b) d", a=2, b=2)
         patches = self.down(windows).unflatten(0, (len(pixels), -1))  # [F, n, D]
         if self.is_grid:
