@@ -35,6 +35,7 @@ class StandInModel:
         torch.nn.init.zeros_(weights.bias)
         self.model = weights
         self.times = (0.0, 1.0, 2.0)
+        self.processor = SimpleNamespace(frame_size=28)
         self.fine_times: tuple[float, ...] = ()
 
     def index(self, video: Any, *, progress: object = None, **reading: Any) -> Any:

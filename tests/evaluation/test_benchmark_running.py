@@ -84,8 +84,10 @@ def test_letters_become_accuracy_of_each_part(tmp_path):
     question = model.asked[0][1]
     assert question.endswith("A. 1.\nB. 2.\nC. 3.\nD. 4.\nThe best answer is:")
     assert document["manifest"]["weights"]
+    assert document["manifest"]["resolutions"] == [[28, 28]]
     page = write_page(tmp_path, "page", document, command="c", commit="0" * 40)
     assert "| Overall | 66.7 | 3 |" in page.read_text()
+    assert "frames of 28 x 28 pixels" in page.read_text()
 
 
 def test_a_second_run_asks_what_failed_and_nothing_else(tmp_path):

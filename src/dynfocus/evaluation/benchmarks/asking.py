@@ -30,7 +30,7 @@ from dynfocus.video import VideoWriter, read_image
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import AnswerJob, Loader
     from dynfocus.index import VideoIndex
-    from dynfocus.models import Answer
+    from dynfocus.models import Answer, VideoModel
 
 MISSING = "the video is not there"
 """What the record of a question says whose video is missing."""
@@ -84,7 +84,8 @@ class BenchmarkAsker:
         """Load the model, and give what answers the rows of a video."""
         model = self.load(number)
         named = model.model.named_parameters()
-        describe = partial(_describe, weights=fingerprint_parameters(named))
+        weights = fingerprint_parameters(named)
+        describe = partial(_describe, model=model, weights=weights)
         put = None
         if self.subtitles != "none":
             put = partial(_with_subtitles, which=self.subtitles)
@@ -137,12 +138,27 @@ def _with_subtitles(row: Row, index: VideoIndex, which: str) -> str:
 
 
 def _describe(
-    row: Row, answer: Answer, index: VideoIndex, weights: str
+    row: Row, answer: Answer, index: VideoIndex, model: VideoModel, weights: str
 ) -> dict[str, Any]:
     times = [round(frame.time, 2) for frame in answer.frames if frame.is_fine]
     is_known = bool(row.evidence) or "key_times" in row.facts
     looked = {"fine_times": times} if is_known else {}
-    return {"num_frames": len(answer.frames), "weights": weights, **looked}
+    return {
+        "num_frames": len(answer.frames),
+        "resolution": _resolution(model, index),
+        "weights": weights,
+        **looked,
+    }
+
+
+def _resolution(model: VideoModel, index: VideoIndex) -> list[int]:
+    """Give height and width of the frames that a model reads of a video, in pixels."""
+    from dynfocus.plugins.family import HostFeatures
+
+    features = index.features
+    if isinstance(features, HostFeatures) and features.plan is not None:
+        return list(features.plan.pixels.size)
+    return [model.processor.frame_size] * 2
 
 
 def find_files(opened: OpenedBenchmark, items: Sequence[Item]) -> dict[str, str]:

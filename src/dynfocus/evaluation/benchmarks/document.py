@@ -81,6 +81,8 @@ def _cost(document: Document) -> str:
     manifest = document["manifest"]
     ask = {k: v for k, v in manifest["ask"].items() if v not in (None, [])}
     told = ", ".join(f"{name} {value}" for name, value in ask.items())
+    sizes = " and ".join(f"{h} x {w}" for h, w in manifest["resolutions"])
+    told += f", frames of {sizes} pixels" if sizes else ""
     return (
         f"On average {document['mean_video_tokens']:.0f} video tokens, "
         f"{document['mean_frames']:.0f} frames and {document['mean_seconds']:.2f} s a "

@@ -84,11 +84,18 @@ def _manifest(
         "model": settings.model,
         "weights": answered[0]["weights"] if answered else None,
         "ask": {**asdict(settings.ask), "max_new_tokens": settings.max_new_tokens},
+        "resolutions": _resolutions(answered),
         "limit": settings.limit,
         "decoder": f"PyAV {av.__version__}",
         "annotations": [path.name for path in opened.loaded.files],
         "shape": opened.loaded.shape,
     }
+
+
+def _resolutions(answered: Records) -> list[list[int]]:
+    """List the sizes of frames that were read, as height and width, each once."""
+    found = {tuple(r["resolution"]) for r in answered if "resolution" in r}
+    return [list(one) for one in sorted(found)]
 
 
 def _describe_judge(grades: Grades | None, num_needed: int) -> dict[str, Any] | None:
