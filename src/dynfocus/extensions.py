@@ -1,7 +1,7 @@
 """Names that are found when they are asked for: of our rooms, and of other packages.
 
 It stands alone because rooms that may not know each other use it: selectors, connectors,
-families of vision language models, benchmarks.
+tower methods, families of vision language models, benchmarks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ SELECTORS = "dynfocus.selectors"
 """Group of functions that choose frames; see `dynfocus.methods.selectors`."""
 CONNECTORS = "dynfocus.connectors"
 """Group of functions that build a connector; see `dynfocus.methods.connectors`."""
+TOWERS = "dynfocus.towers"
+"""Group of functions that build a tower method; see `dynfocus.methods.towers`."""
 FAMILIES = "dynfocus.families"
 """Group of subclasses of `dynfocus.plugins.Family`."""
 

@@ -26,6 +26,7 @@ from dynfocus.methods.towers.interface import Layers
 from dynfocus.methods.towers.prompt_switch import switch
 from dynfocus.methods.towers.residual_vit import cost_share
 from dynfocus.methods.towers.tempme import Merged, join_clips, merge_alike
+from fake_package import install
 
 KINDS = {
     "clip": (CLIPVisionConfig, CLIPVisionModel),
@@ -336,6 +337,25 @@ def test_a_tower_without_layers_is_refused():
     tower = ResNetModel(ResNetConfig(**fields, layer_type="basic"))
     with pytest.raises(ValueError, match="needs a ViT as of CLIP.*got ResNetModel"):
         Layers(tower)
+
+
+def test_another_package_adds_a_tower_method(tmp_path, monkeypatch):
+    install(
+        tmp_path,
+        monkeypatch,
+        module="adds_a_tower_method",
+        source=(
+            "from torch import nn\n"
+            "def build(sizes, factor=2):\n"
+            "    return nn.Linear(sizes.dim, factor)\n"
+        ),
+        entry_points="[dynfocus.towers]\nlinear = adds_a_tower_method:build\n",
+    )
+    assert build_tower_method("linear", SIZES, {"factor": 3}).weight.shape == (3, 16)
+    with pytest.raises(
+        ValueError, match="'linear' has no option 'x'; accepted are fac"
+    ):
+        build_tower_method("linear", SIZES, {"x": 1})
 
 
 def test_methods_are_listed_by_name():

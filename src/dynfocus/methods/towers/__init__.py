@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from dynfocus import extensions
 from dynfocus.methods.towers.gated_residual import GatedResidual
 from dynfocus.methods.towers.interface import TowerMethod, TowerSizes, WrappedTower
 from dynfocus.methods.towers.prompt_switch import PromptSwitch
@@ -25,6 +26,7 @@ __all__ = [
     "TowerSizes",
     "WrappedTower",
     "build_tower_method",
+    "find_tower_methods",
 ]
 
 TOWERS: dict[str, Callable[..., nn.Module]] = {
@@ -37,29 +39,34 @@ TOWERS: dict[str, Callable[..., nn.Module]] = {
 """Tower methods by name."""
 
 
+def find_tower_methods() -> Mapping[str, Callable[..., nn.Module]]:
+    """Collect the tower methods by name; those of other packages come first."""
+    return {**TOWERS, **extensions.load_extensions(extensions.TOWERS)}
+
+
 def build_tower_method(
     name: str, sizes: TowerSizes, options: Mapping[str, Any] | None = None
 ) -> Any:
     """Build a tower method with fresh weights.
 
     Args:
-        name: One of ``TOWERS``.
+        name: One of ``TOWERS``, or one of another package.
         sizes: The tower that it runs over.
         options: Its own settings.
 
     Raises:
         ValueError: If the name or an option is not known.
     """
-    if name not in TOWERS:
+    own, known = dict(options or {}), find_tower_methods()
+    if name not in known:
         raise ValueError(
-            f"tower_method must be one of {', '.join(TOWERS)}, got {name!r}"
+            f"tower_method must be one of {', '.join(sorted(known))}, got {name!r}"
         )
-    own = dict(options or {})
-    accepted = [*signature(TOWERS[name]).parameters][1:]
+    accepted = [*signature(known[name]).parameters][1:]
     unknown = sorted(own.keys() - set(accepted))
     if unknown:
         raise ValueError(
             f"tower method {name!r} has no option {unknown[0]!r}; accepted are "
-            f"{', '.join(accepted)}"
+            f"{', '.join(accepted) or 'none'}"
         )
-    return TOWERS[name](sizes, **own)
+    return known[name](sizes, **own)
