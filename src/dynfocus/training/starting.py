@@ -40,7 +40,7 @@ class StageStart:
     model: str | None = None
     """``nano``, or the folder of a model."""
     vision_tower: str | None = None
-    """Folder of an ``InstructBlipVisionModel``."""
+    """Folder of a vision tower: of any class that transformers makes from pixels."""
     language_model: str | None = None
     """Folder of a causal language model with its tokenizer."""
 
