@@ -82,13 +82,27 @@ def test_what_is_kept_is_what_the_model_gives(make_tiny, tmp_path, medium):
         assert torch.equal(kept_part, getattr(expected.prototypes, name))
 
 
+def test_a_run_of_less_precision_encodes_in_it(make_tiny, tmp_path):
+    exact, rounded = (
+        EncodedVideos(tmp_path, *make_tiny(), precision=precision)
+        for precision in ("float32", "bfloat16")
+    )
+    for cache in (exact, rounded):
+        cache.fill(SAMPLES[1:2])
+    one, other = exact.load(PICTURE).pooled, rounded.load(PICTURE).pooled
+    assert not torch.equal(one, other)
+    torch.testing.assert_close(
+        one, other, rtol=0.05, atol=0.05 * float(one.abs().max())
+    )
+
+
 def test_the_key_changes_with_whatever_changes_the_features(make_tiny, tmp_path):
     model, processor = make_tiny()
 
     def key(model=model, processor=processor, **settings):
         return EncodedVideos(tmp_path, model, processor, **settings).key(VIDEO)
 
-    keys = [key(), key(fps=2.0), key(max_frames=4)]
+    keys = [key(), key(fps=2.0), key(max_frames=4), key(precision="bfloat16")]
     for changes in (
         {"num_prototypes": 5},
         {"num_event_tokens": 16},

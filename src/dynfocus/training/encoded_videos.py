@@ -35,6 +35,7 @@ from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.models.vision import encode_pixels
 from dynfocus.training.failures import SAMPLE_ERRORS
 from dynfocus.training.fragments import parse_fragment
+from dynfocus.training.recipe import Precision
 from dynfocus.training.samples import (
     Sample,
     drawn_seconds,
@@ -71,6 +72,8 @@ class EncodedVideos:
         max_frames: At most so many frames a video.
         storage: ``"exact"`` for the features that DynFocus starts from, ``"patches"``
             for those that every connector can start from.
+        precision: ``"bfloat16"`` runs the tower under autocast, as a step without a
+            store does; such entries are of their own.
 
     Raises:
         ValueError: If the settings make the spatial prototypes trainable.
@@ -85,6 +88,7 @@ class EncodedVideos:
         max_frames: int | None = None,
         *,
         storage: Literal["exact", "patches"] = "exact",
+        precision: Precision = "float32",
     ) -> None:
         has_patches = storage == "patches"
         if not has_patches and (
@@ -102,7 +106,10 @@ class EncodedVideos:
         self._sampling = Sampling(fps=fps, max_frames=max_frames)
         layout: Any = patch_layout if has_patches else index_layout
         self._layout = replace(layout(model.config, torch.float16), has_pictures=False)
+        self._precision = precision
         self._fingerprint = ModelFingerprint(model, processor, of_patches=has_patches)()
+        if precision != "float32":
+            self._fingerprint += f"-{precision}"
 
     def key(self, medium: str, look: Look | None = None) -> EntryKey:
         """Tell what the entry of a medium goes by, or that of a dense look at it.
@@ -207,13 +214,19 @@ class EncodedVideos:
             )
         times = torch.from_numpy(frames.times).double()
         pixels = self._processor.pixel_values(frames.frames)
+        with torch.autocast(
+            self._model.vision_tower.device.type,
+            torch.bfloat16,
+            enabled=self._precision == "bfloat16",
+        ):
+            tensors = self._encode(pixels, times)
         facts = EntryFacts(
             num_frames=len(times),
             source=medium,
             duration=frames.duration or float(times[-1]),
             model_name="training",
         )
-        self.store.write(key, facts, self._encode(pixels, times))
+        self.store.write(key, facts, tensors)
 
     def _encode(self, pixel_values: Tensor, pts_seconds: Tensor) -> dict[str, Tensor]:
         """Make the tensors of an entry of pixels, ``[T, 3, H, W]``, and their times."""
