@@ -98,5 +98,6 @@ class StandInModel:
             best_time=1.0,
             best_video=0,
             confidence=0.9,
+            word_tokens=0,
             looks=None,
         )

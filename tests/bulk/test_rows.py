@@ -14,6 +14,22 @@ def lines(*rows):
     return "\n".join(json.dumps(r) if isinstance(r, dict) else r for r in rows)
 
 
+def test_subtitles_are_named_by_a_row_of_one_video():
+    row = {"video": "a.mp4", "question": "What?"}
+    plain, one, two = read_rows(
+        lines(
+            row, row | {"subtitles": "a.srt"}, row | {"subtitles": ["a.srt", "b.srt"]}
+        )
+    )
+    assert plain.id == "ada8b28ce2931ebb"  # as it was before rows had subtitles
+    assert (one.subtitles, two.subtitles) == (("a.srt",), ("a.srt", "b.srt"))
+    assert len({plain.id, one.id, two.id}) == 3
+    (several,) = read_rows(lines(row | {"video": ["a", "b"], "subtitles": "a.srt"}))
+    assert several.problem == "subtitles go with one video; leave the others out"
+    with pytest.raises(ValueError, match="a name or a list of names, got 3"):
+        read_rows(lines(row | {"subtitles": 3}))
+
+
 def test_rows_take_what_they_do_not_say_from_the_defaults():
     rows = read_rows(
         lines(

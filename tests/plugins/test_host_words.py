@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from tiny_hosts import save_host
 
 import dynfocus
+from dynfocus.cli import main
 from dynfocus.errors import UnrelatedWordsWarning
 from dynfocus.methods.text_scorer import TextScorer
 from dynfocus.words import TimedText
@@ -71,3 +75,31 @@ def test_words_that_are_nowhere_leave_the_prompt_as_it_was(hosts, talk):
     with pytest.warns(UnrelatedWordsWarning):
         again = ask(hosts, talk, "quantum chromodynamics", method="ranked")
     assert again.tokens > 0
+
+
+@pytest.mark.parametrize("model", ["host", "words"])
+def test_rows_in_bulk_know_the_words_of_their_videos(
+    hosts, talk, tmp_path, capsys, model
+):
+    if model == "host":
+        model = str(save_host(hosts("llava_onevision"), tmp_path / "host"))
+    other = tmp_path / "other.srt"
+    other.write_text("1\n00:00:12,000 --> 00:00:14,000\nAphids fear ladybirds.\n")
+    row = {"video": str(talk), "question": QUESTION, "max_video_tokens": 200}
+    rows = [row | {"id": "beside"}, row | {"id": "named", "subtitles": str(other)}]
+    rows.append(row | {"id": "lost", "subtitles": [str(tmp_path / "no.srt")]})
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "a.jsonl"
+    call = ["batch", str(tmp_path / "q.jsonl"), "--out", str(out), "-m", model]
+    call += ["--no-read", "--max-new-tokens", "2"]
+    if model != "words":
+        call += ["--scorer", "text"]
+    assert main(call) == 1
+    told = {one["id"]: one for one in map(json.loads, out.read_text().splitlines())}
+    capsys.readouterr()
+    assert "no.srt" in told["lost"]["error"]
+    if model == "words":
+        assert [told[name]["best_time"] for name in ("beside", "named")] == [5, 12]
+        assert "Aphids fear ladybirds" in told["named"]["answer"]
+    else:
+        assert told["beside"]["word_tokens"] > told["named"]["word_tokens"] > 0

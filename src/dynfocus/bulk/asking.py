@@ -18,6 +18,7 @@ from dynfocus.models.options import LoadOptions
 from dynfocus.models.unknown_world import UNKNOWN_WORLD
 from dynfocus.text import check_name, round_floats, sentence
 from dynfocus.video import show_address
+from dynfocus.words.reading import words_from
 
 if TYPE_CHECKING:
     from dynfocus.index import VideoIndex
@@ -90,12 +91,15 @@ class Asker:
         put: Gives what is asked, where that depends on the frames that were sampled, such
             as the subtitles at their times; by default the row's question. Records keep
             the row's question.
+        screen: Whether what is written in pictures is read, where a model or its scorer
+            goes by words; by default where that is installed.
     """
 
     load: Loader
     open_video: OpenVideo = open_file
     describe: Describe | None = None
     put: Put | None = None
+    screen: bool | None = None
 
     def __call__(self, number: int = 0) -> AnswerJob:
         """Load the model, and give what answers the rows of a video."""
@@ -116,23 +120,25 @@ class Asker:
             if row.problem:
                 yield failure(row, row.problem)
                 continue
-            key = tuple(row.options.reading.values())
+            key = (*row.options.reading.values(), row.subtitles)
             samplings.setdefault(key, []).append(row)
         with ExitStack() as opened:
             for rows in samplings.values():
+                words = self._words_of(rows[0])
                 started = time.perf_counter()
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     try:
-                        found = [
-                            model.index(
-                                opened.enter_context(self.open_video(video)),
-                                **rows[0].options.reading,
-                                progress=on_step
-                                and partial(on_step, show_address(video)),
-                            )
-                            for video in (job.video, *job.also)
-                        ]
+                        with words():
+                            found = [
+                                model.index(
+                                    opened.enter_context(self.open_video(video)),
+                                    **rows[0].options.reading,
+                                    progress=on_step
+                                    and partial(on_step, show_address(video)),
+                                )
+                                for video in (job.video, *job.also)
+                            ]
                     except FAILURES as error:
                         yield from (failure(row, sentence(error)) for row in rows)
                         continue
@@ -145,9 +151,16 @@ class Asker:
                     else:
                         with warnings.catch_warnings(record=True) as caught:
                             warnings.simplefilter("always")
-                            record = self._ask(model, found, row)
+                            with words():
+                                record = self._ask(model, found, row)
                         said += _own_warnings(caught)
                     yield record | {"warnings": said} if said else record
+
+    def _words_of(self, row: Row) -> Callable[[], AbstractContextManager[None]]:
+        """Say where words of a row's video come from; by default as elsewhere."""
+        if not row.subtitles and self.screen is None:
+            return nullcontext
+        return partial(words_from, row.subtitles, self.screen)
 
     def _ask(self, model: VideoModel, found: Sequence[VideoIndex], row: Row) -> Record:
         assert row.question is not None
@@ -172,6 +185,7 @@ class Asker:
             "best_time": round_floats(answer.best_time),
             **({"best_video": answer.best_video} if len(found) > 1 else {}),
             "confidence": round_floats(answer.confidence),
+            **({"word_tokens": answer.word_tokens} if answer.word_tokens else {}),
             **more,
         }
 

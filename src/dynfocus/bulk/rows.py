@@ -16,7 +16,8 @@ from dynfocus.video import show_address
 
 _MAX_TOLD = 5
 _MARK = re.compile("|".join(MARKS))
-_OWN_FIELDS = ("video", "question", "id", "answer", "evidence", "facts")
+_OWN_FIELDS = ("video", "question", "id", "answer", "evidence", "facts", "subtitles")
+_UNTOLD_EMPTY = ("also", "problem", "subtitles")  # which leave an id as it was
 _CONVERSATION = (*TURN_FIELDS, *MEDIA_FIELDS, "system")
 _OPTIONS = tuple(option.name for option in fields(AskOptions))
 
@@ -39,6 +40,8 @@ class Row:
     """The true answer, where it is known."""
     evidence: tuple[tuple[float, float], ...] = ()
     """Times that show it, half-open, in seconds."""
+    subtitles: tuple[str, ...] = ()
+    """Files of subtitles or transcripts, in place of those beside and inside the video."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else its record repeats, such as the kind of question."""
     problem: str = ""
@@ -78,7 +81,8 @@ def read_rows(text: str, defaults: AskOptions | None = None) -> list[Row]:
 
     Args:
         text: One JSON object a line with ``video``, a name or a list of names that the
-            question is about together, and possibly ``question``, ``id``, ``answer``, ``evidence``, ``facts`` and options of `AskOptions`; null stands
+            question is about together, and possibly ``question``, ``id``, ``answer``, ``evidence``, ``subtitles``,
+            ``facts`` and options of `AskOptions`; null stands
             for what is not given, and empty lines are skipped. In place of ``question``
             and ``answer``, ``messages`` or ``conversations`` may hold them as turns.
         defaults: The options of rows that do not say otherwise.
@@ -138,6 +142,7 @@ def _read_row(line: str, defaults: AskOptions) -> Row:
         video=_if_text(given.get("video")),
         question=_if_text(given["question"]) if "question" in given else None,
         evidence=_intervals(given.get("evidence", [])),
+        subtitles=_names_of(given.get("subtitles", [])),
         options=replace(defaults, **options),
     )
     try:
@@ -146,6 +151,8 @@ def _read_row(line: str, defaults: AskOptions) -> Row:
             found = {"question": question, "answer": answer}
             return replace(row, video=video, also=tuple(also), **found)
         video, *also = _check_videos(given.get("video"))
+        if also and row.subtitles:
+            raise ValueError("subtitles go with one video; leave the others out")
         if "question" in given:
             _check_filled(given["question"], "question")
     except ValueError as error:
@@ -172,6 +179,14 @@ def _check_fields(found: Any) -> dict[str, Any]:
     for name in given.keys() & {"id", "answer"}:
         _check_filled(given[name], name)
     return given
+
+
+def _names_of(named: Any) -> tuple[str, ...]:
+    """Take the name of a file of subtitles, or of several."""
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        raise ValueError(f"subtitles must be a name or a list of names, got {named!r}")
+    return tuple(names)
 
 
 def _if_text(value: object) -> str:
@@ -230,7 +245,7 @@ def _with_id(row: Row, numbers: Mapping[str, int]) -> Row:
                 f"the id {row.id!r} is that of line {numbers[row.id]}, too"
             )
         return row
-    known = {k: v for k, v in asdict(row).items() if v or k not in ("also", "problem")}
+    known = {k: v for k, v in asdict(row).items() if v or k not in _UNTOLD_EMPTY}
     content = to_json(known, sort_keys=True)
     name = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     copies = 1

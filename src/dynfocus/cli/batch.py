@@ -15,6 +15,7 @@ from dynfocus.cli.commands import (
     Method,
     Model,
     NoIndex,
+    Read,
     Reading,
     Scorer,
     at_least_one,
@@ -85,6 +86,7 @@ def batch(
     ] = None,
     model: Model = "nano",
     scorer: Scorer = None,
+    read: Read = None,
     method: Method = None,
     max_new_tokens: MaxNewTokens = 64,
     no_index: NoIndex = False,
@@ -94,7 +96,8 @@ def batch(
 
     A row may also have "id"; "fps", "start", "end", "stream", "max_frames",
     "max_video_tokens", "method" and "max_new_tokens", which stand in place of the
-    options of the command; "answer" (the true one) and "evidence" (intervals in
+    options of the command; "subtitles" (a file or several, for --scorer text and
+    --model words); "answer" (the true one) and "evidence" (intervals in
     seconds), which are for programs that use rows; and "facts", an object that its
     record repeats. Without "question", its video is only indexed. "messages" or
     "conversations" may hold the question as turns. Rows that fail say why under
@@ -106,7 +109,10 @@ def batch(
     from dynfocus.bulk import Asker, ModelLoader, run_rows
     from dynfocus.models.options import AskOptions, LoadOptions
     from dynfocus.models.unknown_world import UNKNOWN_WORLD
+    from dynfocus.words.picture_text import require_reader
 
+    if read:
+        require_reader()
     check_writable(
         out, what="the answers", read=None if questions == "-" else questions
     )
@@ -126,7 +132,7 @@ def batch(
     new: list[Record] = []
     with progress_bar("Answering") as progress:
         records = run_rows(
-            Asker(loader),
+            Asker(loader, screen=read),
             rows,
             out,
             workers=workers,
