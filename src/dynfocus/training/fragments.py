@@ -195,7 +195,7 @@ class Fragment:
         rng = self._rng(0)
         step = min(float(rng.uniform(*_STEPS)), duration / count)
         start = float(rng.uniform(0, max(0.0, duration - step * count)))
-        return start + step * (np.arange(count) + 0.5)
+        return np.asarray(start + step * (np.arange(count) + 0.5), np.float64)
 
     def _rng(self, part: int) -> np.random.Generator:
         return np.random.default_rng([67, self.seed, part])
@@ -229,7 +229,7 @@ def parse_fragment(text: str) -> Fragment | None:
     try:
         task, seed = parts.path.split("/")
         return Fragment(
-            task=TASKS[TASKS.index(task)],  # type: ignore[arg-type]
+            task=TASKS[TASKS.index(task)],
             seed=int(seed),
             num_frames=int(fields["frames"][0]),
             source=fields["of"][0],

@@ -143,7 +143,7 @@ class GatedResidual(nn.Module):
         clusters = dpc_knn(
             tokens.detach().float().flatten(0, 1)[None], count, min(5, count)
         )
-        codes = clusters.assignment[0].unflatten(0, tokens.shape[:2])
+        codes = torch.unflatten(clusters.assignment[0], 0, tokens.shape[:2])
         shares = F.one_hot(codes, count).double().mean(1)  # [scenes, k]
         scene, joined = 0, [0]
         for one, other in zip(shares[:-1], shares[1:], strict=True):

@@ -24,7 +24,8 @@ def switch(x: Tensor, num_prompts: int) -> Tensor:
     Returns:
         The same, with prompt ``p`` of frame ``f`` as prompt ``f`` of frame ``p``.
     """
-    cube = x[:, -num_prompts:].unflatten(0, (-1, num_prompts)).transpose(1, 2)
+    prompts = torch.unflatten(x[:, -num_prompts:], 0, (-1, num_prompts))
+    cube = prompts.transpose(1, 2)
     return torch.cat([x[:, :-num_prompts], cube.flatten(0, 1)], dim=1)
 
 

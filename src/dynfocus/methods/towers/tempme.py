@@ -90,19 +90,17 @@ def join_clips(clip: Merged, number: int, positions: Tensor) -> Merged:
         positions: Added to the tokens of each, ``[number, D]``.
     """
     count, num_class = clip.tokens.shape[1], clip.num_class
-    tokens = clip.tokens.unflatten(0, (-1, number)) + positions[:, None]
-    spread = torch.arange(number * count, device=tokens.device).unflatten(
-        0, (number, count)
-    )
+    tokens = torch.unflatten(clip.tokens, 0, (-1, number)) + positions[:, None]
+    spread = torch.arange(number * count, device=tokens.device).view(number, count)
     order = torch.cat(
         [spread[:, :num_class].flatten(), spread[:, num_class:].flatten()]
     )
     there = order.argsort()
     offsets = torch.arange(number, device=tokens.device)[:, None] * count
-    places = clip.places.unflatten(0, (-1, number)) + offsets
+    places = torch.unflatten(clip.places, 0, (-1, number)) + offsets
     return Merged(
         tokens=tokens.flatten(1, 2)[:, order],
-        sizes=clip.sizes.unflatten(0, (-1, number)).flatten(1)[:, order],
+        sizes=torch.unflatten(clip.sizes, 0, (-1, number)).flatten(1)[:, order],
         places=there[places.flatten(1)],
         num_class=number * num_class,
     )
@@ -182,7 +180,8 @@ class TempMe(nn.Module):
         embedded = torch.cat([embedded, embedded[-1:].expand(spare, -1, -1)])
         clip = self.merge(layers, embedded)
         counts = embedded.shape[1]
-        per_frame = take_tokens(clip.tokens, clip.places).unflatten(1, (-1, counts))
+        spread = take_tokens(clip.tokens, clip.places)
+        per_frame = torch.unflatten(spread, 1, (-1, counts))
         return per_frame.flatten(0, 1)[: len(pixels), layers.num_prefix :]
 
     def merge(self, layers: Layers, embedded: Tensor) -> Merged:
