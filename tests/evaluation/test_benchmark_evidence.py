@@ -13,6 +13,7 @@ from benchmark_stand_ins import (
     write_parquet,
 )
 from dynfocus.evaluation.benchmarks.asking import RunSettings
+from dynfocus.evaluation.benchmarks.charades_sta import read_as_published
 from dynfocus.evaluation.benchmarks.loading import describe_split, open_benchmark
 from dynfocus.evaluation.benchmarks.options import read_options
 from dynfocus.evaluation.benchmarks.registry import load_benchmark
@@ -181,6 +182,26 @@ def test_sentences_have_their_stretch(tmp_path):
     found = _run(opened, tmp_path / "out", (), reply="from 0:00 to 0:12")
     assert found["mIoU"] == pytest.approx(25)
     assert (found["R1@0.5"], found["R1@0.3"]) == (50, 50)
+    assert found["mIoU, official parsing"] == 0  # it reads "00 - 0"
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("The event 'to turn' happens in the 24.3 - 30.4 seonds.", (24.3, 30.4)),
+        ("from 3 to 5 seconds, then 7 to 9", (3.0, 5.0)),
+        ("5 - 3", (3.0, 5.0)),
+        ("It starts at 0.8 seconds\nIt ends at 1.1 seconds", (0.8, 1.1)),
+        ("It starts at 0.8 s. It ends at 1.1 s", None),  # one sentence for the script
+        ("today 5", None),
+        ("3to5", (3.0, 5.0)),
+        ("between 3 and 5", None),
+        ("1..2 - 3", None),
+        ("", None),
+    ],
+)
+def test_intervals_are_read_as_published(reply, expected):
+    assert read_as_published(reply) == expected
 
 
 @pytest.mark.parametrize(

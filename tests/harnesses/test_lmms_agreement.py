@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from dynfocus.evaluation.benchmarks import letters
+from dynfocus.evaluation.benchmarks.charades_sta import read_as_published
 from dynfocus.evaluation.benchmarks.video_mme_v2 import score_group
 from dynfocus.evaluation.judges import PROMPTS, judge_yes, read_verdict
 
@@ -75,6 +76,25 @@ def _replies() -> list[str]:
     return made
 
 
+_TIMES = (
+    *("24.3", "-", "30.4", "seconds", "from", "to", "3", "12", "0:24", "00:00:18", "."),
+    *("starts at", "ends at", "\n", "!", "start time:", "end time:", "5s", "today"),
+    *("7.", "..", "person", "and", "8.5.", "1..2", "The event happens in the"),
+)
+
+
+def _intervals() -> list[str]:
+    """Make replies that tell an interval, or nearly."""
+    rng = random.Random(3)
+    made = []
+    for _ in range(NUM_REPLIES):
+        words = rng.choices(_TIMES, k=rng.randint(0, 9))
+        if rng.random() < 0.5:
+            words[2:2] = [rng.choice(_TIMES), rng.choice(("-", "to")), "41.5"]
+        made.append(rng.choice((" ", "")).join(words))
+    return made
+
+
 _THEIRS = """
 import importlib, json, random, sys, types
 # One task imports this reader of videos, which nothing here uses.
@@ -106,6 +126,16 @@ told["moviechat"] = [
     for one in asked["verdicts"]
 ]
 told["videochatgpt"] = [task("videochatgpt").parse_score(one) for one in asked["verdicts"]]
+def interval(reply):
+    try:
+        return (grounding.extract_time(reply) or [None])[0]
+    except (UnboundLocalError, ValueError):
+        return None  # "1..2" and times of day, at which the script falls over
+try:
+    grounding = importlib.import_module("lmms_eval.tasks.charades_sta.eval_tvg")
+    told["charades_sta"] = [interval(one) for one in asked["intervals"]]
+except ImportError:
+    told["charades_sta"] = None
 json.dump(told, open(sys.argv[2], "w"))
 """
 VERDICTS = (
@@ -143,6 +173,7 @@ def theirs(tmp_path_factory):
         "options": OPTIONS,
         "verdicts": VERDICTS,
         "groups": GROUPS,
+        "intervals": _intervals(),
     }
     (folder / "asked.json").write_text(json.dumps(asked))
     program = [python, "-c", _THEIRS, folder / "asked.json", folder / "told.json"]
@@ -196,6 +227,20 @@ def test_mvbench_agrees(theirs):
 def test_groups_agree(theirs):
     ours = [score_group(*group) for group in GROUPS]
     assert ours == pytest.approx(theirs["groups"])
+
+
+def test_intervals_agree(theirs):
+    if theirs["charades_sta"] is None:
+        pytest.skip("this lmms-eval has no script of Charades-STA")
+    ours = [read_as_published(one) for one in _intervals()]
+    differ = [
+        (reply, mine, found)
+        for reply, mine, found in zip(
+            _intervals(), ours, theirs["charades_sta"], strict=True
+        )
+        if (None if mine is None else list(mine)) != found
+    ]
+    assert differ == []
 
 
 EXPLAINED = {
