@@ -8,15 +8,42 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dynfocus.methods import CONNECTORS, SELECTORS, TOWERS, SelectorInput
+from dynfocus.focus import FocusSettings, VideoFeatures
+from dynfocus.methods import (
+    CONNECTORS,
+    SELECTORS,
+    TOWERS,
+    ConnectorSizes,
+    SelectorInput,
+)
+from dynfocus.methods.connectors import ConnectedNetwork
 
 PAGE = (Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8")
 
 
-def test_the_selector_that_is_shown_chooses():
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    names: dict = {"__name__": "my_package.selectors"}
+def run_example(room):
+    """Run the code that shows how to add to a room; gives what it defines."""
+    codes = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = [code for code in codes if f"dynfocus.methods.{room} import" in code]
+    names: dict = {"__name__": f"my_package.{room}"}
     exec(compile(code, "docs/methods.md", "exec"), names)
+    return names
+
+
+def test_the_connector_that_is_shown_connects():
+    (entry,) = re.findall(r"my_package\.connectors:(\w+)", PAGE)
+    sizes = ConnectorSizes(num_patches=16, dim=8, text_dim=6, hidden_size=10)
+    connector = run_example("connectors")[entry](sizes, {})
+    network = ConnectedNetwork(connector, sizes, FocusSettings())
+    patches, times = torch.randn(3, 16, 8), torch.arange(3).double()
+    video = VideoFeatures(spatial=patches, pts_seconds=times)
+    (tokens,) = network([video], torch.zeros(1, 1, 6))
+    wanted = connector.projector(patches.mean(1))
+    torch.testing.assert_close(tokens.embeds, wanted)
+
+
+def test_the_selector_that_is_shown_chooses():
+    names = run_example("selectors")
     (entry,) = re.findall(r"my_package\.selectors:(\w+)", PAGE)
     scores = np.arange(9) % 4 / 4
     given = SelectorInput(

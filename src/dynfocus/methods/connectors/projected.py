@@ -28,10 +28,7 @@ from dynfocus.methods.connectors.interface import (
 
 
 class Compressor(Protocol):
-    """Compresses the patches of a video without parameters and without a question.
-
-    It declares ``varies = True`` as a `Connector` does.
-    """
+    """Compresses the patches of a video without parameters and without a question."""
 
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone."""
@@ -53,7 +50,6 @@ class ProjectedTokens(nn.Module):
     def __init__(self, compress: Compressor, sizes: ConnectorSizes) -> None:
         super().__init__()
         self.compress = compress
-        self.varies = bool(getattr(compress, "varies", False))
         self.projector = build_projector(sizes.dim, sizes.hidden_size)
 
     def num_tokens(self, num_frames: int) -> int:

@@ -156,7 +156,8 @@ class Quicksviewer(nn.Module):
         Queries start as small noise, not as zeros, and the thumbnail averages windows of
         three by three patches, not nine patches in a row, as was meant. The noise of the
         bounds has one weight in training, where it falls from 1 to 0.01 there; without
-        training there is none. Values are normed with the keys.
+        training there is none. Cubes are read in the width of the tower, not in that of
+        the language model.
 
     Args:
         sizes: What it connects; patches stand on a square grid.

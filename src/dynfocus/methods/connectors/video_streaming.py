@@ -57,8 +57,8 @@ class VideoStreaming(nn.Module):
     indicator, and the clips whose own has the largest cosine with it are read, in order.
 
     Differs from the original:
-        The encoder is a small one drawn anew, in place of half of Phi-2, and no prompts
-        tell it of seconds and history. How many indicator tokens there are was not
+        The encoder is a small one drawn anew, in place of half of Phi-2; sines tell it the
+        number of a frame in its clip, and no prompts the seconds and the history. How many indicator tokens there are was not
         published; one is our choice, and so is how the choice of clips learns: each clip's
         tokens are multiplied by one, whose gradient is that of its share of the cosines'
         softmax. Noise of the choice, and its warm-up, are left out.
