@@ -256,6 +256,8 @@ def test_whoever_adds_an_argument_says_whether_encoding_reads_it():
         "image_mean",
         "image_std",
         "text_side",
+        "tower_method",
+        "tower_options",
         "vision_config",
     }
 
