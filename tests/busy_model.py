@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import time
 from types import SimpleNamespace
+
+from PIL import Image
 
 from dynfocus.models.conversation import Answer
 
@@ -50,6 +54,19 @@ class BusyModel:
 
     def pid(self, on_text):
         return os.getpid()
+
+
+def request(question, **more):
+    """Give the body of a question about a picture."""
+    picture = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(picture, format="PNG")
+    url = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+    content = [
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "text", "text": question},
+    ]
+    message = {"role": "user", "content": content}
+    return {"model": "busy", "messages": [message], **more}
 
 
 def load(settings):

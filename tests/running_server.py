@@ -11,6 +11,7 @@ class RunningServer:
     """An application on a port of its own."""
 
     def __init__(self, application) -> None:
+        self.application = application
         config = application
         if not isinstance(application, uvicorn.Config):
             config = uvicorn.Config(application, port=0, log_level="warning")

@@ -3,11 +3,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 
+import httpx
 import pytest
 
+import busy_model
 from dynfocus.errors import BusyServerError
+from dynfocus.serving import ServerSettings, create_application
 from dynfocus.serving.answering import AnswerDesk
 
 
@@ -135,3 +139,52 @@ def test_a_closed_desk_sends_everybody_away():
 
     with open_desk() as desk:
         asyncio.run(run(desk))
+
+
+class Noting(busy_model.BusyModel):
+    """Note the order of questions; those that begin with "hold" wait for a gate."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.asked = []
+
+    def ask(self, question, *, on_text):
+        self.asked.append(question)
+        if question == "first":
+            assert self.gate.wait(60)
+        return super().ask("pid", on_text=on_text)
+
+
+@pytest.mark.parametrize("by", ["address", "key"])
+def test_clients_take_turns_whoever_asks_more(by, running_server, tmp_path):
+    model = Noting()
+    settings = ServerSettings(folder=tmp_path, model="busy", index_workers=0)
+    application = create_application(settings, model)
+    keys = {"a": "Bearer the-key-of-one-client", "b": "Bearer the-key-of-another"}
+    with running_server(application) as server, ThreadPoolExecutor(8) as pool:
+
+        def ask(client, question):
+            places = {"a": "127.0.0.1", "b": "127.0.0.2" if by == "address" else None}
+            transport = httpx.HTTPTransport(local_address=places[client])
+            headers = {"Authorization": keys[client]} if by == "key" else {}
+            url = f"{server.url}/v1/chat/completions"
+            with httpx.Client(transport=transport, timeout=60) as http:
+                body = busy_model.request(question)
+                return http.post(url, json=body, headers=headers).status_code
+
+        def wait(num_asked, num_waiting):
+            desk, end = application.state.service.desk, time.monotonic() + 30
+            while (len(model.asked), desk.num_waiting) != (num_asked, num_waiting):
+                assert time.monotonic() < end
+                time.sleep(0.01)
+
+        done = [pool.submit(ask, "a", "first")]
+        wait(1, 0)
+        for number, (client, question) in enumerate(
+            (("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("b", "b2")), 1
+        ):
+            done.append(pool.submit(ask, client, question))
+            wait(1, number)
+        model.gate.set()
+        assert [one.result() for one in done] == [200] * 6
+    assert model.asked == ["first", "a1", "b1", "a2", "b2", "a3"]

@@ -22,6 +22,7 @@ from dynfocus.serving.protection import Protection
 from dynfocus.serving.sources import find_file
 from dynfocus.video import UnreachableVideoError
 from dynfocus.video.fetching import Fetcher
+from web_server import WebServer
 
 ROOT = Path(__file__).parents[2]
 SECRET = "the word that nobody may log"
@@ -123,6 +124,42 @@ def test_only_hosts_of_the_list_are_asked():
     assert not Protection().fetch_policy("192.0.2.7").allows("films.example")
     with pytest.raises(UnreachableVideoError, match="not among those"):
         list(Fetcher("http://evil.example/", policy).receive())
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("http://other.example/film", "not among those"),
+        ("https://films.example.evil.example/", "not among those"),
+        ("http://inside.example/film", "public internet"),
+        ("http://127.0.0.1/film", "public internet"),
+        ("//2130706433/film", "public internet|no address|name"),
+    ],
+)
+def test_a_redirect_leads_to_no_other_host_and_no_machine_inside(
+    target, reason, monkeypatch
+):
+    machines = {"films.example": "93.184.216.34", "inside.example": "10.0.0.1"}
+    connect, look_up = socket.create_connection, socket.getaddrinfo
+
+    def find(host, port, *given, **more):
+        if host not in machines:
+            return look_up(host, port, *given, **more)
+        return [(2, 1, 6, "", (machines[host], port))]
+
+    def lead(address, *given, **more):
+        assert address == ("93.184.216.34", 80), "another machine was asked"
+        return connect(("127.0.0.1", web.port), *given, **more)
+
+    listed = ("films.example", "inside.example", "127.0.0.1", "2130706433")
+    policy = Protection(fetch_from=listed).fetch_policy("127.0.0.1")
+    with WebServer() as web:
+        web.put("film", b"", redirect=target)
+        monkeypatch.setattr(socket, "getaddrinfo", find)
+        monkeypatch.setattr(socket, "create_connection", lead)
+        with pytest.raises(UnreachableVideoError, match=reason):
+            list(Fetcher("http://films.example/film", policy).receive())
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import threading
 import time
@@ -11,7 +9,6 @@ from functools import partial
 
 import httpx
 import pytest
-from PIL import Image
 
 import busy_model
 from dynfocus.errors import BusyServerError
@@ -45,23 +42,8 @@ def wait_until_ready(http):
         time.sleep(0.05)
 
 
-def asked(question, **more):
-    picture = io.BytesIO()
-    Image.new("RGB", (32, 32)).save(picture, format="PNG")
-    url = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
-    content = [
-        {"type": "image_url", "image_url": {"url": url}},
-        {"type": "text", "text": question},
-    ]
-    return {
-        "model": "busy",
-        "messages": [{"role": "user", "content": content}],
-        **more,
-    }
-
-
 def ask(http, question, **more):
-    return http.post("/v1/chat/completions", json=asked(question, **more))
+    return http.post("/v1/chat/completions", json=busy_model.request(question, **more))
 
 
 def text_of(response):
@@ -100,7 +82,7 @@ def test_what_goes_wrong_there_is_told_as_if_it_were_here(busy, caplog):
 
 def test_who_goes_away_frees_the_model_within_a_second(busy):
     for _ in range(2):  # as many as are answered at once
-        body = asked("write", stream=True)
+        body = busy_model.request("write", stream=True)
         with busy.stream("POST", "/v1/chat/completions", json=body) as stream:
             next(stream.iter_lines())
     began = time.monotonic()

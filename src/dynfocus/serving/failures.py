@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from typing import Any
@@ -26,6 +27,7 @@ _OF_REQUESTS = (ValueError, FileNotFoundError, TimeoutError, BrokenWorkerError)
 _UPSTREAM = re.compile(r"(?:the|no) server (?:answers )?at \S+")
 """How errors name another server, whose address is nobody's business."""
 _UPSTREAM_SECONDS = 5
+_NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _logger = logging.getLogger(__name__)
 _TYPES = {
     401: "authentication_error",
@@ -97,6 +99,13 @@ def as_api_error(error: BaseException) -> ApiError:
     if is_full_disk(error):
         return ApiError(
             507, "the server has no space left; make room", code="full_disk"
+        )
+    if isinstance(error, OSError) and error.errno in _NOT_ALLOWED:
+        return ApiError(
+            507,
+            "the server may not write to its library, or read a file; see to its "
+            "permissions",
+            code="read_only",
         )
     if isinstance(error, ValidationError):  # of a body that is read by hand
         one = error.errors()[0]

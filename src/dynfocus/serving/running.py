@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from dynfocus.atomic import check_writable
 from dynfocus.serving.application import create_application
 from dynfocus.serving.connections import PatientProtocol
 from dynfocus.serving.settings import ServerSettings
@@ -31,13 +32,16 @@ def run(settings: ServerSettings, on_start: Callable[[str], None]) -> None:
     Raises:
         ValueError: Other machines could reach it, and there is no key; or what answers
             cannot be loaded.
-        OSError: The interface or the port cannot be listened on.
+        OSError: The interface or the port cannot be listened on, or the library cannot be
+            written to.
     """
     settings.protection.check_interface(settings.host)
     if settings.protection.logs_questions:
         logger = logging.getLogger("dynfocus.serving.asking")
         logger.addHandler(logging.StreamHandler())
         logger.setLevel(logging.INFO)
+    settings.library_folder.mkdir(parents=True, exist_ok=True)
+    check_writable(settings.library_folder / "lock", what="the library")
     listener = _listen(settings.host, settings.port)
     failures: list[str] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -203,5 +204,7 @@ def service_of(request: Request) -> Service:
 
 
 def client_of(request: Request) -> str:
-    """Tell whose turn a question takes."""
-    return "" if request.client is None else request.client.host
+    """Tell whose turn a question takes: that of an address, and of the key it gives."""
+    host = "" if request.client is None else request.client.host
+    key = request.headers.get("authorization", "").encode()
+    return f"{host} {sha256(key).hexdigest()}"

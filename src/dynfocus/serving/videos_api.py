@@ -20,7 +20,7 @@ from starlette.datastructures import UploadFile
 from dynfocus.models.conversation import Turn
 from dynfocus.serving.asking import Question, Told, ask, ask_in_one
 from dynfocus.serving.conversations import AskFields
-from dynfocus.serving.failures import ApiError, hide_places
+from dynfocus.serving.failures import ApiError, as_api_error, hide_places
 from dynfocus.serving.jobs import Progress
 from dynfocus.serving.library import LibraryVideo
 from dynfocus.serving.service import Service, client_of, service_of
@@ -162,7 +162,10 @@ async def _progress(
         document = {"id": video.id, "problem": "it was deleted"}
         yield event(document, "failed")
         return
-    yield event(show(service, found), "failed" if found.state == "failed" else "ready")
+    shown = show(service, found)
+    if found.state == "new":  # which is all that the library could be told
+        shown["problem"] = "the work on this video was given up"
+    yield event(shown, "ready" if found.state == "ready" else "failed")
 
 
 @router.get("/{video_id}/content", response_model=None)
@@ -228,7 +231,10 @@ async def _note(
         **told.to_dict(),
     }
     note = partial(service.library.note_question, video, answer)
-    await anyio.to_thread.run_sync(note)
+    try:
+        await anyio.to_thread.run_sync(note)
+    except OSError as error:  # the answer is there all the same
+        answer["warnings"].append(f"the answer is not kept: {as_api_error(error)}")
     return answer
 
 
