@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 from dynfocus.evaluation.benchmarks.registry import load_benchmark
 from dynfocus.evaluation.benchmarks.world_export import export_world
 from dynfocus.evaluation.benchmarks.world_formats import FORMATS, read_questions
+from dynfocus.training.sources import Source, load_samples
 
 ARGUMENTS = {"num_videos": 2, "duration": 24.0, "seed": 700}
 
@@ -127,6 +131,8 @@ def test_events_have_sentences_and_times(folder):
 def test_conversations_are_those_of_training(folder):
     rows = _read(folder, "llava.json")
     assert rows[0]["conversations"][0]["from"] == "human"
+    samples, failures = load_samples((Source(json=str(folder / "llava.json")),))
+    assert (len(samples), failures) == (len(rows), [])
 
 
 def test_the_task_of_lmms_eval_judges_letters_and_texts(folder):
@@ -157,6 +163,28 @@ def test_two_runs_give_the_same_bytes(folder, tmp_path):
     again = export_world(tmp_path, "charades-sta", **ARGUMENTS)
     first, second = _bytes(folder), _bytes(again)
     assert {name: first[name] for name in second} == second
+
+
+ALONE = """
+import os, sys
+from dynfocus.evaluation.benchmarks.world_export import export_world
+os.sched_setaffinity(0, list(os.sched_getaffinity(0))[: int(sys.argv[2])])
+export_world(sys.argv[1], "video-mme", num_videos=1, duration=12.0, seed=700)
+"""
+LESS = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA"}
+"""The C library without vectors; x264 is kept off AVX-512, and cannot be kept off AVX2."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cores", "environment"), [(1, {}), (2, {"OMP_NUM_THREADS": "2"}), (2, LESS)]
+)
+def test_cores_threads_and_vectors_change_no_byte(tmp_path, cores, environment):
+    program = [sys.executable, "-W", "ignore", "-c", ALONE, str(tmp_path / "b")]
+    known = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    subprocess.run([*program, str(cores)], env=known, check=True)
+    export_world(tmp_path / "a", "video-mme", num_videos=1, duration=12.0, seed=700)
+    assert _bytes(tmp_path / "a") == _bytes(tmp_path / "b")
 
 
 def test_an_unknown_format_is_refused(tmp_path):

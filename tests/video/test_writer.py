@@ -43,6 +43,14 @@ def test_the_same_frames_give_the_same_bytes(tmp_path, draw_number):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+def test_a_processor_without_vectors_writes_too(tmp_path, monkeypatch):
+    told = {"SIMD Extensions": {"baseline": ["X86_V2"], "not found": ["X86_V3"]}}
+    monkeypatch.setattr(np, "show_config", lambda mode: told)
+    with VideoWriter(tmp_path / "clip.mp4", fps=5, size=(32, 32)) as writer:
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+    assert VideoReader(tmp_path / "clip.mp4").frame_count == 1
+
+
 def test_nothing_is_left_after_a_failure(tmp_path, draw_number):
     path = write(tmp_path / "clip.mp4", range(3), draw_number)
     before = path.read_bytes()

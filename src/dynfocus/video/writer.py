@@ -143,7 +143,8 @@ def _same_everywhere() -> dict[str, str]:
     processor without it writes them. A processor that has it has AVX2 too; x264 takes
     the name of one that is absent at its word, so no other processor is told anything.
     """
-    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    known = np.show_config(mode="dicts")["SIMD Extensions"]
+    found = known.get("found", ())  # old processors have none beyond the baseline
     has_avx512 = any(name == "X86_V4" or name.startswith("AVX512") for name in found)
     return {"x264-params": "asm=avx2"} if has_avx512 else {}
 
