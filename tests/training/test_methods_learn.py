@@ -10,7 +10,8 @@ import dynfocus
 from dynfocus.conversion import Choices, assemble
 from dynfocus.focus import FocusSettings
 from dynfocus.models.loading import load_parts
-from dynfocus.training import load_recipe, run_recipe
+from dynfocus.training import load_recipe
+from dynfocus.training.loop import train
 from dynfocus.training.stages import MODEL, make_stage_job
 
 CONNECTORS = {
@@ -98,13 +99,24 @@ def write(tmp_path_factory, parts):
     return write
 
 
+def learn(recipe, part):
+    """Run a recipe; gives the model's folder, and how a part of it was at the start."""
+    fresh = {}
+
+    def make_job(settings):
+        job = make_stage_job(settings)
+        state = getattr(job.model, part).state_dict()
+        fresh.update({name: tensor.clone() for name, tensor in state.items()})
+        return job
+
+    return train(load_recipe(recipe), make_job, resume=False) / MODEL, fresh
+
+
 @pytest.mark.parametrize("connector", CONNECTORS)
 def test_a_connector_learns_and_the_product_asks_it(write, connector):
     own = {"connector": connector, "options": CONNECTORS[connector]}
-    recipe = write(connector, own)
-    output = run_recipe(recipe)
-    fresh = make_stage_job(load_recipe(recipe)).model.focus_network.state_dict()
-    model = dynfocus.load(output / MODEL, device="cpu", index_folder=False)
+    folder, fresh = learn(write(connector, own), "focus_network")
+    model = dynfocus.load(folder, device="cpu", index_folder=False)
     network = model.model.focus_network
     still = {n for n, t in network.state_dict().items() if torch.equal(t, fresh[n])}
     own = {name for name in still if name.startswith("connector.")}
@@ -117,9 +129,8 @@ def test_a_connector_learns_and_the_product_asks_it(write, connector):
 @pytest.mark.parametrize("tower", TOWERS)
 def test_a_tower_method_learns_and_the_product_asks_it(write, tower):
     recipe = write(tower, {"tower": tower, **TOWERS[tower]}, cache=None)
-    output = run_recipe(recipe)
-    fresh = make_stage_job(load_recipe(recipe)).model.vision_tower.state_dict()
-    model = dynfocus.load(output / MODEL, device="cpu", index_folder=False)
+    folder, fresh = learn(recipe, "vision_tower")
+    model = dynfocus.load(folder, device="cpu", index_folder=False)
     for name, tensor in model.model.vision_tower.state_dict().items():
         learns = name.startswith("method.")
         assert torch.equal(tensor, fresh[name]) != learns, name
