@@ -18,12 +18,18 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from benchmark_folders import write_benchmark
+from benchmark_stand_ins import StandInModel
+from downloaded import WHOLE
 from dynfocus.cli import main
 from dynfocus.cli.application import app
+from dynfocus.defaults import RECOMMENDED, RECOMMENDED_SCORER
 from dynfocus.training import load_recipes
 from dynfocus.world import make_dataset
 from served_language_model import ServedLanguageModel
 from tiny_clip import save_tiny_clip
+from tiny_hosts import build_host, save_host
+from web_server import Page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,12 +40,44 @@ RUN_ELSEWHERE = {
     ("plugins.md", "python"): "plugins/test_plugin_docs.py",
     ("serving.md", "python"): "serving/test_serving_docs.py",
 }
-# What takes a hub, a cluster or minutes, or ends when it is told to, is parsed here; its
-# own tests run it.
-IS_PARSED_ONLY = re.compile(
-    r"^(demo|serve|mcp|download|assemble|train|world (make|export)|eval (?!page|compare))|--ray |dynfocus-7b|"
-    "FOLDER_OR_HUB_ID|Qwen/|find invoice|(?<!--url )https?:"
+# What needs gigabytes of weights, or ends when it is told to, is parsed here; there it runs.
+IS_RUN_ELSEWHERE = {
+    r"^serve": "serving/test_kills.py",
+    r"^demo.*--open": "cli/test_cli_commands.py",
+    r"^mcp": "serving/test_agents.py",
+    r"^assemble": "conversion/test_assembly.py",
+    r"dynfocus-7b --quantize": "models/test_memory.py",
+    r"^train recipes/(nano$|nano/1-vision.yaml$|hosts|7b)": "training/test_stages.py",
+    r"--ray": "bulk/test_ray_workers.py",
+}
+# What takes more than a few seconds runs, as small as it can be, with the slow tests.
+TAKES_LONG = re.compile(
+    r"^(demo|train|eval (focusworld|robustness|methods|ablation|recall|plugged))|"
+    r"^eval .*--model"
 )
+SMALLER = {
+    "--num-videos": "1",
+    "--training-videos": "1",
+    "--short-videos": "1",
+    "--medium-videos": "0",
+    "--long-videos": "0",
+    "--num-seeds": "1",
+    "--min-seconds": "8",
+    "--max-seconds": "12",
+    "--steps": "1",
+}
+MADE_SMALL = {  # what a call is given besides
+    r"^world (make|export)": "--num-videos 1 --duration 24",
+    r"^world export .*kfs": "--num-videos 2",
+    r"^demo": "--duration 30",
+    r"^eval focusworld (?!--data)": "--num-videos 1 --min-seconds 8 --max-seconds 12",
+    r"^eval robustness": "--num-videos 1",
+    r"^eval methods": "--steps 1 --training-videos 1 --short-videos 1 --medium-videos 0 "
+    "--long-videos 0 --num-seeds 1",
+    r"^eval ablation": "--steps 1 --training-videos 1 --num-seeds 1",
+    r"^eval recall": "--short-videos 1 --long-videos 0",
+    r"^eval plugged": "--short-videos 1 --medium-videos 0",
+}
 OTHER_PROGRAMS = {"pip", "pytest", "vllm", "torchrun", "export", "cat", "echo"} | {
     "claude",
     "codex",
@@ -80,6 +118,11 @@ def own_words(words: list[str]) -> tuple[list[str], list[str]]:
     return before, after
 
 
+def is_run_elsewhere(words: list[str]) -> bool:
+    """Tell whether a call is parsed here alone."""
+    return any(re.search(one, " ".join(words)) for one in IS_RUN_ELSEWHERE)
+
+
 EXAMPLES = [
     pytest.param(*own_words(words), id=" ".join(words))
     for words in calls()
@@ -89,16 +132,24 @@ RUNNING = list(  # of calls that differ in the question alone, one
     {
         " ".join("?" if " " in word else word for word in one.values[1]): one
         for one in EXAMPLES
-        if not IS_PARSED_ONLY.search(" ".join(one.values[1]))
+        if not is_run_elsewhere(one.values[1])
     }.values()
 )
+RUNNING = [
+    pytest.param(*one.values, id=one.id, marks=pytest.mark.slow)
+    if TAKES_LONG.search(" ".join(one.values[1]))
+    else one
+    for one in RUNNING
+]
 
 
 def test_nothing_that_is_shown_is_left_out():
     for words in calls():
         assert own_words(words)[1] or words[0] in OTHER_PROGRAMS, words
     assert len(EXAMPLES) > 80
-    assert len(RUNNING) > 40
+    assert len(RUNNING) > 120
+    for test in IS_RUN_ELSEWHERE.values():
+        assert (ROOT / "tests" / test).is_file()
     for (page, language), test in RUN_ELSEWHERE.items():
         assert blocks(
             ROOT / "docs" / page if page != "README.md" else ROOT / page, language
@@ -155,7 +206,38 @@ def files(tmp_path_factory):
         records = ROOT / "docs" / "results" / "focusworld-60-180s.jsonl"
         shutil.copy(records, folder / name)
     write_published_data(folder)
+    write_models(folder)
+    write_results(folder)
     return folder
+
+
+def write_models(folder: Path) -> None:
+    """Write what stands for models of others, and of runs of training."""
+    for name, family in (
+        ("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl"),
+        ("FOLDER_OR_HUB_ID", "llava_onevision"),
+    ):
+        config = save_host(build_host(family), folder / name) / "config.json"
+        config.write_text(config.read_text().replace("2048", "8192"))  # as real ones
+    host = folder / "runs/hosts/llava-onevision/host"
+    for link in (host, folder / "HOST"):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(folder / "FOLDER_OR_HUB_ID")
+    for name in ("MODEL", "runs/nano/tune/model"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(folder / "my-model")
+
+
+def write_results(folder: Path) -> None:
+    """Ask a stand-in two benchmarks, twice, for the tables of their results."""
+    model = StandInModel(lambda video, question: "A")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dynfocus.load", lambda name, **options: model)
+        for name in ("mlvu", "video-mme"):
+            data = write_benchmark(name, folder / "data" / name, folder / "clip.mp4")
+            for run in ("a", "b"):
+                call = ["eval", name, "--data", str(data), "--model", run]
+                assert main([*call, "--out", str(folder / "runs" / run)]) == 0
 
 
 def copy_packets(source: Path, target: Path) -> None:
@@ -211,19 +293,54 @@ def work(files, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("before", "words"), RUNNING)
-def test_the_call_runs(before, words, work, stand_in, capsys):
+def test_the_call_runs(before, words, work, stand_in, hub, web, capsys):
     if before[:1] == ["echo"]:
         (work / "fed").write_text(f"{before[1]}\n")
     elif before[:1] == ["cat"]:
         shutil.copy(before[1], work / "fed")
+    prepare(words, work, hub)
+    web.pages["/talk.mp4"] = Page((work / "talk.mp4").read_bytes())
+    words = shrunk(words)
     words = [
-        "1" if before == "--workers" else served(word, stand_in)
+        "1" if before == "--workers" else served(word, stand_in, web)
         for before, word in zip(["", *words], words, strict=False)
     ]
     if "vllm" in words:
         serve_language(stand_in, capsys)
     with standard_input(work / "fed"):
         assert main(words) == 0, capsys.readouterr().err
+
+
+def prepare(words: list[str], work: Path, hub) -> None:
+    """Make what a call finds where it stands: data of a benchmark, a hub, a library."""
+    if words[0] == "eval" and "--data" in words:
+        name = words[2] if words[1] == "check" else words[1]
+        write_benchmark(name, work / "FOLDER", work / "clip.mp4")
+    elif "FOLDER" in words and words[1] == "plugged":
+        (work / "FOLDER").symlink_to(work / "FOLDER_OR_HUB_ID")
+    elif words[0] == "download":
+        shutil.rmtree(work / "Qwen")  # a name on the hub, not a folder here
+        named = next((one for one in words if "/" in one), RECOMMENDED)
+        hub.name, hub.other_names = named, (RECOMMENDED_SCORER,)
+        hub.files = dict(WHOLE)
+    elif words[0] == "find" and not (work / words[1]).exists():
+        assert main(["find", "talk.mp4", "dividend", "--no-read"]) == 0
+
+
+def shrunk(words: list[str]) -> list[str]:
+    """Give a call that asks for as little as it can, and expand its patterns of names."""
+    small = dict(SMALLER)
+    for pattern, options in MADE_SMALL.items():
+        if re.search(pattern, " ".join(words)):
+            given = options.split()
+            small |= dict(zip(given[::2], given[1::2], strict=True))
+            more = [one for one in given[::2] if one not in words]
+            words = [*words, *(part for one in more for part in (one, ""))]
+    found = []
+    for before, word in zip(["", *words], words, strict=False):
+        names = sorted(map(str, Path().glob(word))) if "*" in word else [word]
+        found += [small[before]] if before in small else names
+    return found
 
 
 @contextmanager
@@ -241,8 +358,10 @@ def standard_input(file: Path) -> Iterator[None]:
         os.close(before)
 
 
-def served(word: str, stand_in) -> str:
-    """Put the stand-in in the place of servers and cameras."""
+def served(word: str, stand_in, web) -> str:
+    """Put stand-ins in the place of servers and cameras."""
+    if word == "https://example.org/talk.mp4":
+        return str(web.address("talk.mp4"))
     if word.startswith("rtsp:"):
         return "live.ts"
     return stand_in.url if word.startswith(("http:", "https:")) else word
