@@ -26,9 +26,9 @@ from dynfocus.cli.application import app
 from dynfocus.defaults import RECOMMENDED, RECOMMENDED_SCORER
 from dynfocus.training import load_recipes
 from dynfocus.world import make_dataset
+from plugins.tiny_hosts import build_host, save_host
 from served_language_model import ServedLanguageModel
 from tiny_clip import save_tiny_clip
-from tiny_hosts import build_host, save_host
 from web_server import Page
 
 ROOT = Path(__file__).parents[1]
