@@ -9,15 +9,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from dynfocus.evaluation.benchmarks import rules
 from dynfocus.evaluation.benchmarks.loading import open_benchmark
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 from dynfocus.evaluation.benchmarks.registry import load_benchmark
-from dynfocus.evaluation.benchmarks.world_export import export_world
+from dynfocus.evaluation.benchmarks.world_export import (
+    answer_by_rules,
+    export_world,
+    write_card,
+)
 from dynfocus.evaluation.benchmarks.world_formats import FORMATS, read_questions
 from dynfocus.training.sources import Source, load_samples
+from dynfocus.world.video import NARROW, World
 
 ARGUMENTS = {"num_videos": 2, "duration": 24.0, "seed": 700}
 
@@ -163,6 +171,39 @@ def test_two_runs_give_the_same_bytes(folder, tmp_path):
     again = export_world(tmp_path, "charades-sta", **ARGUMENTS)
     first, second = _bytes(folder), _bytes(again)
     assert {name: first[name] for name in second} == second
+
+
+class _Rater:
+    """Has a second to look at of each video."""
+
+    def index(self, video, *, fps):
+        assert (fps, Path(video).is_file()) == (1.0, True)
+        return SimpleNamespace(features=SimpleNamespace(pts_seconds=torch.arange(24)))
+
+
+def test_rules_that_see_nothing_say_no(folder, monkeypatch):
+    monkeypatch.setattr(rules, "frame_rater", lambda model: lambda i: _see_nothing)
+    rows = read_questions(folder)
+    ruled = answer_by_rules(rows, folder, _Rater())
+    asked = [row for row in rows if row["kind"] in rules.RULE_KINDS]
+    assert [r["id"] for r in ruled] == [r["id"] for r in asked]
+    presence = [r for r in ruled if r["kind"] == "presence"]
+    assert all(r["right"] == (r["answer"] == r["truth"] == "no") for r in presence)
+    card = write_card(rows, folder, "llava", [], 700, 2, NARROW, ruled)
+    share = 100 * sum(r["right"] for r in presence) / len(presence)
+    assert f"| presence | {share:.1f}" in card
+    assert "## Rules" in card
+
+
+def _see_nothing(question):
+    return torch.zeros(24)
+
+
+def test_rules_are_for_the_narrow_world(tmp_path):
+    with pytest.raises(ValueError, match="rules know the narrow world alone; leave"):
+        export_world(
+            tmp_path, "llava", **ARGUMENTS, world=World(wide=True), rater=_Rater()
+        )
 
 
 ALONE = """

@@ -16,7 +16,7 @@ from dynfocus.cli.commands import (
     command,
     positive,
 )
-from dynfocus.cli.console import print_json, progress_bar
+from dynfocus.cli.console import load_model, print_json, progress_bar
 
 if TYPE_CHECKING:
     from dynfocus.world import World
@@ -107,6 +107,13 @@ def export(
     ] = "test",
     wide: Wide = False,
     unseen: Unseen = None,
+    rules: Annotated[
+        bool,
+        typer.Option(
+            "--rules",
+            help="Also say on the card what rules on nano's rating of frames answer.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write FocusWorld in the format of another benchmark or harness, with a card.
@@ -117,6 +124,7 @@ def export(
     from dynfocus.evaluation.benchmarks.world_export import export_world
 
     world = choose_world(wide, unseen, split)
+    rater = load_model("nano") if rules else None
     with progress_bar("Making videos") as progress:
         made = export_world(
             folder,
@@ -127,6 +135,7 @@ def export(
             split=split,
             world=world,
             progress=progress,
+            rater=rater,
         )
     if json:
         print_json({"folder": str(made), "format": form, "seed": seed})

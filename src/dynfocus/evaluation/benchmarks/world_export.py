@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -21,12 +21,20 @@ from dynfocus.evaluation.benchmarks.world_formats import (
     count_kinds,
     read_questions,
 )
-from dynfocus.evaluation.metrics import Estimate, accuracy, answer_constantly
+from dynfocus.evaluation.metrics import (
+    Estimate,
+    accuracy,
+    answer_constantly,
+    is_right_answer,
+)
 from dynfocus.evaluation.pages import table
 from dynfocus.video import VideoReader
 from dynfocus.world import make_dataset
 from dynfocus.world.scene import Split
 from dynfocus.world.video import NARROW, Progress, World
+
+if TYPE_CHECKING:
+    from dynfocus.models import VideoModel
 
 Rows = Sequence[Mapping[str, Any]]
 _FRAME_COUNTS = (8, 32, 128)
@@ -42,6 +50,7 @@ def export_world(
     split: Split = "test",
     world: World = NARROW,
     progress: Progress | None = None,
+    rater: VideoModel | None = None,
 ) -> Path:
     """Write FocusWorld in the format of somebody else.
 
@@ -58,13 +67,19 @@ def export_world(
         split: Stream of the scenes.
         world: The narrow or the widened world.
         progress: Called with videos done and videos in all.
+        rater: A model whose rating of frames rules read, for the card; none by default.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: The format is unknown, or no question fits it.
+        ValueError: The format is unknown, no question fits it, or rules are to answer
+            questions of the widened world.
     """
+    if rater is not None and world.wide:
+        raise ValueError(
+            "rules know the narrow world alone; leave --rules or --wide out"
+        )
     if form not in FORMATS:
         raise ValueError(
             f"the format must be one of {', '.join(FORMATS)}, got {form!r}"
@@ -81,7 +96,8 @@ def export_world(
     for name, content in files.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(place / name, content)
-    card = write_card(rows, place, form, list(files), seed, num_videos, world)
+    ruled = None if rater is None else answer_by_rules(rows, place, rater)
+    card = write_card(rows, place, form, list(files), seed, num_videos, world, ruled)
     write_atomically(place / "README.md", card)
     return place
 
@@ -94,6 +110,7 @@ def write_card(
     seed: int,
     num_videos: int,
     world: World,
+    ruled: Rows | None = None,
 ) -> str:
     """Write what a user of the export must know.
 
@@ -105,6 +122,7 @@ def write_card(
         seed: Seed of the first video.
         num_videos: How many videos.
         world: The world.
+        ruled: What `answer_by_rules` gave.
     """
     seeds = f"{seed} to {seed + num_videos - 1}"
     kinds = ", ".join(f"{kind} {count}" for kind, count in count_kinds(rows).items())
@@ -133,9 +151,7 @@ def write_card(
         "and as many frames as there are pieces of evidence, put there (oracle).",
         "",
         *table(["frames", "evidence seen, %"], _evidence_seen(rows)),
-        "What a model and rules on its rating answer, even frames beside it, is on the "
-        "results page of `dynfocus eval focusworld --rules`.",
-        "",
+        *_ruled(ruled),
         "## A fresh test",
         "",
         "Another --seed gives other videos and questions of the same kind, without end; "
@@ -163,6 +179,60 @@ def _without_looking(rows: Rows) -> list[list[str]]:
             guess = f"{100 * float(np.mean([1 / len(r['options']) for r in some])):.1f}"
         found.append([kind, constant, guess, str(len(some))])
     return found
+
+
+def answer_by_rules(
+    rows: Rows, folder: Path, model: VideoModel
+) -> list[dict[str, Any]]:
+    """Answer questions by rules on a model's rating of frames, one a second.
+
+    Args:
+        rows: The questions; of kinds without a rule they are left out.
+        folder: Where the videos are.
+        model: What rates frames; its language model is not asked.
+
+    Returns:
+        Records with ``right``.
+    """
+    from dynfocus.evaluation.benchmarks import rules
+
+    by_video: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["kind"] in rules.RULE_KINDS:
+            by_video[row["video"]].append(row)
+    rater = rules.frame_rater(model)
+    found = []
+    for video, some in by_video.items():
+        index = model.index(str(folder / video), fps=1.0)
+        rate, times = rater(index), index.features.pts_seconds
+        for row in some:
+            text = rules.answer_by_rule(row["kind"], row["question"], rate, times)
+            record = {**row, "truth": row["answer"], "answer": text}
+            evidence = [(start, end) for start, end in row["evidence"]]
+            record["right"] = is_right_answer(record, text, evidence)
+            found.append(record)
+    return found
+
+
+def _ruled(records: Rows | None) -> list[str]:
+    """Write what rules answer, or where that is told."""
+    if not records:
+        return [
+            "What rules on a model's rating of frames answer is added by --rules.",
+            "",
+        ]
+    by_kind: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in records:
+        by_kind[record["kind"]].append(record)
+    rows = [[kind, str(accuracy(r)), str(len(r))] for kind, r in by_kind.items()]
+    return [
+        "## Rules",
+        "",
+        "What four rules on nano's rating of a frame a second answer, without a language "
+        "model: the highest rating, the number of stretches, the longest, the earlier.",
+        "",
+        *table(["kind", "rules, %", "questions"], rows),
+    ]
 
 
 def _evidence_seen(rows: Rows) -> list[list[str]]:
