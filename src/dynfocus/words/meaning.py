@@ -105,7 +105,7 @@ def compare(
         sorted({place[word] for line in lines for word in line}) for lines in passages
     ]
     both = _near(pairs, words)
-    found = []
+    found: list[Likeness] = []
     for rows, whole, near in zip(own, wholes.tolist(), both.tolist(), strict=True):
         inside = cosines[rows.start : rows.stop]
         best = max(whole, float(inside.max()))
