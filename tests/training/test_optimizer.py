@@ -190,7 +190,7 @@ def test_groups_of_the_model_have_their_own_rates(make_tiny):
     ("group", "message"),
     [
         ("text_encoder", "nothing of 'text_encoder' learns; leave it out"),
-        ("projector", "must name some of vision_tower, .*, got 'projector'"),
+        ("projector", "must name some of tower_method, .*, got 'projector'"),
     ],
 )
 def test_rates_of_nothing_are_refused(make_tiny, group, message):

@@ -85,7 +85,7 @@ def test_a_recipe_says_which_groups_learn(stage_recipe):
     assert learns == {"projectors", "language_model"}
     path = stage_recipe(trains=["multi_modal_projector"])
     with pytest.raises(
-        ValueError, match="trains must name some of vision_tower, .*multi_modal_proj"
+        ValueError, match="trains must name some of tower_method, .*multi_modal_proj"
     ):
         make_stage_job(load_recipe(path))
     path = stage_recipe(trains="text_encoder")
