@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.functional import conv2d
 
 from dynfocus.evaluation.benchmarks.key_frames import (
     key_frame_figures,
     score_key_frames,
-    structural_similarity,
     temporal_f1,
     unified_score,
-    visual_scores,
 )
+from dynfocus.evaluation.benchmarks.likeness import add_likeness, structural_similarity
+from dynfocus.video import VideoWriter
 
 
 def test_frames_in_every_scene_by_its_length_are_perfect():
@@ -61,8 +63,45 @@ def test_likeness_of_pictures():
     picture = rng.random((24, 20, 3))
     assert structural_similarity(picture, picture) == pytest.approx(1)
     assert structural_similarity(picture, 1 - picture) < 0.2
-    pairs = [np.array([[1.0, 0.2], [0.4, 0.6]])]
-    assert visual_scores(pairs) == pytest.approx((0.8, 0.8, 0.8))
+    flat = np.full((24, 20, 3), 0.5)
+    inner = structural_similarity(flat[4:-4, 4:-4], flat[4:-4, 4:-4] / 2)
+    assert 0.6 < inner < 0.9  # of two greys the means alone differ
+
+
+def test_likeness_is_that_of_a_convolution():
+    rng = np.random.default_rng(1)
+    pictures = rng.random((2, 17, 23, 3))
+    taps = torch.exp(-((torch.arange(11.0) - 5) ** 2) / (2 * 1.5**2))
+    window = torch.outer(taps, taps) / taps.sum() ** 2
+    kernel = window.double().expand(3, 1, 11, 11)
+
+    def blur(some):
+        return conv2d(some, kernel, padding=5, groups=3)
+
+    one, other = torch.from_numpy(pictures).permute(0, 3, 1, 2)[:, None]
+    mean, other_mean = blur(one), blur(other)
+    shared = blur(one * other) - mean * other_mean
+    spread = blur(one * one) - mean**2 + blur(other * other) - other_mean**2
+    likeness = (2 * mean * other_mean + 1e-4) * (2 * shared + 9e-4)
+    likeness = likeness / ((mean**2 + other_mean**2 + 1e-4) * (spread + 9e-4))
+    assert structural_similarity(*pictures) == pytest.approx(float(likeness.mean()))
+
+
+def test_likeness_is_the_best_of_each_frame(tmp_path):
+    path = tmp_path / "v.mp4"
+    with VideoWriter(path, fps=1, size=(32, 32), crf=1) as writer:
+        for grey in (0, 80, 240):
+            writer.write(np.full((32, 32, 3), grey, np.uint8))
+    known = {"video": "v", "kind": "", "fine_times": [0.0, 2.0], "key_times": [2.0]}
+    records = [dict(known), {**known, "key_times": [99.0]}, {**known, "video": "w"}]
+    add_likeness(records, {"v": str(path)})
+    assert [("likeness" in one) for one in records] == [True, False, False]
+    precision, recall = records[0]["likeness"]
+    assert recall == pytest.approx(1)
+    assert 0.5 <= precision < 0.6  # one frame is the key frame, one is black
+    values = {f.label: f.estimate.value for f in key_frame_figures(records)}
+    both = 2 * precision * recall / (precision + recall)
+    assert values["Key frames, Likeness F1"] == pytest.approx(100 * both)
 
 
 def test_a_result_tells_whether_fine_frames_saw_the_evidence():

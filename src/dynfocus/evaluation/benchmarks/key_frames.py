@@ -17,9 +17,6 @@ TOLERANCE_SECONDS = 5.0
 """How far a frame may be from a key frame of LV-Haystack."""
 _FLOOR = 0.01
 _POWERS = tuple(power / 10 for power in range(11))
-_TAP = 11
-_SIGMA = 1.5
-_STEADY = (0.01**2, 0.03**2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +129,15 @@ def key_frame_figures(
     Returns:
         Of evidence ``KFR``, ``SHR``, ``BSR`` and ``BDS`` as means and ``UKSS`` of the set;
         of key frames, by default the middles of the evidence, ``Temporal precision``,
-        ``Temporal recall`` and ``Temporal F1``. Nothing where no record tells both.
+        ``Temporal recall`` and ``Temporal F1``, and where ``likeness`` was measured
+        ``Likeness precision``, ``recall`` and ``F1``, which is that of the two means.
+        Nothing where no record tells both.
     """
     read = [r for r in records if "fine_times" in r]
     with_scenes = [r for r in read if _scenes(r)]
     with_moments = [r for r in read if r.get("evidence") or r.get("key_times")]
-    return _name_main(_scene_figures(with_scenes) + _moment_figures(with_moments), main)
+    figures = _scene_figures(with_scenes) + _moment_figures(with_moments)
+    return _name_main(figures + _likeness_figures(read), main)
 
 
 def _scene_figures(records: Sequence[Record]) -> list[Figure]:
@@ -170,7 +170,7 @@ def _scenes(record: Record) -> list[list[Interval]]:
 
 
 def _moment_figures(records: Sequence[Record]) -> list[Figure]:
-    scored = [(r, temporal_f1(r["fine_times"], _key_times(r))) for r in records]
+    scored = [(r, temporal_f1(r["fine_times"], key_times(r))) for r in records]
     kept = [(record, found) for record, found in scored if found is not None]
     if not kept:
         return []
@@ -182,9 +182,23 @@ def _moment_figures(records: Sequence[Record]) -> list[Figure]:
     ]
 
 
-def _key_times(record: Record) -> list[float]:
+def _likeness_figures(records: Sequence[Record]) -> list[Figure]:
+    known = [r for r in records if r.get("likeness")]
+    if not known:
+        return []
+    columns = zip(*(r["likeness"] for r in known), strict=True)
+    found = [
+        _mean(f"Likeness {name}", known, values)
+        for name, values in zip(("precision", "recall"), columns, strict=True)
+    ]
+    both = Estimate(_harmonic(*(one.estimate.value for one in found)))
+    return [*found, replace(found[0], label="Likeness F1", estimate=both)]
+
+
+def key_times(record: Record) -> list[float]:
+    """Give the times of key frames, by default the middles of the evidence."""
     given = record.get("key_times")
-    return list(given or [(start + end) / 2 for start, end in record["evidence"]])
+    return list(given or [(a + b) / 2 for a, b in record.get("evidence", ())])
 
 
 def _mean(label: str, records: Sequence[Record], values: Iterable[float]) -> Figure:
@@ -200,51 +214,3 @@ def _name_main(figures: Sequence[Figure], main: Sequence[str]) -> list[Figure]:
         else replace(one, label=f"Key frames, {one.label}", is_beside=True)
         for one in figures
     ]
-
-
-def structural_similarity(
-    one: NDArray[np.float64], other: NDArray[np.float64]
-) -> float:
-    """Measure SSIM of two pictures with an 11 x 11 Gaussian, over all channels.
-
-    Args:
-        one: A picture, ``[H, W, 3]`` from 0 to 1.
-        other: Another of the same size.
-    """
-    low, high = _STEADY
-    mean, other_mean = _blur(one), _blur(other)
-    spread = _blur(one * one) - mean**2
-    other_spread = _blur(other * other) - other_mean**2
-    shared = _blur(one * other) - mean * other_mean
-    likeness = (2 * mean * other_mean + low) * (2 * shared + high)
-    scale = (mean**2 + other_mean**2 + low) * (spread + other_spread + high)
-    return float((likeness / scale).mean())
-
-
-def _blur(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Blur with zeros beyond the edges, so that the size stays."""
-    reach = np.arange(_TAP) - _TAP // 2
-    taps = np.exp(-(reach**2) / (2 * _SIGMA**2))
-    taps = taps / taps.sum()
-    for axis in (0, 1):
-        picture = np.apply_along_axis(np.convolve, axis, picture, taps, mode="same")
-    return picture
-
-
-def visual_scores(
-    pairs: Sequence[NDArray[np.float64]],
-) -> tuple[float, float, float]:
-    """Average the likeness of chosen and true frames over items.
-
-    Args:
-        pairs: SSIM of each chosen with each true frame, ``[C, K]``, an entry an item.
-
-    Returns:
-        Precision, recall, and the harmonic mean of these two averages.
-    """
-    whole = [one for one in pairs if one.size]
-    if not whole:
-        return 0.0, 0.0, 0.0
-    precision = float(np.mean([one.max(1).mean() for one in whole]))
-    recall = float(np.mean([one.max(0).mean() for one in whole]))
-    return precision, recall, _harmonic(precision, recall)

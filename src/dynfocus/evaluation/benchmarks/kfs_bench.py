@@ -164,6 +164,6 @@ BENCHMARK = Benchmark(
     key_frames=("UKSS", "KFR", "SHR"),
     video_folders=("videos", "data"),
     video_names=lambda name: (f"videos/{name}", name),
-    rules=("split", "subtitles", "prompt", "parsing", "unparsed"),
+    rules=("split", "subtitles", "prompt", "parsing", "unparsed", "likeness"),
 )
 """The benchmark."""

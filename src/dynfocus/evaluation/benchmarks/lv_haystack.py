@@ -209,8 +209,11 @@ BENCHMARK = Benchmark(
     put=ask_by_letter,
     mark=Reading(official=read_as_lv_haystack, lmms_eval=read_as_lv_haystack).mark,
     figures=figures,
-    key_frames=("Temporal precision", "Temporal recall", "Temporal F1"),
+    key_frames=(
+        *("Temporal precision", "Temporal recall", "Temporal F1"),
+        *("Likeness precision", "Likeness recall", "Likeness F1"),
+    ),
     video_names=_names,
-    rules=("split", "parsing", "unparsed"),
+    rules=("split", "parsing", "unparsed", "likeness"),
 )
 """The benchmark."""

@@ -52,6 +52,9 @@ class BenchmarkOptions:
     judge_score: Literal["rounded", "truncated"] = "rounded"
     """What becomes of a judge's 4.8: 5, or 4 as the published scripts have it. The raw
     value is kept."""
+    likeness: Literal["none", "measured"] = "none"
+    """Whether chosen frames are also compared with the key frames by their pixels, as
+    LV-Haystack does; it decodes both again and takes a while."""
     submission: Literal["file", "none"] = "file"
     """Questions without public answers: write the file that their server takes, or
     nothing. It is never sent."""

@@ -15,10 +15,12 @@ from dynfocus.atomic import write_atomically
 from dynfocus.bulk import run_rows
 from dynfocus.evaluation.benchmarks.asking import (
     RunSettings,
+    find_files,
     make_asker,
     make_rows,
     make_stamp,
 )
+from dynfocus.evaluation.benchmarks.likeness import add_likeness
 from dynfocus.evaluation.benchmarks.loading import OpenedBenchmark, sample
 from dynfocus.evaluation.benchmarks.marking import (
     judge_records,
@@ -90,6 +92,8 @@ def run_benchmark(
         grades = judge_records(
             benchmark, records, judge, kept, settings.judge_workers, judging
         )
+    if opened.options.likeness == "measured":
+        add_likeness(records, find_files(opened, items))
     marked = mark_records(opened, records)
     scored = folder / f"{benchmark.name}.scored.jsonl"
     lines = short_records(benchmark, opened.options, marked)
