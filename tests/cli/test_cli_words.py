@@ -61,3 +61,12 @@ def test_stream_is_read_as_it_comes(run, models, clip):
     assert outcome.code == 0
     lines = [json.loads(line) for line in outcome.out.splitlines()]
     assert lines[-1]["question"] == "What?"
+
+
+def test_what_reading_costs_is_said_before_it_and_not_again(run, clip, monkeypatch):
+    pytest.importorskip("rapidocr")
+    monkeypatch.setattr("dynfocus.cli.words._SHORT_SECONDS", 0.0)
+    told = f"Reading the pictures of {clip}, once: 1 to 1 minute with two cores; "
+    calls = [("ask", clip, "What is written?", "-m", "words"), ("words", clip)]
+    calls.append(("frames", clip, "What is written?", "--scorer", "text"))
+    assert [told in run(*call).err for call in calls] == [True, False, False]

@@ -102,6 +102,12 @@ def test_the_scorer_that_was_downloaded_looks_by_itself_at_what_is_watched(
     assert line["best_time"] is not None
     (line,), err = watch(capsys, video, folder, "--scorer", "none")
     assert ("Scorer:" in err, line["best_time"]) == (False, None)
+    row = json.dumps({"video": str(video), "question": "How are aphids removed?"})
+    (tmp_path / "q.jsonl").write_text(row)
+    call = ["batch", str(tmp_path / "q.jsonl"), "--out", str(tmp_path / "a.jsonl")]
+    assert main([*call, "-m", str(folder), "--max-new-tokens", "2"]) == 0
+    assert capsys.readouterr().err.startswith(f"Scorer: {RECOMMENDED_SCORER}, as it")
+    assert json.loads((tmp_path / "a.jsonl").read_text())["best_time"] is not None
     nano = ["watch", str(video), "--ask", "What happens?", "--max-new-tokens", "2"]
     assert main(nano) == 0
     assert "Scorer:" not in capsys.readouterr().err  # it scores frames itself

@@ -65,3 +65,26 @@ def test_a_scorer_compares_at_once(plugged, make_frames, tmp_path):
     questions = [f"{word} {other} ?" for word in WORDS for other in WORDS]
     many = asked_at_once(lambda q: model.score_frames(video, q), questions)
     assert many == [model.score_frames(video, question) for question in questions]
+
+
+@pytest.mark.parametrize("name", ["llava_onevision", "qwen3_vl"])
+def test_a_host_that_scores_itself_is_asked_at_once(plugged, make_frames, name):
+    model = plugged(name, max_video_tokens=40, scorer="host")
+    videos = [model.index(make_frames(6, seed=seed)) for seed in range(3)]
+    pairs = [(v, f"what is on the {word} ?") for word in WORDS for v in videos]
+    alone = [model.score_frames(*pair) for pair in pairs]
+    assert asked_at_once(lambda pair: model.score_frames(*pair), pairs) == alone
+
+
+def test_videos_that_come_at_once_are_kept_apart(plugged, make_frames):
+    model = plugged("qwen3_vl", max_video_tokens=60)
+
+    def watch(seed: int) -> Any:
+        session = model.session(max_frames=8, window=3)
+        for frame in make_frames(11, seed=seed):
+            session.push(frame)
+        answer = session.ask("what is red ?", max_new_tokens=3)
+        return answer.text, answer.frames
+
+    seeds = list(range(NUM_THREADS))
+    assert asked_at_once(watch, seeds) == [watch(seed) for seed in seeds]

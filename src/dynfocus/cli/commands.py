@@ -292,8 +292,9 @@ class Words:
             raise typer.BadParameter(
                 "--subtitles goes with one video; leave --also out"
             )
-        if self.subtitles or self.read is not None:
-            context.with_resource(words_from(self.subtitles or (), self.read))
+        from dynfocus.cli.words import tell_cost
+
+        context.with_resource(words_from(self.subtitles or (), self.read, tell_cost))
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,19 @@ def words(
         raise typer.Exit(1)
 
 
+def tell_cost(video: VideoReader) -> None:
+    """Say what reading the pictures of a video costs, unless it is short."""
+    from dynfocus.words.reading import estimate_seconds
+
+    if video.duration <= _SHORT_SECONDS:
+        return
+    least, most = (max(1, round(s / 60)) for s in estimate_seconds(video.duration))
+    say(
+        f"Reading the pictures of {video.path}, once: {least} to "
+        f"{plural(most, 'minute')} with two cores; --no-read leaves it out"
+    )
+
+
 def read_one(
     video: VideoReader,
     store: WordStore,
@@ -87,17 +100,11 @@ def read_one(
 ) -> list[TimedText]:
     """Read the words of a video with a bar, and say before and after what it costs."""
     from dynfocus.words import read_words
-    from dynfocus.words.reading import estimate_seconds, is_screen_read
+    from dynfocus.words.reading import is_screen_read, words_from
 
     is_read = is_screen_read(read)
-    if is_read and video.duration > _SHORT_SECONDS:
-        least, most = (max(1, round(s / 60)) for s in estimate_seconds(video.duration))
-        say(
-            f"Reading the pictures of {video.path}, unless that was done before: {least} to "
-            f"{plural(most, 'minute')} with two cores; --no-read leaves it out"
-        )
     started = time.perf_counter()
-    with progress_bar("Reading the words") as progress:
+    with progress_bar("Reading the words") as progress, words_from(on_read=tell_cost):
         texts = read_words(
             video,
             subtitles=list(subtitles) if subtitles else None,

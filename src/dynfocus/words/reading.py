@@ -18,15 +18,19 @@ from dynfocus.words.store import WordStore
 from dynfocus.words.subtitles import find_subtitles, read_subtitles
 from dynfocus.words.timed_text import TimedText
 
+OnRead = Callable[[VideoReader], None]
+"""Called with a video before its pictures are read, and not where that was done before."""
+
 
 class _Choice(NamedTuple):
     """Where words come from, where a call does not say."""
 
     subtitles: tuple[str | Path, ...] = ()
     screen: bool | None = None
+    on_read: OnRead | None = None
 
 
-_SLIDES_RATIO, _BUSY_RATIO = 0.04, 0.6  # seconds a second of video, as measured
+_SLIDES_RATIO, _BUSY_RATIO = 0.03, 0.4  # seconds a second of video, as measured
 
 _UNSAID = _Choice()
 _chosen: ContextVar[_Choice] = ContextVar("words", default=_UNSAID)
@@ -34,20 +38,23 @@ _chosen: ContextVar[_Choice] = ContextVar("words", default=_UNSAID)
 
 @contextmanager
 def words_from(
-    subtitles: Sequence[str | Path] = (), screen: bool | None = None
+    subtitles: Sequence[str | Path] = (),
+    screen: bool | None = None,
+    on_read: OnRead | None = None,
 ) -> Iterator[None]:
     """Settle where words come from for all that reads them within, in this context.
 
     Args:
         subtitles: Files in place of those beside and inside a video; none for these.
         screen: Whether pictures are read; None where the packages for it are installed.
+        on_read: Called before the pictures of a video are read.
 
     Raises:
         ImportError: Pictures are to be read, and a package is not installed.
     """
     if screen:
         require_reader()
-    token = _chosen.set(_Choice(tuple(subtitles), screen))
+    token = _chosen.set(_Choice(tuple(subtitles), screen, on_read))
     try:
         yield
     finally:
@@ -98,7 +105,7 @@ def read_words(
     if is_screen_read(screen):
         from dynfocus.words.screen import read_screen  # which needs other packages
 
-        texts += read_screen(reader, store or WordStore(), progress)
+        texts += read_screen(reader, store or WordStore(), progress, chosen.on_read)
     return sorted(_within(texts, reader), key=lambda one: (one.start, one.end))
 
 

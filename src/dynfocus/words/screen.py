@@ -184,7 +184,10 @@ class ScreenReader:
 
 
 def read_screen(
-    video: VideoReader, store: WordStore, progress: Progress | None = None
+    video: VideoReader,
+    store: WordStore,
+    progress: Progress | None = None,
+    on_read: Callable[[VideoReader], None] | None = None,
 ) -> list[TimedText]:
     """Read the text in the pictures of a whole video, once: what was read is kept.
 
@@ -194,6 +197,7 @@ def read_screen(
         video: The video.
         store: Where readings are kept.
         progress: Called with the seconds that were read and those in all.
+        on_read: Called before pictures are read, and not where that was done before.
 
     Returns:
         Texts by their start.
@@ -206,9 +210,13 @@ def read_screen(
         path = store.path(video.path, reader)
     except UnusableEntryError as error:
         _logger.info("what is read is not kept: %s", error)
+        if on_read is not None:
+            on_read(video)
         return sorted(_read_all(video, None, progress), key=_place)
     texts = store.load(path)
     if texts is None:
+        if on_read is not None:
+            on_read(video)
         with store.gathering(path, reader) as notes:
             texts = sorted(_read_all(video, notes, progress), key=_place)
         _keep(store, path, texts, reader)
