@@ -47,12 +47,12 @@ IS_RUN_ELSEWHERE = {
     r"^mcp": "serving/test_agents.py",
     r"^assemble": "conversion/test_assembly.py",
     r"dynfocus-7b --quantize": "models/test_memory.py",
-    r"^train recipes/(nano$|nano/1-vision.yaml$|hosts|7b)": "training/test_stages.py",
+    r"^train": "training/test_stages.py",
     r"--ray": "bulk/test_ray_workers.py",
 }
 # What takes more than a few seconds runs, as small as it can be, with the slow tests.
 TAKES_LONG = re.compile(
-    r"^(demo|train|eval (focusworld|robustness|methods|ablation|recall|plugged))|"
+    r"^(demo|eval (focusworld|robustness|methods|ablation|recall|plugged))|"
     r"^eval .*--model"
 )
 SMALLER = {
