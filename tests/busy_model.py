@@ -32,6 +32,7 @@ class BusyModel:
 
     def ask(self, question, *, on_text):
         text = str(getattr(self, question)(on_text))
+        on_text(text)
         return Answer(text=text, question=question, tokens=0, frames=[], seconds=0.0)
 
     def hold(self, on_text):
