@@ -272,3 +272,17 @@ def test_a_decoder_that_dies_is_an_error_of_that_file_alone(clip, confinement):
     with pytest.raises(UnreadableVideoError, match=r"crashed .*exit code -11"):
         reader.sample(times=TIMES, size=(600, 900), progress=kill)  # more than a pipe
     assert len(reader.sample(num_frames=2).frames) == 2
+
+
+def test_what_is_decoded_when_the_work_is_ended_is_given_up(clip):
+    with confining(DecodeLimits()) as confinement:
+        reader = VideoReader(clip)
+
+        def end(done, total):
+            confinement.close()
+
+        with pytest.raises((UnreadableVideoError, VideoLimitError)):
+            reader.sample(times=TIMES, size=(600, 900), progress=end)
+        with pytest.raises(UnreadableVideoError, match="is being ended"):
+            reader.sample(num_frames=2)
+    assert not processes()

@@ -91,22 +91,21 @@ class Library:
     def open(self) -> list[LibraryVideo]:
         """Make the folder, take away what is half written, and list what is to be read.
 
-        Nothing is half written where another server has the library open, and what is to
-        be read is read by that.
+        Nothing is half written where another server has the library open; what is to be
+        read may be read by that, or was by one that is gone.
 
         Raises:
             OSError: The folder cannot be made or read.
         """
         self._videos.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(exist_ok=True)
-        if not self._users.enter():
-            return []
-        for part in self._incoming.iterdir():
-            _remove(part)
-        for folder in self._videos.iterdir():
-            if not (folder / _FACTS).exists():
-                _remove(folder)
-        self._users.share()
+        if self._users.enter():
+            for part in self._incoming.iterdir():
+                _remove(part)
+            for folder in self._videos.iterdir():
+                if not (folder / _FACTS).exists():
+                    _remove(folder)
+            self._users.share()
         return [one for one in self.videos() if one.is_kept and one.state == "new"]
 
     def close(self) -> None:
