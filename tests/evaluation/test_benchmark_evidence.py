@@ -188,7 +188,7 @@ def test_sentences_have_their_stretch(tmp_path):
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        ("The event 'to turn' happens in the 24.3 - 30.4 seonds.", (24.3, 30.4)),
+        ("The event 'to turn' happens in the 24.3 - 30.4 seconds.", (24.3, 30.4)),
         ("from 3 to 5 seconds, then 7 to 9", (3.0, 5.0)),
         ("5 - 3", (3.0, 5.0)),
         ("It starts at 0.8 seconds\nIt ends at 1.1 seconds", (0.8, 1.1)),
