@@ -22,6 +22,7 @@ import dynfocus
 from dynfocus.evaluation import is_right
 from dynfocus.focus import VideoFeatures, uniform_indices
 from dynfocus.models import VideoModel
+from dynfocus.models.frame_encoders import FrameRows
 from dynfocus.models.frame_memory import FrameMemory
 from dynfocus.provenance import describe_hardware, source_commit
 from dynfocus.video import SampledFrames
@@ -40,9 +41,14 @@ def ways(features: VideoFeatures, share: int) -> dict[str, VideoFeatures]:
     num_frames = features.num_frames
     capacity = num_frames // share
     memory = FrameMemory(capacity)
-    encoded = (features.pooled, features.spatial, None)
+    encoded = FrameRows({"spatial": features.spatial}, features.pooled)
     memory.add(encoded, features.pts_seconds, None)
-    held = memory.features()
+    rows = memory.rows()
+    held = VideoFeatures(
+        spatial=rows.own["spatial"],
+        pts_seconds=memory.pts_seconds(),
+        pooled=rows.shared,
+    )
     even = uniform_indices(num_frames, held.num_frames)
     return {
         OFFLINE: features.take(even),
