@@ -114,7 +114,9 @@ def test_key_frames_of_the_whole_video(tmp_path):
     put_videos(tmp_path, "ego_7.mp4", "clip_1.mp4")
     opened = _open("lv-haystack", tmp_path)
     assert opened.items[0].choices == ("table", "sink", "shelf", "bag")
-    assert describe_split(opened) == "1 question, split test_tiny"
+    assert describe_split(opened).startswith("1 question; which split they are cannot")
+    named = _open("lv-haystack", tmp_path, "split=test_tiny")
+    assert describe_split(named) == "1 question, split test_tiny"
     found = _run(opened, tmp_path / "out", (12.0, 181.0, 183.0))
     assert found["Accuracy"] == 100
     assert found["Temporal precision"] == pytest.approx(200 / 3)

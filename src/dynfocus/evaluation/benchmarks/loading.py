@@ -122,7 +122,7 @@ def _find_split(benchmark: Benchmark, loaded: Loaded, options: BenchmarkOptions)
     if found is not None:
         return found.name
     uncounted = [split.name for split in benchmark.splits if split.questions is None]
-    return usual if usual in uncounted else "unknown"
+    return wanted if wanted is not None and wanted in uncounted else "unknown"
 
 
 def _is_same(found: str, wanted: str) -> bool:
