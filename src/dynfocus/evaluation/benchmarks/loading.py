@@ -136,10 +136,9 @@ def describe_split(opened: OpenedBenchmark) -> str:
     if opened.split != "unknown" or not opened.benchmark.splits:
         return f"{count}, split {opened.split}"
     usual: Split = opened.benchmark.splits[0]
-    known = (
-        "" if usual.questions is None else f" ({usual.name} has {usual.questions:,})"
-    )
-    return f"{count}, of no split that is known{known}"
+    if usual.questions is None:
+        return f"{count}; which split they are cannot be told by their number"
+    return f"{count}, of no split that is known ({usual.name} has {usual.questions:,})"
 
 
 def find_oddities(items: Sequence[Item]) -> list[str]:
