@@ -74,8 +74,9 @@ MADE_SMALL = {  # what a call is given besides
     r"^eval robustness": "--num-videos 1",
     r"^eval methods": "--steps 1 --training-videos 1 --short-videos 1 --medium-videos 0 "
     "--long-videos 0 --num-seeds 1",
-    r"^eval ablation": "--steps 1 --training-videos 1 --num-seeds 1",
-    r"^eval recall": "--short-videos 1 --long-videos 0",
+    r"^eval ablation": "--steps 1 --training-videos 1 --short-videos 1 "
+    "--medium-videos 0 --long-videos 0 --num-seeds 1",
+    r"^eval recall": "--short-videos 1 --medium-videos 0 --long-videos 0",
     r"^eval plugged": "--short-videos 1 --medium-videos 0",
 }
 OTHER_PROGRAMS = {"pip", "pytest", "vllm", "torchrun", "export", "cat", "echo"} | {
