@@ -30,6 +30,7 @@ SIGNALS = {
     "MistrustedIndexError",
     "StreamError",
     "_GoneError",
+    "_UnwantedError",
     "_StoppedError",
     "_TerminationError",
 }

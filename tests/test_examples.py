@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 import yaml
+from tiny_hosts import build_host, save_host
 from typer.main import get_command
 
 from benchmark_folders import write_benchmark
@@ -26,7 +27,6 @@ from dynfocus.cli.application import app
 from dynfocus.defaults import RECOMMENDED, RECOMMENDED_SCORER
 from dynfocus.training import load_recipes
 from dynfocus.world import make_dataset
-from plugins.tiny_hosts import build_host, save_host
 from served_language_model import ServedLanguageModel
 from tiny_clip import save_tiny_clip
 from web_server import Page
@@ -80,6 +80,7 @@ MADE_SMALL = {  # what a call is given besides
     r"^eval plugged": "--short-videos 1 --medium-videos 0",
 }
 OTHER_PROGRAMS = {"pip", "pytest", "vllm", "torchrun", "export", "cat", "echo"} | {
+    "serve",  # of Ray
     "claude",
     "codex",
     "lmms-eval",

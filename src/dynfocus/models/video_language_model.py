@@ -404,14 +404,20 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
             **kwargs: What transformers takes, and the video inputs.
         """
         ids = kwargs.get("input_ids", inputs)
-        video = VideoInputs.of(kwargs)
-        if ids is not None and video.has_video and self.focus_network.budget().varies:
-            with torch.no_grad():
-                embeds, tokens = self.embed_prompt(ids, video)
-            mask = self.read_mask(ids, video, tokens, kwargs.get("attention_mask"))
-            kwargs = {k: v for k, v in kwargs.items() if k not in video.names()}
-            kwargs |= {"inputs_embeds": embeds, "attention_mask": mask}
+        if ids is not None and self.focus_network.budget().varies:
+            kwargs = self._read_first(ids, kwargs)
         return super().generate(inputs, *args, **kwargs)
+
+    @torch.no_grad()
+    def _read_first(self, input_ids: Tensor, given: dict[str, Any]) -> dict[str, Any]:
+        """Put embedded prompts in the place of the video inputs, if there are any."""
+        video = VideoInputs.of(given)
+        if not video.has_video:
+            return given
+        embeds, tokens = self.embed_prompt(input_ids, video)
+        mask = self.read_mask(input_ids, video, tokens, given.get("attention_mask"))
+        kept = {k: v for k, v in given.items() if k not in video.names()}
+        return kept | {"inputs_embeds": embeds, "attention_mask": mask}
 
     def prepare_inputs_for_generation(
         self,
