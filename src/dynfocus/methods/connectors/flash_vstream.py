@@ -7,7 +7,6 @@ abstract memory, ``K`` clusters.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -18,6 +17,7 @@ from dynfocus.focus import VideoFeatures, VideoTokens, kmeans, merge_clusters
 from dynfocus.methods.connectors.blocks import grid_side, pool_grid
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    VideoByVideo,
     build_projector,
     check_choice,
     loose_tokens,
@@ -27,7 +27,7 @@ Retrieve = Literal["nearest", "official"]
 _RATE = 0.2
 
 
-class FlashVStream(nn.Module):
+class FlashVStream(VideoByVideo):
     r"""Hold the past as an abstract, clusters and key frames, and the last frame as it is.
 
     .. math::
@@ -88,12 +88,6 @@ class FlashVStream(nn.Module):
         entries = min(num_frames - 1, self.num_entries)
         keys = min(entries, self.num_key_frames)
         return entries * (1 + self.long_side**2) + (keys + 1) * self.side**2
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         frames = pool_grid(video.spatial, self.side)

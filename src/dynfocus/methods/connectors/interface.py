@@ -6,6 +6,7 @@ Letters beyond the shared ones: ``S`` tokens of a video, ``H`` width of the lang
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
@@ -72,6 +73,20 @@ class Connector(Protocol):
             several that are merged, with the number of one of them and their time; NaN
             where they have none.
         """
+
+
+class VideoByVideo(nn.Module, ABC):
+    """A connector that reads each video by itself and does not look at its question."""
+
+    def forward(
+        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
+    ) -> list[VideoTokens]:
+        """Make the tokens of each video; the question is not looked at."""
+        return [self._connect(video) for video in videos]
+
+    @abstractmethod
+    def _connect(self, video: VideoFeatures) -> VideoTokens:
+        """Make the tokens of a video."""
 
 
 class PatchKeeper:

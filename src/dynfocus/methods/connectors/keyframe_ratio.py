@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dynfocus.focus import VideoFeatures, VideoTokens
 from dynfocus.methods.connectors.blocks import part_of_side, pool_grid, sinusoids
-from dynfocus.methods.connectors.interface import ConnectorSizes, build_projector
+from dynfocus.methods.connectors.interface import (
+    ConnectorSizes,
+    VideoByVideo,
+    build_projector,
+)
 
 _WAVES = 16
 
@@ -47,7 +49,7 @@ def choose_keyframes(novelty: Tensor, strictness: float, max_gap: int) -> Tensor
     return torch.tensor(flags, device=novelty.device)
 
 
-class KeyframeRatio(nn.Module):
+class KeyframeRatio(VideoByVideo):
     r"""Give key frames a fine grid and the others a coarse one.
 
     .. math:: r_t = 1 - \mathrm{mean}_n \cos(v_{t,n}, v_{t-1,n})
@@ -86,12 +88,6 @@ class KeyframeRatio(nn.Module):
         """Bound the tokens of a video: no two maxima are neighbours."""
         most = 1 + num_frames // 2
         return most * self.fine_side**2 + (num_frames - most) * self.coarse_side**2
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         novelty = frame_novelty(video.spatial)

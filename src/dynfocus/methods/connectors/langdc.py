@@ -6,7 +6,6 @@ the language model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -21,6 +20,7 @@ from dynfocus.methods.connectors.blocks import (
 )
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    VideoByVideo,
     build_projector,
     frame_tokens,
     loose_tokens,
@@ -30,7 +30,7 @@ from dynfocus.methods.connectors.videogpt_plus import join_tokens
 _SEGMENT = 4
 
 
-class LangDC(nn.Module):
+class LangDC(VideoByVideo):
     r"""Pool all frames coarsely, and tell each segment of four in as many tokens as needed.
 
     .. math::
@@ -75,12 +75,6 @@ class LangDC(nn.Module):
         count = min(num_frames, self.max_frames)
         pooled = count * (self.fine_side**2 + self.coarse_side**2)
         return pooled + -(-count // _SEGMENT) * self.max_told
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         count = min(video.num_frames, self.max_frames)

@@ -14,6 +14,7 @@ from dynfocus.focus import VideoFeatures, VideoTokens, uniform_indices
 from dynfocus.methods.connectors.blocks import grid_side, pool_grid, sinusoids
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    VideoByVideo,
     build_projector,
     check_choice,
     loose_tokens,
@@ -22,7 +23,7 @@ from dynfocus.methods.connectors.merging import Memory, Read, shrink_to
 from dynfocus.methods.connectors.query_reader import QueryLayer
 
 
-class MaLmm(nn.Module):
+class MaLmm(VideoByVideo):
     r"""Read frames one by one with queries that see banks of what came before.
 
     Queries attend to the patches of the frame and of the visual bank, and in each layer
@@ -71,12 +72,6 @@ class MaLmm(nn.Module):
         if self.read == "queries":
             return self.num_queries
         return min(num_frames, self.max_frames, self.memory_frames) * self.side**2
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         count = min(video.num_frames, self.max_frames)

@@ -6,8 +6,6 @@ chunk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -15,12 +13,13 @@ from dynfocus.focus import VideoFeatures, VideoTokens
 from dynfocus.methods.connectors.blocks import GatedMixer, part_of_side, pool_grid
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    VideoByVideo,
     build_projector,
     loose_tokens,
 )
 
 
-class Mavors(nn.Module):
+class Mavors(VideoByVideo):
     r"""Fold the frames of a chunk into one map, and let chunks read those before them.
 
     .. math::
@@ -61,12 +60,6 @@ class Mavors(nn.Module):
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone."""
         return self.num_chunks(num_frames) * self.side**2
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         chunks = torch.stack(

@@ -6,8 +6,6 @@ queries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +13,7 @@ from dynfocus.focus import VideoFeatures, VideoTokens, uniform_indices
 from dynfocus.methods.connectors.blocks import Resampler, grid_side, pool_grid
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    VideoByVideo,
     build_projector,
     check_choice,
     loose_tokens,
@@ -24,7 +23,7 @@ from dynfocus.methods.connectors.merging import Memory, Read, Similarity, shrink
 _SHARE = 0.01
 
 
-class MovieChat(nn.Module):
+class MovieChat(VideoByVideo):
     r"""Merge the frames of each fragment to two blocks, and read all blocks.
 
     Of a fragment the two neighbouring blocks that are most alike become their mean, again
@@ -96,12 +95,6 @@ class MovieChat(nn.Module):
         if self.read == "queries":
             return self.num_queries
         return self.num_blocks(num_frames) * self.side**2
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         with torch.no_grad():

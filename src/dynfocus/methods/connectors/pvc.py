@@ -5,8 +5,6 @@ Letters beyond the shared ones: ``R`` patches in a row, ``n`` tokens of a frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +18,7 @@ from dynfocus.methods.connectors.blocks import (
 )
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    VideoByVideo,
     build_projector,
     frame_tokens,
 )
@@ -70,7 +69,7 @@ class TemporalLayer(nn.Module):
         return patches + self.gates[1] * self.perceptron(patches)
 
 
-class Pvc(nn.Module):
+class Pvc(VideoByVideo):
     r"""Let each patch see its place in earlier frames, then fold windows of four patches.
 
     .. math:: O_t = \mathrm{MLP}(\mathrm{fold}_{2\times2}(\mathrm{Layers}(v_1, .., v_t)))
@@ -101,12 +100,6 @@ class Pvc(nn.Module):
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone."""
         return num_frames * self.tokens_per_frame
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         patches, seconds = video.spatial, video.pts_seconds

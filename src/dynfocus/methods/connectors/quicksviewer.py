@@ -6,7 +6,6 @@ cube, ``S`` patches of a cube.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,7 +19,11 @@ from dynfocus.methods.connectors.blocks import (
     pool_grid,
     sinusoids,
 )
-from dynfocus.methods.connectors.interface import ConnectorSizes, loose_tokens
+from dynfocus.methods.connectors.interface import (
+    ConnectorSizes,
+    VideoByVideo,
+    loose_tokens,
+)
 
 _MOMENTUM = 0.2
 _TEMPERATURE = 0.5
@@ -145,7 +148,7 @@ def place_waves(patches: Tensor, start: int) -> Tensor:
     return F.pad(waves, (0, dim - waves.shape[2])).to(patches)
 
 
-class Quicksviewer(nn.Module):
+class Quicksviewer(VideoByVideo):
     r"""Cut a video into cubes where it changes, and read each with as many tokens.
 
     A thumbnail, the mean of the frames at which cubes begin on a grid of a third of the
@@ -184,12 +187,6 @@ class Quicksviewer(nn.Module):
         """Count the tokens of a video from its number of frames alone."""
         cubes = count_bounds(num_frames, self.frames_per_cube) + 1
         return cubes * self.cube_tokens + self.side**2
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         patches, count = video.spatial, video.num_frames

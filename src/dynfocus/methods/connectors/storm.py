@@ -6,15 +6,17 @@ Letters beyond the shared ones: ``L`` tokens in a row, ``H`` width of the langua
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dynfocus.focus import VideoFeatures, VideoTokens
 from dynfocus.methods.connectors.blocks import grid_side, pool_grid
-from dynfocus.methods.connectors.interface import ConnectorSizes, loose_tokens
+from dynfocus.methods.connectors.interface import (
+    ConnectorSizes,
+    VideoByVideo,
+    loose_tokens,
+)
 
 _MOST_NUMBERS = 1 << 22
 _CHUNK = 64
@@ -135,7 +137,7 @@ class StateLayer(nn.Module):
         return row + self.gates * self.outputs(found)
 
 
-class Storm(nn.Module):
+class Storm(VideoByVideo):
     r"""Mix all patches of all frames along the row that they form, then average.
 
     .. math::
@@ -181,12 +183,6 @@ class Storm(nn.Module):
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone."""
         return -(-num_frames // (self.temporal_pool * self.sampling)) * self.side**2
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         row = self.projector(video.spatial).flatten(0, 1)

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dynfocus.focus import VideoFeatures, VideoTokens, uniform_indices
 from dynfocus.methods.connectors.blocks import GatedMixer, part_of_side, pool_grid
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    VideoByVideo,
     build_projector,
     frame_tokens,
 )
@@ -23,7 +24,7 @@ from dynfocus.methods.connectors.interface import (
 _CHUNK = 4
 
 
-class VideoGPTPlus(nn.Module):
+class VideoGPTPlus(VideoByVideo):
     r"""Project and pool two views of each frame; one follows the other.
 
     .. math::
@@ -57,12 +58,6 @@ class VideoGPTPlus(nn.Module):
         """Count the tokens of a video from its number of frames alone."""
         per_frame = self.image_side**2 + self.video_side**2
         return min(num_frames, self.max_frames) * per_frame
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         count = min(video.num_frames, self.max_frames)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dynfocus.focus import VideoFeatures, VideoTokens
 from dynfocus.methods.connectors.blocks import WINDOW
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    VideoByVideo,
     build_projector,
     frame_tokens,
 )
 from dynfocus.methods.connectors.merging import Memory, shrink_to
 
 
-class VideoScan(nn.Module):
+class VideoScan(VideoByVideo):
     r"""Make each frame its mean token, and forget frames that are like the next one.
 
     .. math:: c_t = \mathrm{mean}_n\, \mathrm{MLP}(v_{t,n})
@@ -45,12 +45,6 @@ class VideoScan(nn.Module):
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone."""
         return min(num_frames, self.max_carriers)
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the carriers of each video; the question is not looked at."""
-        return [self._connect(video) for video in videos]
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         windows = torch.split(video.spatial, WINDOW)
