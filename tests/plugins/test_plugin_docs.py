@@ -35,7 +35,7 @@ def test_the_family_that_is_shown_can_be_installed(monkeypatch, make_frames):
     monkeypatch.setitem(sys.modules, "my_package", SimpleNamespace(llava=module))
     monkeypatch.setitem(sys.modules, "my_package.llava", module)
     points = [EntryPoint("llava", line, extensions.FAMILIES)]
-    monkeypatch.setattr(extensions, "entry_points", lambda group: points)
+    monkeypatch.setattr(extensions, "_points", lambda group, path: points)
     assert families()["llava"] is names["Llava"]
 
     tokenizer = build_tokenizer()
