@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from connector_parts import make_video, near, video_of
 from torch.nn import functional as F
 
 from dynfocus.focus import VideoFeatures
@@ -39,18 +40,9 @@ def build(name, num_patches=16, seed=0, **options):
     return build_connector(name, sizes(num_patches), options).eval()
 
 
-def make_video(num_frames, num_patches=16, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return VideoFeatures(
-        spatial=torch.randn(num_frames, num_patches, 8, generator=generator),
-        pts_seconds=torch.arange(num_frames, dtype=torch.float64),
-    )
-
-
 def still(num_frames, seed=0):
     frame = make_video(1, seed=seed).spatial
-    times = torch.arange(num_frames, dtype=torch.float64)
-    return VideoFeatures(spatial=frame.repeat(num_frames, 1, 1), pts_seconds=times)
+    return video_of(frame.repeat(num_frames, 1, 1))
 
 
 @torch.no_grad()
@@ -58,10 +50,6 @@ def connect(connector, video, text=None):
     text = torch.zeros(1, 2, 8) if text is None else text
     (found,) = connector([video], text, torch.ones(text.shape[:2], dtype=torch.bool))
     return found
-
-
-def near(one, other):
-    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("case", "counts"), TOKENS.items())

@@ -6,10 +6,9 @@ import math
 
 import pytest
 import torch
+from connector_parts import build, connect, make_video, near, video_of
 from torch.nn import functional as F
 
-from dynfocus.focus import VideoFeatures
-from dynfocus.methods import ConnectorSizes, build_connector
 from dynfocus.methods.connectors.merging import (
     Memory,
     compare_neighbours,
@@ -27,34 +26,6 @@ TOKENS = {
     ("videoscan", ()): {16: 16, 64: 64, 256: 64},
     ("video_streaming", ()): {16: 64, 64: 256, 256: 256},
 }
-
-
-def build(name, num_patches=16, dim=8, seed=0, **options):
-    torch.manual_seed(seed)
-    sizes = ConnectorSizes(num_patches=num_patches, dim=dim, text_dim=6, hidden_size=10)
-    return build_connector(name, sizes, options).eval()
-
-
-def video_of(patches):
-    return VideoFeatures(
-        spatial=patches, pts_seconds=torch.arange(len(patches), dtype=torch.float64)
-    )
-
-
-def make_video(num_frames, num_patches=16, dim=8, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return video_of(torch.randn(num_frames, num_patches, dim, generator=generator))
-
-
-@torch.no_grad()
-def connect(connector, video, text=None):
-    text = torch.zeros(1, 2, 6) if text is None else text
-    (found,) = connector([video], text, torch.ones(text.shape[:2], dtype=torch.bool))
-    return found
-
-
-def near(one, other):
-    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def remember(*rows):

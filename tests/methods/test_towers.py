@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from connector_parts import near
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
@@ -72,10 +73,6 @@ def build(name, seed=0, **options):
 def make_pixels(num_frames, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(num_frames, 3, 16, 16, generator=generator)
-
-
-def near(one, other):
-    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
