@@ -18,7 +18,7 @@ from transformers import (
 
 from dynfocus.conversion import Choices, assemble
 from dynfocus.evaluation.benchmarks import WorldBenchmark
-from dynfocus.evaluation.experiments.ablations import BASE
+from dynfocus.evaluation.experiments.ablations import BASE, EXPERIMENTS
 from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
 from dynfocus.evaluation.experiments.running import run_variants
 from dynfocus.focus import FocusSettings, VideoFeatures
@@ -187,6 +187,20 @@ def test_a_budget_is_asked_with_the_same_weights_and_never_exceeded(
         within = [r for r in found if r["set"] == fitted.title]
         assert [r["question"] for r in within] == [r["question"] for r in whole[name]]
         assert all(0 < r["tokens"] <= 14 for r in within)
+
+
+@pytest.mark.parametrize("name", ["flash-vstream", "storm", "longvu"])
+def test_arms_of_others_are_trained_and_asked(finished, tmp_path, name):
+    plan = finished[0]
+    fitted = replace(plan.sets[0], max_video_tokens=40)
+    (arm,) = [one for one in EXPERIMENTS["methods"].variants if one.name == name]
+    both = replace(plan, sets=(plan.sets[0], fitted))
+    found = run_variants((arm,), both, tmp_path / "runs", lambda text: None)[name]
+    assert (tmp_path / "runs" / f"{name}-seed0-phase1").is_dir()
+    within = [record for record in found if record["set"] == fitted.title]
+    assert len(within) == len(found) - len(within) >= 4
+    assert all(0 < record["tokens"] <= 40 for record in within)
+    assert all(record["tokens"] > 0 and record["answer"] for record in found)
 
 
 def test_a_budget_below_a_frame_is_refused_before_anything_is_trained(plan, tmp_path):

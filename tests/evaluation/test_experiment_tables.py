@@ -18,6 +18,8 @@ from dynfocus.evaluation.experiments.tables import (
     evidence_recall,
     make_document,
 )
+from dynfocus.focus import FocusSettings
+from dynfocus.methods import ConnectorSizes, build_network
 
 EXPERIMENT = Experiment(
     name="tiny",
@@ -163,7 +165,7 @@ def test_variants_of_one_name_are_one_variant():
 
 def test_systems_of_the_comparison_differ_in_one_thing():
     variants = {one.name: one for one in EXPERIMENTS["methods"].variants}
-    assert len(variants) == 8
+    assert len(variants) == 11
     rated = variants["rated"].options["focus"]
     asked = {"use_question_scores": True}
     assert rated == variants["question"].options["focus"] | {
@@ -172,3 +174,28 @@ def test_systems_of_the_comparison_differ_in_one_thing():
     }
     question = variants["question"].options["focus"]
     assert question == variants["base"].options["focus"] | {"question": asked}
+
+
+def tokens_of(name, num_frames, budget=None):
+    """Count the tokens that an arm of the comparison may have on nano's patches."""
+    (arm,) = [one for one in EXPERIMENTS["methods"].variants if one.name == name]
+    sizes = ConnectorSizes(num_patches=64, dim=4, text_dim=4, hidden_size=4)
+    options = dict(arm.options)
+    focus = FocusSettings.from_dict(options.pop("focus", {}))
+    network = build_network(arm.connector, sizes, focus, options)
+    return network.budget(budget).plan(num_frames).num_tokens
+
+
+@pytest.mark.parametrize("name", ["flash-vstream", "longvu"])
+def test_memories_have_as_many_tokens_as_dynfocus_of_the_same_frames(name):
+    for num_frames in (5, 8, 32, 60, 108, 540):
+        most = tokens_of("base", num_frames)
+        assert 0.6 * most <= tokens_of(name, num_frames) <= most
+    assert tokens_of(name, 108) > 0.98 * tokens_of("base", 108)
+
+
+@pytest.mark.parametrize("name", ["flash-vstream", "longvu", "storm"])
+@pytest.mark.parametrize("budget", [160, 320])
+def test_a_budget_is_spent_alike(name, budget):
+    for num_frames in (180, 540, 3600):
+        assert 0.98 * budget < tokens_of(name, num_frames, budget) <= budget

@@ -274,7 +274,7 @@ def test_tails_of_chunks_are_cut_alike():
 )
 def test_longvu_mixes_as_many_resolutions_as_fit(num_frames, fine, count):
     connector = build("longvu", max_tokens=100)  # 4 and 1 tokens of a frame
-    assert connector.num_fine(num_frames) == fine
+    assert connector.num_fine(num_frames, 100) == fine
     found = connect(connector, make_video(num_frames))
     assert int(found.is_cone.sum()) == fine
     assert len(found.embeds) == count

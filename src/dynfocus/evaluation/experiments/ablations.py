@@ -97,6 +97,24 @@ _METHODS = Experiment(
             question=_ASKED
             | {"use_ratings": True, "use_visit_counts": True, "use_best_frames": True},
         ),
+        Variant(
+            name="flash-vstream",
+            label="(h) Flash-VStream",
+            connector="flash_vstream",
+            options={"budget_of": BASE, "grid_size": 4},
+        ),
+        Variant(
+            name="storm",
+            label="(i) STORM",
+            connector="storm",
+            options={"spatial_pool": 2},
+        ),
+        Variant(
+            name="longvu",
+            label="(j) LongVU",
+            connector="longvu",
+            options={"budget_of": BASE},
+        ),
     ),
 )
 

@@ -7,8 +7,9 @@ abstract memory, ``K`` clusters.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from dynfocus.methods.connectors.interface import (
     build_projector,
     check_choice,
     loose_tokens,
+    network_tokens,
 )
 
 Retrieve = Literal["nearest", "official"]
@@ -57,6 +59,8 @@ class FlashVStream(VideoByVideo):
         grid_size: Side of the grid of the last frame and of key frames; that of the long
             memory is half of it.
         attention_dim: Width in which the abstract looks at frames, ``d``.
+        budget_of: Settings of a dynamic cooperative network; the memories have as many
+            entries, one at least, as its tokens pay for, in place of ``num_entries``.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class FlashVStream(VideoByVideo):
         retrieve: Retrieve = "nearest",
         grid_size: int = 8,
         attention_dim: int = 32,
+        budget_of: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if not 1 <= num_key_frames <= num_entries:
@@ -79,15 +84,27 @@ class FlashVStream(VideoByVideo):
         self.retrieve = retrieve
         self.side = min(grid_size, grid_side(sizes.num_patches))
         self.long_side = max(1, self.side // 2)
+        self.budget = None if budget_of is None else network_tokens(budget_of)
         self.memory_projector = nn.Linear(sizes.dim, attention_dim)
         self.frame_projector = nn.Linear(sizes.dim, attention_dim)
         self.projector = build_projector(sizes.dim, sizes.hidden_size)
 
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone."""
-        entries = min(num_frames - 1, self.num_entries)
+        entries = min(num_frames - 1, self._most_entries(num_frames - 1))
         keys = min(entries, self.num_key_frames)
         return entries * (1 + self.long_side**2) + (keys + 1) * self.side**2
+
+    def _most_entries(self, num_past: int) -> int:
+        """Count the entries that each memory of so many past frames may have."""
+        if self.budget is None:
+            return self.num_entries
+        entry, frame = 1 + self.long_side**2, self.side**2
+        spare = self.budget(num_past + 1) - frame
+        with_all_keys = (spare - self.num_key_frames * frame) // entry
+        if with_all_keys >= self.num_key_frames:
+            return with_all_keys
+        return max(1, min(self.num_key_frames, spare // (entry + frame)))
 
     def _connect(self, video: VideoFeatures) -> VideoTokens:
         frames = pool_grid(video.spatial, self.side)
@@ -109,11 +126,9 @@ class FlashVStream(VideoByVideo):
 
     def abstract(self, means: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor]:
         """Condense frames ``[L, D]`` to the abstract, ``[A, D]``, with mean times."""
-        memory = means[: self.num_entries]
-        times = seconds[: self.num_entries]
-        bounds = range(
-            self.num_entries, len(means) + self.num_entries, self.num_entries
-        )
+        num_entries = self._most_entries(len(means))
+        memory, times = means[:num_entries], seconds[:num_entries]
+        bounds = range(num_entries, len(means) + num_entries, num_entries)
         for start, end in pairwise(bounds):
             block, block_times = means[start:end], seconds[start:end]
             logits = self.memory_projector(memory) @ self.frame_projector(block).mT
@@ -133,17 +148,19 @@ class FlashVStream(VideoByVideo):
             positions of the key frames.
         """
         coarse = pool_grid(frames, self.long_side)
-        if len(frames) <= self.num_entries:
-            keys = torch.arange(min(len(frames), self.num_key_frames))
+        num_entries = self._most_entries(len(frames))
+        num_keys = min(num_entries, self.num_key_frames)
+        if len(frames) <= num_entries:
+            keys = torch.arange(min(len(frames), num_keys))
             return coarse, seconds, keys.to(frames.device)
         points = coarse.flatten(1)[None]
-        found = kmeans(points, self.num_entries)
+        found = kmeans(points, num_entries)
         centroids = merge_clusters(points, found, "uniform")[0]
         owner = found.assignment[0]
-        weights = owner.bincount(minlength=self.num_entries)
-        times = seconds.new_zeros(self.num_entries).index_add(0, owner, seconds)
+        weights = owner.bincount(minlength=num_entries)
+        times = seconds.new_zeros(num_entries).index_add(0, owner, seconds)
         times = times / weights
-        largest = weights.argsort(descending=True, stable=True)[: self.num_key_frames]
+        largest = weights.argsort(descending=True, stable=True)[:num_keys]
         order = times.argsort(stable=True)
         entries = torch.unflatten(centroids, 1, coarse.shape[1:])[order]
         keys = largest if self.retrieve == "official" else found.centers[0, largest]

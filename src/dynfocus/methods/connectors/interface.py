@@ -7,7 +7,7 @@ Letters beyond the shared ones: ``S`` tokens of a video, ``H`` width of the lang
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dynfocus.focus import (
     CountedBudget,
+    FocusBudget,
     FocusSettings,
     FrameEncoding,
     QuestionSettings,
@@ -214,6 +215,16 @@ def loose_tokens(video: VideoFeatures, tokens: Tensor, seconds: Tensor) -> Video
         lengths=torch.ones(len(tokens), dtype=torch.long),
         scores=torch.zeros(len(tokens)),
     )
+
+
+def network_tokens(settings: Mapping[str, Any] | None) -> Callable[[int], int]:
+    """Give what counts the tokens of so many frames in a dynamic cooperative network.
+
+    Args:
+        settings: Settings of that network; the paper's by default.
+    """
+    own = FocusSettings.from_dict(dict(settings or {}))
+    return FocusBudget(settings=own).num_tokens
 
 
 def check_choice(name: str, value: str, choices: Any) -> None:

@@ -7,7 +7,8 @@ frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,11 @@ from torch.nn import functional as F
 from dynfocus.focus import VideoFeatures, VideoTokens, uniform_indices
 from dynfocus.focus.cooperative import text_weights
 from dynfocus.methods.connectors.blocks import WINDOW, part_of_side, pool_grid
-from dynfocus.methods.connectors.interface import ConnectorSizes, build_projector
+from dynfocus.methods.connectors.interface import (
+    ConnectorSizes,
+    build_projector,
+    network_tokens,
+)
 
 _PRUNED_WINDOW, _CHUNK, _MAX_FRAMES = 16, 8, 400
 
@@ -115,6 +120,8 @@ class LongVU(nn.Module):
         max_tokens: The most tokens, ``L``.
         frame_threshold: Cosine of a frame that is left out.
         token_threshold: Cosine of a token that is dropped.
+        budget_of: Settings of a dynamic cooperative network, whose tokens for as many
+            frames, but those of a fine frame at least, stand in place of ``max_tokens``.
     """
 
     varies = True
@@ -125,6 +132,7 @@ class LongVU(nn.Module):
         max_tokens: int = 8176,
         frame_threshold: float = 0.83,
         token_threshold: float = 0.8,
+        budget_of: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.fine_side = part_of_side(sizes.num_patches, 2)
@@ -135,6 +143,7 @@ class LongVU(nn.Module):
                 f"frame, got {max_tokens}"
             )
         self.max_tokens = max_tokens
+        self.budget = None if budget_of is None else network_tokens(budget_of)
         self.frame_threshold = frame_threshold
         self.token_threshold = token_threshold
         self.projector = build_projector(sizes.dim, sizes.hidden_size)
@@ -142,14 +151,20 @@ class LongVU(nn.Module):
 
     def num_tokens(self, num_frames: int) -> int:
         """Bound the tokens of a video: all frames fine, or the most tokens."""
-        return min(num_frames * self.fine_side**2, self.max_tokens)
+        return min(num_frames * self.fine_side**2, self._most(num_frames))
 
-    def num_fine(self, num_frames: int) -> int:
-        """Count the frames of so many that have the fine grid."""
+    def _most(self, num_frames: int) -> int:
+        """Give the most tokens of a video of so many frames, ``L``."""
+        if self.budget is None:
+            return self.max_tokens
+        return max(self.fine_side**2, self.budget(num_frames))
+
+    def num_fine(self, num_frames: int, most: int) -> int:
+        """Count the frames of so many that have the fine grid within ``L`` tokens."""
         fine, coarse = self.fine_side**2, self.coarse_side**2
-        if fine * num_frames <= self.max_tokens:
+        if fine * num_frames <= most:
             return num_frames
-        spare = self.max_tokens - coarse * num_frames
+        spare = most - coarse * num_frames
         return max(0, spare // (fine - coarse)) if fine > coarse else 0
 
     def forward(
@@ -165,25 +180,24 @@ class LongVU(nn.Module):
         ]
 
     def _connect(self, video: VideoFeatures, question: Tensor) -> VideoTokens:
+        most = self._most(video.num_frames)
         frames = torch.arange(video.num_frames, device=video.spatial.device)
-        if video.num_frames >= self.max_tokens // self.coarse_side**2:
+        if video.num_frames >= most // self.coarse_side**2:
             frames = prune_frames(video.spatial, self.frame_threshold)
         fine = self._fine(video.spatial[frames])
         coarse = self._coarsen(fine)
         scores = coarse.mean(1) @ question  # [T]
         best = scores.argsort(descending=True, stable=True)
         is_fine = torch.zeros_like(frames, dtype=torch.bool)
-        is_fine[best[: self.num_fine(len(frames))]] = True
+        is_fine[best[: self.num_fine(len(frames), most)]] = True
         keeps = torch.ones(coarse.shape[:2], dtype=torch.bool, device=frames.device)
-        if coarse.shape[1] * len(frames) > self.max_tokens:
+        if coarse.shape[1] * len(frames) > most:
             chunks = (torch.arange(len(frames), device=frames.device) // _CHUNK)[
                 :, None
             ]
             keeps = keep_changes(coarse, self.token_threshold).flatten()
             chunks = chunks.expand(coarse.shape[:2]).flatten()
-            keeps = torch.unflatten(
-                cut_tails(keeps, chunks, self.max_tokens), 0, coarse.shape[:2]
-            )
+            keeps = torch.unflatten(cut_tails(keeps, chunks, most), 0, coarse.shape[:2])
         lengths = torch.where(is_fine, fine.shape[1], keeps.sum(1))
         of_fine = is_fine.repeat_interleave(lengths)
         embeds = fine.new_empty(len(of_fine), fine.shape[2])

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from dynfocus.focus import (
-    FocusBudget,
-    FocusSettings,
     VideoFeatures,
     VideoTokens,
     uniform_indices,
@@ -24,6 +22,7 @@ from dynfocus.methods.connectors.interface import (
     build_projector,
     frame_tokens,
     loose_tokens,
+    network_tokens,
 )
 
 
@@ -82,12 +81,12 @@ class UniformPatches:
         self, num_patches: int, budget_of: Mapping[str, Any] | None = None
     ) -> None:
         self.num_patches = num_patches
-        self.settings = FocusSettings.from_dict(dict(budget_of or {}))
+        self.budget = network_tokens(budget_of)
 
     def num_kept(self, num_frames: int) -> int:
         """Count the frames that the budget pays for; one at least."""
-        budget = FocusBudget(settings=self.settings).num_tokens(num_frames)
-        return min(num_frames, max(1, budget // self.num_patches))
+        paid = self.budget(num_frames) // self.num_patches
+        return min(num_frames, max(1, paid))
 
     def num_tokens(self, num_frames: int) -> int:
         """Count the tokens of a video from its number of frames alone."""
