@@ -11,6 +11,7 @@ import pytest
 from dynfocus.backends import BackendError, ChatClient, Server, ask_again
 from dynfocus.cli import main
 from dynfocus.errors import OtherLayoutWarning
+from dynfocus.methods import FrameScorer
 from dynfocus.video import VideoWriter
 from seen_request import read_request
 from stand_in_server import RefusedRequestError
@@ -26,6 +27,21 @@ def clip(tmp_path: Path) -> Path:
         for number in range(80):
             writer.write(np.full((64, 96, 3), (3 * number, 60, 60), np.uint8))
     return path
+
+
+class RedScorer(FrameScorer):
+    """Rate frames by how red they are."""
+
+    name = "red"
+
+    def size(self, own):
+        return own
+
+    def encode_frames(self, frames):
+        return frames.mean((1, 2)).astype(np.float32)
+
+    def encode_text(self, text):
+        return np.array([1.0, 0.0, 0.0], np.float32)
 
 
 @pytest.fixture
@@ -104,6 +120,21 @@ def test_a_question_with_times_takes_one_request(client, stand_in, replies, clip
     assert stand_in.seen[0].texts[-1] == question
 
 
+def test_a_scorer_says_where_a_server_is_shown_more(client, stand_in, replies, clip):
+    replies += ["red"]
+    found = ask_again(
+        clip, QUESTION, client, "m", method="slow-dynfocus", scorer=RedScorer()
+    )
+    assert len(stand_in.seen) == 1
+    (interval,) = found.looks.intervals  # the red of a frame grows
+    assert interval[0] > 4
+    assert interval[1] == 10.0
+    dense = [frame.time for frame in found.frames if frame.kind == "high"]
+    assert len(dense) == 8
+    assert min(dense) >= interval[0]
+    assert len(found.frames) <= 16
+
+
 def test_a_file_that_vanishes_is_answered_from_what_was_read(
     client, stand_in, replies, clip
 ):
@@ -180,7 +211,8 @@ def test_the_command_asks_a_server_twice(stand_in, replies, clip, capsys):
 
 
 @pytest.mark.parametrize(
-    "method", ["goldfish", "llovi", "love-r1", "spectemp", "tstar", "vital"]
+    "method",
+    ["goldfish", "llovi", "love-r1", "slow-dynfocus", "spectemp", "tstar", "vital"],
 )
 def test_every_loop_asks_a_server_within_its_frames(
     client, stand_in, replies, clip, method

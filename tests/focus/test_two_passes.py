@@ -83,3 +83,41 @@ def test_both_passes_stay_within_the_budget(
         assert 1 <= share.num_frames <= wanted
         steps = -(-share.num_frames // per_step)
         assert share.num_tokens == steps * budget.step_tokens(share.scale)
+
+
+@given(
+    total=st.integers(1, 3000),
+    whole=st.integers(1, 300),
+    low=st.integers(1, 200),
+    dense=st.integers(1, 60),
+    tail=st.integers(0, 3),
+)
+def test_rods_have_half_of_what_is_left_at_most(total, whole, low, dense, tail):
+    budget = TwoPassBudget(max_video_tokens=total, tokens_per_step=whole, num_tail=tail)
+    shares = budget.rods_and_cones(low, dense, None)
+    if shares is None:
+        assert total - tail < 2 * max(2, int(whole / 16))
+        return
+    rods, cones = shares
+    assert rods.num_tokens == rods.num_frames * min(2, whole)
+    assert 2 * rods.num_tokens <= total - tail
+    assert rods.num_tokens + cones.num_tokens + tail <= total
+    if cones.num_frames < dense:  # as many as fit, of the smallest size
+        each = budget.step_tokens(cones.scale)
+        assert rods.num_tokens + cones.num_tokens + each > total - tail
+
+
+def test_a_model_with_cones_counts_with_them():
+    budget = TwoPassBudget(
+        max_video_tokens=300, tokens_per_step=None, scales=(1.0,), cone_tokens=12
+    )
+    rods, cones = budget.rods_and_cones(60, 20, None)
+    assert (rods.num_frames, cones.num_frames) == (60, 15)
+    rods, cones = budget.rods_and_cones(60, 20, budget.low(60))
+    assert (rods.num_frames, cones.num_frames) == (50, 8)
+    assert budget.rods_and_cones(60, 20, None) is not None
+    free = TwoPassBudget(max_video_tokens=None, tokens_per_step=65)
+    assert free.rods_and_cones(60, 20, None) == (
+        FrameShare(60, 0.0, 120),
+        FrameShare(20, 1.0, 1300),
+    )

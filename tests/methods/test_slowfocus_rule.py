@@ -15,6 +15,7 @@ from dynfocus.methods.loops import (
     LoopInput,
     follow,
     grounding_prompt,
+    slow_dynfocus,
     slowfocus,
 )
 
@@ -123,6 +124,73 @@ def test_an_excerpt_bounds_every_look():
     assert "is outside the video, which is read from 20.0 to 40.0 s" in (
         slowfocus(given, ("10 to 15",)).note
     )
+
+
+PROPOSING = replace(GIVEN, propose=lambda: [(20.0, 22.0), (40.0, 41.0)])
+
+
+def test_proposed_stretches_take_the_place_of_pass_1():
+    step = slow_dynfocus(PROPOSING, ())
+    assert step.is_answer
+    assert step.prompt == GIVEN.question
+    assert step.intervals == ((19.5, 22.5), (39.5, 41.5))  # half a low step longer
+    low, *dense = step.looks
+    assert (low.scale, low.num_frames) == (0.0, 60)  # Rods
+    assert [look.kind for look in dense] == ["high", "high"]
+    assert sum(look.num_frames for look in dense) == 20
+    assert {look.scale for look in dense} == {1.0}
+    assert step.max_video_tokens == 3000
+    ends = replace(GIVEN, propose=lambda: [(0.0, 2.0)])
+    assert slow_dynfocus(ends, ()).intervals == ((0.0, 2.5),)
+
+
+@pytest.mark.parametrize("propose", [None, list])
+def test_without_proposals_the_model_is_asked_and_low_frames_become_rods(propose):
+    given = replace(GIVEN, propose=propose)
+    assert slow_dynfocus(given, ()) == slowfocus(given, ())
+    step = slow_dynfocus(given, ("From 10 to 14.",))
+    assert step.intervals == ((10.0, 14.0),)
+    assert "from 10.0 s to 14.0 s" in step.prompt
+    assert [look.scale for look in step.looks] == [0.0, 1.0]
+    assert step.max_video_tokens == slowfocus(given, ("10 to 14",)).max_video_tokens
+    note = slow_dynfocus(given, ("No idea.",)).note
+    assert note == "The model named no interval, so the answer took one pass."
+
+
+def test_a_question_that_names_times_needs_no_proposals():
+    def refuse():
+        raise AssertionError("frames were rated")
+
+    question = "What happens between 10 s and 12 s?"
+    step = slow_dynfocus(replace(GIVEN, question=question, propose=refuse), ())
+    assert step.intervals == ((10.0, 12.0),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        (
+            {"file_fps": None, "blocked": "the video is a stream"},
+            "The answer took one pass: the video is a stream.",
+        ),
+        (
+            {"file_fps": 1.0},
+            "The answer took one pass: the video has no more frames than were read.",
+        ),
+        (
+            {"budget": TwoPassBudget(max_video_tokens=3, tokens_per_step=20)},
+            "The budget of 3 is too small for two frequencies, so the answer took one "
+            "pass.",
+        ),
+        (
+            {"propose": lambda: [(0.0, 60.0)]},
+            "The interval is the whole video, so the answer took one pass.",
+        ),
+    ],
+)
+def test_without_a_second_look_proposals_are_of_no_use(changes, note):
+    step = slow_dynfocus(replace(PROPOSING, **changes), ())
+    assert (step.is_answer, step.looks, step.note) == (True, (), note)
 
 
 class Tool:

@@ -11,6 +11,7 @@ from dynfocus.video import VideoReader
 from scripted import scripted
 
 QUESTION = "what is on the red square ?"
+KINDS = ("low", "high")
 
 
 @pytest.fixture
@@ -31,6 +32,57 @@ def test_dynfocus_looks_again_within_one_budget(focused, clip, budget):
         assert {frame.kind for frame in answer.frames} == {"low", "high"}
     else:
         assert "too small for two frequencies" in answer.looks.note
+
+
+@pytest.fixture
+def rated(make_model, make_processor):
+    """A tiny DynFocus that rates frames for the question."""
+    ours = ("use_question_scores", "use_ratings", "use_best_frames")
+    focus = make_model().settings.changed({"question": dict.fromkeys(ours, True)})
+    return VideoModel(
+        FeatureBackbone(make_model(focus), make_processor(focus), "rated")
+    )
+
+
+@pytest.mark.parametrize("budget", [None, 13, 20, 60, 200])
+def test_the_rating_proposes_and_dense_frames_become_cones(rated, clip, budget):
+    model, generator = scripted(rated, "a circle")
+    answer = model.ask(clip, QUESTION, method="slow-dynfocus", max_video_tokens=budget)
+    (turn,) = generator.turns  # one pass of the language model
+    assert turn.question == QUESTION
+    assert int(turn.is_visual.sum()) == answer.tokens
+    assert budget is None or answer.tokens <= budget
+    if budget == 13:
+        assert "too small for two frequencies" in answer.looks.note
+        return
+    assert answer.looks.replies == []
+    intervals = answer.looks.intervals
+    frames = {kind: [f for f in answer.frames if f.kind == kind] for kind in KINDS}
+    assert len(frames["low"]) + len(frames["high"]) == len(answer.frames)
+    for frame in frames["high"]:
+        assert any(start <= frame.time < end for start, end in intervals)
+    assert {frame.tokens for frame in frames["low"]} <= {2}
+    cones = [frame for frame in frames["high"] if frame.tokens > 2]
+    if budget is None:
+        assert len(cones) == min(5, len(frames["high"]))  # of five prototypes
+    else:
+        assert cones
+
+
+def test_frames_that_all_fit_alike_let_the_model_name_the_interval(focused, clip):
+    model, generator = scripted(focused, "from 2 to 3.5 s", "a circle")
+    answer = model.ask(clip, QUESTION, method="slow-dynfocus")
+    assert answer.looks.intervals == [(2.0, 3.5)]
+    assert len(generator.turns) == 2
+    cones = [f.time for f in generator.turns[1].frames if f.tokens > 2]
+    assert len(cones) == 5
+    assert all(2.0 <= seconds < 3.5 for seconds in cones)
+
+
+def test_frames_of_one_size_have_no_rods(slow, clip):
+    assert "slow-dynfocus" not in slow.methods
+    with pytest.raises(ValueError, match="got 'slow-dynfocus'"):
+        slow.ask(clip, QUESTION, method="slow-dynfocus")
 
 
 def test_the_trained_architecture_reads_steps_of_its_grid(slow, clip):
@@ -56,18 +108,22 @@ def test_frames_of_one_size_stay_within_the_budget(slow, clip, budget):
     assert bool(answer.looks.intervals) == (budget > 10)
 
 
-def test_a_stream_is_looked_at_once_and_that_is_said(focused, make_frames):
+@pytest.mark.parametrize("method", ["slowfocus", "slow-dynfocus"])
+def test_a_stream_is_looked_at_once_and_that_is_said(focused, make_frames, method):
     model, _ = scripted(focused, "yes")
     session = model.session()
     session.push(make_frames(5))
-    answer = session.ask(QUESTION, method="slowfocus")
+    answer = session.ask(QUESTION, method=method)
     assert answer.looks.intervals == []
     assert "a stream or frames, with no file" in answer.looks.note
 
 
 @pytest.mark.filterwarnings("ignore::dynfocus.errors.UnknownWorldWarning")
 @pytest.mark.parametrize("storage", ["exact", "compact"])
-def test_an_index_on_disk_is_looked_at_again(tmp_path, storage, clip, monkeypatch):
+@pytest.mark.parametrize("method", ["slowfocus", "slow-dynfocus"])
+def test_an_index_on_disk_is_looked_at_again(
+    tmp_path, storage, clip, monkeypatch, method
+):
     model = dynfocus.load("nano", index_folder=tmp_path / "index", storage=storage)
     answers = []
     reads = []
@@ -80,10 +136,11 @@ def test_an_index_on_disk_is_looked_at_again(tmp_path, storage, clip, monkeypatc
     monkeypatch.setattr(VideoReader, "sample", count)
     for _ in range(2):
         speaking, generator = scripted(model, "from 2 to 4 s", "K")
-        answers.append(speaking.ask(clip, QUESTION, method="slowfocus"))
-        assert len(generator.turns) == 2
+        answers.append(speaking.ask(clip, QUESTION, method=method))
+        assert len(generator.turns) == 1 + (method == "slowfocus")
     first, second = answers
     assert first.frames == second.frames
     assert sum(frame.kind == "high" for frame in first.frames) > 2
     if storage == "exact":
-        assert len(reads) == 2  # the whole, and once what was looked at again
+        num_looks = len(first.looks.intervals)
+        assert len(reads) == 1 + num_looks  # the whole, and each stretch once

@@ -67,6 +67,40 @@ def test_one_budget_holds_for_both_passes(plugged, clip, name, budget):
         assert "too small for two frequencies" in answer.looks.note
 
 
+@EVERY
+@pytest.mark.parametrize("budget", [24, 150, 1000])
+def test_dense_frames_are_cones_and_all_others_rods(plugged, clip, name, budget):
+    model = plugged(name, max_video_tokens=budget)
+    speaking, generator = scripted(model, "2 to 4", "yes")
+    answer = speaking.ask(clip, QUESTION, method="slow-dynfocus")
+    read = [int(turn.is_visual.sum()) for turn in generator.turns]
+    assert sum(read) == answer.tokens <= budget
+    if not answer.looks.intervals:
+        assert "too small for two frequencies" in answer.looks.note
+        return
+    assert answer.looks.intervals == [(2.0, 4.0)]
+    second = {"low": [], "high": []}
+    for frame in generator.turns[1].frames:
+        second[frame.kind].append(frame.tokens)
+    assert set(second["low"]) <= {2, 3}  # the last has the newline of some hosts
+    assert min(second["high"]) > 2 or budget < 1000
+
+
+def test_a_scorer_proposes_in_place_of_the_host(plugged, clip, scorer):
+    model = plugged(max_video_tokens=400, scorer=scorer)
+    speaking, generator = scripted(model, "yes")
+    answer = speaking.ask(clip, QUESTION, method="slow-dynfocus")
+    assert len(generator.turns) == 1
+    assert answer.looks.replies == []
+    assert answer.looks.intervals
+    dense = [frame for frame in answer.frames if frame.kind == "high"]
+    assert all(
+        any(start <= frame.time < end for start, end in answer.looks.intervals)
+        for frame in dense
+    )
+    assert answer.tokens <= 400
+
+
 @pytest.mark.parametrize("name", ["llava_onevision", "qwen2_5_vl"])
 def test_dense_frames_are_encoded_as_the_frames_of_an_index(plugged, clip, name):
     model = plugged(name, max_video_tokens=4000)
@@ -321,7 +355,7 @@ def test_a_row_may_ask_for_a_second_look_of_its_own(clip, tmp_path):
 @pytest.mark.parametrize("name", ["llava_next_video", "qwen3_vl"])
 def test_every_loop_keeps_the_budget_of_a_host(plugged, clip, name):
     said = ["From 1.0 to 4.5", "2.0 and 3.0", "Targets: 2.5", "ENOUGH", *"abcdefgh" * 9]
-    for method in sorted(set(LOOPS) - {"slowfocus"}):
+    for method in sorted(set(LOOPS) - {"slowfocus", "slow-dynfocus"}):
         for budget in (60, 500):
             model, generator = scripted(plugged(name, max_video_tokens=budget), *said)
             answer = model.ask(clip, QUESTION, method=method)

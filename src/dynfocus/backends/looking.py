@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dynfocus.backends.openai import FrameRequest, frame_request, text_request
 from dynfocus.errors import OtherLayoutWarning, RefusedFrameTimesError
 from dynfocus.focus import TwoPassBudget
 from dynfocus.methods import ChosenFrame, FrameScorer, FrameSelection, select_frames
+from dynfocus.methods.intervals import Interval
 from dynfocus.methods.loops import (
     LOOPS,
     MEMORIES,
@@ -26,6 +28,7 @@ from dynfocus.methods.loops import (
     Step,
     follow,
 )
+from dynfocus.methods.moments import rate_moments
 from dynfocus.models.conversation import FrameKind, FrameReport, LookReport
 from dynfocus.models.looking import merge_reports
 from dynfocus.video import VideoName, VideoReader
@@ -76,7 +79,8 @@ def ask_again(
         fps: Low-frequency frames a second; by default one.
         layout: How frames are sent, as for `frame_request`.
         sizes: How large frames are sent.
-        scorer: What compares frames with the question where the answer takes one pass.
+        scorer: What compares frames with the question where the answer takes one pass, and
+            where the method looks by a rating.
         max_new_tokens: At most so many tokens in the answer.
         on_text: Called with each piece of the answer.
 
@@ -109,6 +113,7 @@ def ask_again(
         held_fps=0.0,
         file_fps=reader.fps,
         budget=TwoPassBudget(max_video_tokens=budget, tokens_per_step=1, scales=(1.0,)),
+        propose=None if scorer is None else partial(_propose, reader, question, scorer),
     )
     name = f"{client.server.url} {model} {layout} {sizes}"
     memory = CaptionStore(reader.path, name) if method in MEMORIES else None
@@ -126,6 +131,15 @@ def ask_again(
         ),
         requests=tuple(tool.requests),
     )
+
+
+def _propose(reader: VideoReader, question: str, scorer: FrameScorer) -> list[Interval]:
+    """Give the stretches whose frames fit the question best, the surest first."""
+    rating = scorer.for_question(reader, question)
+    if rating is None:
+        return []
+    moments, _ = rate_moments(reader, question, rating)
+    return [(moment.start, moment.end) for moment in moments]
 
 
 def warn_of_sheets(error: RefusedFrameTimesError) -> None:

@@ -145,7 +145,7 @@ Method = Annotated[
         "--method",
         help="The system that chooses the tokens; by default the model's. slowfocus: the "
         "model says when, and that is looked at again; so do love-r1, spectemp, tstar and "
-        "vital, untrained. goldfish, llovi, sharegpt4video and video-lucy tell clips in "
+        "vital, untrained. slow-dynfocus: what rates frames says when. goldfish, llovi, sharegpt4video and video-lucy tell clips in "
         "words first. Vision language models of others also have none, uniform and "
         "the other rules of dynfocus frames --rule, most of which need --scorer.",
     ),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         share_budget,
     )
     from dynfocus.focus.topk import hard_topk, perturbed_topk
-    from dynfocus.focus.two_passes import FrameShare, TwoPassBudget
+    from dynfocus.focus.two_passes import ROD_SCALE, FrameShare, TwoPassBudget
 
 __all__ = [
     "ClusterResult",
@@ -52,6 +52,7 @@ __all__ = [
     "HostBudget",
     "MixingAttention",
     "QuestionSettings",
+    "ROD_SCALE",
     "SlowFocusNetwork",
     "SlowFocusSettings",
     "SpatialPrototypes",
@@ -87,6 +88,7 @@ _HOMES = {
     "HostBudget": "tokens",
     "MixingAttention": "mixing",
     "QuestionSettings": "settings",
+    "ROD_SCALE": "two_passes",
     "SlowFocusNetwork": "slow_network",
     "SlowFocusSettings": "slow_network",
     "SpatialPrototypes": "spatial",

@@ -6,7 +6,7 @@ Letters beyond the shared ones: ``P`` event tokens of a frame, ``L`` prototypes,
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
@@ -36,6 +36,17 @@ class EventBatch:
         """Gather per-frame values ``[B, T, ...]`` at the centres: ``[B, L, ...]``."""
         rows = torch.arange(len(self.frames), device=self.frames.device)
         return values[rows[:, None], self.frames.clamp(min=0)]
+
+    def within(self, among: Tensor) -> "EventBatch":
+        """Give prototypes of some frames of one video as those of all its frames.
+
+        Args:
+            among: True at these frames, shape ``[T]``; the others are of no prototype.
+        """
+        assignment = torch.full_like(among, -1, dtype=self.assignment.dtype)
+        assignment[among] = self.assignment[0]
+        frames = among.nonzero()[:, 0][self.frames]
+        return replace(self, frames=frames, assignment=assignment[None])
 
 
 @dataclass(frozen=True)

@@ -320,11 +320,12 @@ def _events_at(events: EventBatch, frames: Tensor) -> EventBatch:
     centers = events.frames[0]
     is_kept = torch.isin(centers, frames)  # [L]
     places = is_kept.cumsum(0) - 1
+    assignment = events.assignment[:, frames]
     return EventBatch(
         features=events.features[:, is_kept],
         frames=torch.searchsorted(frames, centers[is_kept])[None],
         mask=events.mask[:, is_kept],
-        assignment=places[events.assignment[:, frames]],
+        assignment=places[assignment].where(assignment >= 0, -1),
     )
 
 

@@ -99,10 +99,17 @@ class FocusNetwork(nn.Module):
         pooled = self.event_prototypes.pool(patches)
         return FrameEncoding(pooled, self.spatial_prototypes(patches))
 
-    def add_events(self, video: VideoFeatures) -> VideoFeatures:
+    def add_events(
+        self, video: VideoFeatures, among: Tensor | None = None
+    ) -> VideoFeatures:
         """Estimate the event prototypes of a video, unless they are known.
 
         Where only the patches of a video are there, they are encoded first.
+
+        Args:
+            video: The video.
+            among: True at the frames that may become Cones, ``[T]``: events are of these
+                alone. By default all may.
         """
         if video.prototypes is not None:
             return video
@@ -110,9 +117,11 @@ class FocusNetwork(nn.Module):
             encoded = self.encode(video.spatial)
             video = replace(video, pooled=encoded.pooled, spatial=encoded.spatial)
         assert video.pooled is not None  # made from patches, or given
-        pooled = video.pooled[None]
-        mask = torch.ones(pooled.shape[:2], dtype=torch.bool, device=pooled.device)
-        events = self.event_prototypes.estimate(pooled, mask)
+        pooled = video.pooled if among is None else video.pooled[among]
+        mask = torch.ones((1, len(pooled)), dtype=torch.bool, device=pooled.device)
+        events = self.event_prototypes.estimate(pooled[None], mask)
+        if among is not None:
+            events = events.within(among)
         return replace(video, prototypes=events)
 
     def budget(self, max_video_tokens: int | None = None) -> FocusBudget:

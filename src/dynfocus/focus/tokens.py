@@ -218,11 +218,20 @@ class FocusBudget(TokenBudget):
 
     settings: "FocusSettings"
     """The settings of the network."""
+    most_cones: int | None = None
+    """Frames that can become Cones, where that is known, in place of the settings' share
+    of the event prototypes."""
 
     @property
     def minimum(self) -> int:
         """The tokens of a single frame."""
         return self.num_tokens(1)
+
+    def num_cones(self, num_frames: int) -> int:
+        """Count the frames of a video of ``num_frames`` that become Cones, if all fit."""
+        if self.most_cones is None:
+            return self.settings.num_cones_for(num_frames)
+        return min(num_frames, self.most_cones)
 
     def lengths(self, num_frames: int) -> tuple[int, int]:
         """Count the tokens of a kept and of another frame of a video."""
@@ -242,7 +251,7 @@ class FocusBudget(TokenBudget):
             stands in place of a larger ``T``.
         """
         _check_count("num_frames", num_frames, "a video needs a frame to have tokens")
-        num_cones = self.settings.num_cones_for(num_frames)
+        num_cones = self.num_cones(num_frames)
         if max_cones is not None:
             _check_count("max_cones", max_cones, "leave it out for no limit of its own")
             num_cones = min(num_cones, max_cones)
@@ -254,7 +263,7 @@ class FocusBudget(TokenBudget):
         """Fit a video of ``num_frames`` sampled frames, from 1, into the budget."""
         num_tokens = self.num_tokens(num_frames)
         num_frames = self.settings.num_read_frames_for(num_frames)
-        num_cones = self.settings.num_cones_for(num_frames)
+        num_cones = self.num_cones(num_frames)
         budget = self.max_video_tokens
         if budget is not None and num_tokens > budget:
             if self.num_tokens(num_frames, 1) > budget:
@@ -263,7 +272,7 @@ class FocusBudget(TokenBudget):
             cone, rod = self.lengths(num_frames)
             spare = budget - self.num_tokens(num_frames, 1)
             affordable = 1 + spare // (cone - rod) if cone > rod else num_frames
-            num_cones = min(affordable, self.settings.num_cones_for(num_frames))
+            num_cones = min(affordable, self.num_cones(num_frames))
             num_tokens = self.num_tokens(num_frames, num_cones)
         return TokenPlan(num_frames, num_cones, num_tokens)
 

@@ -5,11 +5,13 @@ Letters: N tokens of a whole step, a frame or for some models a pair of frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dynfocus.focus.tokens import NUM_ROD_TOKENS
 
+ROD_SCALE = 0.0
+"""Scale of a step of which a Rod is kept, the fewest tokens of all."""
 _LEAST_LOW = 16
 _LEAST_DENSE = 8
 
@@ -51,6 +53,9 @@ class TwoPassBudget:
     """Sides that a frame may have, falling; ``(1.0,)`` where frames have one size."""
     least: int = 0
     """The least that a pass can have."""
+    cone_tokens: int | None = None
+    """Tokens of a Cone with its Rod, of a model that has Cones of its own; a method that
+    says itself which frames become Cones counts with it in place of `tokens_per_step`."""
 
     def step_tokens(self, scale: float) -> int:
         """Count the tokens of a step at a scale."""
@@ -91,6 +96,37 @@ class TwoPassBudget:
         if left is not None:
             left -= low.num_tokens + self.num_tail
         return self.fit(left, num_frames, least=_LEAST_DENSE)
+
+    def rods_and_cones(
+        self, num_low: int, num_dense: int, spent: FrameShare | None
+    ) -> tuple[FrameShare, FrameShare] | None:
+        """Share what pass 2 may read among Rods and the dense frames.
+
+        Rods of low-frequency frames have half of it at most, and leave what a dense frame
+        needs; dense frames have the rest, as large as all that are wanted may be.
+
+        Args:
+            num_low: Low-frequency frames that are wanted, from 1.
+            num_dense: Dense frames that are wanted, from 1.
+            spent: What pass 1 has read; None where there was none.
+
+        Returns:
+            The shares of both; None where nothing is left for a frame of either.
+        """
+        even = self
+        if self.cone_tokens is not None:
+            even = replace(self, tokens_per_step=self.cone_tokens)
+        left = self.left(spent)
+        most = None
+        if left is not None:
+            left -= self.num_tail
+            most = max(0, min(left // 2, left - even.step_tokens(self.scales[-1])))
+        rods = replace(even, scales=(ROD_SCALE,)).fit(most, num_low)
+        if rods is None:
+            return None
+        rest = None if left is None else left - rods.num_tokens
+        dense = even.fit(rest, num_dense, least=num_dense)
+        return None if dense is None else (rods, dense)
 
     def first(self, low: FrameShare) -> int | None:
         """Count what pass 1 may read, by what `low` gave; None for no budget."""

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dynfocus.methods.frame_selection import FrameScores, Progress, read_overview
+from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors.interface import Floats
+from dynfocus.video import VideoReader
 
 _HIGH = 0.5
 """Rating, between the middle one and the best, from which on a frame is of a moment."""
@@ -68,3 +71,26 @@ def find_moments(
         for begin, stop in zip(begins, stops, strict=True)
     ]
     return sorted(moments, key=lambda one: (-one.confidence, one.start))[:most]
+
+
+def rate_moments(
+    reader: VideoReader,
+    question: str,
+    scorer: FrameScorer,
+    progress: Progress | None = None,
+) -> tuple[list[Moment], int]:
+    """Find the stretches of a file whose frames a scorer rates highest.
+
+    Args:
+        reader: The file.
+        question: The question.
+        scorer: What compares frames with it.
+        progress: Called with frames read and frames in all.
+
+    Returns:
+        What `find_moments` gives, and how many frames were looked at.
+    """
+    seen = read_overview(reader, scorer.size(reader.size), progress=progress)
+    scores = FrameScores(scorer, seen, question)(np.arange(len(seen.times)))
+    moments = find_moments(seen.times, scores, reader.start, reader.end)
+    return moments, len(seen.times)

@@ -17,6 +17,8 @@ from torch import Tensor
 from dynfocus.defaults import NANO
 from dynfocus.errors import FewerFramesWarning
 from dynfocus.focus import (
+    ROD_SCALE,
+    FocusBudget,
     FrameEncoding,
     TokenBudget,
     TokenPlan,
@@ -108,9 +110,8 @@ class FeatureBackbone:
         of_all = {"index", "look", "prompt_embeds"}
         if not self.processor.single_turn:
             of_all.add("turns")
-        return frozenset(
-            of_all | ({"maps", "scores", "session"} if self._is_plain else set())
-        )
+        of_plain = {"cones", "maps", "scores", "session"}
+        return frozenset(of_all | (of_plain if self._is_plain else set()))
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -306,6 +307,9 @@ class FeatureBackbone:
             tokens_per_step=budget.minimum if is_even else None,
             scales=(1.0,),
             least=budget.minimum,
+            cone_tokens=budget.lengths(2)[0]
+            if isinstance(budget, FocusBudget)
+            else None,
         )
 
     def look(
@@ -334,7 +338,10 @@ class FeatureBackbone:
     def join(
         self, video: VideoIndex, seen: Sequence[tuple[Look, VideoIndex]]
     ) -> VideoIndex:
-        """Join looks in order of time; events are found anew."""
+        """Join looks in order of time; events are found anew.
+
+        Where there are Rods of the low frequency, events are of the dense frames alone.
+        """
         order, looks = order_looks(seen)
         like = video.features.spatial
         parts = [part.features.to(like.device, like.dtype) for _, part in seen]
@@ -344,6 +351,9 @@ class FeatureBackbone:
         ).take(order)
         is_high = torch.tensor([look.kind == "high" for look in looks])
         features = replace(joined, is_high=is_high.to(like.device))
+        if _has_rods(looks):
+            network = self.model.focus_network
+            features = network.add_events(features, among=features.is_high)
         return replace(video, features=features, thumbnails=None, looks=looks)
 
     def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
@@ -423,7 +433,7 @@ class FeatureBackbone:
             parts = [options.replace(max_video_tokens=share) for share in shares]
             budgets = [self._budget(part) for part in parts]
         pairs = zip(budgets, videos, strict=True)
-        return [budget.plan(one.num_frames) for budget, one in pairs]
+        return [_told(budget, one).plan(one.num_frames) for budget, one in pairs]
 
     def _open_store(self, storage: str | None) -> StoredVideos | None:
         """Find the model's part of the index on disk."""
@@ -493,6 +503,18 @@ class FeatureBackbone:
 
 def _first_half(progress: Progress, done: int, total: int) -> None:
     progress(done, 2 * total)
+
+
+def _has_rods(looks: Sequence[Look] | None) -> bool:
+    """Tell whether looks say of which frames Rods are read."""
+    return any(look.scale == ROD_SCALE for look in looks or ())
+
+
+def _told(budget: TokenBudget, video: VideoIndex) -> TokenBudget:
+    """Let every event of the dense frames become a Cone, where all others are Rods."""
+    if not _has_rods(video.looks) or not isinstance(budget, FocusBudget):
+        return budget
+    return replace(budget, most_cones=len(video.features.prototypes.frames[0]))
 
 
 def _report_frames(

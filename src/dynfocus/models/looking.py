@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from dynfocus.errors import UnreadableVideoError
 from dynfocus.index import VideoGroup, VideoIndex
+from dynfocus.methods.intervals import Interval
 from dynfocus.methods.loops import (
     LOOPS,
     MEMORIES,
@@ -25,6 +27,7 @@ from dynfocus.methods.loops import (
     Step,
     follow,
 )
+from dynfocus.methods.moments import find_moments
 from dynfocus.models.conversation import (
     Answer,
     FrameReport,
@@ -94,6 +97,9 @@ class LoopStrategy:
             budget=budget,
             grid=backbone.time_grid,
             blocked=blocked,
+            propose=partial(_propose, model, video, question)
+            if model.scores_see_question
+            else None,
         )
         is_memory = self.rule in MEMORIES.values()
         known = _captions(model, video) if is_memory else None
@@ -180,6 +186,19 @@ class _ModelTool:
         self.turns.append(turn)
         self.written.append(written)
         return written.text
+
+
+def _propose(model: VideoModel, video: VideoIndex, question: str) -> list[Interval]:
+    """Give the stretches whose frames fit the question best, the surest first.
+
+    A frame is worth its own rating where frames are rated, else the score of its event.
+    """
+    frames = model.score_frames(video, question)
+    ratings = [frame.rating for frame in frames]
+    worth = [frame.score if None in ratings else frame.rating for frame in frames]
+    times = np.array([frame.time for frame in frames])
+    found = find_moments(times, np.array(worth, dtype=np.float64), *video.interval)
+    return [(moment.start, moment.end) for moment in found]
 
 
 def _captions(model: VideoModel, video: VideoIndex) -> CaptionStore | None:

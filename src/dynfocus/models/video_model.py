@@ -98,9 +98,10 @@ class Backbone(Protocol):
     def abilities(self) -> frozenset[str]:
         """What it can beyond answering.
 
-        ``"index"`` on disk, ``"look"`` again, ``"session"``, ``"maps"`` of prototypes,
-        ``"scores"`` of frames, ``"text"`` without a video, ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that runs
-        its language model.
+        ``"index"`` on disk, ``"look"`` again, ``"session"``, ``"cones"`` and Rods of
+        frames, ``"maps"`` of prototypes, ``"scores"`` of frames, ``"text"`` without a
+        video, ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that
+        runs its language model.
         """
 
     @property
@@ -234,6 +235,8 @@ class VideoModel:
         loops = set(LOOP_STRATEGIES if "look" in self.backbone.abilities else ())
         if "text" not in self.backbone.abilities:
             loops -= set(MEMORIES)
+        if "cones" not in self.backbone.abilities:
+            loops.discard("slow-dynfocus")
         return tuple(sorted({*self.backbone.methods, *loops}))
 
     @property

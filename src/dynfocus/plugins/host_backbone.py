@@ -75,7 +75,7 @@ class HostBackbone:
         name: What the model is called in messages.
     """
 
-    abilities: frozenset[str] = frozenset({"look", "session", "text", "turns"})
+    abilities: frozenset[str] = frozenset({"cones", "look", "session", "text", "turns"})
     time_grid = None
     is_nano = False
     store = None

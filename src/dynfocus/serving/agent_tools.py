@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from dynfocus.errors import NoModelError
 from dynfocus.methods import FrameScorer, FrameSelection, fit_size, select_frames
-from dynfocus.methods.frame_selection import FrameScores, read_overview
-from dynfocus.methods.moments import Moment, find_moments
+from dynfocus.methods.moments import Moment, rate_moments
 from dynfocus.models.conversation import best_cones
 from dynfocus.report import draw_frame_sheets, draw_storyboard, make_storyboard
 from dynfocus.report.pages import format_time
@@ -216,14 +215,12 @@ class AgentTools:
         progress: Progress | None,
     ) -> AgentAnswer:
         """Find the stretches whose frames a scorer rates highest."""
-        seen = read_overview(reader, scorer.size(reader.size), progress=progress)
-        scores = FrameScores(scorer, seen, question)(np.arange(len(seen.times)))
-        moments = find_moments(seen.times, scores, reader.start, reader.end)
+        moments, num_looked_at = rate_moments(reader, question, scorer, progress)
         document = {
             "question": question,
             "source": "rating",
             "by": scorer.name,
-            "num_looked_at": len(seen.times),
+            "num_looked_at": num_looked_at,
             "intervals": [asdict(moment) for moment in moments],
         }
         return AgentAnswer(

@@ -18,6 +18,7 @@ from dynfocus.methods.loops.slowfocus import (
     GROUNDING_PROMPT,
     focused_question,
     grounding_prompt,
+    slow_dynfocus,
     slowfocus,
 )
 from dynfocus.methods.loops.spectemp import spectemp
@@ -52,6 +53,7 @@ MEMORIES: dict[str, Rule] = {
 LOOPS: dict[str, Rule] = {
     **MEMORIES,
     "love-r1": love_r1,
+    "slow-dynfocus": slow_dynfocus,
     "slowfocus": slowfocus,
     "spectemp": spectemp,
     "tstar": tstar,

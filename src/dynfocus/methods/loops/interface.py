@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -25,7 +25,8 @@ class Look:
     fps: float
     """Frames a second."""
     scale: float = 1.0
-    """Side of a frame beside a whole one; its tokens go with the square."""
+    """Side of a frame beside a whole one; its tokens go with the square. `ROD_SCALE` for a
+    Rod of it."""
     kind: Literal["low", "high"] = "low"
     """Frequency: low all over the video, or high within an interval."""
 
@@ -75,6 +76,9 @@ class LoopInput:
     """The model writes times as steps of a grid of so many; None for seconds."""
     blocked: str | None = None
     """Why the file cannot be looked at again, as a clause."""
+    propose: Callable[[], Sequence[Interval]] | None = None
+    """Gives the stretches that events and the question's rating point to, the surest
+    first; None where nothing rates frames for the question."""
 
     @property
     def seconds(self) -> float:

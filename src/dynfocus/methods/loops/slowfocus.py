@@ -3,6 +3,9 @@
 Pass 1 sees the video at a low frequency and is asked which interval matters. Pass 2 sees
 the same frames and dense ones of that interval, in order of time, and answers.
 
+`slow_dynfocus` is ours: what DynFocus knows of events and of the question takes the place
+of pass 1, and in pass 2 dense frames become Cones and all others Rods.
+
 Differs from the paper:
     One budget holds for both passes together. A frame of both frequencies stands once.
     What is read of a reply is `find_intervals`, and an interval that is of no use is said.
@@ -105,18 +108,72 @@ def slowfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
         whole = [] if named else [(given.start, given.end)]
         return _second_look(given, share, named or whole, has_grounded=False)
     if not replies:
-        return Step(
-            prompt=grounding_prompt(
-                given.question, given.end, given.grid, start=given.start
-            ),
-            looks=(_low_look(given, share),),
-            max_video_tokens=given.budget.first(share),
-        )
-    found = find_intervals(replies[-1], given.duration, grid=given.grid)
+        return _grounding(given, share)
+    return _follow_reply(given, share, replies[-1])
+
+
+def slow_dynfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
+    """Give the next step of SlowFocus with events, a rating, Cones and Rods; ours.
+
+    The stretches that `LoopInput.propose` gives are looked at densely, at once. Where
+    nothing rates frames for the question, or all fit equally well, the model is asked for
+    the interval, as by `slowfocus`. Dense frames become Cones, all others Rods. See
+    `dynfocus.methods.loops.Rule`.
+    """
+    known = _times_in_question(given)
+    if not known and _is_short(given):
+        known = [(given.start, given.end)]
+    if not (known or replies):
+        known = _proposed(given)
+    share = given.budget.low(given.num_frames)
+    if not known and share is None:
+        return _one_pass(given, None, _small_budget(given))
+    if given.most_fps * given.seconds <= given.num_frames:
+        why = given.blocked or "the video has no more frames than were read"
+        spent = share if replies else None
+        return _one_pass(given, spent, f"The answer took one pass: {why}")
+    if known:
+        every = FrameShare(given.num_frames, 1.0, 0)
+        return _second_look(given, every, known, has_grounded=False, has_rods=True)
+    assert share is not None  # it was looked at above
+    if not replies:
+        return _grounding(given, share)
+    return _follow_reply(given, share, replies[-1], has_rods=True)
+
+
+def _grounding(given: LoopInput, share: FrameShare) -> Step:
+    """Ask for the interval."""
+    return Step(
+        prompt=grounding_prompt(
+            given.question, given.end, given.grid, start=given.start
+        ),
+        looks=(_low_look(given, share),),
+        max_video_tokens=given.budget.first(share),
+    )
+
+
+def _follow_reply(
+    given: LoopInput, share: FrameShare, reply: str, *, has_rods: bool = False
+) -> Step:
+    """Look again where a reply says."""
+    found = find_intervals(reply, given.duration, grid=given.grid)
     if not found:
         note = "The model named no interval, so the answer took one pass"
         return _one_pass(given, share, note)
-    return _second_look(given, share, found, has_grounded=True)
+    return _second_look(given, share, found, has_grounded=True, has_rods=has_rods)
+
+
+def _proposed(given: LoopInput) -> list[Interval]:
+    """Give the proposed stretches, each half a step of the low frequency longer at its ends.
+
+    What a frame shows may have begun right after the frame before it.
+    """
+    around = given.seconds / given.num_frames / 2
+    proposed = () if given.propose is None else given.propose()
+    return [
+        (max(given.start, start - around), min(given.end, end + around))
+        for start, end in proposed
+    ]
 
 
 def _times_in_question(given: LoopInput) -> list[Interval]:
@@ -146,9 +203,22 @@ class _Usable:
 
 
 def _second_look(
-    given: LoopInput, share: FrameShare, named: list[Interval], *, has_grounded: bool
+    given: LoopInput,
+    share: FrameShare,
+    named: list[Interval],
+    *,
+    has_grounded: bool,
+    has_rods: bool = False,
 ) -> Step:
-    """Show dense frames of intervals beside the low ones, and ask for the answer."""
+    """Show dense frames of intervals beside the low ones, and ask for the answer.
+
+    Args:
+        given: What is known.
+        share: The low-frequency frames that are there, or were read in a pass 1.
+        named: The intervals.
+        has_grounded: Whether there was a pass 1.
+        has_rods: Whether low-frequency frames are read as Rods now.
+    """
     spent = share if has_grounded else None
     is_all = not has_grounded and _is_short(given)
     usable = _Usable(intervals=tuple(named), note=None)
@@ -161,10 +231,11 @@ def _second_look(
     per_second = share.num_frames / given.seconds
     wanted = max(NUM_DENSE, math.ceil(2 * per_second * length))
     wanted = min(wanted, max(1, math.ceil(given.most_fps * length)))
-    dense = given.budget.dense(wanted, share, has_grounded=has_grounded)
-    if dense is None:
+    shares = _shares(given, share, wanted, spent, has_rods=has_rods)
+    if shares is None:
         return _one_pass(given, spent, _small_budget(given))
-    is_denser = dense.num_frames > per_second * length or dense.scale > share.scale
+    low, dense = shares
+    is_denser = dense.num_frames > per_second * length or dense.scale > low.scale
     if not (is_denser or is_all):
         why = given.blocked or "a second look would show no more frames than the first"
         return _one_pass(given, spent, f"The answer took one pass: {why}")
@@ -182,12 +253,27 @@ def _second_look(
         )
     return Step(
         prompt=question,
-        looks=(_low_look(given, share), *looks),
+        looks=(_low_look(given, low), *looks),
         max_video_tokens=given.budget.left(spent),
         is_answer=True,
         intervals=usable.intervals,
         note=None if note is None else f"{note}.",
     )
+
+
+def _shares(
+    given: LoopInput,
+    share: FrameShare,
+    wanted: int,
+    spent: FrameShare | None,
+    *,
+    has_rods: bool,
+) -> tuple[FrameShare, FrameShare] | None:
+    """Share what pass 2 may read among low-frequency and dense frames."""
+    if has_rods:
+        return given.budget.rods_and_cones(given.num_frames, wanted, spent)
+    dense = given.budget.dense(wanted, share, has_grounded=spent is not None)
+    return None if dense is None else (share, dense)
 
 
 def _check(
