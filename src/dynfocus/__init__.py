@@ -23,7 +23,8 @@ def load(name: str | Path = "nano", **options: Any) -> VideoModel:
         name: ``"nano"``, a folder that ``save_pretrained`` wrote, or a hub id; ``"words"``
             for sentences that were read in the video, without a model.
         **options: Fields of `dynfocus.models.LoadOptions`: ``device``, ``dtype``,
-            ``quantize``, ``device_map``, ``index_folder``, ``storage``, ``scorer``.
+            ``quantize``, ``device_map``, ``index_folder``, ``storage``, ``scorer``,
+            ``use_timestamps``.
 
     Returns:
         The model, ready to answer.

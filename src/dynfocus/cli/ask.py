@@ -65,6 +65,7 @@ _OF_MODELS = frozenset(
         "quantize",
         "report",
         "served_model",
+        "use_timestamps",
     }
 )
 _REFUSED: dict[Backend | None, frozenset[str]] = {

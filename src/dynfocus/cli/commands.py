@@ -265,6 +265,14 @@ class Loading:
     dtype: Dtype = None
     quantize: Quantize = None
     device_map: DeviceMap = None
+    use_timestamps: Annotated[
+        bool,
+        typer.Option(
+            "--use-timestamps",
+            help="With another vision language model: write the time of each frame into "
+            "its prompt, where it is not told the times anyway.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,11 +69,13 @@ def load_model(
         ValueError: The model is not there, not whole, of another kind or too large.
     """
     options = options or LoadOptions()
-    if options.scorer is not None:
-        raise ValueError(
-            "scorer is for vision language models without training, and "
-            f"{name} is none; leave it out"
-        )
+    of_hosts = {"scorer": options.scorer, "use_timestamps": options.use_timestamps}
+    for option, value in of_hosts.items():
+        if value:
+            raise ValueError(
+                f"{option} is for vision language models without training, and "
+                f"{name} is none; leave it out"
+            )
     model, processor = _load_parts(name, options)
     folder = options.index_folder
     store = None

@@ -80,6 +80,9 @@ class LoadOptions:
     """For a vision language model that is plugged: a dual encoder such as CLIP or SigLIP,
     by name or folder, that tells which frames belong to the question; ``"host"`` for the
     attention of the model itself."""
+    use_timestamps: bool = False
+    """For a vision language model that is plugged: write the time of each frame into the
+    prompt, behind it, where the model is not told the times anyway."""
 
     def __post_init__(self) -> None:
         if self.device is not None and self.device_map is not None:

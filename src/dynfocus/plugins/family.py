@@ -135,6 +135,8 @@ class Family(ABC):
     """Numbers of its video processor, for what a processor leaves out."""
     frames_per_step: int = 1
     """Frames that share a run of placeholders."""
+    tells_times: ClassVar[bool] = False
+    """Whether `write` tells the time of every step by itself."""
 
     def __init__(self, model: Any, processor: HostProcessor) -> None:
         self.model = model
@@ -170,6 +172,16 @@ class Family(ABC):
         word: str = self.processor.tokenizer.convert_ids_to_tokens(self.placeholder)
         return word * video.num_tokens
 
+    def write_timed(self, video: HostFeatures) -> str:
+        """Write what `write` does, and the time of each step behind its tokens."""
+        if self.tells_times:
+            return self.write(video)
+        word: str = self.processor.tokenizer.convert_ids_to_tokens(self.placeholder)
+        run = word * video.tokens_per_step
+        *steps, rest = self.write(video).split(run, video.num_steps)
+        stamped = zip(steps, time_stamps(video), strict=True)
+        return "".join(f"{before}{run}{stamp}" for before, stamp in stamped) + rest
+
     def tail(self) -> Tensor:
         """Give the tokens after the last step, ``[0 or more, H]``."""
         width = self.model.get_input_embeddings().weight.shape[1]
@@ -183,6 +195,12 @@ class Family(ABC):
             token's position is its place in the row.
         """
         return None
+
+    def timed_positions(
+        self, ids: Tensor, videos: Sequence[HostFeatures]
+    ) -> Tensor | None:
+        """Give what `positions` does, for a prompt with `write_timed`."""
+        return self.positions(ids, videos)
 
     def prefill(
         self, is_visual: Tensor, layers: Tensor | None
@@ -202,6 +220,11 @@ class Family(ABC):
         """Refuse a processor whose frames are not of the size that the tower reads."""
         plan = self.plan_frames((_ANY_SIDE, _ANY_SIDE), 1)
         check_side(plan.pixels.size, self.model.config.vision_config)
+
+
+def time_stamps(video: HostFeatures) -> list[str]:
+    """Spell the time of the first frame of each step, such as ``<12.5s>`` (DATE)."""
+    return [f"<{round(time, 1)}s>" for time in video.pts_seconds.tolist()]
 
 
 def pooled(output: Any) -> Tensor:

@@ -72,6 +72,7 @@ class HostBackbone:
         scorer: What compares frames with questions, if anything does; a `HostScorer` is
             the host itself.
         cone_tokens: Tokens of a Cone.
+        use_timestamps: Write the time of each step into the prompt, behind its tokens.
         name: What the model is called in messages.
     """
 
@@ -88,6 +89,7 @@ class HostBackbone:
         max_video_tokens: int,
         scorer: FrameScorer | HostScorer | None,
         cone_tokens: ConeTokens,
+        use_timestamps: bool = False,
         name: str,
     ) -> None:
         self.family = family
@@ -101,6 +103,7 @@ class HostBackbone:
         self._selector = self._find(method)
         self._max_video_tokens = max_video_tokens
         self._cone_tokens = cone_tokens
+        self._use_timestamps = use_timestamps
         check_count("max_video_tokens", max_video_tokens)
 
     @property
@@ -218,7 +221,14 @@ class HostBackbone:
             self._spend(one, question, options.replace(max_video_tokens=share), scorer)
             for one, share, scorer in zip(video.videos, shares, scorers, strict=True)
         ]
-        turn = fill(self.family, spent, question, history, words=told.text)
+        turn = fill(
+            self.family,
+            spent,
+            question,
+            history,
+            words=told.text,
+            use_timestamps=self._use_timestamps,
+        )
         return replace(turn, words=told.words, word_tokens=told.num_tokens)
 
     def _scorer_of(self, video: VideoIndex, question: str) -> FrameScorer | None:

@@ -28,6 +28,8 @@ def lay_out(
     videos: Sequence[HostFeatures],
     question: str,
     history: Sequence[Turn] = (),
+    *,
+    use_timestamps: bool = False,
 ) -> Tensor:
     """Write the host's own prompt, with a placeholder for every token of the videos.
 
@@ -37,6 +39,7 @@ def lay_out(
             behind its number.
         question: The question to answer.
         history: Earlier turns.
+        use_timestamps: Write the time of each step behind it.
 
     Returns:
         Token ids, shape ``[1, L]``.
@@ -51,11 +54,12 @@ def lay_out(
             "use the chat template that belongs to the model"
         )
     text = ""
+    write = family.write_timed if use_timestamps else family.write
     for label, video, after in zip(label_media(len(videos)), videos, rest, strict=True):
         if label:  # stands outside of what surrounds the video
             words = before.removesuffix(family.video_start)
             before = words + label + before[len(words) :]
-        text += before + family.write(video)
+        text += before + write(video)
         before = after
     ids = torch.tensor([processor.token_ids(text + before)])
     found = int((ids == family.placeholder).sum())
@@ -76,6 +80,7 @@ def fill(
     history: Sequence[Turn] = (),
     *,
     words: str = "",
+    use_timestamps: bool = False,
 ) -> PreparedTurn:
     """Write the host's prompt with what is kept of videos; nothing else of it changes.
 
@@ -88,13 +93,14 @@ def fill(
         question: The question to answer.
         history: Earlier turns.
         words: Words of the videos, which stand before the question.
+        use_timestamps: Write the time of each step behind it.
 
     Returns:
         The prompt as the host reads it.
     """
     videos = [video for video, _ in spent]
     asked = f"{words}\n\n{question}" if words else question
-    ids = lay_out(family, videos, asked, history)
+    ids = lay_out(family, videos, asked, history, use_timestamps=use_timestamps)
     if not videos:
         return PreparedTurn(
             question=question,
@@ -119,7 +125,8 @@ def fill(
     rows = torch.cat([_mix(*parts) for parts in spent]).to(embeds)
     is_visual = is_visual.to(embeds.device)
     embeds = embeds.masked_scatter(is_visual[None, :, None], rows)
-    positions = family.positions(ids, videos)
+    find = family.timed_positions if use_timestamps else family.positions
+    positions = find(ids, videos)
     layers = [mixed for parts in spent if (mixed := _mix_layers(*parts)) is not None]
     return PreparedTurn(
         question=question,

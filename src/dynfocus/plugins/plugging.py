@@ -37,6 +37,7 @@ def plug(
     max_video_tokens: int = DEFAULT_BUDGET,
     scorer: str | Path | FrameScorer | None = None,
     cone_tokens: ConeTokens = None,
+    use_timestamps: bool = False,
     name: str | None = None,
 ) -> VideoModel:
     """Put DynFocus in front of the language model of a vision language model.
@@ -55,6 +56,8 @@ def plug(
             which frames belong to the question; ``"host"`` for the attention of the
             model itself; without one the question has no say.
         cone_tokens: Tokens of a Cone, ``"whole"``, or by default a quarter of a frame's.
+        use_timestamps: Write the time of each frame, or pair of frames, behind it, where
+            the model is not told the times anyway (the injection of DATE, 2025).
         name: What the model is called in messages.
 
     Returns:
@@ -71,6 +74,7 @@ def plug(
         max_video_tokens=max_video_tokens,
         scorer=HostScorer(family) if is_own else load_scorer(scorer),
         cone_tokens=cone_tokens,
+        use_timestamps=use_timestamps,
         name=name or getattr(model, "name_or_path", "") or family.model_types[0],
     )
     return VideoModel(backbone)
@@ -116,7 +120,13 @@ def load_host(name: str | Path, options: LoadOptions | None = None) -> VideoMode
     except LOADING_ERRORS as error:
         raise unloadable(str(name), error) from error
     model = place.settle(model)
-    return plug(model, processor, scorer=options.scorer, name=str(name))
+    return plug(
+        model,
+        processor,
+        scorer=options.scorer,
+        use_timestamps=options.use_timestamps,
+        name=str(name),
+    )
 
 
 def load_processor(name: str | Path) -> HostProcessor:

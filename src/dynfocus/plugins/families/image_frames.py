@@ -14,6 +14,7 @@ from dynfocus.plugins.family import (
     HostFeatures,
     StepTokens,
     pooled,
+    time_stamps,
 )
 from dynfocus.plugins.host_pixels import PixelPlan, square_or_given
 from dynfocus.plugins.host_processor import HostProcessor
@@ -70,10 +71,16 @@ class InternVL(Family):
             f"Frame{number}: {frame}" for number in range(1, video.num_steps + 1)
         )
 
+    def write_timed(self, video: HostFeatures) -> str:
+        """Write the time of each frame at the end of its line."""
+        lines = zip(self.write(video).split("\n"), time_stamps(video), strict=True)
+        return "\n".join(f"{line}{stamp}" for line, stamp in lines)
+
 
 class SmolVLM(Family):
     """Frames of a fixed size, their times written in minutes and seconds."""
 
+    tells_times = True
     model_types = ("smolvlm",)
     numbers: ClassVar[dict[str, Any]] = {
         "size": {"longest_edge": 4 * 364},

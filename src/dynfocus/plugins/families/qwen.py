@@ -81,6 +81,31 @@ class Qwen25VL(Family):
         seconds = [step_seconds(video.frame_seconds, depth) for video in videos]
         return rope_positions(self, ids, videos, second_per_grid_ts=seconds)
 
+    def timed_positions(self, ids: Tensor, videos: Sequence[HostFeatures]) -> Tensor:
+        """Give the positions of DATE (2025): written times, not positions, tell the time.
+
+        A pair stands one after what is before it, its rows and columns at the first one of
+        its video; the words of a time run on from there. What follows the last pair,
+        its time too, begins after the largest of its positions, as in the published code.
+        """
+        vision = torch.empty(3, ids.shape[1], dtype=torch.long)
+        places = (ids[0] == self.placeholder).nonzero()[:, 0].tolist()
+        end = after = first = 0
+        for video in videos:
+            rows, columns = video.grid
+            grid = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).mT
+            for step in range(video.num_steps):
+                start, places = places[0], places[rows * columns :]
+                vision[:, end:start] = after + torch.arange(start - end)
+                now = after + start - end
+                first = now if step == 0 else first
+                end = start + rows * columns
+                vision[0, start:end], vision[1:, start:end] = now, first + grid
+                after = now + 1
+            after = max(after, first + rows, first + columns)
+        vision[:, end:] = after + torch.arange(ids.shape[1] - end)
+        return with_text(ids, vision[:, None])
+
     def check(self) -> None:
         """Refuse patches of another size than the tower's."""
         check_patches(self.processor.numbers, self.model.config.vision_config)
@@ -89,6 +114,7 @@ class Qwen25VL(Family):
 class Qwen3VL(Family):
     """Times are text; what the tower adds after the first layers is merged as tokens are."""
 
+    tells_times = True
     model_types = ("qwen3_vl",)
     numbers: ClassVar[dict[str, Any]] = {
         "size": {"shortest_edge": 128 * 32 * 32, "longest_edge": 32 * 32 * 768},
@@ -213,6 +239,11 @@ def rope_positions(
         more["mm_token_type_ids"] = (ids == family.placeholder).int() * 2
     given = torch.tensor(grids, device=ids.device)
     vision, _ = find(ids, video_grid_thw=given, **more)
+    return with_text(ids, vision)
+
+
+def with_text(ids: Tensor, vision: Tensor) -> Tensor:
+    """Put the numbers of all tokens before positions ``[3, 1, L]``."""
     text = torch.arange(ids.shape[1], device=ids.device).view(1, 1, -1)
     return torch.cat([text, vision.to(text)])
 
