@@ -116,6 +116,18 @@ def test_a_dry_run_tells_the_sizes_and_writes_nothing(
     assert "bad.mp4 cannot be indexed" in outcome.err_lines[-1]
 
 
+def test_few_frames_are_encoded_where_that_is_asked(run, nano, folder, index_folder):
+    words = ("index", folder / "a.mp4", "--max-encoded-frames", 3, "--json")
+    assert run(*words, "--dry-run").document["videos"][0]["num_frames"] == 3
+    (row,) = run(*words).document["videos"]
+    assert (row["state"], row["num_frames"]) == ("new", 3)
+    asked = ("ask", folder / "a.mp4", "What letter is on the red square?", "--json")
+    answer = run(*asked, "--max-encoded-frames", 3).document
+    assert (answer["from_index"], len(answer["frames"])) == (True, 3)
+    assert len(run(*asked).document["frames"]) == 6
+    assert run(*asked, "--max-encoded-frames", 0).code == 2
+
+
 def test_an_index_elsewhere_is_listed_cleaned_and_emptied(run, nano, folder):
     run("index", folder / "a.mp4", "--folder", "own")
     outcome = run("index", "--list", "--folder", "own")

@@ -62,6 +62,29 @@ def test_frames_that_a_budget_leaves_out_are_not_encoded(plugged, make_frames):
     assert [frame.time for frame in answer.frames] == [3.0, 9.0, 15.0, 21.0, 27.0]
 
 
+@pytest.mark.parametrize("name", ["llava_onevision", "qwen3_vl"])
+def test_a_tower_sees_no_more_frames_than_it_may(plugged, make_frames, clip, name):
+    seen = []
+    focused = plugged(name, max_video_tokens=2000)
+    encode = focused.backbone.family.encode
+    focused.backbone.family.encode = lambda pixels: (
+        seen.append(len(pixels)) or encode(pixels)
+    )
+    asked = {"max_new_tokens": 2, "max_encoded_frames": 4}
+    for video in (make_frames(30), clip):
+        answer = focused.ask(video, QUESTION, **asked)
+        assert sum(seen) == 4
+        assert len(answer.frames) == 4 // focused.backbone.family.frames_per_step
+        seen.clear()
+        index = focused.index(video, max_encoded_frames=4)
+        assert index.num_frames == len(answer.frames)
+        seen.clear()
+    scenes = {int(time) // 3 for time in index.features.pts_seconds.tolist()}
+    assert len(scenes) > 1
+    few = focused.ask(make_frames(30), QUESTION, **asked, max_video_tokens=6)
+    assert few.tokens <= 6
+
+
 def test_windows_change_nothing_but_memory(plugged, make_frames, monkeypatch):
     focused = plugged("qwen2_5_vl", max_video_tokens=50)
     frames = make_frames(9)

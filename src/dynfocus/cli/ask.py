@@ -59,6 +59,7 @@ _OF_MODELS = frozenset(
     {
         "device_map",
         "dtype",
+        "max_encoded_frames",
         "max_frames",
         "max_video_tokens",
         "no_index",
@@ -263,6 +264,7 @@ def _read(
                     reader,
                     fps=reading.fps,
                     max_frames=reading.max_frames,
+                    max_encoded_frames=reading.max_encoded_frames,
                     progress=progress,
                 )
             )

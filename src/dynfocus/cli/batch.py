@@ -94,7 +94,7 @@ def batch(
 ) -> None:
     """Answer many questions, each video encoded once; a run that stops goes on.
 
-    A row may also have "id"; "fps", "start", "end", "stream", "max_frames",
+    A row may also have "id"; "fps", "start", "end", "stream", "max_frames", "max_encoded_frames",
     "max_video_tokens", "method" and "max_new_tokens", which stand in place of the
     options of the command; "subtitles" (a file or several, for --scorer text and
     --model words); "answer" (the true one) and "evidence" (intervals in

@@ -120,6 +120,15 @@ MaxFrames = Annotated[
         help="Sample at most so many frames, spread evenly.",
     ),
 ]
+MaxEncodedFrames = Annotated[
+    int | None,
+    typer.Option(
+        "--max-encoded-frames",
+        callback=at_least_one,
+        help="Of the sampled frames, encode at most so many: of what looks unlike in small "
+        "pictures, each some. By default all.",
+    ),
+]
 WordShare = Annotated[
     float,
     typer.Option(
@@ -281,6 +290,7 @@ class Reading:
 
     fps: Fps = 1.0
     max_frames: MaxFrames = None
+    max_encoded_frames: MaxEncodedFrames = None
     max_video_tokens: MaxVideoTokens = None
     word_share: WordShare = 0.25
 

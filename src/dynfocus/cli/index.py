@@ -15,6 +15,7 @@ from dynfocus.cli.commands import (
     Excerpt,
     Fps,
     Json,
+    MaxEncodedFrames,
     MaxFrames,
     Model,
     Read,
@@ -49,6 +50,7 @@ def index(
     dtype: Dtype = None,
     fps: Fps = 1.0,
     max_frames: MaxFrames = None,
+    max_encoded_frames: MaxEncodedFrames = None,
     storage: Annotated[
         Literal["exact", "compact"] | None,
         typer.Option(
@@ -106,7 +108,12 @@ def index(
         keep_house(folder, is_list=list_, is_empty=empty, json=json)
         return
     files, problems = _find(videos or ())
-    plan = _Plan(model, dtype, fps, max_frames, storage, excerpt)
+    sampling = {
+        "fps": fps,
+        "max_frames": max_frames,
+        "max_encoded_frames": max_encoded_frames,
+    }
+    plan = _Plan(model, dtype, sampling, storage, excerpt)
     if dry_run:
         _predict(files, problems, plan, json=json)
         return
@@ -176,8 +183,7 @@ class _Plan:
         self,
         model: str,
         dtype: str | None,
-        fps: float,
-        max_frames: int | None,
+        sampling: dict[str, Any],
         storage: str | None,
         excerpt: Excerpt,
     ) -> None:
@@ -186,7 +192,7 @@ class _Plan:
         from dynfocus.models.loading import load_config
 
         self.model, self.dtype = model, dtype
-        self.fps, self.max_frames, self.excerpt = fps, max_frames, excerpt
+        self.sampling, self.excerpt = sampling, excerpt
         self.asked_storage = None if storage is None else check_storage(storage)
         self.layout = index_layouts(*load_config(model, dtype), storage)[0]
 
@@ -197,9 +203,7 @@ def _index_all(
     from dynfocus.bulk import Asker, ModelLoader, Row, run_rows
     from dynfocus.models.options import AskOptions, LoadOptions
 
-    options = AskOptions(
-        fps=plan.fps, max_frames=plan.max_frames, **asdict(plan.excerpt)
-    )
+    options = AskOptions(**plan.sampling, **asdict(plan.excerpt))
     rows = [Row(video=str(f), id=str(f), options=options) for f in files]
     loader = ModelLoader(
         name=plan.model,
@@ -250,18 +254,19 @@ def _predict(
     from dynfocus.video import VideoReader, show_address
 
     rows = [{"file": one["file"], "reason": one["reason"]} for one in problems]
-    storage = plan.layout.storage
+    storage, sampling = plan.layout.storage, dict(plan.sampling)
+    most = sampling.pop("max_encoded_frames")
     for file in files:
         row: dict[str, Any] = {"file": show_address(str(file))}
         try:
-            times = VideoReader(file, **asdict(plan.excerpt)).plan_times(
-                fps=plan.fps, max_frames=plan.max_frames
-            )
+            reader = VideoReader(file, **asdict(plan.excerpt))
+            num_frames = len(reader.plan_times(**sampling))
         except (OSError, ValueError) as error:
             rows.append(row | {"reason": sentence(error)})
             continue
-        num_bytes = plan.layout.num_bytes(len(times))
-        rows.append(row | {"num_frames": len(times), "num_bytes": num_bytes})
+        num_frames = min(num_frames, most or num_frames)
+        num_bytes = plan.layout.num_bytes(num_frames)
+        rows.append(row | {"num_frames": num_frames, "num_bytes": num_bytes})
     total = sum(row.get("num_bytes", 0) for row in rows)
     if json:
         print_json({"storage": storage, "videos": rows, "num_bytes": total})

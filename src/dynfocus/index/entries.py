@@ -31,6 +31,8 @@ class Sampling:
     """Frames a second."""
     max_frames: int | None = None
     """At most so many frames, taken evenly over the video."""
+    max_encoded_frames: int | None = None
+    """Of these at most so many, those that look unlike each other."""
     start: float | None = None
     """Where an excerpt begins, in seconds."""
     end: float | None = None
@@ -53,7 +55,10 @@ class EntryKey:
 
     def to_json(self) -> str:
         """Write the key down, always in the same way."""
-        return json.dumps(asdict(self), sort_keys=True)
+        key = asdict(self)
+        if self.sampling.max_encoded_frames is None:  # as entries had it before
+            del key["sampling"]["max_encoded_frames"]
+        return json.dumps(key, sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)

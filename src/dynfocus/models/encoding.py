@@ -48,6 +48,10 @@ Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
 _MAX_THUMBNAIL_WIDTH = 112
+_LOOK_PIXELS = 48
+"""Longer side of the pictures by which frames to encode are chosen."""
+_MOST_PERIODS = 2
+"""Sampling periods between key frames up to which they stand for the frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,13 +140,73 @@ class VideoSource:
         return replace(self, num_frames=num_frames, frames=frames, plan=plan)
 
     def read(
-        self, size: tuple[int, int], progress: Progress | None = None
+        self,
+        size: tuple[int, int],
+        progress: Progress | None = None,
+        *,
+        fast: bool = False,
     ) -> SampledFrames:
         """Read the frames; those of a file are decoded at a height and width."""
         if self.reader is None:
             assert self.frames is not None  # one of both is there
             return self.frames
-        return self.reader.sample(size=size, progress=progress, **self.plan)
+        return self.reader.sample(size=size, progress=progress, fast=fast, **self.plan)
+
+    def read_unlike(
+        self,
+        max_encoded_frames: int,
+        size: tuple[int, int],
+        progress: Progress | None = None,
+        *,
+        frames_per_step: int = 1,
+    ) -> SampledFrames:
+        """Read all frames, and leave those to encode: of what looks unlike, each some.
+
+        Of a file that has a key frame for every second frame at least, key frames stand
+        for the others: what is between them need not be decoded.
+
+        Args:
+            max_encoded_frames: At most so many, fewer than there are.
+            size: Height and width to read those of a file at.
+            progress: Called with frames read and frames in all.
+            frames_per_step: Frames that follow each other and stay together.
+        """
+        seen = self.read(
+            size, progress, fast=self._has_dense_key_frames(max_encoded_frames)
+        )
+        _, different = np.unique(seen.times, return_index=True)
+        num_steps = max(1, max_encoded_frames // frames_per_step)
+        rows = unlike_frames(seen.take(different), num_steps, frames_per_step)
+        rows = rows[:max_encoded_frames]
+        chosen = seen.take(different[rows])
+        chosen.damage = seen.damage
+        return chosen
+
+    def _has_dense_key_frames(self, num_wanted: int) -> bool:
+        """Tell whether key frames are as many as wanted, and none far from the next."""
+        if self.reader is None:
+            return False
+        keys, wanted = self.reader.key_times, self.reader.plan_times(**self.plan)
+        gaps = np.diff([self.reader.start, *keys, self.reader.end])
+        period = (self.reader.end - self.reader.start) / len(wanted)
+        return len(keys) >= num_wanted and gaps.max() <= _MOST_PERIODS * period
+
+    def thin_unlike(
+        self, max_encoded_frames: int, frames_per_step: int = 1
+    ) -> VideoSource:
+        """Want those frames alone that `read_unlike` leaves, chosen by small pictures."""
+        if max_encoded_frames >= self.num_frames:
+            return self
+        from dynfocus.methods.image_features import fit_size  # not for an indexed video
+
+        chosen = self.read_unlike(
+            max_encoded_frames,
+            fit_size(self.size, _LOOK_PIXELS),
+            frames_per_step=frames_per_step,
+        )
+        frames = None if self.frames is None else chosen
+        plan = {"times": chosen.times}
+        return replace(self, num_frames=len(chosen.times), frames=frames, plan=plan)
 
     def stream(self, frames_at_a_time: int) -> Iterator[SampledFrames]:
         """Read the frames as they are displayed, a few at a time."""
@@ -151,6 +215,36 @@ class VideoSource:
             return iter([self.frames])
         times = self.reader.plan_times(**self.plan)
         return self.reader.stream(times=times, frames_at_a_time=frames_at_a_time)
+
+
+def unlike_frames(
+    seen: SampledFrames, num_steps: int, frames_per_step: int = 1
+) -> NDArray[np.int64]:
+    """Choose frames: one of every stretch that looks unlike the one before, then more.
+
+    Args:
+        seen: Different frames in order of time.
+        num_steps: How many to choose.
+        frames_per_step: Frames that follow each other and are chosen together, as the
+            first of them looks.
+
+    Returns:
+        Increasing positions of the chosen frames.
+    """
+    from dynfocus.methods.frame_selection import as_selector_input
+    from dynfocus.methods.image_features import fit_size, shrink
+    from dynfocus.methods.selectors.events import cover_events
+
+    rows = np.arange(len(seen.times))
+    first = seen.take(rows[::frames_per_step])
+    if num_steps >= len(first.times):
+        return rows
+    small = fit_size(first.frames.shape[1:3], _LOOK_PIXELS)
+    pictures = shrink(first.frames, small)
+    given = as_selector_input(SampledFrames(pictures, first.times), None)
+    chosen = cover_events(given, num_steps)[:, None] * frames_per_step
+    together = (chosen + np.arange(frames_per_step)).ravel()
+    return together[together < len(rows)]
 
 
 def source_of(file: VideoFile) -> str | RemoteFile:

@@ -53,6 +53,7 @@ def sampling_of(video: Any, options: AskOptions) -> Sampling:
     sampling = Sampling(
         fps=options.fps,
         max_frames=options.max_frames,
+        max_encoded_frames=options.max_encoded_frames,
         start=options.start or None,
         end=options.end,
     )

@@ -195,7 +195,10 @@ class FeatureBackbone:
     def _open(
         self, stored: StoredVideos, file: VideoFile, video: Video, sampling: Sampling
     ) -> VideoIndex | None:
-        found = stored.open(file, sampling)
+        found, most = stored.open(file, sampling), sampling.max_encoded_frames
+        if found is None and most is not None:
+            whole = stored.open(file, replace(sampling, max_encoded_frames=None))
+            return whole if whole is not None and whole.num_frames <= most else None
         if found is None and isinstance(video, VideoReader) and video.is_excerpt:
             found = self._find_excerpt(stored, video, sampling)
         return found
@@ -481,7 +484,11 @@ class FeatureBackbone:
         source = VideoSource.open(video, options)
         side = self.processor.frame_size
         decoded = None if progress is None else partial(_first_half, progress)
-        sampled = source.read((side, side), decoded)
+        most, size = options.max_encoded_frames, (side, side)
+        if most is None or most >= source.num_frames:
+            sampled = source.read(size, decoded)
+        else:
+            sampled = source.read_unlike(most, size, decoded)
         num_frames = len(sampled.frames)
         parts = []
         with torch.no_grad():

@@ -31,6 +31,9 @@ class AskOptions:
     """Number of the video stream of a file; by default the one that a player shows."""
     max_frames: Count | None = None
     """At most so many frames, taken evenly."""
+    max_encoded_frames: Count | None = None
+    """Of these, encode at most so many: those that a look at small pictures tells apart; all
+    by default. A video that is encoded already stays as it is."""
     max_video_tokens: Count | None = None
     """At most so many video tokens; a plugged model has a budget of its own by default."""
     method: str | None = None
@@ -49,7 +52,7 @@ class AskOptions:
     @property
     def reading(self) -> dict[str, Any]:
         """The options that decide which frames of a video are read."""
-        names = ("fps", "max_frames", "start", "end", "stream")
+        names = ("fps", "max_frames", "max_encoded_frames", "start", "end", "stream")
         return {name: getattr(self, name) for name in names}
 
     def replace(self, **options: Any) -> AskOptions:

@@ -136,7 +136,9 @@ class HostBackbone:
         """
         if isinstance(video, VideoIndex):
             return take_excerpt(video, options)
-        source = VideoSource.open(video, options)
+        source, most = VideoSource.open(video, options), options.max_encoded_frames
+        if most is not None:
+            source = source.thin_unlike(most, self.family.frames_per_step)
         return self._encode(source, self._selector, progress)
 
     def find(self, video: Any, options: AskOptions) -> VideoIndex | None:
@@ -156,9 +158,12 @@ class HostBackbone:
             rows = uniform_indices(video.num_frames, most)
             return replace(video, features=video.features.take(rows), thumbnails=None)
         source = VideoSource.open(video, options)
-        plan = self.family.plan_frames(source.size, source.num_frames)
+        count = min(source.num_frames, options.max_encoded_frames or source.num_frames)
+        plan = self.family.plan_frames(source.size, count)
         budget = self._budget(plan.num_tokens, options.max_video_tokens)
-        num_steps = num_steps_read(selector, budget, -(-source.num_frames // per_step))
+        num_steps = num_steps_read(selector, budget, -(-count // per_step))
+        if count < source.num_frames:
+            source = source.thin_unlike(min(count, num_steps * per_step), per_step)
         source = source.thin(num_steps * per_step)
         return self._encode(source, selector, progress)
 

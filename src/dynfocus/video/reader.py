@@ -161,6 +161,11 @@ class VideoReader:
         return np.maximum(pts[max(first, 0) : stop], self.start)
 
     @property
+    def key_times(self) -> NDArray[np.float64]:
+        """When frames of the excerpt that need no other come on display, ``[K]``."""
+        return self._timeline.pts_seconds[_key_frames(self)]
+
+    @property
     def frame_count(self) -> int:
         """Number of frames that the file shows, counted."""
         return self._timeline.num_frames
@@ -424,16 +429,21 @@ def _divide(
         begin = end
 
 
+def _key_frames(reader: VideoReader) -> NDArray[np.int64]:
+    """Find the frames that need no other; none where the file tells no times."""
+    timeline = reader.timeline
+    is_key = np.isin(timeline.packets, timeline.key_packets) & timeline.is_intact
+    is_key &= timeline.pts_seconds >= reader.start - 1e-6
+    is_key &= (timeline.pts_seconds < reader.end) & (not timeline.is_counted)
+    return np.flatnonzero(is_key)
+
+
 def _nearest_key_frames(
     reader: VideoReader, wanted: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Find the key frame nearest to each moment, the earlier of two."""
-    timeline = reader.timeline
-    is_key = np.isin(timeline.packets, timeline.key_packets) & timeline.is_intact
-    is_key &= timeline.pts_seconds >= reader.start - 1e-6
-    is_key &= timeline.pts_seconds < reader.end
-    keys = np.flatnonzero(is_key)
-    if timeline.is_counted or not len(keys):
+    timeline, keys = reader.timeline, _key_frames(reader)
+    if not len(keys):
         what = "this excerpt" if reader.is_excerpt else "this file"
         raise UnreadableVideoError(
             f"{reader.path}: fast mode needs key frames with times, and {what} has none "

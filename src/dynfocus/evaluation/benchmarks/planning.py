@@ -103,7 +103,7 @@ def _frames(row: Row, seconds: dict[str, float]) -> int:
     start = float(options.start or 0)
     end = min(seconds[row.video], float(options.end or math.inf))
     count = max(1, math.ceil((end - start) * options.fps))
-    return min(count, options.max_frames or count)
+    return min(count, options.max_frames or count, options.max_encoded_frames or count)
 
 
 def _measure(

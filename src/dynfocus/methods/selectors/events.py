@@ -79,6 +79,12 @@ def choose_events(given: SelectorInput, num_keep: int) -> Selection:
     return Selection.of(order, importance=gain)
 
 
+def cover_events(given: SelectorInput, num_keep: int) -> Indices:
+    """Choose the frames of `choose_events`, in order of time, ``[K]``."""
+    worth = _Worth.of(given, num_keep)
+    return _choose(worth, np.arange(given.num_frames), num_keep)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Worth:
     """What frames are worth alone and after one another."""
