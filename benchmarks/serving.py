@@ -1,7 +1,8 @@
 """Measure what the server adds to an answer: requests against ``model.ask``.
 
 One client asks a server with nano about an indexed video of four minutes, JSON included,
-in turns with ``model.ask`` of the same video in the client's process. Run with:
+in turns with ``model.ask`` of the same video in the client's process; before each, the
+threads that torch keeps spinning after the one before come to rest. Run with:
 
     python benchmarks/serving.py --num 40
 """
@@ -25,6 +26,8 @@ import dynfocus
 from dynfocus.serving import ServerSettings, create_application
 from dynfocus.world import make_video
 
+REST_SECONDS = 0.05
+"""Threads of OpenMP spin for up to 10 ms once they have nothing to do."""
 QUESTION = "Which room is shown most of the time?"
 
 
@@ -81,6 +84,7 @@ def compare(
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(num + 2):
         for name, ask in ways.items():
+            time.sleep(REST_SECONDS)
             started = time.perf_counter()
             ask()
             if turn >= 2:  # the first ones index, and warm up

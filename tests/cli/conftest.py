@@ -229,7 +229,7 @@ class FakeModel:
         ]
 
     def chat(self, video: VideoReader, **options: Any) -> FakeSession:
-        for name in ("max_video_tokens", "method", "word_share"):
+        for name in ("max_video_tokens", "method", "word_share", "max_new_tokens"):
             options.pop(name, None)
         return FakeSession(self, self.index(video, **options))
 

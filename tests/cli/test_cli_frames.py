@@ -321,8 +321,31 @@ def test_options_of_another_backend_are_a_wrong_call(run, clip, arguments, expec
     assert expected in line
 
 
-def test_conversations_do_not_choose_frames(run, clip, stand_in):
-    call = ("--backend", "openai", "--url", stand_in.url)
-    outcome = run("chat", clip, *call, stdin="What?\n")
-    assert outcome.code == 2
-    assert "answers single questions: use dynfocus ask" in outcome.err
+def test_a_conversation_sends_chosen_frames_and_earlier_turns(
+    run, models, clip, stand_in
+):
+    call = server_of(stand_in, "--budget", 3, "--scorer", "none")
+    outcome = run("chat", clip, *call, stdin="Who comes in?\nWhat then?\n")
+    assert (outcome.code, outcome.out) == (0, "an answer\nan answer\n"), outcome.err
+    first, second = stand_in.bodies
+    assert (first["max_tokens"], second["max_tokens"]) == (512, 512)
+    assert [one["role"] for one in second["messages"]] == ["user", "assistant", "user"]
+    assert second["messages"][1]["content"] == "an answer"
+    assert second["messages"][2]["content"][-1]["text"] == "What then?"
+    assert outcome.err.count("3 frames") == 2
+    assert models == []
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (("--method", "slowfocus"), "answers single questions: use dynfocus ask"),
+        (("--max-frames", 3), "--max-frames means nothing with --backend openai"),
+    ],
+)
+def test_what_a_conversation_through_frames_cannot_do_is_a_wrong_call(
+    run, clip, stand_in, more, expected
+):
+    outcome = run("chat", clip, *server_of(stand_in, *more), stdin="What?\n")
+    assert (outcome.code, stand_in.bodies) == (2, [])
+    assert expected in outcome.err

@@ -6,6 +6,7 @@ import pytest
 from dynfocus.backends import ChatClient, Server
 from dynfocus.backends.frame_answers import FrameAnswerer
 from dynfocus.serving import ServerSettings, create_application
+from dynfocus.serving.answerers import load_answerer
 
 
 @pytest.fixture
@@ -45,3 +46,18 @@ def test_a_server_that_takes_pictures_becomes_one_that_takes_videos(
     with pytest.raises(openai.InternalServerError, match="no room") as refused:
         client.chat.completions.create(**asked)
     assert refused.value.status_code == 502
+
+
+def test_frames_are_chosen_by_what_the_command_takes_for_a_scorer(stand_in, clip):
+    def load(scorer):
+        return load_answerer(
+            ServerSettings(
+                model="seer", backend="openai", url=stand_in.url, scorer=scorer
+            )
+        )
+
+    answer = load("nano").ask(clip, "What letter is on the red square?")
+    assert (answer.text, answer.best_time is None) == ("an answer", False)
+    assert load("text").scorer.name == "text"
+    with pytest.raises(ValueError, match="a vision language model that runs here"):
+        load("host")

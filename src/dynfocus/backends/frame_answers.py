@@ -137,6 +137,11 @@ class FrameAnswerer:
         started = time.perf_counter()
         readers, asked = self._open(video, question, options)
         if asked.method in LOOPS:
+            if history:
+                raise ValueError(
+                    f"method {asked.method} through a server answers single questions, "
+                    f"got {len(history)} earlier turns; leave them or method out"
+                )
             return self._look_again(readers[0], question, asked, on_text, started)
         choose = cache(partial(self._choose, readers, question, asked, progress))
 

@@ -36,12 +36,9 @@ from dynfocus.cli.console import (
     say,
     warn,
 )
-from dynfocus.cli.frame_choice import Choosing, load_frame_scorer, note_scorer
+from dynfocus.cli.frame_choice import REFUSED, Choosing, load_frame_answerer
 from dynfocus.cli.servers import (
-    Backend,
     Serving,
-    check_options,
-    given_options,
     load_answerer,
     printed_pieces,
 )
@@ -53,27 +50,6 @@ if TYPE_CHECKING:
     from dynfocus.index import VideoGroup, VideoIndex
     from dynfocus.models import Answer, VideoModel
     from dynfocus.video import VideoReader
-
-_OF_FRAMES = frozenset({"budget", "scorer", "cones", "layout"})
-_OF_MODELS = frozenset(
-    {
-        "device_map",
-        "dtype",
-        "max_encoded_frames",
-        "max_frames",
-        "max_video_tokens",
-        "no_index",
-        "quantize",
-        "report",
-        "served_model",
-        "use_timestamps",
-    }
-)
-_REFUSED: dict[Backend | None, frozenset[str]] = {
-    None: _OF_FRAMES - {"scorer"},
-    "vllm": _OF_FRAMES,
-    "openai": _OF_MODELS,
-}
 
 
 @command(
@@ -127,7 +103,7 @@ def ask(
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
     docs/models.md, and docs/plugins.md for vision language models without training.
     """
-    serving.check(context, _REFUSED[serving.backend])
+    serving.check(context, REFUSED[serving.backend])
     words.settle(context, 1 + len(also or ()))
     questions = [read_question(one) for one in question]
     readers = [check_files(one, report, excerpt) for one in (video, *(also or ()))]
@@ -138,11 +114,9 @@ def ask(
         "max_new_tokens": max_new_tokens,
     }
     if serving.backend == "openai":
-        given = given_options(context)
-        fps = reading.fps if "fps" in given else None
-        if "max_new_tokens" not in given:
-            asked["max_new_tokens"] = 512
-        answerer = _load_answerer(model, len(readers), serving, choosing, fps, **asked)
+        answerer, asked = load_frame_answerer(
+            context, model, len(readers), serving, choosing, **asked
+        )
         told = _answer_all(
             answerer,
             readers,
@@ -213,41 +187,6 @@ def _finish(
         print_json(facts | (lines[0] if len(lines) == 1 else {"answers": lines}))
     if any(isinstance(one, dict) for one in told):
         raise typer.Exit(1)
-
-
-def _load_answerer(
-    model: str | None,
-    num_videos: int,
-    serving: Serving,
-    choosing: Choosing,
-    fps: float | None,
-    **asked: Any,
-) -> FrameAnswerer:
-    """Make a model that sees at a server what answers; its frames are chosen here."""
-    from dynfocus.backends.frame_answers import FrameAnswerer
-    from dynfocus.backends.frame_budget import FrameBudget
-
-    if model is None:
-        raise typer.BadParameter(
-            "--backend openai needs --model, the name of the model at the server"
-        )
-    connection = serving.connect(model)
-    assert connection is not None  # there is a backend
-    answerer = FrameAnswerer(
-        connection.client,
-        model,
-        scorer=load_frame_scorer(choosing.scorer),
-        budget=FrameBudget(
-            num_frames=choosing.budget,
-            num_cones=choosing.cones,
-            layout=choosing.layout,
-            fps=fps,
-        ),
-    )
-    check_options(answerer, num_videos, asked)
-    if choosing.layout != "file":
-        note_scorer(answerer.scorer)
-    return answerer
 
 
 def _read(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,7 +18,6 @@ from dynfocus.cli.commands import (
     Method,
     NoIndex,
     Reading,
-    Scorer,
     Video,
     Words,
     command,
@@ -29,14 +28,13 @@ from dynfocus.cli.console import (
     progress_bar,
     say,
 )
-from dynfocus.cli.servers import (
-    Serving,
-    ask_aloud,
-    load_answerer,
-)
+from dynfocus.cli.frame_choice import REFUSED, Choosing, load_frame_answerer
+from dynfocus.cli.servers import Serving, load_answerer, printed_pieces
 
 if TYPE_CHECKING:
+    from dynfocus.backends.frame_answers import FrameChat
     from dynfocus.models import ChatSession
+    from dynfocus.video import VideoReader
 
 
 @command(
@@ -45,6 +43,8 @@ if TYPE_CHECKING:
     "dynfocus chat clip.mp4 --start 0:02",
     "dynfocus chat clip.mp4 --model my-model --backend vllm "
     "--url http://localhost:8000",
+    "dynfocus chat clip.mp4 --backend openai --url https://api.openai.com/v1 "
+    "--model gpt-4o --budget 32",
 )
 def chat(
     context: typer.Context,
@@ -53,51 +53,72 @@ def chat(
     excerpt: Excerpt,
     reading: Reading,
     serving: Serving,
+    choosing: Choosing,
     words: Words,
     also: Also = None,
     model: AnsweringModel = None,
-    scorer: Scorer = None,
     method: Method = None,
     max_new_tokens: MaxNewTokens = 64,
     no_index: NoIndex = False,
 ) -> None:
-    """Talk about a video: one question a line, until "exit" or the end of input."""
-    serving.check(context, frozenset())
-    words.settle(context, 1 + len(also or ()))
-    if serving.backend == "openai":
-        raise typer.BadParameter(
-            "--backend openai answers single questions: use dynfocus ask"
-        )
-    readers = [check_video(one, excerpt) for one in (video, *(also or ()))]
-    _, focused, _ = load_answerer(
-        model,
-        readers,
-        serving,
-        loading,
-        no_index=no_index,
-        scorer=scorer,
-        method=method,
-        **asdict(reading),
-    )
-    with progress_bar("Reading the video") as progress:
-        session = focused.chat(
-            readers if also else readers[0],
-            **asdict(reading),
-            method=method,
-            progress=progress,
-        )
-    if focused.is_nano:
-        from dynfocus.defaults import NANO_QUESTIONS
+    """Talk about a video: one question a line, until "exit" or the end of input.
 
-        say(
-            "Nano was taught these questions, with other things in their places:"
-            + "".join(f"\n  {one}" for one in NANO_QUESTIONS)
+    With --backend openai, the frames of each question are chosen for it, as in
+    dynfocus ask, and earlier turns go to the server with it.
+    """
+    serving.check(context, REFUSED[serving.backend])
+    words.settle(context, 1 + len(also or ()))
+    readers = [check_video(one, excerpt) for one in (video, *(also or ()))]
+    asked: dict[str, Any] = {"method": method, "max_new_tokens": max_new_tokens}
+    session: ChatSession | FrameChat
+    if serving.backend == "openai":
+        asked["word_share"] = reading.word_share
+        session = _chat_by_frames(context, model, readers, serving, choosing, asked)
+    else:
+        asked |= asdict(reading)
+        _, focused, _ = load_answerer(
+            model,
+            readers,
+            serving,
+            loading,
+            no_index=no_index,
+            scorer=choosing.scorer,
+            **asked,
         )
-    failures = sum(
-        not _answer(session, question, max_new_tokens) for question in _questions()
-    )
-    if failures:
+        with progress_bar("Reading the video") as progress:
+            shown = readers if also else readers[0]
+            session = focused.chat(shown, progress=progress, **asked)
+        if focused.is_nano:
+            from dynfocus.defaults import NANO_QUESTIONS
+
+            say(
+                "Nano was taught these questions, with other things in their places:"
+                + "".join(f"\n  {one}" for one in NANO_QUESTIONS)
+            )
+    if sum(not _answer(session, question) for question in _questions()):
         raise typer.Exit(1)
+
+
+def _chat_by_frames(
+    context: typer.Context,
+    model: str | None,
+    readers: Sequence[VideoReader],
+    serving: Serving,
+    choosing: Choosing,
+    asked: dict[str, Any],
+) -> FrameChat:
+    """Talk with a model that sees at a server."""
+    from dynfocus.methods.loops import LOOPS
+
+    if asked["method"] in LOOPS:
+        raise typer.BadParameter(
+            f"--method {asked['method']} through a server answers single questions: use "
+            "dynfocus ask"
+        )
+    answerer, asked = load_frame_answerer(
+        context, model, len(readers), serving, choosing, **asked
+    )
+    return answerer.chat(list(readers), **asked)
 
 
 def _questions() -> Iterator[str]:
@@ -119,12 +140,13 @@ def _questions() -> Iterator[str]:
             yield line
 
 
-def _answer(session: ChatSession, question: str, max_new_tokens: int) -> bool:
+def _answer(session: ChatSession | FrameChat, question: str) -> bool:
     """Answer one question while it is generated; report a user error and go on."""
     from dynfocus.backends import BackendError
 
     try:
-        answer = ask_aloud(session, question, max_new_tokens, is_silent=False)
+        with printed_pieces() as show:
+            answer = session.ask(question, on_text=show)
     except (ValueError, BackendError) as error:
         say(f"dynfocus: {' '.join(str(error).split())}")
         return False

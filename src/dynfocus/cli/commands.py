@@ -165,8 +165,9 @@ Scorer = Annotated[
         "--scorer",
         metavar="NAME",
         help="With another vision language model: an image-text encoder, a folder or a "
-        "name on the hub, that tells which frames belong to the question, or host for the "
-        "attention of the model itself; by default the one that dynfocus download --scorer "
+        "name on the hub, that tells which frames belong to the question, host for the "
+        "attention of the model itself, text for what is written and said, or text+NAME "
+        "for words and an encoder; by default the one that dynfocus download --scorer "
         "fetched, with none nothing.",
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,7 +88,7 @@ def redundancy(
             )
         check_writable(out, what="the histograms")
     asked = load_questions(questions) if questions is not None else []
-    scorer = _load_scorer(encoder)
+    scorer = None if encoder is None else _load_scorer(encoder)
     found = []
     for file in files:
         with progress_bar(f"Reading {file.name}") as progress:
@@ -125,14 +126,10 @@ def redundancy(
         print(_sentence(row))
 
 
-def _load_scorer(name: str | None) -> FrameScorer | None:
-    from dynfocus.methods import DualEncoder, FocusedScorer
+def _load_scorer(name: str) -> FrameScorer:
+    from dynfocus.backends.frame_scorers import load_frame_scorer
 
-    if name is None:
-        return None
-    if name == "nano":
-        return FocusedScorer(load_model(name, index_folder=False))
-    return DualEncoder(name)
+    return load_frame_scorer(name, partial(load_model, index_folder=False))
 
 
 def _questions_about(file: Path, asked: list[Row]) -> list[Row]:

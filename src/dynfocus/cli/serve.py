@@ -159,8 +159,8 @@ def serve(
 
     It listens on this machine alone, needs no other server, and ends with Ctrl-C; to be
     reached from elsewhere it needs a key, in DYNFOCUS_API_KEY. With --backend openai,
-    --model is the name of a model that sees at another server: frames are chosen here
-    and sent there.
+    --model is the name of a model that sees at another server: frames are chosen here,
+    by --scorer, which may be a DynFocus model too, and sent there.
     """
     serving.check(context, frozenset() if serving.backend else frozenset({"budget"}))
     from dynfocus.serving import ServerSettings

@@ -19,7 +19,7 @@ from dynfocus.cli.console import (
 if TYPE_CHECKING:
     from dynfocus.backends import ChatClient, Server
     from dynfocus.backends.frame_answers import FrameAnswerer
-    from dynfocus.models import Answer, ChatSession, VideoModel
+    from dynfocus.models import VideoModel
     from dynfocus.video import VideoReader
 
 
@@ -198,16 +198,6 @@ def check_options(
         option, _, problem = str(error).partition(" ")
         wrong = f"--{option.replace('_', '-')} {problem}"
         raise typer.BadParameter(wrong) from error
-
-
-def ask_aloud(
-    session: ChatSession, question: str, max_new_tokens: int, *, is_silent: bool
-) -> Answer:
-    """Ask, and print the answer while it is written unless it is to be silent."""
-    if is_silent:
-        return session.ask(question, max_new_tokens=max_new_tokens)
-    with printed_pieces() as show:
-        return session.ask(question, max_new_tokens=max_new_tokens, on_text=show)
 
 
 @contextmanager

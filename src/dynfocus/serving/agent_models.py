@@ -101,8 +101,6 @@ def _load(source: str) -> VideoModel:
 
 
 def _load_encoder(name: str) -> FrameScorer:
-    from dynfocus.methods import load_scorer
+    from dynfocus.backends.frame_scorers import load_frame_scorer
 
-    scorer = load_scorer(name)
-    assert scorer is not None  # it has a name
-    return scorer
+    return load_frame_scorer(name)

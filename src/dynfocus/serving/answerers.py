@@ -53,9 +53,9 @@ def load_answerer(settings: ServerSettings) -> Answerer:
         return model.with_generator(writer)
     from dynfocus.backends.frame_answers import FrameAnswerer
     from dynfocus.backends.frame_budget import FrameBudget
-    from dynfocus.methods import load_scorer
+    from dynfocus.backends.frame_scorers import load_frame_scorer
 
-    scorer = None if settings.scorer is None else load_scorer(settings.scorer)
+    scorer = None if settings.scorer is None else load_frame_scorer(settings.scorer)
     return FrameAnswerer(
         client,
         settings.served_model or settings.model,
