@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 import dynfocus
 from dynfocus.index import IndexStore
 from dynfocus.models import VideoModel
+from dynfocus.models.conversation import OnText, PreparedTurn
 from dynfocus.models.feature_backbone import FeatureBackbone
+from dynfocus.models.generation import Generator, Written
 from dynfocus.world import make_video
 
 NUM_THREADS = 6
@@ -63,6 +66,50 @@ def test_files_read_at_once_into_one_index(nano, worlds, tmp_path):
     wanted = [nano.ask(path, question) for path in paths]
     assert asked_at_once(ask, paths) == [(one.text, one.frames) for one in wanted]
     assert len(store.entries()) == len(worlds)
+
+
+class LooksWhereAsked:
+    """Find in the first pass the moment that the question names; then really answer."""
+
+    marks = ()
+
+    def __init__(self, real: Generator) -> None:
+        self.real = real
+
+    def generate(
+        self,
+        turn: PreparedTurn,
+        max_new_tokens: int,
+        on_text: OnText | None = None,
+        *,
+        stop: tuple[str, ...] = (),
+    ) -> Written:
+        if "when" not in turn.question.lower():
+            return self.real.generate(turn, max_new_tokens, on_text, stop=stop)
+        (moment,) = set(re.findall(r"From \d+ to \d+", turn.question))
+        return Written(moment, 0.5)
+
+
+def test_a_slowfocus_looks_again_for_many_at_once(
+    make_slow_model, make_slow_processor, clip
+):
+    backbone = FeatureBackbone(make_slow_model(), make_slow_processor(), "slow")
+    plain = VideoModel(backbone)
+    model = plain.with_generator(LooksWhereAsked(plain.generator))
+    questions = [
+        f"From {a} to {a + 150 + 10 * n}. which {word} ?"
+        for n, word in enumerate(("letter", "square", "circle"))
+        for a in range(100, 700, 150)
+    ]
+
+    def ask(question: str) -> Any:
+        answer = model.ask(clip, question, method="slowfocus", max_new_tokens=4)
+        return answer.text, answer.frames, answer.looks.intervals
+
+    alone = [ask(question) for question in questions]
+    assert len({str(intervals) for _, _, intervals in alone}) == len(questions)
+    assert len({text for text, _, _ in alone}) > 1
+    assert asked_at_once(ask, questions) == alone
 
 
 def test_sessions_watched_and_asked_at_once(focused, make_frames):

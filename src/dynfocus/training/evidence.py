@@ -75,7 +75,8 @@ class Asked(NamedTuple):
     question: str
     answer: str
     evidence: list[Interval]
-    """Half-open intervals of seconds that show the answer; none if none is known."""
+    """Half-open intervals of seconds that show the answer; none if none is known, and an
+    empty one, such as ``(0, 0)``, if it is known that no frame does."""
 
 
 def asked_of(sample: Sample) -> list[Asked]:

@@ -14,6 +14,10 @@ from dynfocus.world.wide.questions import make_questions
 from dynfocus.world.wide.scene import WideScene
 from dynfocus.world.wide.wordings import word
 
+_OF_THINGS = ("presence", "absent", "count")
+"""Kinds whose evidence is where a thing is; of one that is absent, no frame is."""
+_NOWHERE = ((0.0, 0.0),)
+
 
 def make_lessons(
     scene: WideScene,
@@ -32,7 +36,8 @@ def make_lessons(
             out. Every question once by default.
 
     Returns:
-        Questions whose ``question`` and ``answer`` are those of a wording.
+        Questions whose ``question`` and ``answer`` are those of a wording. The evidence
+        of a thing that is absent is one empty interval: that no frame shows it is known.
     """
     asked: list[WideQuestion] = []
     for question in make_questions(facts_of(scene), max_per_kind):
@@ -50,7 +55,17 @@ def make_lessons(
             question.options,
             "training",
         )
-        lessons.append(replace(question, question=wording.text, answer=wording.answer))
+        evidence = question.evidence
+        if not evidence and question.kind in _OF_THINGS:
+            evidence = _NOWHERE
+        lessons.append(
+            replace(
+                question,
+                question=wording.text,
+                answer=wording.answer,
+                evidence=evidence,
+            )
+        )
     return lessons
 
 
