@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,11 @@ from dynfocus.evaluation.benchmarks.annotations import (
 )
 from dynfocus.evaluation.benchmarks.benchmark import (
     Benchmark,
-    Figure,
     Item,
     Loaded,
     Split,
 )
 from dynfocus.evaluation.benchmarks.choice import (
-    Records,
     ask_by_letter,
     choice_figures,
 )
@@ -137,11 +136,6 @@ def mark(record: Record, options: BenchmarkOptions) -> dict[str, Any]:
     return {**found, **right, "is_counted_officially": found["is_read"]}
 
 
-def figures(records: Records, options: BenchmarkOptions) -> list[Figure]:
-    """Make the accuracy; the figures of key frames come beside it."""
-    return choice_figures(records, options, main="Accuracy")
-
-
 BENCHMARK = Benchmark(
     name="kfs-bench",
     title="KFS-Bench",
@@ -160,7 +154,7 @@ BENCHMARK = Benchmark(
     load=load,
     put=put,
     mark=mark,
-    figures=figures,
+    figures=partial(choice_figures, main="Accuracy"),
     key_frames=("UKSS", "KFR", "SHR"),
     video_folders=("videos", "data"),
     video_names=lambda name: (f"videos/{name}", name),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from dynfocus.errors import UnreadableVideoError
@@ -24,14 +25,12 @@ from dynfocus.evaluation.benchmarks.annotations import (
 )
 from dynfocus.evaluation.benchmarks.benchmark import (
     Benchmark,
-    Figure,
     Item,
     Loaded,
     Split,
 )
 from dynfocus.evaluation.benchmarks.choice import (
     Reading,
-    Records,
     ask_by_letter,
     choice_figures,
 )
@@ -181,11 +180,6 @@ def read_as_lv_haystack(reply: str, choices: Sequence[str]) -> str | None:
     return found[1].upper() if found else None
 
 
-def figures(records: Records, options: BenchmarkOptions) -> list[Figure]:
-    """Make the accuracy of the questions; the temporal figures come beside it."""
-    return choice_figures(records, options, main="Accuracy")
-
-
 BENCHMARK = Benchmark(
     name="lv-haystack",
     title="LV-Haystack",
@@ -208,7 +202,7 @@ BENCHMARK = Benchmark(
     load=load,
     put=ask_by_letter,
     mark=Reading(official=read_as_lv_haystack, lmms_eval=read_as_lv_haystack).mark,
-    figures=figures,
+    figures=partial(choice_figures, main="Accuracy"),
     key_frames=(
         *("Temporal precision", "Temporal recall", "Temporal F1"),
         *("Likeness precision", "Likeness recall", "Likeness F1"),

@@ -7,7 +7,6 @@ of a mixture.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -18,6 +17,7 @@ from dynfocus.focus import VideoFeatures, VideoTokens
 from dynfocus.methods.connectors.blocks import gumbel
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    QuestionByQuestion,
     check_choice,
     loose_tokens,
 )
@@ -27,7 +27,7 @@ Noise = Literal["training", "always"]
 _TEMPERATURE = 0.5
 
 
-class BVllm(nn.Module):
+class BVllm(QuestionByQuestion):
     r"""Choose mixtures of frames for a question, merge alike ones, and read each.
 
     .. math::
@@ -83,15 +83,6 @@ class BVllm(nn.Module):
     def num_tokens(self, num_frames: int) -> int:
         """Bound the tokens of a video by its number of frames."""
         return self.mixture_tokens * (self.num_mixtures if num_frames > 1 else 1)
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video for its question."""
-        return [
-            self._connect(video, text[row, None], text_mask[row, None])
-            for row, video in enumerate(videos)
-        ]
 
     def _connect(
         self, video: VideoFeatures, text: Tensor, text_mask: Tensor

@@ -90,6 +90,25 @@ class VideoByVideo(nn.Module, ABC):
         """Make the tokens of a video."""
 
 
+class QuestionByQuestion(nn.Module, ABC):
+    """A connector that reads each video by itself, for its question."""
+
+    def forward(
+        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
+    ) -> list[VideoTokens]:
+        """Make the tokens of each video for its question."""
+        return [
+            self._connect(video, text[row, None], text_mask[row, None])
+            for row, video in enumerate(videos)
+        ]
+
+    @abstractmethod
+    def _connect(
+        self, video: VideoFeatures, text: Tensor, text_mask: Tensor
+    ) -> VideoTokens:
+        """Make the tokens of a video for a question, ``[1, n, Dq]``."""
+
+
 class PatchKeeper:
     """The half of a network before a question, for one that keeps videos as patches."""
 

@@ -6,8 +6,6 @@ summary tokens, ``I`` indicator tokens, ``V`` clips that are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +20,7 @@ from dynfocus.methods.connectors.blocks import (
 )
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
+    QuestionByQuestion,
     build_projector,
     loose_tokens,
 )
@@ -46,7 +45,7 @@ class StreamingLayer(nn.Module):
         return tokens + self.perceptron(tokens)
 
 
-class VideoStreaming(nn.Module):
+class VideoStreaming(QuestionByQuestion):
     r"""Summarise clip after clip with the summary of the one before, and read the best.
 
     .. math:: [\cdot, \cdot, H_k, \hat H_k] = \mathrm{Encoder}([H_{k-1}, F_k, S, I])
@@ -94,15 +93,6 @@ class VideoStreaming(nn.Module):
         """Count the tokens of a video from its number of frames alone."""
         clips = -(-num_frames // self.clip_frames)
         return min(clips, self.num_clips) * self.clip_tokens
-
-    def forward(
-        self, videos: Sequence[VideoFeatures], text: Tensor, text_mask: Tensor
-    ) -> list[VideoTokens]:
-        """Make the tokens of each video for its question."""
-        return [
-            self._connect(video, text[row, None], text_mask[row, None])
-            for row, video in enumerate(videos)
-        ]
 
     def _connect(
         self, video: VideoFeatures, text: Tensor, text_mask: Tensor
