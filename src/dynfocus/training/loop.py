@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, SequentialSampler
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
@@ -50,7 +50,8 @@ class Job:
 
     ``finish`` is called once, in the main process, with the trained model and the output
     folder and writes what the next stage starts from. ``lengths``, one number a sample,
-    puts samples of about one length into a batch. ``max_failures`` samples may turn out
+    puts samples of about one length into a batch; ``in_order`` takes them as they come.
+    ``max_failures`` samples may turn out
     unreadable, ``failures`` among them, which were left out before; batches name others
     under ``facts``.
     """
@@ -60,6 +61,7 @@ class Job:
     finish: Callable[[nn.Module, Path], None]
     collator: Callable[[list[Any]], dict[str, Any]] = default_data_collator
     lengths: Sequence[int] | None = None
+    in_order: bool = False
     max_failures: int = 0
     failures: Sequence[Failure] = ()
 
@@ -101,6 +103,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         # FSDP2 changes the model for good, so its plain form is kept for the result
         self._plain = outline(job.model) if self.is_fsdp_enabled else None
         self._lengths = job.lengths
+        self._in_order = job.in_order
         self._failures = failures
         self._frozen = frozen
         self._average = average
@@ -115,6 +118,8 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             self.add_callback(_WholeState())
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
+        if self._in_order:
+            return SequentialSampler(self.train_dataset)
         if self._lengths is None:
             return super()._get_train_sampler(train_dataset)
         samples_a_step = (

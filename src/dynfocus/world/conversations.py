@@ -31,6 +31,8 @@ PLACEHOLDER = "<image>"
 """Marks the place of a video or picture in a human turn, as in LLaVA's data."""
 _NOT_IN_LOGS = ("when", "direction", "action_time")
 """Kinds whose truth the marks of a log do not show."""
+_MOST_OF_A_KIND = 3
+"""Questions of a kind about a written log of the widened world."""
 _WIDE_PIXELS = 128
 """Shorter side of what is drawn of a widened video, as wide as nano sees."""
 FRAME_MARK = "|"
@@ -189,17 +191,34 @@ def frame_log(scene: Scene | WideScene, times: NDArray[np.float64]) -> str:
 
 
 def log_conversation(
-    seed: int, max_frames: int, num_questions: int, world: World = NARROW
+    seed: int,
+    max_frames: int,
+    num_questions: int,
+    world: World = NARROW,
+    *,
+    longest: float = 120.0,
+    plain: float = 0.0,
 ) -> list[tuple[str, str]]:
-    """Return questions and answers about a scene, its log before the first question."""
+    """Return questions and answers about a scene, its log before the first question.
+
+    Args:
+        seed: Number of the conversation.
+        max_frames: Frames of the log at most.
+        num_questions: Questions at most.
+        world: The narrow or the widened world.
+        longest: Seconds of the longest scene; the shortest has ten.
+        plain: Share of the conversations whose questions all have the plain wording. The
+            narrow world has no other.
+    """
     rng = np.random.default_rng([31, seed])
-    duration = float(np.exp(rng.uniform(np.log(10), np.log(120))))
+    duration = float(np.exp(rng.uniform(np.log(10), np.log(longest))))
     scene = world.scene(seed, duration, "train")
     num_frames = int(min(max_frames, max(6, duration * rng.uniform(0.4, 1.0))))
     log = frame_log(scene, (np.arange(num_frames) + 0.5) * duration / num_frames)
     asked: Sequence[WorldQuestion | WideQuestion]
     if isinstance(scene, WideScene):
-        asked = make_lessons(scene, rng, 2)
+        is_plain = plain > 0 and rng.random() < plain
+        asked = make_lessons(scene, rng, _MOST_OF_A_KIND, plain=is_plain)
     else:
         asked = make_questions(scene)
     asked = [q for q in asked if q.kind not in _NOT_IN_LOGS and len(q.answer) < 120]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, Lfm2ForCausalLM
 
 from dynfocus.training import load_recipe
-from dynfocus.training.labels import encode_conversation
+from dynfocus.training.labels import IGNORED, encode_conversation, pad_samples
 from dynfocus.training.nano.language import (
     SPECIAL_TOKENS,
     LanguageData,
+    LanguageShape,
     LogDataset,
+    LogReader,
+    default_language_config,
     train_tokenizer,
 )
 from dynfocus.world.conversations import log_conversation
@@ -55,6 +58,41 @@ def test_log_samples_are_conversations(tokenizer):
     expected = encode_conversation(tokenizer, log_conversation(20_000_004, 12, 3))
     for name in ("input_ids", "labels"):
         assert torch.equal(data[4][name], expected[name])
+
+
+def test_lessons_begin_with_plain_words_and_short_logs(tokenizer):
+    data = LanguageData(max_frames=16, num_questions=14, wide=True, easy_samples=20)
+    lessons = LogDataset(tokenizer, 1, 100, data)
+    texts = [tokenizer.decode(lessons[n]["input_ids"]) for n in range(80)]
+    assert max(text.count("|") for text in texts[:20]) == 6
+    assert max(text.count("|") for text in texts[60:]) > 12
+    plain = ["Describe the video." in text for text in texts]
+    assert sum(plain[:20]) > 4 * sum(plain[60:])
+    assert texts[70] != tokenizer.decode(
+        LogDataset(tokenizer, 2, 100, data)[70]["input_ids"]
+    )
+
+
+def test_answers_count_most_and_padding_not_at_all(tokenizer):
+    torch.manual_seed(0)
+    shape = LanguageShape(hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
+    model = LogReader(Lfm2ForCausalLM(default_language_config(tokenizer, shape)).eval())
+    data = LogDataset(tokenizer, 2, 10, LanguageData(max_frames=6, num_questions=3))
+    pad = tokenizer.pad_token_id
+    with torch.no_grad():
+        alone = [model(**pad_samples([data[n]], pad_id=pad)) for n in range(2)]
+    both = pad_samples([data[n] for n in range(2)], pad_id=pad)
+    with torch.no_grad():
+        together = model(**both)
+    for name in ("answer_loss", "text_loss"):
+        low, high = sorted(float(losses[name]) for losses in alone)
+        assert low <= float(together[name]) <= high
+    loss = together["answer_loss"] + 0.3 * together["text_loss"]
+    assert torch.isclose(together["loss"], loss)
+    answers = int((both["labels"] != IGNORED).sum())
+    with torch.no_grad():
+        halved = model(**both, num_items_in_batch=2 * answers)
+    assert torch.isclose(halved["loss"], together["loss"] / 2)
 
 
 @pytest.mark.parametrize(

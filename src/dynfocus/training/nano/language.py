@@ -20,24 +20,31 @@ from tokenizers import (
     trainers,
 )
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     PreTrainedTokenizerFast,
 )
 
 from dynfocus.models.prompts import VIDEO_TOKEN
-from dynfocus.training.labels import encode_conversation, pad_samples
+from dynfocus.training.labels import IGNORED, encode_conversation, pad_samples
 from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
-from dynfocus.validation import Count, checked
+from dynfocus.validation import Count, Natural, checked
 from dynfocus.world.conversations import frame_log, log_conversation
 from dynfocus.world.video import NARROW, World
 from dynfocus.world.wide import WideQuestion
 
 NUM_SCENES = 400
 """Scenes whose texts the tokenizer learns from."""
+_EASY_FRAMES, _EASY_SECONDS, _SECONDS = 6, 40.0, 120.0
+_PLAIN = 0.1
+"""Share of conversations in plain words, once they are not easy any more."""
+_TEXT_WEIGHT = 0.3
+"""How much the words that are no answer count: logs repeat themselves, and to foretell
+them is to learn to look back."""
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", VIDEO_TOKEN)
 
 
@@ -51,6 +58,9 @@ class LanguageData:
     """Questions of a conversation at most."""
     wide: bool = False
     """Whether logs and wordings are of the widened world."""
+    easy_samples: Natural = 0
+    """So many conversations at the start are easy: six frames of at most 40 seconds, and
+    plain words. Over twice as many more they become what the other settings say."""
 
 
 @checked
@@ -59,11 +69,11 @@ class LanguageShape:
 
     vocab_size: Count = 640
     """Tokens of the vocabulary."""
-    hidden_size: Count = 192
+    hidden_size: Count = 256
     """Width; the feed-forward layers have 8/3 of it."""
-    num_hidden_layers: Count = 5
-    """Layers."""
-    num_attention_heads: Count = 6
+    num_hidden_layers: Count = 6
+    """Layers, in turn a short convolution and attention."""
+    num_attention_heads: Count = 4
     """Heads of attention."""
 
 
@@ -80,7 +90,10 @@ class LanguageRecipe(Recipe):
 
 
 class LogDataset(Dataset[dict[str, Tensor]]):
-    """Conversations about written logs, drawn on demand, the same for the same number."""
+    """Conversations about written logs, drawn on demand, the same for the same number.
+
+    The first are easy, if ``data.easy_samples`` says so.
+    """
 
     def __init__(
         self,
@@ -99,11 +112,15 @@ class LogDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         data = self.data
+        easy = data.easy_samples
+        grown = min(1.0, max(0.0, (number - easy) / (2 * easy))) if easy else 1.0
         turns = log_conversation(
             self.seed * 10_000_000 + number,
-            data.max_frames,
+            round(_EASY_FRAMES + grown * (data.max_frames - _EASY_FRAMES)),
             data.num_questions,
             World(wide=data.wide),
+            longest=_EASY_SECONDS + grown * (_SECONDS - _EASY_SECONDS),
+            plain=1 - (1 - _PLAIN) * grown,
         )
         return encode_conversation(self.tokenizer, turns)
 
@@ -157,21 +174,71 @@ def train_tokenizer(
 
 def default_language_config(
     tokenizer: PreTrainedTokenizerFast, shape: LanguageShape | None = None
-) -> LlamaConfig:
-    """Return the shape of the nano language model."""
+) -> Lfm2Config:
+    """Return the shape of the nano language model: LFM2's, small."""
     shape = shape or LanguageShape()
-    return LlamaConfig(
+    layers = ["conv", "full_attention"] * shape.num_hidden_layers
+    return Lfm2Config(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden_size,
         intermediate_size=shape.hidden_size * 8 // 3,
+        block_auto_adjust_ff_dim=False,
         num_hidden_layers=shape.num_hidden_layers,
+        layer_types=layers[: shape.num_hidden_layers],
         num_attention_heads=shape.num_attention_heads,
+        num_key_value_heads=shape.num_attention_heads,
         max_position_embeddings=8192,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
+
+
+class LogReader(nn.Module):
+    """A language model whose loss counts answers, and a little every other word.
+
+    Args:
+        model: The language model.
+    """
+
+    def __init__(self, model: Lfm2ForCausalLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the losses of padded conversations.
+
+        Args:
+            input_ids: Tokens, ``[B, S]``, padded at the end.
+            labels: The same where answers are, else ``IGNORED``.
+            num_items_in_batch: Answers' tokens of the whole step, where batches add up.
+
+        Returns:
+            ``loss`` and its parts, ``answer_loss`` and ``text_loss``.
+        """
+        hidden = self.model.model(input_ids=input_ids).last_hidden_state[:, :-1]
+        words, wanted = input_ids[:, 1:], labels[:, 1:]
+        is_answer = wanted != IGNORED
+        is_text = ~is_answer & (words != self.model.config.pad_token_id)
+        losses = [
+            cross_entropy(self.model.lm_head(hidden[of]).float(), words[of])
+            for of in (is_answer, is_text)
+        ]
+        share = (
+            1.0 if num_items_in_batch is None else is_answer.sum() / num_items_in_batch
+        )
+        answer, text = (share * loss for loss in losses)
+        return {
+            "loss": answer + _TEXT_WEIGHT * text,
+            "answer_loss": answer,
+            "text_loss": text,
+        }
 
 
 def make_language_job(recipe: LanguageRecipe) -> Job:
@@ -181,13 +248,15 @@ def make_language_job(recipe: LanguageRecipe) -> Job:
     tokenizer = train_tokenizer(None, recipe.model.vocab_size, world)
 
     def finish(trained: nn.Module, output: Path) -> None:
-        assert isinstance(trained, LlamaForCausalLM)
-        trained.float().cpu().save_pretrained(output / "language_model")
+        assert isinstance(trained, LogReader)
+        trained.model.float().cpu().save_pretrained(output / "language_model")
         tokenizer.save_pretrained(output / "language_model")
 
+    model = Lfm2ForCausalLM(default_language_config(tokenizer, recipe.model))
     return Job(
-        model=LlamaForCausalLM(default_language_config(tokenizer, recipe.model)),
+        model=LogReader(model),
         dataset=LogDataset(tokenizer, recipe.seed, num_samples, recipe.data),
         finish=finish,
         collator=partial(pad_samples, pad_id=int(tokenizer.pad_token_id)),
+        in_order=True,
     )

@@ -24,6 +24,8 @@ def make_lessons(
     rng: np.random.Generator,
     max_per_kind: int | None = None,
     weights: Mapping[str, float] | None = None,
+    *,
+    plain: bool = False,
 ) -> list[WideQuestion]:
     """Ask about a scene as training does, in a random order.
 
@@ -34,6 +36,7 @@ def make_lessons(
         weights: How often questions of each kind are asked: 2 is twice, each time in
             another wording, 0.5 is every other one; a kind that is not named is left
             out. Every question once by default.
+        plain: Leave every question in its plain wording.
 
     Returns:
         Questions whose ``question`` and ``answer`` are those of a wording. The evidence
@@ -47,26 +50,23 @@ def make_lessons(
     lessons = []
     for place in rng.permutation(len(asked)).tolist():
         question = asked[place]
-        wording = word(
-            rng,
-            question.name,
-            question.slots,
-            question.answer,
-            question.options,
-            "training",
-        )
-        evidence = question.evidence
-        if not evidence and question.kind in _OF_THINGS:
-            evidence = _NOWHERE
-        lessons.append(
-            replace(
-                question,
-                question=wording.text,
-                answer=wording.answer,
-                evidence=evidence,
-            )
-        )
+        if not question.evidence and question.kind in _OF_THINGS:
+            question = replace(question, evidence=_NOWHERE)
+        lessons.append(question if plain else _worded(rng, question))
     return lessons
+
+
+def _worded(rng: np.random.Generator, question: WideQuestion) -> WideQuestion:
+    """Put a question in one of the wordings of training."""
+    wording = word(
+        rng,
+        question.name,
+        question.slots,
+        question.answer,
+        question.options,
+        "training",
+    )
+    return replace(question, question=wording.text, answer=wording.answer)
 
 
 def write_log(scene: WideScene, times: NDArray[np.float64], mark: str) -> str:
