@@ -83,6 +83,24 @@ def test_evidence_is_half_open():
     times = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0]).double()
     shown = shows_answer(times, [(1.0, 2.0), (3.5, 9.0)])
     assert shown.tolist() == [False, True, False, False, True]
+    assert not shows_answer(times, [(0.0, 0.0)]).any()
+
+
+def test_that_no_frame_shows_it_is_taught_as_well(build):
+    learner, encoded, collator = build(
+        {"relevance": 1.0, "selection": 1.0, "rods": 1.0}
+    )
+    for sample in encoded:
+        if "shows_answer" in sample:
+            nowhere = torch.zeros(len(sample["shown"][0].pts_seconds), dtype=torch.bool)
+            sample["shows_answer"] = [nowhere for _ in sample["shows_answer"]]
+    learner.train()
+    found = losses(learner, encoded, collator)
+    assert found["relevance_loss"] > 0
+    assert found["selection_loss"] == found["rods_loss"] == 0
+    found["loss"].backward()
+    bias = learner.model.focus_network.question_head.rating.decide.bias
+    assert bias.grad > 0  # ratings sink
 
 
 def test_each_question_needs_an_entry_of_evidence():

@@ -114,6 +114,19 @@ def test_lessons_are_in_words_of_training_and_as_often_as_weighed():
         assert not any(c.casefold() in text for c in held_out - known)
 
 
+def test_the_evidence_of_what_is_absent_is_that_no_frame_shows_it():
+    scene = make_wide_scene(4, 60.0, "train")
+    lessons = make_lessons(scene, np.random.default_rng(1))
+    absent = {"presence": "no", "absent": "it does not appear", "count": "0"}
+    plain = make_lessons(scene, np.random.default_rng(1), plain=True)
+    gone = [q for q in plain if q.answer == absent.get(q.kind)]
+    assert {question.kind for question in gone} == set(absent)
+    assert {question.evidence for question in gone} == {((0.0, 0.0),)}
+    known = {q.kind for q in lessons if q.evidence and q.evidence != ((0.0, 0.0),)}
+    assert {"needle", "presence", "when"} <= known
+    assert all(not q.evidence for q in lessons if q.kind == "topic")
+
+
 def test_a_log_says_what_the_facts_say():
     scene = make_wide_scene(11, 60.0, "train")
     facts = facts_of(scene)
