@@ -9,12 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import (
-    InstructBlipVisionConfig,
-    InstructBlipVisionModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
 
 from dynfocus.conversion import Choices, assemble
 from dynfocus.evaluation.benchmarks import WorldBenchmark
@@ -28,8 +22,8 @@ from dynfocus.models.loading import load_parts
 from dynfocus.models.options import AskOptions
 from dynfocus.models.video_model import VideoModel
 from dynfocus.training.dataset import ConversationDataset, Layout
-from dynfocus.training.nano.language import train_tokenizer
 from dynfocus.training.starting import ModelSettings, connect
+from tiny_parts import write_parts
 
 TRAIN = "dynfocus.training.loop.train"
 FOCUS = BASE | {"num_prototypes": 4, "num_noise_samples": 10}
@@ -57,31 +51,7 @@ VARIANTS = (
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     folder = tmp_path_factory.mktemp("start")
-    tokenizer = train_tokenizer(20, 400)
-    torch.manual_seed(0)
-    tower = InstructBlipVisionConfig(
-        hidden_size=12,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=112,
-        patch_size=28,
-        initializer_range=0.1,
-    )
-    reader = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    InstructBlipVisionModel(tower).save_pretrained(folder / "tower")
-    LlamaForCausalLM(reader).save_pretrained(folder / "reader")
-    tokenizer.save_pretrained(folder / "reader")
+    parts = write_parts(folder)
     qformer = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     choices = Choices(
         focus=FocusSettings.from_dict(FOCUS | {"question": {"use_clock": True}}),
@@ -92,7 +62,7 @@ def start(tmp_path_factory):
         dtype=torch.float32,
         seed=None,
     )
-    made = assemble(folder / "tower", folder / "reader", choices=choices)
+    made = assemble(*parts, choices=choices)
     made.model.save_pretrained(folder / "model")
     made.processor.save_pretrained(folder / "model")
     return folder / "model"

@@ -3,11 +3,15 @@
 import pytest
 
 from dynfocus.evaluation.benchmarks import usual_benchmarks
+from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
 from dynfocus.evaluation.experiments.plans import Plan, make_plan
 
 
 def test_long_videos_are_asked_with_budgets_alone():
-    plan = make_plan("nano", "patches", 8, 2, 10, usual_benchmarks(3, 2, 1), (160, 320))
+    methods = EXPERIMENTS["methods"]
+    plan = make_plan(
+        methods, "nano", "patches", 8, 2, 10, usual_benchmarks(3, 2, 1), (160, 320)
+    )
     assert [test.title for test in plan.sets] == [
         "short",
         "medium",

@@ -46,6 +46,10 @@ ABLATIONS = (
     "gradient",
     "preset",
     "selection",
+    "slow-parts",
+    "slow-stages",
+    "slow-rate",
+    "slow-table",
 )
 """Those of `dynfocus.evaluation.experiments.ablations`, too heavy to import for help."""
 _PLUGGED_KINDS = ("needle", "attribute", "presence", "count", "order", "topic")
@@ -146,23 +150,26 @@ class Training:
     ) -> None:
         """Run experiments one after another; print their pages, or as JSON."""
         from dynfocus.evaluation.experiments.ablations import EXPERIMENTS
-        from dynfocus.evaluation.experiments.plans import KINDS, make_plan
+        from dynfocus.evaluation.experiments.plans import make_plan
         from dynfocus.evaluation.experiments.running import run_variants
         from dynfocus.evaluation.experiments.tables import make_document
+        from dynfocus.world.video import World
 
         quiet_libraries()
-        plan = make_plan(
-            self.model,
-            self.runs / "patches",
-            self.steps,
-            self.num_seeds,
-            self.training_videos,
-            lengths.benchmarks(kinds=KINDS),
-            sorted(set(budgets)),
-        )
         found = []
         for name in names:
             experiment = EXPERIMENTS[name]
+            world = World(wide=experiment.wide)
+            plan = make_plan(
+                experiment,
+                self.model,
+                self.runs / "patches",
+                self.steps,
+                self.num_seeds,
+                self.training_videos,
+                lengths.benchmarks(kinds=experiment.kinds, world=world),
+                sorted(set(budgets)),
+            )
             records = run_variants(experiment.variants, plan, self.runs, say)
             stem = name if name == "methods" else f"ablation-{name}"
             found.append(
@@ -294,6 +301,7 @@ def methods(
 @command(
     "dynfocus eval ablation cones-rods",
     "dynfocus eval ablation clustering --num-seeds 3 --out results",
+    "dynfocus eval ablation slow-parts --model runs/nano-slow/boundaries/model",
 )
 def ablation(
     name: Annotated[
@@ -310,13 +318,16 @@ def ablation(
     """Repeat an ablation of the paper at nano size, its figures beside ours.
 
     Rows that several ablations share are trained once. What is done is kept, so a run
-    that was stopped continues. NAME may be "all".
+    that was stopped continues. NAME may be "all", which is those of DynFocus. Names that
+    begin with slow- are tables of SlowFocus: they start from a SlowFocus after its stage 2
+    (--model), such as recipes/nano-slow makes.
     """
     if name not in (*ABLATIONS, "all"):
         raise typer.BadParameter(
             f"NAME must be one of {', '.join(ABLATIONS)} or all, got {name!r}"
         )
-    training.run(ABLATIONS if name == "all" else (name,), lengths, (), out, json)
+    names = [one for one in ABLATIONS if not one.startswith("slow-")]
+    training.run(names if name == "all" else (name,), lengths, (), out, json)
 
 
 @command(

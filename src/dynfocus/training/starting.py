@@ -24,6 +24,7 @@ from dynfocus.training.parts import LoraSettings, load_quantized
 from dynfocus.validation import checked
 
 _NETWORK, _TOWER = "focus_network.", "vision_tower."
+_TABLE = "focus_network.temporal_table.rows.weight"
 _SCORES = ("event_prototypes.", "question_head.event_context.")
 _SHARED = {
     "cooperative_encoding.multi_modal_projector.": "connector.projector.",
@@ -84,18 +85,19 @@ class ModelSettings:
     """Whether DynFocus as that connector starts with a fresh score network or with the
     one of the model at the start."""
     slow: SlowFocusSettings | None = None
-    """Make a SlowFocus with these settings, in place of a DynFocus."""
+    """Make a SlowFocus with these settings, in place of a DynFocus; or give those to the
+    SlowFocus at the start."""
 
     def check(self, start: StageStart) -> None:
         """Refuse settings that do not belong to this start."""
-        of_parts = (
-            self.slow is not None
-            or bool(self.qformer)
-            or self.question_first
-            or self.single_turn
-        )
+        of_parts = bool(self.qformer) or self.question_first or self.single_turn
         of_connector = bool(self.options) or self.scores != "fresh"
         replaces = self.connector is not None or self.tower is not None
+        if self.slow is not None and replaces:
+            raise ValueError(
+                "model: connector and tower are of a DynFocus, slow of a SlowFocus; leave "
+                "one out"
+            )
         if self.slow is not None and self.focus is not None:
             raise ValueError(
                 "model: slow makes a SlowFocus and focus a DynFocus; leave one out"
@@ -109,11 +111,12 @@ class ModelSettings:
                 "model.connector, options, scores and tower belong to start.model; leave "
                 "them out"
             )
-        if start.model is not None and (not replaces or of_parts):
+        changes = replaces or self.slow is not None
+        if start.model is not None and (not changes or of_parts):
             raise ValueError(
                 "model: start.model brings its own settings; leave the group out, or name "
-                "another connector or a tower without slow, qformer, question_first and "
-                "single_turn"
+                "another connector or a tower, or slow of a SlowFocus, without qformer, "
+                "question_first and single_turn"
             )
         if start.model is not None and self.connector is None and self._of_network:
             raise ValueError(
@@ -151,7 +154,11 @@ def start_model(
     if lora is not None and lora.quantization != "none":
         return load_quantized(start.model, lora)
     model, processor = load_parts(start.model, device="cpu", dtype=torch.float32)
-    return (model, processor) if own is None else connect(model, processor, own)
+    if own is None:
+        return model, processor
+    if own.slow is not None:
+        return change_slowfocus(model, processor, own.slow)
+    return connect(model, processor, own)
 
 
 def _put_together(
@@ -170,6 +177,39 @@ def _put_together(
     )
     made = assemble(start.vision_tower, start.language_model, choices=choices)
     return made.model, made.processor
+
+
+def change_slowfocus(
+    start: VideoLanguageModel, processor: VideoProcessor, slow: SlowFocusSettings
+) -> tuple[VideoLanguageModel, VideoProcessor]:
+    """Give a SlowFocus other settings, with the weights that it has.
+
+    A temporal table of another size takes the rows of the same times; mixing that the start
+    lacks begins with closed gates.
+
+    Raises:
+        ValueError: The start is no SlowFocus.
+    """
+    if start.time_grid is None:
+        raise ValueError(
+            f"model.slow changes a SlowFocus, got a {start.config.model_type} model; start "
+            "from a SlowFocus, or name vision_tower and language_model"
+        )
+    fields = start.config.to_dict() | {"slow": slow.to_dict()}
+    model = type(start)(type(start.config).from_dict(fields))
+    state, fresh = start.state_dict(), model.state_dict()
+    rows, count = state[_TABLE], len(fresh[_TABLE])
+    state[_TABLE] = rows[torch.arange(count) * len(rows) // count]
+    kept = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in fresh and fresh[name].shape == tensor.shape
+    }
+    model.load_state_dict(kept, strict=False)
+    model.generation_config = copy.deepcopy(start.generation_config)
+    mine = copy.deepcopy(processor)
+    mine.slow = slow.to_dict()
+    return model.eval(), mine
 
 
 def connect(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from dynfocus.evaluation.experiments.plans import Experiment, Phase, Variant
+from dynfocus.evaluation.experiments.slow_ablations import SLOW_EXPERIMENTS
 from dynfocus.focus import FocusSettings
 
 BASE: dict[str, Any] = {
@@ -363,6 +364,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         _GRADIENT,
         _PRESET,
         _SELECTION,
+        *SLOW_EXPERIMENTS.values(),
     )
 }
 """All experiments by name; ``methods`` compares systems, the others are ablations."""

@@ -36,13 +36,21 @@ class Variant:
     label: str
     """What the table calls it."""
     connector: str = "dynfocus"
-    """Name of the connector."""
+    """Name of the connector, or ``slowfocus``."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the connector."""
+    """Settings of the connector; of a SlowFocus, changes to those of the start."""
     phases: tuple[Phase, ...] = (Phase(),)
     """How it is trained."""
     weights_of: str = ""
     """Name of the variant whose weights it is tested with; its own if empty."""
+    start: str = ""
+    """Folder of a run, beside that of the plan's start, whose model this one starts from in
+    its place."""
+    num_dense: Count | None = None
+    """SlowFocus: dense frames of a second look, in training and in an answer; None for one
+    pass."""
+    fps: Positive | None = None
+    """Frames a second that it is trained and asked with; the plan's by default."""
     x: float | None = None
     """Place on the horizontal axis, for an experiment over a number."""
     paper: tuple[float, ...] = ()
@@ -64,6 +72,10 @@ class Experiment:
     """What the paper found, in words."""
     axis: str = ""
     """What ``x`` of the variants is, for an experiment over a number."""
+    kinds: tuple[str, ...] = KINDS
+    """What the variants are taught and asked."""
+    wide: bool = False
+    """Whether that is in the widened world."""
 
 
 @checked
@@ -84,6 +96,8 @@ class Plan:
     max_training_frames: Count = 32
     """Training videos are thinned to so many frames."""
     kinds: tuple[str, ...] = KINDS
+    wide: bool = False
+    """Whether training videos are of the widened world, as the ``sets`` are."""
     seeds: tuple[int, ...] = (0,)
     """Training seeds."""
     sets: tuple[WorldBenchmark, ...] = usual_benchmarks(12, kinds=KINDS)
@@ -96,6 +110,7 @@ class Plan:
 
 
 def make_plan(
+    experiment: Experiment,
     start: str,
     patches: str | Path,
     num_steps: int,
@@ -110,12 +125,13 @@ def make_plan(
     alone, because all Cones of an hour are more than the language model can read.
 
     Args:
+        experiment: What is to be run.
         start: The model that all variants start from.
         patches: Folder of the frozen features.
         num_steps: Steps of stage 2; stage 1 has a quarter of it.
         num_seeds: Training seeds, from 0.
         num_training_videos: Videos to train on.
-        lengths: What `usual_benchmarks` gave for the ``KINDS``.
+        lengths: What `usual_benchmarks` gave for the experiment's kinds and world.
         budgets: Video tokens.
     """
     whole = [test for test in lengths if test.name != "long"]
@@ -128,6 +144,8 @@ def make_plan(
         num_steps=num_steps,
         num_caption_steps=max(1, num_steps // 4),
         num_training_videos=num_training_videos,
+        kinds=experiment.kinds,
+        wide=experiment.wide,
         seeds=tuple(range(num_seeds)),
         sets=(*whole, *fitted),
     )

@@ -17,24 +17,35 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dynfocus.bulk import Record, VideoJob, run_rows
+from dynfocus.bulk import Asker, Record, Row, VideoJob, run_rows
 from dynfocus.bulk.asking import AnswerJob, OnStep
 from dynfocus.evaluation.benchmarks.focusworld import (
     WorldBenchmark,
     answered,
     cone_times,
+    open_world_file,
 )
 from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
+from dynfocus.evaluation.metrics import TIME_KINDS, interval_iou
+from dynfocus.focus import SlowFocusSettings
+from dynfocus.index import VideoIndex
 from dynfocus.methods import build_connector
+from dynfocus.methods.loops import slowfocus
+from dynfocus.models import Answer
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.loading import load_config, load_parts
+from dynfocus.models.looking import LoopStrategy
+from dynfocus.models.strategies import one_pass
 from dynfocus.models.video_model import VideoModel
 from dynfocus.validation import from_mapping
+from dynfocus.world import parse_interval
 
 if TYPE_CHECKING:
     from dynfocus.training.stages import StageRecipe
 
 Progress = Callable[[str], None]
+SLOWFOCUS = "slowfocus"
+"""Connector of variants that are a SlowFocus."""
 
 
 def run_variants(
@@ -52,9 +63,12 @@ def run_variants(
         Records of each variant by name, one a question and seed.
 
     Raises:
-        ValueError: If a budget does not pay for a single frame of some variant, or the
-            folder holds what other settings made.
+        FileNotFoundError: If a run that a variant starts from is not there.
+        ValueError: If the plan starts from a model of another kind, a budget does not pay
+            for a single frame of some variant, or the folder holds what other settings
+            made.
     """
+    _check_starts(variants, plan)
     _check_budgets(variants, plan)
     folder = Path(folder)
     found: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in variants}
@@ -66,6 +80,7 @@ def run_variants(
         told = partial(_tell, progress, place)
         train = partial(_train_variant, teacher, plan, seed, folder, told)
         for test in plan.sets:
+            test = test if variant.fps is None else replace(test, fps=variant.fps)
             found[variant.name] += run_rows(
                 partial(_make_ready, variant, plan, test, train, told),
                 test.rows(set=test.title, training_seed=seed),
@@ -75,6 +90,45 @@ def run_variants(
     return found
 
 
+def _check_starts(variants: tuple[Variant, ...], plan: Plan) -> None:
+    """Refuse a start of another kind, or one that is not there."""
+    kind = load_config(plan.start)[0].model_type
+    for variant in variants:
+        if _is_slow(variant) != (kind == SLOWFOCUS):
+            wanted = (
+                "a SlowFocus after its stage 2, such as recipes/nano-slow leaves in "
+                "runs/nano-slow/boundaries/model"
+                if _is_slow(variant)
+                else "a DynFocus such as nano"
+            )
+            raise ValueError(
+                f"{variant.label} starts from {wanted}, got {plan.start}, a {kind} model; "
+                "name it with --model"
+            )
+        if not Path(_start_of(variant, plan)).is_dir() and variant.start:
+            raise FileNotFoundError(
+                f"{variant.label} starts from {_start_of(variant, plan)}, which is not "
+                "there; make it with the recipe that comes before that of --model"
+            )
+
+
+def _is_slow(variant: Variant) -> bool:
+    return variant.connector == SLOWFOCUS
+
+
+def _start_of(variant: Variant, plan: Plan) -> str:
+    """Give the model that a variant starts from."""
+    if not variant.start:
+        return plan.start
+    return str(Path(plan.start).parent.parent / variant.start / Path(plan.start).name)
+
+
+def _slow_settings(variant: Variant, plan: Plan) -> SlowFocusSettings:
+    """Give the settings of a SlowFocus: those of the start, but for its own."""
+    own = load_config(plan.start)[0].slow
+    return SlowFocusSettings.from_dict({**own, **variant.options})
+
+
 def _check_budgets(variants: tuple[Variant, ...], plan: Plan) -> None:
     """Refuse a budget that is too small before anything is trained."""
     budgets = [test.max_video_tokens for test in plan.sets if test.max_video_tokens]
@@ -82,10 +136,13 @@ def _check_budgets(variants: tuple[Variant, ...], plan: Plan) -> None:
         return
     sizes = load_config(plan.start)[0].connector_sizes
     for variant in variants:
-        options = {k: v for k, v in variant.options.items() if k != "scores"}
-        with torch.device("meta"):  # without weights
-            network: Any = build_connector(variant.connector, sizes, options)
-        needed = network.num_tokens(1)
+        if _is_slow(variant):
+            needed = _slow_settings(variant, plan).tokens_per_frame
+        else:
+            options = {k: v for k, v in variant.options.items() if k != "scores"}
+            with torch.device("meta"):  # without weights
+                network: Any = build_connector(variant.connector, sizes, options)
+            needed = network.num_tokens(1)
         if needed > min(budgets):
             raise ValueError(
                 f"a budget of {min(budgets)} video tokens is too small: a single frame of "
@@ -107,7 +164,8 @@ def _stamp(
 ) -> dict[str, Any]:
     """Return all that a variant's answers depend on."""
     told = asdict(variant)
-    made = {name: told[name] for name in ("connector", "options", "phases")}
+    names = ("connector", "options", "phases", "start", "num_dense", "fps")
+    made = {name: told[name] for name in names}
     elsewhere = ("patches", "seeds", "sets")
     shared = {k: v for k, v in asdict(plan).items() if k not in elsewhere}
     made |= {"weights_of": variant.weights_of, "plan": shared}
@@ -121,18 +179,19 @@ def _train_variant(
     from dynfocus.training.loop import train
     from dynfocus.training.stages import MODEL, make_stage_job
 
-    weights: Path | None = None
+    weights = Path(_start_of(variant, plan))
     for number, phase in enumerate(variant.phases):
         output = folder / f"{variant.name}-seed{seed}-phase{number + 1}"
-        recipe = make_recipe(variant, phase, plan, seed, output, weights)
+        recipe = make_recipe(
+            variant, phase, plan, seed, output, weights if number else None
+        )
         _check_same_phase(output, recipe)
         if not (output / MODEL / "config.json").is_file():
             progress("training")
             train(recipe, make_stage_job, resume=True)
             for checkpoint in output.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
-        weights = output
-    assert weights is not None
+        weights = output / MODEL
     return weights
 
 
@@ -170,7 +229,7 @@ def make_recipe(
     start: Path | None,
 ) -> StageRecipe:
     """Write the recipe of one phase of a variant."""
-    from dynfocus.training.stages import MODEL, StageRecipe
+    from dynfocus.training.stages import StageRecipe
 
     source = {
         "num_videos": plan.num_training_videos,
@@ -179,19 +238,23 @@ def make_recipe(
         "turns_per_sample": 1,
         "kinds": dict.fromkeys(plan.kinds if phase.stage == 2 else ("caption",), 1),
     }
+    if plan.wide:
+        source |= {"wide": True, "max_per_kind": 2}
     steps = plan.num_steps if phase.stage == 2 else plan.num_caption_steps
+    fps = variant.fps or plan.fps
     tree = {
         "task": f"stage{phase.stage}",
         "output": str(output),
         "seed": seed,
-        "start": {"model": plan.start if start is None else str(start / MODEL)},
-        "model": _connector_of(variant) if start is None else None,
+        "start": {"model": str(start or _start_of(variant, plan))},
+        "model": _model_of(variant, plan) if start is None else None,
+        "look": {"num_dense": variant.num_dense} if _is_slow(variant) else None,
         "trains": phase.trains,
         "data": {
             "cache": plan.patches,
             "shares_patches": True,
-            "fps": plan.fps,
-            "max_frames": plan.max_training_frames,
+            "fps": fps,
+            "max_frames": round(plan.max_training_frames * fps / plan.fps),
             "sources": [{"world_videos": source}],
         },
         "schedule": {
@@ -207,8 +270,10 @@ def make_recipe(
     return from_mapping(StageRecipe, tree)
 
 
-def _connector_of(variant: Variant) -> dict[str, Any]:
-    """Give the connector of a variant as the recipes name it."""
+def _model_of(variant: Variant, plan: Plan) -> dict[str, Any]:
+    """Give the settings of a variant's model as the recipes name them."""
+    if _is_slow(variant):
+        return {"slow": _slow_settings(variant, plan).to_dict()}
     options = dict(variant.options)
     own: dict[str, Any] = {
         name: options.pop(name) for name in ("focus", "scores") if name in options
@@ -226,15 +291,16 @@ def _make_ready(
 ) -> AnswerJob:
     """Train a variant unless it is trained, and give what answers the rows of a video."""
     from dynfocus.training.encoded_videos import EncodedVideos
-    from dynfocus.training.stages import MODEL
     from dynfocus.training.starting import ModelSettings, connect
 
     weights = train()
     progress(f"asking ({test.title})")
+    if _is_slow(variant):
+        return _look_at_files(variant, weights)
     start, processor = load_parts(plan.start, device="cpu", dtype=torch.float32)
     cache = EncodedVideos(plan.patches, start, processor, plan.fps, storage="patches")
-    trained, _ = load_parts(weights / MODEL, device="cpu", dtype=torch.float32)
-    own = from_mapping(ModelSettings, _connector_of(variant))
+    trained, _ = load_parts(weights, device="cpu", dtype=torch.float32)
+    own = from_mapping(ModelSettings, _model_of(variant, plan))
     connected, asked = connect(
         start, processor, own
     )  # may differ from what was trained
@@ -264,3 +330,28 @@ def _make_ready(
             }
 
     return answer_job
+
+
+def _look_at_files(variant: Variant, weights: Path) -> AnswerJob:
+    """Give what asks a SlowFocus about files, which it may look at again."""
+    parts = load_parts(weights, device="cpu", dtype=torch.float32)
+    rule = partial(slowfocus, num_dense=variant.num_dense)
+    model = VideoModel(
+        FeatureBackbone(*parts, variant.name),
+        strategy=one_pass if variant.num_dense is None else LoopStrategy(rule),
+    )
+    return Asker(lambda number: model, open_world_file, _describe)(0)
+
+
+def _describe(row: Row, answer: Answer, video: VideoIndex) -> Record:
+    """Judge an answer; where an interval answers, tell how far it overlaps the true one."""
+    record: Record = answered(row, answer)
+    fine = cone_times(answer)
+    record["prepare_seconds"] = 0.0  # files are read once for all rows
+    record["fine_share"] = len(fine) / max(1, len(answer.frames))
+    record["overlap"] = None
+    if row.facts["kind"] in TIME_KINDS:
+        said = parse_interval(answer.text.casefold().strip().removesuffix("."))
+        true = row.evidence[0]
+        record["overlap"] = 0.0 if said is None else interval_iou(said, true)
+    return record if fine else record | {"evidence_seen": None}

@@ -36,7 +36,8 @@ from dynfocus.evaluation.pages import (
 Records = Mapping[str, Sequence[Record]]
 """The records of each variant by its name."""
 
-_BASE = "base"
+_BASES = ("base", "slow-base")
+"""Rows that others are compared with."""
 
 
 def make_document(
@@ -55,7 +56,7 @@ def make_document(
         set the best constant answer and the best row.
     """
     names = [variant.name for variant in experiment.variants]
-    reference = _BASE if _BASE in names else names[0]
+    reference = next((name for name in names if name in _BASES), names[0])
     titles = [test.title for test in plan.sets]
     variants = {
         variant.name: asdict(variant)
@@ -97,8 +98,12 @@ def of_set(records: Sequence[Record], title: str) -> list[Record]:
 def _results(
     asked: Sequence[Record], reference: Sequence[Record], kinds: Sequence[str]
 ) -> dict[str, Any]:
+    timed = [
+        {**r, "right": r["overlap"]} for r in asked if r.get("overlap") is not None
+    ]
     return {
         "questions": len(asked),
+        "mean_overlap": asdict(accuracy(timed)) if timed else None,
         **_accuracies(asked, kinds),
         "spread": _spread(asked),
         "difference": asdict(paired_difference(asked, reference, over_kinds=True)),
@@ -206,6 +211,8 @@ def describe(document: Document) -> str:
         for variant in document["variants"].values()
         if variant["options"].get("scores") == "start"
     ]
+    if any(v["connector"] == "slowfocus" for v in document["variants"].values()):
+        return " ".join([*_of_slowfocus(plan), *_conditions(plan, lengths)])
     sentences = [
         f"Equal in each row: the language model and text encoder of `{plan['start']}`, "
         f"frozen features, {plan['num_steps']} steps of {plan['batch_size']} questions on "
@@ -220,13 +227,7 @@ def describe(document: Document) -> str:
             "Begun with a score network, and a rating if they have one, that were taught "
             f"with the times of the evidence: {'; '.join(taught)}. No other row was."
         )
-    sentences.append(f"{'; '.join(lengths.values())}; at {plan['fps']:g} fps.")
-    sentences.append(
-        "Exact match in percent, in brackets the 95 % interval over videos where it is "
-        "known."
-    )
-    if len(plan["seeds"]) > 1:
-        sentences.append("± is the standard deviation over training seeds alone.")
+    sentences += _conditions(plan, lengths)
     if any(test["max_video_tokens"] for test in plan["sets"]):
         sentences.append(
             "Where at most so many tokens are read, each system reads as many frames as "
@@ -235,11 +236,43 @@ def describe(document: Document) -> str:
     return " ".join(sentences)
 
 
+def _of_slowfocus(plan: Document) -> list[str]:
+    """Say what rows of SlowFocus share."""
+    low, high = plan["training_seconds"]
+    return [
+        f"Equal in each row but those of other stages: the weights of `{plan['start']}`, "
+        f"{plan['num_steps']} steps of {plan['batch_size']} conversations on "
+        f"{plan['num_training_videos']} videos of {low:g} to {high:g} s of the widened "
+        f"world, thinned to {plan['max_training_frames']} frames of the low frequency, "
+        f"training seeds {', '.join(map(str, plan['seeds']))}.",
+        "Not equal: the start has learned with a table of its own size, from which one of "
+        "another size takes rows, and with a grid of its own. mIoU is of the questions "
+        "that an interval answers.",
+    ]
+
+
+def _conditions(plan: Document, lengths: Mapping[str, str]) -> list[str]:
+    """Say what is asked and how that is counted."""
+    sentences = [
+        f"{'; '.join(lengths.values())}; at {plan['fps']:g} fps.",
+        "Exact match in percent, in brackets the 95 % interval over videos where it is "
+        "known.",
+    ]
+    if len(plan["seeds"]) > 1:
+        sentences.append("± is the standard deviation over training seeds alone.")
+    return sentences
+
+
 def _table(document: Document, title: str) -> list[str]:
     """Write the Markdown table of one test set."""
     kinds = list(document["plan"]["kinds"])
     reference = document["variants"][document["reference"]]["label"]
+    has_overlap = any(
+        one["results"][title].get("mean_overlap")
+        for one in document["variants"].values()
+    )
     head = [title, "tokens", *kinds, "mean", f"against {reference}"]
+    head += ["mIoU"] * has_overlap
     head += ["s a question", "s the first", "evidence seen / fine frames"]
     head += [f"paper: {column}" for column in document["paper_columns"]]
     rows = []
@@ -253,6 +286,7 @@ def _table(document: Document, title: str) -> list[str]:
                 f"{own['video_tokens']:.0f}",
                 *_cells(own, kinds),
                 "-" if name == document["reference"] else gap.as_difference(),
+                *([str(Estimate(**own["mean_overlap"]))] if has_overlap else ()),
                 f"{own['seconds']:.2f}",
                 f"{own['first_seconds']:.2f}",
                 "-" if recall is None else f"{recall[0]:.0f} / {recall[1]:.0f}",

@@ -89,12 +89,19 @@ def focused_question(
     return FOCUS_HINT.format(intervals=named, question=question.strip())
 
 
-def slowfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
+def slowfocus(
+    given: LoopInput, replies: tuple[str, ...], *, num_dense: int = NUM_DENSE
+) -> Step:
     """Give the next step of SlowFocus; see `dynfocus.methods.loops.Rule`.
 
     A question that names times needs no pass 1, and neither does a video of one frame at
     the low frequency. Without a usable interval the answer takes one pass, with what
     pass 1 has left of the budget, and says so.
+
+    Args:
+        given: What is known.
+        replies: Those so far.
+        num_dense: Dense frames, ``N_H``.
     """
     named = _times_in_question(given)
     share = given.budget.low(given.num_frames)
@@ -106,10 +113,12 @@ def slowfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
         return _one_pass(given, spent, f"The answer took one pass: {why}")
     if named or _is_short(given):
         whole = [] if named else [(given.start, given.end)]
-        return _second_look(given, share, named or whole, has_grounded=False)
+        return _second_look(
+            given, share, named or whole, has_grounded=False, num_dense=num_dense
+        )
     if not replies:
         return _grounding(given, share)
-    return _follow_reply(given, share, replies[-1])
+    return _follow_reply(given, share, replies[-1], num_dense=num_dense)
 
 
 def slow_dynfocus(given: LoopInput, replies: tuple[str, ...]) -> Step:
@@ -153,14 +162,21 @@ def _grounding(given: LoopInput, share: FrameShare) -> Step:
 
 
 def _follow_reply(
-    given: LoopInput, share: FrameShare, reply: str, *, has_rods: bool = False
+    given: LoopInput,
+    share: FrameShare,
+    reply: str,
+    *,
+    num_dense: int = NUM_DENSE,
+    has_rods: bool = False,
 ) -> Step:
     """Look again where a reply says."""
     found = find_intervals(reply, given.duration, grid=given.grid)
     if not found:
         note = "The model named no interval, so the answer took one pass"
         return _one_pass(given, share, note)
-    return _second_look(given, share, found, has_grounded=True, has_rods=has_rods)
+    return _second_look(
+        given, share, found, has_grounded=True, num_dense=num_dense, has_rods=has_rods
+    )
 
 
 def _proposed(given: LoopInput) -> list[Interval]:
@@ -208,6 +224,7 @@ def _second_look(
     named: list[Interval],
     *,
     has_grounded: bool,
+    num_dense: int = NUM_DENSE,
     has_rods: bool = False,
 ) -> Step:
     """Show dense frames of intervals beside the low ones, and ask for the answer.
@@ -217,6 +234,7 @@ def _second_look(
         share: The low-frequency frames that are there, or were read in a pass 1.
         named: The intervals.
         has_grounded: Whether there was a pass 1.
+        num_dense: Dense frames, at least.
         has_rods: Whether low-frequency frames are read as Rods now.
     """
     spent = share if has_grounded else None
@@ -229,7 +247,7 @@ def _second_look(
         return _one_pass(given, spent, usable.note)
     length = sum(end - start for start, end in usable.intervals)
     per_second = share.num_frames / given.seconds
-    wanted = max(NUM_DENSE, math.ceil(2 * per_second * length))
+    wanted = max(num_dense, math.ceil(2 * per_second * length))
     wanted = min(wanted, max(1, math.ceil(given.most_fps * length)))
     shares = _shares(given, share, wanted, spent, has_rods=has_rods)
     if shares is None:
