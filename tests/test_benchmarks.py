@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+from functools import cache, partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -142,6 +143,27 @@ def test_streaming_is_measured_and_written(monkeypatch, tmp_path, capsys):
     page = (tmp_path / "streaming.md").read_text()
     assert "python benchmarks/streaming.py --videos 1" in page
     assert page.count("| a quarter |") == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is that of a child")
+def test_frames_to_encode_are_measured_and_written(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    script = importlib.import_module("encoded_frames")
+    once = cache(partial(script.ask, most=3))  # a process takes seconds
+    monkeypatch.setattr(script, "ask", lambda path, model, most: once(path, model))
+    words = ["--videos", "1", "--seconds", "8", "--seed", "4", "--size", "112"]
+    words += ["--encoded", "3", "--keys", "every 2 s", "every 10 s, noise"]
+    script.main([*words, "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "encoded-frames.json").read_text())
+    assert list(found["kinds"]) == ["every 2 s", "every 10 s, noise"]
+    for kind in found["kinds"].values():
+        ways = {row["way"]: row for row in kind["rows"]}
+        assert list(ways) == ["all sampled", "chosen 3", "even 3"]
+        assert float(ways["all sampled"]["recall"].split()[0]) == 100
+    assert found["asked"][0]["peak_megabytes"] > 50
+    page = (tmp_path / "encoded-frames.md").read_text()
+    assert "| chosen 3 |" in page
+    assert "--seconds 8 --seed 4" in page
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
