@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dynfocus.evaluation.benchmarks import rules
+from dynfocus.evaluation.benchmarks import WorldBenchmark, rules
 from dynfocus.evaluation.benchmarks.loading import open_benchmark
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 from dynfocus.evaluation.benchmarks.registry import load_benchmark
@@ -24,6 +24,7 @@ from dynfocus.evaluation.benchmarks.world_export import (
     write_card,
 )
 from dynfocus.evaluation.benchmarks.world_formats import FORMATS, read_questions
+from dynfocus.methods.intervals import find_intervals
 from dynfocus.training.sources import Source, load_samples
 from dynfocus.world.video import NARROW, World
 
@@ -99,6 +100,49 @@ def _are_alike(found, true):
         one == pytest.approx(other, abs=0.011)
         for one, other in zip(found, true, strict=True)
     )
+
+
+def test_actions_make_dialogues_of_five_turns_that_training_reads(tmp_path):
+    benchmark = WorldBenchmark(num_videos=5, seconds=(40, 60), world=World(wide=True))
+    rows = [
+        {
+            "id": row.id,
+            "video": f"videos/{row.id.split('?')[0][-1]}.mp4",
+            "kind": row.facts["kind"],
+            "question": row.question,
+            "answer": row.answer,
+            "evidence": [list(one) for one in row.evidence],
+            "duration": 60.0,
+        }
+        for row in benchmark.rows()
+    ]
+    files = FORMATS["fineaction-cgr"](rows, tmp_path)
+    items = json.loads(files["fineaction_cgr.json"])
+    assert {item["task"][:3] for item in items} == {"grd", "cap", "rsn"}
+    moments = [item for item in items if item["task"] == "grd_action"]
+    ends = [
+        (one["meta"]["token"]["<s1>"], one["meta"]["token"]["<e1>"]) for one in moments
+    ]
+    assert ends
+    assert all(0 < end - start < 2 for start, end in ends)
+    dialogues = json.loads(files["mtqa.json"])
+    assert {len(one["conversations"]) for one in dialogues} == {10}
+    assert {len(one["answer_segment"]) for one in dialogues} == {5}
+    assert all(set(one["tags"]) == {"grd", "cp", "rsn"} for one in dialogues)
+    mixed = ["grd", "cp", "rsn", "grd", "cp"]
+    place = [one["tags"] for one in dialogues].index(mixed)
+    first = dialogues[place]
+    assert first["conversations"][7]["value"] == "from <s4> to <e4>"
+    (tmp_path / "mtqa.json").write_text(files["mtqa.json"])
+    source = Source(json=str(tmp_path / "mtqa.json"))
+    samples, failures = load_samples((source,))
+    assert failures == []
+    assert len(samples) == len(dialogues)
+    said = samples[place]["conversations"][7]["value"]
+    (interval,) = find_intervals(said, 60.0, grid=1000)
+    marks = first["meta"]["token"]
+    assert interval == pytest.approx((marks["<s4>"], marks["<e4>"]), abs=0.06)
+    assert samples[place]["evidence"][3] == []  # the answer itself is a time
 
 
 def test_scenes_end_a_second_early_as_in_their_files(folder):

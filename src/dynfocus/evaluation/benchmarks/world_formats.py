@@ -10,6 +10,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,17 @@ _EVENT = re.compile(r"When (?:does|is) (?P<event>.+?)\??$")
 _TASKS = {
     "when": "grd_when",
     "action_time": "grd_action",
+    "action": "cap_ar",
     "caption": "cap_ar",
     "summary": "cap_asr",
     "count": "rsn_times",
     "order": "rsn_sequence",
+    "before_after": "rsn_sequence",
     "topic": "rsn_topic",
 }
+_TAGS = {"grd": "grd", "cap": "cp", "rsn": "rsn"}
+"""What turns of a dialogue are called, by the task of their questions."""
+_TURNS = 5
 _FPS = 8.0
 """Frames a second of the videos."""
 
@@ -133,31 +139,86 @@ def write_lv_haystack(rows: Rows, folder: Path) -> Files:
 
 
 def write_fineaction_cgr(rows: Rows, folder: Path) -> Files:
-    """Write grounding, captioning and reasoning with markers in place of times."""
+    """Write grounding, captioning and reasoning with markers in place of times.
+
+    Where a video has enough of them, the same questions also make dialogues of five turns
+    that mix the three, as conversations for training.
+    """
+    items = [item for item in map(_write_action, rows) if item]
+    files = {"fineaction_cgr.json": _json(items)}
+    dialogues = _write_dialogues(items)
+    return files | ({"mtqa.json": _json(dialogues)} if dialogues else {})
+
+
+def _write_action(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Write one question of FineAction-CGR; None of a kind that it does not have."""
+    task, is_grounding = _TASKS.get(row["kind"]), row["kind"] in _TIMES
+    if task is None or (is_grounding and len(row["evidence"]) != 1):
+        return None
+    duration = float(row["duration"])
+    marks = {"<s0>": 0.0, "<e0>": duration}
+    segment = []
+    if row["evidence"]:
+        ends = [end for stretch in row["evidence"] for end in stretch]
+        segment = [round(min(ends), 3), round(min(max(ends), duration), 3)]
+    answer = row["answer"]
+    if is_grounding:
+        marks |= {"<s1>": segment[0], "<e1>": segment[1]}
+        answer = "from <s1> to <e1>"
+    return {
+        "id": row["id"],
+        "video": Path(row["video"]).name,
+        "task": task,
+        "question": f"<video>\nWithin <s0> to <e0>: {row['question']}",
+        "answer": answer,
+        "meta": {"duration": duration, "token": marks},
+        "answer_segment": [segment],
+    }
+
+
+def _write_dialogues(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Write conversations of five turns that take grounding, captions and reasons in turn."""
+    by_video: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for item in items:
+        tasks = by_video.setdefault(item["video"], {tag: [] for tag in _TAGS})
+        tasks[item["task"].split("_")[0]].append(item)
     found = []
-    for row in rows:
-        task = _TASKS.get(row["kind"])
-        if task is None or (row["kind"] in _TIMES and len(row["evidence"]) != 1):
-            continue
-        duration = float(row["duration"])
-        marks = {"<s0>": 0.0, "<e0>": duration}
-        question = f"<video>\nWithin <s0> to <e0>: {row['question']}"
-        answer = row["answer"]
-        if row["kind"] in _TIMES:
-            start, end = row["evidence"][0]
-            marks |= {"<s1>": round(start, 3), "<e1>": round(min(end, duration), 3)}
-            answer = "from <s1> to <e1>"
-        found.append(
-            {
-                "id": row["id"],
-                "video": Path(row["video"]).name,
-                "task": task,
-                "question": question,
-                "answer": answer,
-                "meta": {"duration": duration, "token": marks},
-            }
+    for video, tasks in by_video.items():
+        mixed = [one for turn in zip_longest(*tasks.values()) for one in turn if one]
+        for number, begin in enumerate(range(0, len(mixed) - _TURNS + 1, _TURNS)):
+            turns = mixed[begin : begin + _TURNS]
+            if len({turn["task"].split("_")[0] for turn in turns}) < len(_TAGS):
+                break
+            name = f"mtqa-{Path(video).stem}-{number}"
+            found.append(_write_dialogue(name, video, turns))
+    return found
+
+
+def _write_dialogue(
+    name: str, video: str, turns: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    marks: dict[str, float] = {}
+    conversations = []
+    for number, turn in enumerate(turns, 1):
+        own = turn["meta"]["token"]
+        marks |= {mark.replace("1", str(number)): own[mark] for mark in own}
+        answer = turn["answer"].replace("<s1>", f"<s{number}>")
+        question = (
+            turn["question"] if number == 1 else turn["question"].partition("\n")[2]
         )
-    return {"fineaction_cgr.json": _json(found)}
+        conversations += [
+            {"from": "human", "value": question},
+            {"from": "gpt", "value": answer.replace("<e1>", f"<e{number}>")},
+        ]
+    return {
+        "id": name,
+        "video": f"videos/{video}",
+        "task": "mtqa",
+        "tags": [_TAGS[turn["task"].split("_")[0]] for turn in turns],
+        "conversations": conversations,
+        "meta": {"duration": turns[0]["meta"]["duration"], "token": marks},
+        "answer_segment": [turn["answer_segment"][0] for turn in turns],
+    }
 
 
 def write_charades_sta(rows: Rows, folder: Path) -> Files:
