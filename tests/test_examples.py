@@ -42,9 +42,9 @@ RUN_ELSEWHERE = {
 }
 # What needs gigabytes of weights, or ends when it is told to, is parsed here; there it runs.
 IS_RUN_ELSEWHERE = {
-    r"^serve": "serving/test_kills.py",
+    r"^serve": "serving/test_serving_examples.py",
     r"^demo.*--open": "cli/test_cli_commands.py",
-    r"^mcp": "serving/test_agents.py",
+    r"^mcp": "serving/test_serving_examples.py",
     r"^assemble": "conversion/test_assembly.py",
     r"dynfocus-7b --quantize": "models/test_memory.py",
     r"^train": "training/test_stages.py",

@@ -12,7 +12,7 @@ from dynfocus.cli import main
 from dynfocus.errors import BackendError
 from dynfocus.methods import load_scorer
 from dynfocus.models.conversation import Turn
-from dynfocus.video import VideoWriter
+from dynfocus.video import SampledFrames, VideoWriter, read_image
 from dynfocus.world import make_video
 from word_scorer import WordScorer
 
@@ -87,6 +87,38 @@ def test_several_videos_share_the_budget(answerer, clip):
     answer = answerer.ask([clip, clip], QUESTION)
     assert {frame.video for frame in answer.frames} == {0, 1}
     assert len(answer.frames) == 6
+
+
+def test_pictures_are_sent_whole_beside_the_frames(answerer, stand_in, clip):
+    picture = read_image(np.full((60, 80, 3), 90, np.uint8))
+    answer = answerer.ask([picture, clip, picture], QUESTION)
+    told = [(frame.video, frame.kind) for frame in answer.frames]
+    assert (told[0], told[-1], len(told)) == ((0, "cone"), (2, "cone"), 6)
+    assert {place for place, _ in told[1:-1]} == {1}
+    (body,) = stand_in.bodies
+    content = body["messages"][0]["content"]
+    assert [one["text"] for one in content[:4:2]] == ["Picture 1:", "Picture 2:"]
+    assert content[-1]["text"] == QUESTION
+    chat = answerer.chat(picture)
+    chat.turns.append(Turn("What is it?", "A wall."))
+    assert len(chat.ask("Which colour?").frames) == 1
+    assert len(pictures(stand_in.bodies[-1])) == 1
+
+
+def test_pictures_count_in_the_budget_and_are_not_looked_at_again(answerer, clip):
+    picture = read_image(np.zeros((768, 768, 3), np.uint8))
+    cost = FrameSizes().cost((768, 768), "cone")
+    asked = [clip, picture]
+    frames = answerer.score_frames(asked, QUESTION, max_video_tokens=cost + 300)
+    assert cost < sum(frame.tokens for frame in frames) <= cost + 300
+    for media in (asked, picture):
+        with pytest.raises(ValueError, match="max_video_tokens must be at least"):
+            answerer.ask(media, QUESTION, max_video_tokens=cost - 1)
+    with pytest.raises(ValueError, match="looks again at a video, and this is"):
+        answerer.ask(picture, QUESTION, method="slowfocus")
+    two = SampledFrames(np.zeros((2, 8, 8, 3), np.uint8), np.arange(2.0))
+    with pytest.raises(ValueError, match="got 2 frames; write them"):
+        answerer.ask(two, QUESTION)
 
 
 def test_the_best_of_several_videos_needs_a_scorer(stand_in, tmp_path):

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import base64
+
+import numpy as np
 import openai
 import pytest
 
 from dynfocus.backends import ChatClient, Server
 from dynfocus.backends.frame_answers import FrameAnswerer
+from dynfocus.report.frame_sheets import encode_jpeg
 from dynfocus.serving import ServerSettings, create_application
 from dynfocus.serving.answerers import load_answerer
 
@@ -46,6 +50,25 @@ def test_a_server_that_takes_pictures_becomes_one_that_takes_videos(
     with pytest.raises(openai.InternalServerError, match="no room") as refused:
         client.chat.completions.create(**asked)
     assert refused.value.status_code == 502
+
+
+def test_a_picture_goes_to_the_server_beside_a_video(client, stand_in, clip):
+    file = client.files.create(file=clip, purpose="user_data")
+    picture = base64.b64encode(encode_jpeg(np.zeros((48, 64, 3), np.uint8))).decode()
+    content = [
+        {"type": "file", "file": {"file_id": file.id}},
+        {
+            "type": "image_url",
+            "image_url": {"url": f"data:image/jpeg;base64,{picture}"},
+        },
+        {"type": "text", "text": "Is this in the video?"},
+    ]
+    told = client.chat.completions.create(
+        model="seer", messages=[{"role": "user", "content": content}]
+    )
+    assert told.dynfocus["cones"][-1]["video"] == 1
+    first, *_ = stand_in.bodies[-1]["messages"][0]["content"]
+    assert first["text"] == "A picture:"
 
 
 def test_frames_are_chosen_by_what_the_command_takes_for_a_scorer(stand_in, clip):

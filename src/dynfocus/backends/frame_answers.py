@@ -14,13 +14,16 @@ from typing import Any
 
 from dynfocus.backends.client import ChatClient, Completion
 from dynfocus.backends.frame_budget import FrameBudget, Sending
+from dynfocus.backends.frame_chat import FrameChat, with_turns
 from dynfocus.backends.looking import ask_again, warn_of_sheets
 from dynfocus.backends.openai import (
     FrameRequest,
     check_layout,
     file_request,
     frame_request,
+    text_request,
 )
+from dynfocus.backends.shown_media import ShownMedia
 from dynfocus.errors import RefusedFrameTimesError
 from dynfocus.focus import share_budget
 from dynfocus.index import VideoIndex
@@ -43,7 +46,7 @@ from dynfocus.models.conversation import (
 )
 from dynfocus.models.encoding import Progress
 from dynfocus.models.options import AskOptions
-from dynfocus.video import SampledFrames, VideoName, VideoReader
+from dynfocus.video import SampledFrames, VideoReader
 
 
 class FrameAnswerer:
@@ -135,18 +138,19 @@ class FrameAnswerer:
             BackendError: The server fails.
         """
         started = time.perf_counter()
-        readers, asked = self._open(video, question, options)
+        shown, asked = self._open(video, question, options)
         if asked.method in LOOPS:
             if history:
                 raise ValueError(
                     f"method {asked.method} through a server answers single questions, "
                     f"got {len(history)} earlier turns; leave them or method out"
                 )
-            return self._look_again(readers[0], question, asked, on_text, started)
-        choose = cache(partial(self._choose, readers, question, asked, progress))
+            (reader,) = shown.readers.values()
+            return self._look_again(reader, question, asked, on_text, started)
+        choose = cache(partial(self._choose, shown, question, asked, progress))
 
         def send(layout: Sending) -> tuple[FrameRequest, Completion]:
-            made = self._write(readers, question, asked, layout, choose)
+            made = self._write(shown, question, asked, layout, choose)
             return made, self._send(made, asked, history, on_text)
 
         try:
@@ -154,10 +158,12 @@ class FrameAnswerer:
         except RefusedFrameTimesError as error:
             warn_of_sheets(error)
             made, completion = send("sheets")
-        frames = self._report(made.sent)
+        frames = self._report(shown, made.sent)
         best = BestFrame(None, None)
         if self.scores_see_question:
-            best = find_best_frame(frames)
+            best = find_best_frame(
+                [one for one in frames if one.video in shown.readers]
+            )
         return Answer(
             text=completion.text,
             question=question,
@@ -197,30 +203,46 @@ class FrameAnswerer:
         **options: Any,
     ) -> list[FrameReport]:
         """Tell which frames a question would be asked with; the server is not asked."""
-        readers, asked = self._open(video, question, options)
-        return self._report(self._choose(readers, question, asked, progress))
+        shown, asked = self._open(video, question, options)
+        return self._report(shown, self._choose(shown, question, asked, progress))
 
     def _open(
         self, video: Any, question: str, options: dict[str, Any]
-    ) -> tuple[list[VideoReader], AskOptions]:
-        """Check a call, and open its videos."""
-        videos = list(video) if isinstance(video, list | tuple) else [video]
+    ) -> tuple[ShownMedia, AskOptions]:
+        """Check a call, and open what it is about."""
+        is_one = isinstance(video, SampledFrames) or not isinstance(video, list | tuple)
+        videos = [video] if is_one else list(video)
         asked = self.check(num_videos=len(videos), **options)
         check_question(question)
-        return [_open(one, asked) for one in videos], asked
+        shown = ShownMedia.open(videos, asked, self._budget.sizes)
+        if asked.method in LOOPS and not shown.readers:
+            raise ValueError(
+                f"method {asked.method} looks again at a video, and this is a picture; "
+                "leave it out"
+            )
+        return shown, asked
 
     def _choose(
         self,
-        readers: Sequence[VideoReader],
+        shown: ShownMedia,
         question: str,
         asked: AskOptions,
         progress: Progress | None,
     ) -> list[FrameSelection]:
-        """Choose frames of each video within the budget of all."""
+        """Choose frames of each video within what pictures leave of the budget of all."""
+        readers, taken = list(shown.readers.values()), shown.picture_tokens
+        if not readers:
+            if taken > (asked.max_video_tokens or taken):
+                raise ValueError(
+                    f"max_video_tokens must be at least {taken} for these pictures, got "
+                    f"{asked.max_video_tokens}"
+                )
+            return []
         there = [len(reader.frame_times) for reader in readers]
-        count = min(
-            self._budget.count(readers[0].size, asked.max_video_tokens), sum(there)
-        )
+        count = self._budget.count(readers[0].size, asked.max_video_tokens, taken)
+        if asked.max_video_tokens is None:
+            count -= len(shown.pictures)
+        count = min(count, sum(there))
         if asked.max_frames is not None:
             count = min(count, asked.max_frames)
         budgets = self._share(count, there)
@@ -247,7 +269,7 @@ class FrameAnswerer:
 
     def _write(
         self,
-        readers: Sequence[VideoReader],
+        shown: ShownMedia,
         question: str,
         asked: AskOptions,
         layout: Sending,
@@ -257,17 +279,22 @@ class FrameAnswerer:
             "max_new_tokens": max(asked.max_new_tokens, 1),
             "server": self._client.server,
         }
-        if layout == "file":
+        if layout == "file" and shown.readers:
+            (reader,) = shown.readers.values()
             num_frames = self._budget.num_frames
-            return file_request(readers[0], question, num_frames, self.name, **given)
-        return frame_request(
-            choose(),
+            return file_request(reader, question, num_frames, self.name, **given)
+        chosen = choose()
+        if not chosen:  # pictures alone
+            return shown.add_pictures(text_request(question, self.name, **given))
+        made = frame_request(
+            chosen,
             self.name,
-            layout=layout,
+            layout="sheets" if layout == "file" else layout,
             sizes=self._budget.sizes,
             word_share=asked.word_share,
             **given,
         )
+        return shown.add_pictures(made)
 
     def _send(
         self,
@@ -280,7 +307,7 @@ class FrameAnswerer:
         if asked.stop:
             body["stop"] = list(asked.stop)
         if history:
-            body["messages"] = _with_turns(body["messages"][0]["content"], history)
+            body["messages"] = with_turns(body["messages"][0]["content"], history)
         return self._client.complete(body, on_text)
 
     def _look_again(
@@ -324,8 +351,11 @@ class FrameAnswerer:
             **_facts(found.completion),
         )
 
-    def _report(self, chosen: Sequence[FrameSelection]) -> list[FrameReport]:
-        return [
+    def _report(
+        self, shown: ShownMedia, chosen: Sequence[FrameSelection]
+    ) -> list[FrameReport]:
+        """Tell of all frames that are sent, in the order of the media."""
+        of_videos = [
             FrameReport(
                 index=place,
                 time=frame.time,
@@ -335,68 +365,10 @@ class FrameAnswerer:
                 video=number,
                 rating=frame.rating,
             )
-            for number, one in enumerate(chosen)
+            for number, one in zip(shown.readers, chosen, strict=False)
             for place, frame in enumerate(one.frames)
         ]
-
-
-class FrameChat:
-    """Ask several questions about videos, each knowing those before.
-
-    Args:
-        answerer: What answers.
-        video: The video, or several.
-        options: Fields of `AskOptions`, and ``progress``.
-    """
-
-    def __init__(
-        self, answerer: FrameAnswerer, video: Any, options: dict[str, Any]
-    ) -> None:
-        self._answerer = answerer
-        self._video = video
-        self._options = options
-        self.turns: list[Turn] = []
-
-    def ask(
-        self, question: str, *, on_text: OnText | None = None, **options: Any
-    ) -> Answer:
-        """Ask the next question."""
-        answer = self._answerer.ask(
-            self._video,
-            question,
-            history=tuple(self.turns),
-            on_text=on_text,
-            **{**self._options, **options},
-        )
-        self.turns.append(Turn(question, answer.text))
-        return answer
-
-
-def _open(
-    video: VideoName | VideoReader | SampledFrames, asked: AskOptions
-) -> VideoReader:
-    if isinstance(video, SampledFrames):
-        raise ValueError(
-            "a picture cannot be asked about through a server; give videos alone"
-        )
-    if isinstance(video, VideoReader):
-        return video
-    return VideoReader(video, start=asked.start, end=asked.end, stream=asked.stream)
-
-
-def _with_turns(
-    content: list[dict[str, Any]], history: Sequence[Turn]
-) -> list[dict[str, Any]]:
-    """Put earlier turns between the frames and the question."""
-    *frames, question = content
-    first, *rest = history
-    said = [{"type": "text", "text": first.question}]
-    messages: list[dict[str, Any]] = [{"role": "user", "content": [*frames, *said]}]
-    messages.append({"role": "assistant", "content": first.answer})
-    for turn in rest:
-        messages.append({"role": "user", "content": turn.question})
-        messages.append({"role": "assistant", "content": turn.answer})
-    return [*messages, {"role": "user", "content": [question]}]
+        return sorted([*of_videos, *shown.pictures], key=lambda one: one.video)
 
 
 def _facts(completion: Completion) -> dict[str, Any]:

@@ -57,8 +57,15 @@ class FrameBudget:
     fps: float | None = None
     """Frames looked at a second; by default as `select_frames` has it."""
 
-    def count(self, size: tuple[int, int], max_video_tokens: int | None) -> int:
+    def count(
+        self, size: tuple[int, int], max_video_tokens: int | None, taken: int = 0
+    ) -> int:
         """Find how many frames fit into a budget of tokens, a quarter of them Cones.
+
+        Args:
+            size: Height and width of the video.
+            max_video_tokens: The budget; None for that of `num_frames`.
+            taken: What is taken of it already, by pictures.
 
         Raises:
             ValueError: None does.
@@ -66,11 +73,12 @@ class FrameBudget:
         if max_video_tokens is None:
             return self.num_frames
         cone, rod = self.sizes.cost(size, "cone"), self.sizes.cost(size, "rod")
-        if max_video_tokens < cone:
+        if max_video_tokens < cone + taken:
             raise ValueError(
-                f"max_video_tokens must be at least {cone}, about what one frame takes, "
-                f"got {max_video_tokens}"
+                f"max_video_tokens must be at least {cone + taken}, about what one frame "
+                f"{'and the pictures take' if taken else 'takes'}, got {max_video_tokens}"
             )
+        max_video_tokens -= taken
         count = 1
         while count < max_video_tokens:
             num_cones = min(count + 1, max(4, (count + 1) // 4))

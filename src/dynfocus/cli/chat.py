@@ -32,7 +32,7 @@ from dynfocus.cli.frame_choice import REFUSED, Choosing, load_frame_answerer
 from dynfocus.cli.servers import Serving, load_answerer, printed_pieces
 
 if TYPE_CHECKING:
-    from dynfocus.backends.frame_answers import FrameChat
+    from dynfocus.backends.frame_chat import FrameChat
     from dynfocus.models import ChatSession
     from dynfocus.video import VideoReader
 
