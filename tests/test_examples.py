@@ -83,6 +83,7 @@ OTHER_PROGRAMS = {"pip", "pytest", "vllm", "torchrun", "export", "cat", "echo"} 
     "serve",  # of Ray
     "claude",
     "codex",
+    "curl",  # serving/test_serving_docs.py
     "lmms-eval",
 }
 

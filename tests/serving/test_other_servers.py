@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import base64
+import time
 
+import httpx
 import numpy as np
 import openai
 import pytest
 
 from dynfocus.backends import ChatClient, Server
 from dynfocus.backends.frame_answers import FrameAnswerer
+from dynfocus.cli import main
 from dynfocus.report.frame_sheets import encode_jpeg
 from dynfocus.serving import ServerSettings, create_application
 from dynfocus.serving.answerers import load_answerer
+from served_language_model import ServedLanguageModel
 
 
 @pytest.fixture
@@ -84,3 +88,38 @@ def test_frames_are_chosen_by_what_the_command_takes_for_a_scorer(stand_in, clip
     assert load("text").scorer.name == "text"
     with pytest.raises(ValueError, match="a vision language model that runs here"):
         load("host")
+
+
+def test_video_tokens_go_to_a_language_model_elsewhere(
+    stand_in, nano, clip, tmp_path, running
+):
+    folder = tmp_path / "language"
+    call = ["export-language-model", "nano", str(folder), "--dtype", "float32"]
+    assert main(call) == 0
+    language = ServedLanguageModel(folder)
+    stand_in.check, stand_in.answer = language.check, language.answer
+    settings = ServerSettings(
+        backend="vllm",
+        url=stand_in.url.removesuffix("/v1"),
+        folder=tmp_path / "library",
+        index_folder=tmp_path / "index",
+        index_workers=0,
+    )
+    question = "Which room is shown most of the time?"
+    with (
+        running(create_application(settings)) as server,
+        httpx.Client(base_url=server.url, timeout=120) as http,
+    ):
+        while http.get("/readyz").status_code != 200:
+            time.sleep(0.1)
+        with clip.open("rb") as file:
+            told = http.post("/v1/files", files={"file": file}, data={"purpose": "x"})
+        part = {"type": "file", "file": {"file_id": told.json()["id"]}}
+        content = [part, {"type": "text", "text": question}]
+        messages = [{"role": "user", "content": content}]
+        body = {"model": "nano", "messages": messages}
+        answer = http.post("/v1/chat/completions", json=body).json()
+    expected = nano.ask(clip, question)
+    assert answer["choices"][0]["message"]["content"] == expected.text
+    assert answer["dynfocus"]["video_tokens"] == expected.tokens
+    assert len(language.embeds) == 1
