@@ -173,6 +173,20 @@ def test_arms_of_others_are_trained_and_asked(finished, tmp_path, name):
     assert all(record["tokens"] > 0 and record["answer"] for record in found)
 
 
+def test_an_oracle_is_shown_the_frames_of_the_evidence_alone(finished, runs, trained):
+    plan, _, records, _ = finished
+    oracle = replace(VARIANTS[0], name="oracle", weights_of="base", shown="evidence")
+    both = (VARIANTS[0], oracle)
+    found = run_variants(both, plan, runs, lambda text: None)["oracle"]
+    assert trained == []
+    pairs = list(zip(found, records["base"], strict=True))
+    assert all(told["question"] == blind["question"] for told, blind in pairs)
+    known = [told for told in found if told["evidence_seen"] is not None]
+    assert known
+    assert all(told["evidence_seen"] for told in known)
+    assert any(told["tokens"] < blind["tokens"] for told, blind in pairs)
+
+
 def test_a_budget_below_a_frame_is_refused_before_anything_is_trained(plan, tmp_path):
     small = replace(plan, sets=(replace(plan.sets[0], max_video_tokens=3),))
     with pytest.raises(

@@ -147,6 +147,11 @@ def test_rows_that_were_taught_more_are_named():
     assert "taught with the times of the evidence: taught. No other row was." in said
     plain = describe(document_of(answers(1.0), answers(1.0)))
     assert "Begun with a score network" not in plain
+    assert "Told which frames" not in plain
+    oracle = Variant(name="fewer", label="oracle", shown="evidence")
+    experiment = replace(EXPERIMENT, variants=(EXPERIMENT.variants[0], oracle))
+    said = describe(document_of(answers(1.0), answers(1.0), experiment))
+    assert "to be read as a bound: oracle." in said
     assert "a row inherits the start's projectors" in plain
 
 
@@ -165,7 +170,7 @@ def test_variants_of_one_name_are_one_variant():
 
 def test_systems_of_the_comparison_differ_in_one_thing():
     variants = {one.name: one for one in EXPERIMENTS["methods"].variants}
-    assert len(variants) == 11
+    assert len(variants) == 12
     rated = variants["rated"].options["focus"]
     asked = {"use_question_scores": True}
     assert rated == variants["question"].options["focus"] | {

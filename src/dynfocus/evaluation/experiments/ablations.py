@@ -116,6 +116,13 @@ _METHODS = Experiment(
             connector="longvu",
             options={"budget_of": BASE},
         ),
+        Variant(
+            name="oracle",
+            label="(k) oracle: as (f), shown the frames of the evidence alone",
+            options=focus_options(),
+            weights_of="base",
+            shown="evidence",
+        ),
     ),
 )
 

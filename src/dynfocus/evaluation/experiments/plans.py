@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dynfocus.evaluation.benchmarks.focusworld import (
     WorldBenchmark,
@@ -51,6 +51,9 @@ class Variant:
     pass."""
     fps: Positive | None = None
     """Frames a second that it is trained and asked with; the plan's by default."""
+    shown: Literal["all", "evidence"] = "all"
+    """Which frames it is asked about: all that are sampled, or those of the evidence alone,
+    where the answer has any: what no system can know."""
     x: float | None = None
     """Place on the horizontal axis, for an experiment over a number."""
     paper: tuple[float, ...] = ()

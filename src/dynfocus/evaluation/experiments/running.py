@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +20,16 @@ import torch
 from dynfocus.bulk import Asker, Record, Row, VideoJob, run_rows
 from dynfocus.bulk.asking import AnswerJob, OnStep
 from dynfocus.evaluation.benchmarks.focusworld import (
+    Interval,
     WorldBenchmark,
     answered,
     cone_times,
+    evidence_seen,
     open_world_file,
 )
 from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
 from dynfocus.evaluation.metrics import TIME_KINDS, interval_iou
-from dynfocus.focus import SlowFocusSettings
+from dynfocus.focus import SlowFocusSettings, VideoFeatures
 from dynfocus.index import VideoIndex
 from dynfocus.methods import build_connector
 from dynfocus.methods.loops import slowfocus
@@ -164,7 +166,7 @@ def _stamp(
 ) -> dict[str, Any]:
     """Return all that a variant's answers depend on."""
     told = asdict(variant)
-    names = ("connector", "options", "phases", "start", "num_dense", "fps")
+    names = ("connector", "options", "phases", "start", "num_dense", "fps", "shown")
     made = {name: told[name] for name in names}
     elsewhere = ("patches", "seeds", "sets")
     shared = {k: v for k, v in asdict(plan).items() if k not in elsewhere}
@@ -309,15 +311,26 @@ def _make_ready(
 
     def answer_job(job: VideoJob, on_step: OnStep | None) -> Iterator[Record]:
         cache.fill([{"video": job.video}])
-        patches = cache.load(job.video)
+        patches, add_events = (
+            cache.load(job.video),
+            model.model.focus_network.add_events,
+        )
         began = time.perf_counter()
         with torch.inference_mode():
-            video = model.model.focus_network.add_events(patches)
+            features = add_events(patches)
         prepare_seconds = time.perf_counter() - began
+        seconds = float(patches.pts_seconds[-1]) + 1 / plan.fps
+        video = VideoIndex(
+            features=features, source=None, duration=seconds, fps=plan.fps
+        )
         for row in job.rows:
             assert row.question is not None
+            shown = video
+            if variant.shown == "evidence":
+                held = add_events(_of_evidence(patches, row.evidence))
+                shown = replace(video, features=held)
             answer = model.ask(
-                video,
+                shown,
                 row.question,
                 max_video_tokens=test.max_video_tokens,
                 max_new_tokens=24,
@@ -355,3 +368,10 @@ def _describe(row: Row, answer: Answer, video: VideoIndex) -> Record:
         true = row.evidence[0]
         record["overlap"] = 0.0 if said is None else interval_iou(said, true)
     return record if fine else record | {"evidence_seen": None}
+
+
+def _of_evidence(video: VideoFeatures, evidence: Sequence[Interval]) -> VideoFeatures:
+    """Leave the frames that lie in the evidence; all where none does."""
+    seconds = video.pts_seconds.tolist()
+    rows = [row for row, time in enumerate(seconds) if evidence_seen(evidence, [time])]
+    return video.take(torch.tensor(rows)) if rows else video

@@ -227,6 +227,16 @@ def describe(document: Document) -> str:
             "Begun with a score network, and a rating if they have one, that were taught "
             f"with the times of the evidence: {'; '.join(taught)}. No other row was."
         )
+    told = [
+        variant["label"]
+        for variant in document["variants"].values()
+        if variant.get("shown", "all") == "evidence"
+    ]
+    if told:
+        sentences.append(
+            "Told which frames hold the answer, as no system is, and to be read as a bound: "
+            f"{'; '.join(told)}."
+        )
     sentences += _conditions(plan, lengths)
     if any(test["max_video_tokens"] for test in plan["sets"]):
         sentences.append(
