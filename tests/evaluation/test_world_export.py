@@ -209,6 +209,8 @@ def test_the_card_says_what_is_right_without_looking(folder):
         if len(row) > 4
     ]
     assert {"needle", "count", "when"} <= set(kinds)
+    blind = [row.split("|")[4] for row in card.splitlines() if row.startswith("| pres")]
+    assert 0 <= float(blind[0].split()[0]) < 100
 
 
 def test_two_runs_give_the_same_bytes(folder, tmp_path):

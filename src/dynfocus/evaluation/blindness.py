@@ -109,10 +109,10 @@ def _measure(name: str, group: Sequence[WideQuestion]) -> Blindness:
         num_questions=len(constant),
         design=_design(group),
         constant=accuracy(constant),
-        blind=accuracy(_score(group, _answer_blindly(group))),
+        blind=accuracy(_score(group, answer_blindly(group))),
         design_of_options=_design_of_options(group) if has_options else None,
         blind_with_options=accuracy(
-            _score(group, _answer_blindly(group, with_options=True))
+            _score(group, answer_blindly(group, with_options=True))
         )
         if has_options
         else None,
@@ -210,10 +210,18 @@ class _NaiveBayes:
         return likely + log(num + 1)
 
 
-def _answer_blindly(
+def answer_blindly(
     group: Sequence[WideQuestion], *, with_options: bool = False
 ) -> list[str]:
-    """Answer each question after reading those about the videos of other folds."""
+    """Answer each question after reading those about the videos of other folds.
+
+    Args:
+        group: Questions of one kind.
+        with_options: Whether it picks among the options.
+
+    Returns:
+        The answers; empty where there is no other video.
+    """
     videos = {video: i for i, video in enumerate(dict.fromkeys(q.video for q in group))}
     folds = [videos[asked.video] % NUM_FOLDS for asked in group]
     models = [
