@@ -59,9 +59,12 @@ def test_a_benchmark_is_asked_judged_and_shown(run, data, model, tmp_path):
 
 
 def test_a_missing_video_is_said_and_ends_with_1(run, data, model, tmp_path):
-    (data / "videos/vid1.avi").unlink()
+    (data / "videos/vid1.avi").rename(data / "videos/vid1.avi.part")
     outcome = run("eval", "msvd-qa", "--data", data, "--out", tmp_path / "out")
     assert outcome.code == 1
+    assert "questions, of no split that is known (test has 13,157)" in outcome.err
+    assert "1 video is not there (vid1); dynfocus eval check msvd-qa" in outcome.err
+    assert "1 file is half downloaded (videos/vid1.avi.part); " in outcome.err
     assert "1 video missing (vid1): 1 question counted wrong" in outcome.err
     assert "none is named; they are kept, and judged when" in outcome.err
     assert len(model.asked) == 1

@@ -243,7 +243,11 @@ def _run(
     json: bool,
 ) -> None:
     from dynfocus.evaluation.benchmarks.asking import RunSettings
-    from dynfocus.evaluation.benchmarks.loading import find_oddities, open_benchmark
+    from dynfocus.evaluation.benchmarks.loading import (
+        find_doubts,
+        open_benchmark,
+        sample,
+    )
     from dynfocus.evaluation.benchmarks.options import read_options
     from dynfocus.evaluation.benchmarks.registry import load_benchmark
     from dynfocus.evaluation.benchmarks.results import (
@@ -268,8 +272,8 @@ def _run(
     if running.dry_run:
         _plan(opened, settings, running.out, load, judging, json)
         return
-    for oddity in find_oddities(opened.items):
-        warn(oddity)
+    for doubt in find_doubts(opened, sample(opened.items, running.limit)):
+        warn(doubt)
     judge = judging.open() if opened.benchmark.is_judged else None
     if opened.benchmark.is_judged and judge is None:
         warn(

@@ -169,6 +169,29 @@ def find_oddities(items: Sequence[Item]) -> list[str]:
     return told
 
 
+def find_doubts(opened: OpenedBenchmark, items: Sequence[Item]) -> list[str]:
+    """Say before a run what its folder lacks, and what is wrong with its questions.
+
+    Args:
+        opened: The folder.
+        items: The questions that will be asked.
+    """
+    told = []
+    splits, partial = opened.benchmark.splits, opened.files.partial
+    if opened.split == "unknown" and splits and splits[0].questions is not None:
+        told.append(f"{opened.loaded.files[0]} holds {describe_split(opened)}")
+    missing = opened.missing_videos(items)
+    for some, verb in ((missing, "not there"), (partial, "half downloaded")):
+        if some:
+            names = ", ".join(some[:_MOST_TOLD])
+            noun = plural(len(some), "video" if some is missing else "file")
+            told.append(
+                f"{noun} {'is' if len(some) == 1 else 'are'} {verb} ({names}); dynfocus "
+                f"eval check {opened.benchmark.name} --data {opened.data} lists all"
+            )
+    return [*told, *find_oddities(items)]
+
+
 def _content(item: Item) -> tuple[object, ...]:
     """Give what two questions must share to be the same."""
     what = (item.video, item.question, item.choices, item.answer, item.kind)
