@@ -173,18 +173,24 @@ def test_arms_of_others_are_trained_and_asked(finished, tmp_path, name):
     assert all(record["tokens"] > 0 and record["answer"] for record in found)
 
 
-def test_an_oracle_is_shown_the_frames_of_the_evidence_alone(finished, runs, trained):
+def test_an_oracle_is_shown_the_evidence_alone_and_the_blind_nothing(
+    finished, runs, trained
+):
     plan, _, records, _ = finished
     oracle = replace(VARIANTS[0], name="oracle", weights_of="base", shown="evidence")
-    both = (VARIANTS[0], oracle)
-    found = run_variants(both, plan, runs, lambda text: None)["oracle"]
+    blind = replace(oracle, name="blind", shown="nothing")
+    three = (VARIANTS[0], oracle, blind)
+    asked = run_variants(three, plan, runs, lambda text: None)
     assert trained == []
+    assert {r["tokens"] for r in asked["blind"]} == {0}
+    assert {r["evidence_seen"] for r in asked["blind"]} == {None}
+    found = asked["oracle"]
     pairs = list(zip(found, records["base"], strict=True))
-    assert all(told["question"] == blind["question"] for told, blind in pairs)
+    assert all(told["question"] == usual["question"] for told, usual in pairs)
     known = [told for told in found if told["evidence_seen"] is not None]
     assert known
     assert all(told["evidence_seen"] for told in known)
-    assert any(told["tokens"] < blind["tokens"] for told, blind in pairs)
+    assert any(told["tokens"] < usual["tokens"] for told, usual in pairs)
 
 
 def test_a_budget_below_a_frame_is_refused_before_anything_is_trained(plan, tmp_path):

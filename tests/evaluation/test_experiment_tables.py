@@ -148,11 +148,28 @@ def test_rows_that_were_taught_more_are_named():
     plain = describe(document_of(answers(1.0), answers(1.0)))
     assert "Begun with a score network" not in plain
     assert "Told which frames" not in plain
+    assert "a row inherits the start's projectors" in plain
     oracle = Variant(name="fewer", label="oracle", shown="evidence")
     experiment = replace(EXPERIMENT, variants=(EXPERIMENT.variants[0], oracle))
     said = describe(document_of(answers(1.0), answers(1.0), experiment))
     assert "to be read as a bound: oracle." in said
-    assert "a row inherits the start's projectors" in plain
+
+
+def test_an_oracle_is_never_the_best_row_and_the_blind_is_not_drawn(tmp_path):
+    base, fewer = (replace(v, paper=()) for v in EXPERIMENT.variants)
+    oracle = replace(EXPERIMENT, variants=(base, replace(fewer, shown="evidence")))
+    found = document_of(answers(0.5), answers(1.0), oracle)
+    assert agreement(found).endswith("Highest mean here: DynFocus: short.")
+    blind = replace(EXPERIMENT, variants=(base, replace(fewer, shown="nothing")))
+    nothing = [{**record, "tokens": 0} for record in answers(0.2)]
+    plan = replace(PLAN, sets=(*PLAN.sets, replace(PLAN.sets[0], max_video_tokens=9)))
+    both = [
+        [{**one, "set": test.title} for test in plan.sets for one in asked]
+        for asked in (answers(0.5), nothing)
+    ]
+    found = document_of(*both, blind, plan)
+    page = write_page(tmp_path, "tiny", found, command="x", commit="c").read_text()
+    assert "| L = 2 | 0 |" in page
 
 
 def test_the_program_knows_every_ablation():
@@ -170,7 +187,7 @@ def test_variants_of_one_name_are_one_variant():
 
 def test_systems_of_the_comparison_differ_in_one_thing():
     variants = {one.name: one for one in EXPERIMENTS["methods"].variants}
-    assert len(variants) == 12
+    assert len(variants) == 13
     rated = variants["rated"].options["focus"]
     asked = {"use_question_scores": True}
     assert rated == variants["question"].options["focus"] | {

@@ -123,6 +123,13 @@ _METHODS = Experiment(
             weights_of="base",
             shown="evidence",
         ),
+        Variant(
+            name="blind",
+            label="(l) blind: as (f), its video tokens left out",
+            options=focus_options(),
+            weights_of="base",
+            shown="nothing",
+        ),
     ),
 )
 

@@ -51,9 +51,10 @@ class Variant:
     pass."""
     fps: Positive | None = None
     """Frames a second that it is trained and asked with; the plan's by default."""
-    shown: Literal["all", "evidence"] = "all"
-    """Which frames it is asked about: all that are sampled, or those of the evidence alone,
-    where the answer has any: what no system can know."""
+    shown: Literal["all", "evidence", "nothing"] = "all"
+    """Which frames it is asked about: all that are sampled, those of the evidence alone,
+    where the answer has any, which no system can know, or none, so that its video tokens
+    are left out of the prompt."""
     x: float | None = None
     """Place on the horizontal axis, for an experiment over a number."""
     paper: tuple[float, ...] = ()

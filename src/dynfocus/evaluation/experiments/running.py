@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -20,16 +20,15 @@ import torch
 from dynfocus.bulk import Asker, Record, Row, VideoJob, run_rows
 from dynfocus.bulk.asking import AnswerJob, OnStep
 from dynfocus.evaluation.benchmarks.focusworld import (
-    Interval,
     WorldBenchmark,
     answered,
     cone_times,
-    evidence_seen,
     open_world_file,
 )
+from dynfocus.evaluation.experiments.bounds import Blind, of_evidence
 from dynfocus.evaluation.experiments.plans import Phase, Plan, Variant
 from dynfocus.evaluation.metrics import TIME_KINDS, interval_iou
-from dynfocus.focus import SlowFocusSettings, VideoFeatures
+from dynfocus.focus import SlowFocusSettings
 from dynfocus.index import VideoIndex
 from dynfocus.methods import build_connector
 from dynfocus.methods.loops import slowfocus
@@ -308,6 +307,8 @@ def _make_ready(
     )  # may differ from what was trained
     connected.load_state_dict(trained.state_dict())
     model = VideoModel(FeatureBackbone(connected, asked, variant.name))
+    if variant.shown == "nothing":
+        model = model.with_generator(Blind(model.generator))
 
     def answer_job(job: VideoJob, on_step: OnStep | None) -> Iterator[Record]:
         cache.fill([{"video": job.video}])
@@ -327,7 +328,7 @@ def _make_ready(
             assert row.question is not None
             shown = video
             if variant.shown == "evidence":
-                held = add_events(_of_evidence(patches, row.evidence))
+                held = add_events(of_evidence(patches, row.evidence))
                 shown = replace(video, features=held)
             answer = model.ask(
                 shown,
@@ -336,6 +337,8 @@ def _make_ready(
                 max_new_tokens=24,
             )
             fine, record = cone_times(answer), answered(row, answer)
+            if variant.shown == "nothing":
+                fine, record = [], record | {"tokens": 0}
             yield record | {
                 "prepare_seconds": round(prepare_seconds, 4),
                 "fine_share": len(fine) / patches.num_frames,
@@ -368,10 +371,3 @@ def _describe(row: Row, answer: Answer, video: VideoIndex) -> Record:
         true = row.evidence[0]
         record["overlap"] = 0.0 if said is None else interval_iou(said, true)
     return record if fine else record | {"evidence_seen": None}
-
-
-def _of_evidence(video: VideoFeatures, evidence: Sequence[Interval]) -> VideoFeatures:
-    """Leave the frames that lie in the evidence; all where none does."""
-    seconds = video.pts_seconds.tolist()
-    rows = [row for row, time in enumerate(seconds) if evidence_seen(evidence, [time])]
-    return video.take(torch.tensor(rows)) if rows else video

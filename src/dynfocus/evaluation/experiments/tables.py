@@ -55,7 +55,7 @@ def make_document(
         paired difference of that mean to the reference row, tokens and seconds; for each
         set the best constant answer and the best row.
     """
-    names = [variant.name for variant in experiment.variants]
+    names = [one.name for one in experiment.variants if one.shown != "evidence"]
     reference = next((name for name in names if name in _BASES), names[0])
     titles = [test.title for test in plan.sets]
     variants = {
@@ -351,7 +351,7 @@ def agreement(document: Document) -> str:
 def draw(document: Document) -> Figure:
     """Draw mean accuracy over the tokens, or over ``x``, or as bars."""
     tests = document["plan"]["sets"]
-    variants = list(document["variants"].values())
+    variants = [v for v in document["variants"].values() if v.get("shown") != "nothing"]
     lengths: dict[str, list[str]] = defaultdict(list)
     for test in tests:
         lengths[f"{test['name']} videos"].append(title_of(test))
