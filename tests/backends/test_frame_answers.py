@@ -64,6 +64,8 @@ def test_a_budget_of_tokens_bounds_the_frames(answerer, clip):
     many = answerer.score_frames(clip, QUESTION, max_video_tokens=900)
     assert sum(frame.tokens for frame in few) <= 200
     assert len(few) < len(many)
+    for bound in ("max_frames", "max_encoded_frames"):
+        assert len(answerer.score_frames(clip, QUESTION, **{bound: 3})) == 3
     with pytest.raises(ValueError, match="max_video_tokens must be at least"):
         answerer.ask(clip, QUESTION, max_video_tokens=1)
 

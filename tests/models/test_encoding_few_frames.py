@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from counted_reads import QUESTION, ask
 
-from dynfocus.index import IndexStore
+from dynfocus.index import EntryKey, IndexStore, Sampling
 from dynfocus.models import AskOptions, VideoModel
 from dynfocus.models.encoding import VideoSource
 from dynfocus.models.feature_backbone import FeatureBackbone
@@ -128,3 +128,5 @@ def test_the_index_on_disk_knows_how_many_were_encoded(build, tmp_path, index_fo
     part = model.index(path, max_encoded_frames=4, start=20, end=30)
     assert part.num_frames == 4
     assert {23.0, 24.0} & set(times_of(part))
+    key = EntryKey(content="a", model="b", sampling=Sampling(fps=1.0), layout="c")
+    assert "max_encoded_frames" not in key.to_json()  # entries of before are found

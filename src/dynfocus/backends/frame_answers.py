@@ -242,9 +242,8 @@ class FrameAnswerer:
         count = self._budget.count(readers[0].size, asked.max_video_tokens, taken)
         if asked.max_video_tokens is None:
             count -= len(shown.pictures)
-        count = min(count, sum(there))
-        if asked.max_frames is not None:
-            count = min(count, asked.max_frames)
+        limits = (asked.max_frames, asked.max_encoded_frames)
+        count = min(count, sum(there), *(one for one in limits if one is not None))
         budgets = self._share(count, there)
         cones: Sequence[int | None] = [None] * len(readers)
         if self._budget.num_cones is not None:

@@ -315,7 +315,8 @@ class VideoModel:
                 are decoded and encoded.
             on_text: Called with each finished piece of the answer.
             **options: Fields of `AskOptions`: ``fps``, ``start``, ``end``, ``stream``,
-                ``max_frames``, ``max_video_tokens``, ``method``, ``max_new_tokens``.
+                ``max_frames``, ``max_encoded_frames``, ``max_video_tokens``, ``method``,
+                ``max_new_tokens``.
 
         Returns:
             The answer, its cost and what became of each frame; of a list of questions a
@@ -413,8 +414,8 @@ class VideoModel:
         Args:
             video: A file, its address, a `VideoReader` or frames.
             progress: Called with the steps done and the steps in all.
-            **options: Fields of `AskOptions`; ``fps``, ``max_frames``, ``start``, ``end``
-                and ``stream`` matter.
+            **options: Fields of `AskOptions`; ``fps``, ``max_frames``,
+                ``max_encoded_frames``, ``start``, ``end`` and ``stream`` matter.
 
         Returns:
             What takes the place of the file in `ask` and `chat`.
