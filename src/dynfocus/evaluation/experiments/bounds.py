@@ -12,8 +12,8 @@ import torch
 
 from dynfocus.evaluation.benchmarks.focusworld import Interval, evidence_seen
 from dynfocus.focus import VideoFeatures
-from dynfocus.models.conversation import PreparedTurn
-from dynfocus.models.generation import Generator, OnText, Written
+from dynfocus.models.conversation import OnText, PreparedTurn
+from dynfocus.models.generation import Generator, Written
 
 
 class Blind:

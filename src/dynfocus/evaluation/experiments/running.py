@@ -36,7 +36,7 @@ from dynfocus.models import Answer
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.loading import load_config, load_parts
 from dynfocus.models.looking import LoopStrategy
-from dynfocus.models.strategies import one_pass
+from dynfocus.models.strategies import Strategy, one_pass
 from dynfocus.models.video_model import VideoModel
 from dynfocus.validation import from_mapping
 from dynfocus.world import parse_interval
@@ -351,11 +351,10 @@ def _make_ready(
 def _look_at_files(variant: Variant, weights: Path) -> AnswerJob:
     """Give what asks a SlowFocus about files, which it may look at again."""
     parts = load_parts(weights, device="cpu", dtype=torch.float32)
-    rule = partial(slowfocus, num_dense=variant.num_dense)
-    model = VideoModel(
-        FeatureBackbone(*parts, variant.name),
-        strategy=one_pass if variant.num_dense is None else LoopStrategy(rule),
-    )
+    strategy: Strategy = one_pass
+    if variant.num_dense is not None:
+        strategy = LoopStrategy(partial(slowfocus, num_dense=variant.num_dense))
+    model = VideoModel(FeatureBackbone(*parts, variant.name), strategy=strategy)
     return Asker(lambda number: model, open_world_file, _describe)(0)
 
 
