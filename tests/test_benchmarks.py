@@ -145,6 +145,25 @@ def test_streaming_is_measured_and_written(monkeypatch, tmp_path, capsys):
     assert page.count("| a quarter |") == 3
 
 
+def test_second_looks_are_measured_and_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    script = importlib.import_module("looking_again")
+    words = ["--videos", "1", "--seconds", "8", "--seed", "4", "--split", "validation"]
+    words += ["--per-kind", "1", "--budget", "120"]
+    script.main([*words, "--out", str(tmp_path)])
+    assert capsys.readouterr().out.endswith("1 of 1 videos\n")
+    document = json.loads((tmp_path / "looking-again.json").read_text())
+    rows = {row["way"]: row for row in document["rows"]}
+    assert list(rows) == list(script.WAYS)
+    assert all(0 < row["tokens"] <= 120 for row in rows.values())
+    assert rows["one pass"]["looked_again"] == 0
+    assert rows["slow-dynfocus"]["looked_again"] > 0
+    assert rows["one pass"]["cost"]["again"] == [1, 1, 1]
+    page = (tmp_path / "looking-again.md").read_text()
+    assert "looking_again.py --videos 1 --seconds 8.0 --seed 4 --split val" in page
+    assert page.count("| slow") == 2
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is that of a child")
 def test_frames_to_encode_are_measured_and_written(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(FOLDER))

@@ -134,6 +134,9 @@ def test_actions_make_dialogues_of_five_turns_that_training_reads(tmp_path):
     first = dialogues[place]
     assert first["conversations"][7]["value"] == "from <s4> to <e4>"
     (tmp_path / "mtqa.json").write_text(files["mtqa.json"])
+    for one in dialogues:  # nothing reads them here
+        (tmp_path / one["video"]).parent.mkdir(exist_ok=True)
+        (tmp_path / one["video"]).touch()
     source = Source(json=str(tmp_path / "mtqa.json"))
     samples, failures = load_samples((source,))
     assert failures == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import dynfocus
 from dynfocus.models import VideoModel
 from dynfocus.models.feature_backbone import FeatureBackbone
-from dynfocus.video import VideoReader
+from dynfocus.video import VideoReader, VideoWriter
 from scripted import scripted
 
 QUESTION = "what is on the red square ?"
@@ -67,6 +68,22 @@ def test_the_rating_proposes_and_dense_frames_become_cones(rated, clip, budget):
         assert len(cones) == min(5, len(frames["high"]))  # of five prototypes
     else:
         assert cones
+
+
+def test_proposals_for_a_file_that_is_gone_or_of_one_frame(rated, clip, tmp_path):
+    with VideoWriter(tmp_path / "one.mp4", fps=4, size=(32, 64)) as writer:
+        writer.write(np.full((32, 64, 3), 99, np.uint8))
+    model, generator = scripted(rated, *["a circle"] * 3)
+    answer = model.ask(tmp_path / "one.mp4", QUESTION, method="slow-dynfocus")
+    assert "no more frames than were read" in answer.looks.note
+    index = model.index(clip)
+    clip.unlink()
+    answer = model.ask(index, QUESTION, method="slow-dynfocus")
+    assert answer.text == "a circle"
+    assert answer.looks.intervals == []
+    assert "The answer took one pass" in answer.looks.note
+    assert clip.name in answer.looks.note
+    assert len(generator.turns) == 2
 
 
 def test_frames_that_all_fit_alike_let_the_model_name_the_interval(focused, clip):

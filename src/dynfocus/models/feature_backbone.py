@@ -521,7 +521,9 @@ def _told(budget: TokenBudget, video: VideoIndex) -> TokenBudget:
     """Let every event of the dense frames become a Cone, where all others are Rods."""
     if not _has_rods(video.looks) or not isinstance(budget, FocusBudget):
         return budget
-    return replace(budget, most_cones=len(video.features.prototypes.frames[0]))
+    events = video.features.prototypes
+    assert events is not None  # `join` has estimated them
+    return replace(budget, most_cones=events.frames.shape[1])
 
 
 def _report_frames(

@@ -126,7 +126,7 @@ def _start_of(variant: Variant, plan: Plan) -> str:
 
 def _slow_settings(variant: Variant, plan: Plan) -> SlowFocusSettings:
     """Give the settings of a SlowFocus: those of the start, but for its own."""
-    own = load_config(plan.start)[0].slow
+    own = load_config(plan.start)[0].focus_settings.to_dict()
     return SlowFocusSettings.from_dict({**own, **variant.options})
 
 
