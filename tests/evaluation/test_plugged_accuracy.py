@@ -41,6 +41,7 @@ def make_plan(host, fps=1.0, **changes):
         fps=fps,
     )
     given = {"sets": (asked,), "shares": (0.25, 0.5), "max_frames": 20}
+    given["methods"] = ("uniform", "scenetilling")
     return PluggedPlan(**{"host": str(host)} | given | changes)
 
 
@@ -53,7 +54,8 @@ def measured(host, tmp_path_factory):
 
 def test_every_question_is_asked_with_all_tokens_and_in_every_way(measured):
     plan, _, records = measured
-    ways = [FULL] + [w.label for w in WAYS if not w.sees_question for _ in plan.shares]
+    asked = [way.label for way in WAYS if not way.sees_question] + ["scenetilling"]
+    ways = [FULL] + [label for label in asked for _ in plan.shares]
     per_question = len(ways)
     assert len(records) % per_question == 0
     for start in range(0, len(records), per_question):
@@ -87,6 +89,7 @@ def test_what_is_kept_is_counted_against_all_tokens():
     plan = make_plan("x", shares=(0.5,))
     base = {"set": "short", "kind": "needle", "tokens": 100, "evidence_seen": True}
     base |= {"video": 0, "question": "What letter?", "truth": "N"}
+    base |= {"fine_times": [1.0, 9.0], "evidence": [(0.0, 2.0)]}
     records = [
         {**base, "way": FULL, "share": 1.0, "right": right, "seconds": 2.0}
         for right in (True, True, True, False)
@@ -97,7 +100,8 @@ def test_what_is_kept_is_counted_against_all_tokens():
             | {"tokens": 50, "evidence_seen": right}
             for right in (True, True, False, False)
         ]
-    full, focused, _ = summarise(records, plan)["rows"]
+    full, focused, *_ = summarise(records, plan)["rows"]
+    assert focused["unified"] == pytest.approx(100 * 0.5 ** (1 / 3))
     assert (full["accuracy"]["value"], full["kept"], full["faster"]) == (75, 100, 1)
     assert focused["accuracy"]["value"] == 50
     assert focused["difference"]["value"] == -25
@@ -116,6 +120,8 @@ def test_a_page_holds_a_table_and_where_it_came_from(measured, tmp_path):
     assert "`dynfocus eval plugged X`, commit aaaaaaaaaaaa" in text
     assert "| all tokens | 321 |" in text
     assert "| even frames, 25 % |" in text
+    assert "| scenetilling, 50 % |" in text
+    assert "| evidence | UKSS |" in text
     assert json.loads(page.with_suffix(".json").read_text())["plan"]["max_frames"] == 20
     assert page.with_suffix(".png").stat().st_size > 10_000
 
@@ -125,6 +131,8 @@ def test_a_page_holds_a_table_and_where_it_came_from(measured, tmp_path):
     [
         ({"shares": (1.0,)}, "between 0 and 1, got 1"),
         ({"shares": ()}, "at least one entry"),
+        ({"methods": ("magic",)}, "method must be one of air, .*, got 'magic'"),
+        ({"methods": ("mdp3",)}, "method 'mdp3' chooses frames by .*; give a scorer"),
     ],
 )
 def test_a_wrong_plan_is_refused(changes, said):

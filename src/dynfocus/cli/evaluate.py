@@ -403,7 +403,17 @@ def plugged(
     runs: Runs = Path("runs/plugged"),
     share: Annotated[
         list[float] | None,
-        _option("Budget as a share of all tokens; may be repeated."),
+        _option(
+            "Budget as a share of all tokens; may be repeated. "
+            "[default: 0.05, 0.1, 0.25, 0.5]"
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        _option(
+            "A further rule of docs/methods.md, with the same scorer; may be repeated.",
+            metavar="NAME",
+        ),
     ] = None,
     kind: Annotated[
         list[str] | None,
@@ -422,8 +432,8 @@ def plugged(
     """Measure what a model keeps of its accuracy with fewer video tokens.
 
     Asks a vision language model about FocusWorld test videos with all its tokens, and
-    with a part of them chosen by DynFocus, as even frames, and by the published rules BOLT
-    and AKS. Nothing is trained. Answers are kept as they come, so a run that was stopped
+    with a part of them chosen by DynFocus, as even frames, and by the published rules BOLT,
+    AKS and those that are named. Nothing is trained. Answers are kept as they come, so a run that was stopped
     continues.
     """
     from dynfocus.evaluation.experiments import plugged as experiment
@@ -436,7 +446,8 @@ def plugged(
             max_per_kind=max_per_kind,
             fps=fps,
         ),
-        shares=tuple(sorted(set(share or (0.1, 0.25, 0.5)))),
+        shares=tuple(sorted(set(share or experiment.SHARES))),
+        methods=tuple(method or ()),
         max_frames=max_frames,
     )
     quiet_libraries()

@@ -19,7 +19,12 @@ from matplotlib.figure import Figure
 
 from dynfocus.bulk import Row, VideoJob, run_rows
 from dynfocus.bulk.asking import OnStep
-from dynfocus.evaluation.benchmarks.focusworld import WorldBenchmark, answered
+from dynfocus.evaluation.benchmarks.focusworld import (
+    WorldBenchmark,
+    answered,
+    cone_times,
+)
+from dynfocus.evaluation.benchmarks.key_frames import score_key_frames, unified_score
 from dynfocus.evaluation.metrics import (
     Estimate,
     Record,
@@ -28,6 +33,7 @@ from dynfocus.evaluation.metrics import (
     paired_difference,
 )
 from dynfocus.evaluation.pages import Document, Layout, Line, draw_lines, table
+from dynfocus.methods import find_selector, find_selectors
 from dynfocus.models import LoadOptions, VideoModel
 from dynfocus.plugins import host_type, load_host, plug
 from dynfocus.text import plural
@@ -52,6 +58,7 @@ class Way:
     """Whether it has the scorer."""
 
 
+SHARES = (0.05, 0.1, 0.25, 0.5)
 WAYS = (
     Way(label="DynFocus", method="dynfocus", sees_question=True),
     Way(label="DynFocus without a scorer", method="dynfocus", sees_question=False),
@@ -70,7 +77,9 @@ class PluggedPlan:
     sets: tuple[WorldBenchmark, ...]
     scorer: str | None = None
     """A dual encoder; without one only ways that do not look at the question are asked."""
-    shares: tuple[float, ...] = (0.1, 0.25, 0.5)
+    methods: tuple[str, ...] = ()
+    """Further ways: names of `dynfocus.methods.SELECTORS`, or of other packages."""
+    shares: tuple[float, ...] = SHARES
     """Budgets, as shares of all tokens of a video."""
     max_frames: Count = 900
     """Frames of a video, taken evenly."""
@@ -78,6 +87,8 @@ class PluggedPlan:
     def __post_init__(self) -> None:
         if not self.sets or not self.shares:
             raise ValueError("sets and shares must hold at least one entry each")
+        for name in self.methods:
+            find_selector(name, has_scorer=self.scorer is not None)
         for share in self.shares:
             if not 0 < share < 1:
                 raise ValueError(
@@ -87,7 +98,16 @@ class PluggedPlan:
     @property
     def ways(self) -> tuple[Way, ...]:
         """List the ways that this plan can ask."""
-        return tuple(way for way in WAYS if self.scorer or not way.sees_question)
+        known = find_selectors()
+        named = {way.method for way in WAYS}
+        more = [
+            Way(label=name, method=name, sees_question=known[name].needs_scorer)
+            for name in dict.fromkeys(self.methods)
+            if name not in named
+        ]
+        return tuple(
+            way for way in (*WAYS, *more) if self.scorer or not way.sees_question
+        )
 
     @property
     def pairs(self) -> list[tuple[str, float]]:
@@ -123,7 +143,7 @@ def measure_plugged(
 
     Returns:
         Records with ``set``, ``video``, ``way``, ``share``, ``kind``, ``right``,
-        ``tokens``, ``seconds`` and ``evidence_seen``.
+        ``tokens``, ``seconds``, ``evidence_seen``, ``fine_times`` and ``evidence``.
 
     Raises:
         ValueError: The host is no model that can be plugged.
@@ -146,11 +166,14 @@ def _load(plan: PluggedPlan, number: int) -> Any:
     """Load the host for a worker, with the scorer and without."""
     seeing = load_host(plan.host, LoadOptions(scorer=plan.scorer))
     models = {True: seeing, False: plug(seeing.model, seeing.processor)}
-    return partial(_ask_video, models)
+    return partial(_ask_video, {way.label: way for way in plan.ways}, models)
 
 
 def _ask_video(
-    models: Mapping[bool, VideoModel], job: VideoJob, on_step: OnStep | None = None
+    ways: Mapping[str, Way],
+    models: Mapping[bool, VideoModel],
+    job: VideoJob,
+    on_step: OnStep | None = None,
 ) -> Iterator[Record]:
     """Answer the rows of a video, which is encoded once for all ways."""
     address = parse_address(job.video)
@@ -158,7 +181,6 @@ def _ask_video(
     options = job.rows[0].options
     frames = render_address(address, options.fps)
     video = models[True].index(frames, fps=options.fps, max_frames=options.max_frames)
-    ways = {way.label: way for way in WAYS}
     for row in job.rows:
         assert row.question is not None
         way = ways.get(row.facts["way"])
@@ -169,7 +191,10 @@ def _ask_video(
             max_video_tokens=math.floor(row.facts["share"] * video.features.num_tokens),
             max_new_tokens=16,
         )
-        yield answered(row, answer)
+        yield answered(row, answer) | {
+            "fine_times": cone_times(answer),
+            "evidence": row.evidence,
+        }
 
 
 def summarise(records: Sequence[Record], plan: PluggedPlan) -> dict[str, Any]:
@@ -178,8 +203,8 @@ def summarise(records: Sequence[Record], plan: PluggedPlan) -> dict[str, Any]:
     Returns:
         Its ``rows`` have ``accuracy`` of all questions and ``accuracies`` by kind,
         ``difference`` to all tokens on the same questions, ``kept`` (accuracy over that
-        of all tokens), ``recall`` (of the evidence by whole or finely kept frames), all
-        in percent, ``tokens``, ``seconds``, ``faster`` (than all tokens) and
+        of all tokens), ``recall`` (of the evidence by whole or finely kept frames),
+        ``unified`` (UKSS of KFS-Bench, of these frames), all in percent, ``tokens``, ``seconds``, ``faster`` (than all tokens) and
         ``questions``; ``constant`` is the best constant answer of each set.
     """
     rows: list[dict[str, Any]] = []
@@ -207,6 +232,11 @@ def summarise(records: Sequence[Record], plan: PluggedPlan) -> dict[str, Any]:
 
 def _row(own: Sequence[Record], full: Sequence[Record]) -> dict[str, Any]:
     seen = [r["evidence_seen"] for r in own if r["evidence_seen"] is not None]
+    unified = [
+        score_key_frames(r["fine_times"], [[stretch] for stretch in r["evidence"]])
+        for r in own
+        if r["evidence"]
+    ]
     asked = {r["kind"] for r in own}
     right, of_full = accuracy(own), accuracy(full)
     seconds = fmean(r["seconds"] for r in own)
@@ -220,6 +250,7 @@ def _row(own: Sequence[Record], full: Sequence[Record]) -> dict[str, Any]:
         "difference": asdict(paired_difference(own, full)),
         "kept": 100 * right.value / max(of_full.value, 1e-9),
         "recall": 100 * fmean(seen) if seen else None,
+        "unified": 100 * unified_score(unified) if unified else None,
         "tokens": fmean(r["tokens"] for r in own),
         "seconds": seconds,
         "faster": fmean(r["seconds"] for r in full) / seconds,
@@ -236,7 +267,8 @@ def lay_out(document: Document) -> Layout:
         "all tokens and with a part of them. Right: percent of the questions, with the "
         "95 % interval over videos where there are enough. Against all tokens: paired "
         "difference on the same questions. Evidence: percent of the questions of which a "
-        "frame that is kept whole, or as a Cone, shows the answer.",
+        "frame that is kept whole, or as a Cone, shows the answer; UKSS: how evenly such "
+        "frames fall on the stretches that show it, by KFS-Bench, of 100.",
         "",
     ]
     for test in plan["sets"]:
@@ -248,7 +280,8 @@ def _table(document: Document, test: Document) -> list[str]:
     own = [row for row in document["rows"] if row["set"] == test["name"]]
     low, high = test["seconds"]
     kinds = list(own[0]["accuracies"])
-    head = ["reads", "tokens", "right", "against all tokens", "evidence", *kinds]
+    head = ["reads", "tokens", "right", "against all tokens", "evidence", "UKSS"]
+    head += kinds
     rows = []
     for row in own:
         gap = Estimate(**row["difference"])
@@ -260,7 +293,10 @@ def _table(document: Document, test: Document) -> list[str]:
                 f"{row['tokens']:.0f}",
                 str(Estimate(**row["accuracy"])),
                 "-" if row["way"] == FULL else gap.as_difference(),
-                "-" if row["recall"] is None else f"{row['recall']:.0f}",
+                *(
+                    "-" if row.get(name) is None else f"{row[name]:.0f}"
+                    for name in ("recall", "unified")
+                ),
                 *(f"{row['accuracies'][kind]:.0f}" for kind in kinds),
                 f"{row['seconds']:.2f}",
                 f"{row['faster']:.1f}",
