@@ -33,9 +33,21 @@ def ask(answers, clip, **options):
         [VideoFile(clip, "clip.mp4")],
         AskOptions(**options),
         (),
+        False,
         lambda text: None,
     )
     return told.text
+
+
+def test_pieces_are_told_to_who_wants_them(model, clip):
+    answers, video = Answers(model), [VideoFile(clip, "clip.mp4")]
+    for is_streamed in (True, False):
+        pieces = []
+        told, _ = answers.answer(
+            QUESTION, video, AskOptions(), (), is_streamed, pieces.append
+        )
+        assert len(pieces) > 1  # so that an answer nobody wants can end
+        assert "".join(pieces).strip() == (told.text if is_streamed else "")
 
 
 def test_a_second_question_reads_nothing(model, clip, nano):

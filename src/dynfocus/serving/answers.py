@@ -114,6 +114,7 @@ class Answers:
         media: Sequence[Medium],
         options: AskOptions,
         history: Sequence[Turn],
+        is_streamed: bool,
         on_text: OnText,
     ) -> tuple[Answer, list[str]]:
         """Answer a question.
@@ -123,6 +124,7 @@ class Answers:
             media: What it is about.
             options: How it is answered.
             history: The turns before it.
+            is_streamed: Whether pieces of the answer are told; else each is an empty text.
             on_text: Called with each piece of the answer, and with an empty text while
                 it is waited for; what it raises ends the work.
 
@@ -137,7 +139,8 @@ class Answers:
                 **vars(options),
             )
             chat.turns += history
-            answer = chat.ask(question, on_text=on_text)
+            told = on_text if is_streamed else lambda _: on_text("")
+            answer = chat.ask(question, on_text=told)
         return answer, list(dict.fromkeys([*said, *notes]))
 
     def score_frames(

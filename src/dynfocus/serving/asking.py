@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,8 @@ class Question:
     """Earlier turns."""
     client: str = ""
     """Who asks."""
+    is_streamed: bool = True
+    """Whether the pieces of the answer are wanted while it is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,7 @@ def _check_length(question: Question) -> None:
 
 async def ask_in_one(service: Service, question: Question, request: Request) -> Told:
     """Answer a question in one piece, unless whoever asks goes away; see `ask`."""
+    question = replace(question, is_streamed=False)
     return await unless_gone(request, _last(service, question))
 
 
@@ -150,6 +153,7 @@ def _answer(
         shown,
         question.options,
         question.history,
+        question.is_streamed,
         on_text=pass_on,
     )
     return Told(answer=answer, warnings=warnings)
