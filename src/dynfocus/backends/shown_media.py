@@ -72,9 +72,11 @@ class ShownMedia:
         if not shown:
             return made
         parts: list[dict[str, Any]] = []
+        num_pixels = made.num_pixels
         for label, one in zip(label_media(len(shown), "Picture"), shown, strict=True):
             own = _size_of(one)
             size = fit_size(own, min(self.sizes.cone_pixels, max(own)))
+            num_pixels += size[0] * size[1]
             file = encode_jpeg(shrink(one.frames, size)[0])
             url = f"data:image/jpeg;base64,{base64.b64encode(file).decode('ascii')}"
             parts.append({"type": "text", "text": label.strip() or "A picture:"})
@@ -83,7 +85,12 @@ class ShownMedia:
         (message,) = made.body["messages"]
         message = {**message, "content": [*parts, *message["content"]]}
         body = {**made.body, "messages": [message]}
-        return replace(made, body=body, num_pictures=made.num_pictures + len(shown))
+        return replace(
+            made,
+            body=body,
+            num_pictures=made.num_pictures + len(shown),
+            num_pixels=num_pixels,
+        )
 
 
 def _size_of(picture: SampledFrames) -> tuple[int, int]:
