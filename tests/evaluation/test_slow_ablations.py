@@ -126,8 +126,6 @@ def test_other_settings_keep_the_weights_of_the_start(start):
     kept = was.state_dict()
     for name, tensor in model.state_dict().items():
         assert "temporal_table" in name or torch.equal(tensor, kept[name]), name
-    with pytest.raises(ValueError, match="changes a SlowFocus, got a dynfocus model"):
-        start_model(StageStart(model="nano"), own)
     with pytest.raises(ValueError, match="connector and tower are of a DynFocus"):
         ModelSettings(slow=own.slow, connector="llama_vid").check(
             StageStart(model=str(start))

@@ -129,6 +129,28 @@ def test_a_model_of_one_frequency_is_refused(write_stage, tmp_path):
         load_recipe(write_stage(look={}, layout={"shift_clock": True}))
 
 
+def test_a_slowfocus_is_made_of_nano_and_learns(write_stage, tmp_path):
+    path = write_stage(
+        start={"model": "nano"},
+        model={"slow": {"grid_size": 2, "num_positions": 50}},
+        data={"sources": [{"world_videos": {"num_videos": 1, "seconds": [6, 7]}}]},
+        trains=["projectors", "clock"],
+        look={"num_dense": 4},
+        schedule={"num_steps": 2, "batch_size": 1, "learning_rate": 0.01},
+        output=str(tmp_path / "out"),
+    )
+    run_recipe(path)
+    made, processor = load_parts(tmp_path / "out" / "model", device="cpu")
+    nano, its_own = load_parts("nano", device="cpu")
+    assert made.config.model_type == "slowfocus"
+    assert processor.image_mean == its_own.image_mean
+    assert processor.single_turn
+    for part in ("vision_tower", "language_model"):
+        mine = getattr(made, part).state_dict()
+        for name, tensor in getattr(nano, part).state_dict().items():
+            assert torch.equal(mine[name], tensor), name
+
+
 def test_a_run_learns_from_a_file_with_time_tokens(
     make_tiny_slow, write_stage, tmp_path
 ):

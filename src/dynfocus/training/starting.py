@@ -18,6 +18,11 @@ from dynfocus.models.dynfocus import (
     DynFocusProcessor,
 )
 from dynfocus.models.loading import load_parts
+from dynfocus.models.slowfocus import (
+    SlowFocusConfig,
+    SlowFocusForConditionalGeneration,
+    SlowFocusProcessor,
+)
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.training.parts import LoraSettings, load_quantized
@@ -25,6 +30,14 @@ from dynfocus.validation import checked
 
 _NETWORK, _TOWER = "focus_network.", "vision_tower."
 _TABLE = "focus_network.temporal_table.rows.weight"
+_PARTS = (
+    *("vision_config", "qformer_config", "text_config"),
+    *("video_token_id", "num_query_tokens"),
+)
+_READING = (
+    *("frame_size", "image_mean", "image_std", "fps", "max_frames", "chat_template"),
+    *("question_first", "single_turn"),
+)
 _SCORES = ("event_prototypes.", "question_head.event_context.")
 _SHARED = {
     "cooperative_encoding.multi_modal_projector.": "connector.projector.",
@@ -85,8 +98,8 @@ class ModelSettings:
     """Whether DynFocus as that connector starts with a fresh score network or with the
     one of the model at the start."""
     slow: SlowFocusSettings | None = None
-    """Make a SlowFocus with these settings, in place of a DynFocus; or give those to the
-    SlowFocus at the start."""
+    """Make a SlowFocus with these settings: of parts in place of a DynFocus, of a whole
+    DynFocus at the start, or of a SlowFocus that had others."""
 
     def check(self, start: StageStart) -> None:
         """Refuse settings that do not belong to this start."""
@@ -115,7 +128,7 @@ class ModelSettings:
         if start.model is not None and (not changes or of_parts):
             raise ValueError(
                 "model: start.model brings its own settings; leave the group out, or name "
-                "another connector or a tower, or slow of a SlowFocus, without qformer, "
+                "another connector or a tower, or slow, without qformer, "
                 "question_first and single_turn"
             )
         if start.model is not None and self.connector is None and self._of_network:
@@ -157,7 +170,7 @@ def start_model(
     if own is None:
         return model, processor
     if own.slow is not None:
-        return change_slowfocus(model, processor, own.slow)
+        return make_slowfocus(model, processor, own.slow)
     return connect(model, processor, own)
 
 
@@ -179,27 +192,30 @@ def _put_together(
     return made.model, made.processor
 
 
-def change_slowfocus(
+def make_slowfocus(
     start: VideoLanguageModel, processor: VideoProcessor, slow: SlowFocusSettings
 ) -> tuple[VideoLanguageModel, VideoProcessor]:
-    """Give a SlowFocus other settings, with the weights that it has.
+    """Make a SlowFocus of the weights of another, or of the parts of a DynFocus.
 
     A temporal table of another size takes the rows of the same times; mixing that the start
-    lacks begins with closed gates.
+    lacks begins with closed gates. Of a DynFocus come the tower, the text encoder, the
+    language model and the projectors; the rest is drawn anew.
 
     Raises:
-        ValueError: The start is no SlowFocus.
+        ValueError: A tower method stands over the tower of the start.
     """
-    if start.time_grid is None:
+    if start.encodes_together:
         raise ValueError(
-            f"model.slow changes a SlowFocus, got a {start.config.model_type} model; start "
-            "from a SlowFocus, or name vision_tower and language_model"
+            "model.slow needs a vision tower that encodes each frame by itself, got tower "
+            f"method {start.config.tower_method!r}; start from a model without one"
         )
-    fields = start.config.to_dict() | {"slow": slow.to_dict()}
-    model = type(start)(type(start.config).from_dict(fields))
+    parts = {name: getattr(start.config, name) for name in _PARTS}
+    config = SlowFocusConfig(**copy.deepcopy(parts), slow=slow)
+    model = SlowFocusForConditionalGeneration(config)
     state, fresh = start.state_dict(), model.state_dict()
-    rows, count = state[_TABLE], len(fresh[_TABLE])
-    state[_TABLE] = rows[torch.arange(count) * len(rows) // count]
+    if _TABLE in state:
+        rows, count = state[_TABLE], len(fresh[_TABLE])
+        state[_TABLE] = rows[torch.arange(count) * len(rows) // count]
     kept = {
         name: tensor
         for name, tensor in state.items()
@@ -207,8 +223,10 @@ def change_slowfocus(
     }
     model.load_state_dict(kept, strict=False)
     model.generation_config = copy.deepcopy(start.generation_config)
-    mine = copy.deepcopy(processor)
-    mine.slow = slow.to_dict()
+    own = {name: getattr(processor, name) for name in _READING}
+    mine = SlowFocusProcessor(copy.deepcopy(processor.tokenizer), slow=slow, **own)
+    if processor.use_question_vocabulary:
+        mine.set_qformer_tokenizer(copy.deepcopy(processor.qformer_tokenizer))
     return model.eval(), mine
 
 
