@@ -67,7 +67,7 @@ def _base(label: str, x: float | None = None) -> Variant:
     return _row("base", label, (53.10, 66.68), x=x)
 
 
-_TIMELESS = {"num_positions": 1, "mixing": "off"}
+_TIMELESS: dict[str, Any] = {"num_positions": 1, "mixing": "off"}
 """A table of one row tells no time."""
 
 _PARTS = _experiment(
