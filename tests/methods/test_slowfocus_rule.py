@@ -109,6 +109,16 @@ def test_a_question_may_name_steps_of_the_grid():
         assert not slowfocus(other, ()).is_answer
 
 
+@pytest.mark.parametrize("rule", [slowfocus, slow_dynfocus])
+def test_a_question_that_names_all_of_the_video_names_no_moment(rule):
+    given = replace(GIVEN, question="Within 0 s to 60 s: how many people come in?")
+    step = rule(given, ())
+    assert step.prompt == grounding_prompt(given.question, 60.0)
+    assert rule(given, ("10 to 14",)).intervals == ((10.0, 14.0),)
+    steps = replace(given, question="From 000 to 999, who comes in?", grid=1000)
+    assert not rule(steps, ()).is_answer
+
+
 def test_a_video_of_one_pair_of_frames_is_too_short_for_two_passes():
     pairs = replace(GIVEN.budget, frames_per_step=2)
     step = slowfocus(replace(GIVEN, num_frames=2, budget=pairs), ())

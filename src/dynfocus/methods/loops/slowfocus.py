@@ -14,6 +14,7 @@ Differs from the paper:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dynfocus.focus import FrameShare
@@ -193,16 +194,30 @@ def _proposed(given: LoopInput) -> list[Interval]:
 
 
 def _times_in_question(given: LoopInput) -> list[Interval]:
-    """Read what a question names, for a model with a grid also pairs of its digits."""
+    """Read what a question names, for a model with a grid also pairs of its digits.
+
+    One that names all of the video ("within 0 s to 60 s, ...") names no moment of it.
+    """
     found = find_intervals(given.question, given.duration, needs_unit=True)
-    if found or given.grid is None:
-        return found
-    width = len(str(given.grid)) - 1
-    return [
-        (read_fraction(start) * given.duration, read_fraction(end) * given.duration)
-        for start, end in read_segments(given.question)
-        if len(start) == len(end) == width
+    if not found and given.grid is not None:
+        width = len(str(given.grid)) - 1
+        found = [
+            (read_fraction(start) * given.duration, read_fraction(end) * given.duration)
+            for start, end in read_segments(given.question)
+            if len(start) == len(end) == width
+        ]
+    return [] if _is_all(given, found) else found
+
+
+def _is_all(given: LoopInput, intervals: Sequence[Interval]) -> bool:
+    """Tell whether intervals are all that is asked about, together."""
+    inside = [
+        (max(given.start, start), min(given.end, end))
+        for start, end in intervals
+        if start < given.end and end > given.start
     ]
+    length = sum(end - start for start, end in merge_intervals(inside))
+    return length >= _ALL * given.seconds
 
 
 def _is_short(given: LoopInput) -> bool:
@@ -330,7 +345,7 @@ def _check(
     if not inside:
         return _Usable(intervals=(), note=f"{notes[-1]}, so the answer took one pass")
     merged = merge_intervals(inside)
-    if sum(end - start for start, end in merged) >= _ALL * given.seconds:
+    if _is_all(given, merged):
         return _Usable(
             intervals=(),
             note="The interval is the whole video, so the answer took one pass",
