@@ -108,6 +108,32 @@ def test_events_that_are_known_are_not_estimated_again(monkeypatch):
 
 
 @torch.no_grad()
+@torch.no_grad()
+@pytest.mark.parametrize("question", [None, OURS])
+@pytest.mark.parametrize("most", [None, 6])
+def test_cones_are_of_the_frames_that_events_were_found_among(question, most):
+    network = build(question=question)
+    video = encode(network, 20)
+    among = torch.zeros(20, dtype=torch.bool)
+    among[[3, 4, 5, 11, 12, 13, 14]] = True
+    known = network.add_events(video, among=among)
+    alone = network.add_events(video.take(among.nonzero()[:, 0]))
+    events, expected = known.prototypes, alone.prototypes
+    torch.testing.assert_close(events.features, expected.features)
+    assert (events.assignment[0] >= 0).tolist() == among.tolist()
+    assert events.assignment[0, among].tolist() == expected.assignment[0].tolist()
+    budget = replace(network.budget(), most_cones=5)
+    plan = budget.plan(20)
+    if most is not None:
+        plan = plan._replace(num_frames=most)
+    (tokens,) = network([known], draw(1, 4, TEXT_DIM), plans=[plan])
+    cones = tokens.frame_indices[tokens.is_cone]
+    assert len(cones) == 5
+    assert among[cones].all()
+    assert len(tokens.embeds) == 5 * (4 + 7) + 2 * len(tokens.lengths)
+    assert (tokens.scores[~among[tokens.frame_indices]] == 0).all()
+
+
 def test_patches_are_encoded_where_nothing_was_made_of_them():
     network, text = build(question=OURS), draw(1, 4, TEXT_DIM)
     raw = VideoFeatures(
