@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from transformers import TrainerState
 
 from dynfocus.training.failures import BatchFacts
-from dynfocus.training.progress import Meter, ProgressReport, clock, describe
+from dynfocus.training.progress import (
+    Meter,
+    ProgressReport,
+    clock,
+    describe,
+    tell_progress,
+)
 
 
 def test_rates_are_read_once():
@@ -46,3 +54,13 @@ def test_lines_are_for_people():
     logs = {"loss": 0.5, "tokens_per_second": 12345.6, "cut_samples": 1200}
     assert describe(logs) == "loss 0.5  12,346 tokens/s  1,200 cut"
     assert clock(3723.4) == "1:02:03"
+
+
+def test_long_work_tells_how_far_it_is_where_there_is_no_terminal(capsys, monkeypatch):
+    seconds = itertools.count(0, 25)
+    monkeypatch.setattr(
+        "dynfocus.training.progress.time.perf_counter", lambda: float(next(seconds))
+    )
+    assert list(tell_progress(range(7), "Encoding")) == list(range(7))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["Encoding 2/7  0:03:08 left", "Encoding 5/7  0:01:00 left"]

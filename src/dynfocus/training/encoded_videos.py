@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from dynfocus.focus import FocusNetwork, FrameEncoding, VideoFeatures
@@ -35,6 +33,7 @@ from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.models.vision import encode_pixels
 from dynfocus.training.failures import SAMPLE_ERRORS
 from dynfocus.training.fragments import parse_fragment
+from dynfocus.training.progress import tell_progress
 from dynfocus.training.recipe import Precision
 from dynfocus.training.samples import (
     Sample,
@@ -134,7 +133,7 @@ class EncodedVideos:
         return f"{digest} {medium}" if is_drawn(medium) else digest
 
     def fill(self, samples: Sequence[Sample]) -> None:
-        """Encode what is missing, with a progress bar; what is there is kept.
+        """Encode what is missing and tell how far it is; what is there is kept.
 
         What cannot be read is left out with a warning, and fails again when it is asked
         for. Several processes share the work.
@@ -145,7 +144,7 @@ class EncodedVideos:
         missing = [part for part in mine if not self._has(*part[1:])]
         if missing:
             logger.info("encoding %d of %d videos and images", len(missing), len(mine))
-            self._keep_all(missing, shows_bar=state.is_main_process)
+            self._keep_all(missing, tells=state.is_main_process)
         state.wait_for_everyone()
 
     def load(self, medium: str, looks: Sequence[Look] = ()) -> VideoFeatures:
@@ -183,15 +182,12 @@ class EncodedVideos:
         except OSError:  # there is no such medium, so its entry has no name
             return False
 
-    def _keep_all(self, media: Sequence[_Part], *, shows_bar: bool) -> None:
-        console = Console(stderr=True)
-        shows_bar = shows_bar and console.is_terminal
+    def _keep_all(self, media: Sequence[_Part], *, tells: bool) -> None:
         home = self._model.device
         if torch.cuda.is_available():
             self._model.vision_tower.to(PartialState().device)
-        for kind, medium, look in track(
-            media, "Encoding", console=console, disable=not shows_bar
-        ):
+        told = tell_progress(media, "Encoding") if tells else media
+        for kind, medium, look in told:
             try:
                 self._keep(medium, kind, look)
             except SAMPLE_ERRORS as error:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, track
 from rich.progress import TimeRemainingColumn as Remaining
 from torch import Tensor
 from transformers import TrainerCallback, TrainerState
 
 from dynfocus.training.failures import BatchFacts
+
+_LINE_SECONDS = 60.0
+_Thing = TypeVar("_Thing")
 
 
 class Meter:
@@ -136,6 +139,27 @@ class ProgressReport(TrainerCallback):  # type: ignore[misc]
         done = max(state.global_step - first, 1)
         pace = (time.perf_counter() - began) / done
         return pace * (state.max_steps - state.global_step)
+
+
+def tell_progress(things: Sequence[_Thing], what: str) -> Iterator[_Thing]:
+    """Go through things and tell how far it is: with a bar, or a line a minute.
+
+    Args:
+        things: What is gone through.
+        what: What is done to them, such as ``Encoding``.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(things, what, console=console)
+        return
+    began = told = time.perf_counter()
+    for done, thing in enumerate(things):
+        now = time.perf_counter()
+        if now - told >= _LINE_SECONDS and done:
+            told, left = now, (now - began) / done * (len(things) - done)
+            line = f"{what} {done}/{len(things)}  {clock(left)} left"
+            console.print(line, highlight=False, soft_wrap=True)
+        yield thing
 
 
 def describe(logs: dict[str, float]) -> str:
