@@ -121,3 +121,13 @@ def test_a_small_model_is_read_as_transformers_reads_it():
         assert own.keys() == other.keys()
         assert all(torch.equal(own[name], other[name]) for name in own)
         assert all(own[name].dtype == other[name].dtype for name in own)
+
+
+def test_a_model_that_was_halved_is_whole_in_single_precision(
+    make_model, folder, make_frames
+):
+    make_model().half().save_pretrained(folder)
+    model = dynfocus.load(folder, dtype="float32", index_folder=False)
+    weights = model.backbone.model.parameters()
+    assert {weight.dtype for weight in weights} == {torch.float32}
+    assert model.ask(make_frames(4), "what is red ?", max_new_tokens=2).text

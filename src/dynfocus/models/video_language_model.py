@@ -101,7 +101,9 @@ class VideoLanguageModel(PreTrainedModel, GenerationMixin, ABC):  # type: ignore
             queries = torch.zeros(1, config.num_query_tokens, width)
             self.query_tokens = nn.Parameter(queries)
         self.focus_network: Any = self.build_network()
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.language_model = AutoModelForCausalLM.from_config(
+            config.text_config, dtype=torch.get_default_dtype()
+        )
         self.post_init()
         if config.video_token_id is not None:
             self.generation_config.suppress_tokens = [config.video_token_id]

@@ -71,10 +71,13 @@ class PatchFeatures(NamedTuple):
 
 
 def build_vision_tower(config: Any) -> Any:
-    """Build an untrained vision tower from its configuration."""
+    """Build an untrained vision tower from its configuration, in the default dtype.
+
+    What the configuration says of a dtype is that of the file it came with.
+    """
     if isinstance(config, InstructBlipVisionConfig):
         return InstructBlipVisionModel(config)
-    return AutoModel.from_config(config)
+    return AutoModel.from_config(config, dtype=torch.get_default_dtype())
 
 
 def build_method(config: Any, name: str, options: Mapping[str, Any]) -> Any:
