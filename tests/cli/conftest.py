@@ -144,6 +144,7 @@ class FakeModel:
         *,
         fps: float = 1.0,
         max_frames: int | None = None,
+        max_encoded_frames: int | None = None,
         start: float | None = None,
         end: float | None = None,
         stream: int | None = None,
@@ -253,7 +254,12 @@ def models(monkeypatch: pytest.MonkeyPatch) -> list[FakeModel]:
     """Let every model loaded be a stand-in, and collect them."""
     loaded: list[FakeModel] = []
 
-    def load(name: str, index_folder: str | bool | None = None) -> FakeModel:
+    def load(
+        name: str,
+        index_folder: str | bool | None = None,
+        use_timestamps: bool = False,
+    ) -> FakeModel:
+        assert not use_timestamps  # nothing asks for them
         loaded.append(FakeModel(name, index_folder))
         return loaded[-1]
 

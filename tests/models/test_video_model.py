@@ -305,7 +305,8 @@ def test_a_generator_may_be_another(focused, clip):
 
 def test_unknown_and_wrong_options_are_one_sentence(focused, clip):
     accepted = (
-        "fps, start, end, stream, max_frames, max_video_tokens, method, max_new_tokens"
+        "fps, start, end, stream, max_frames, max_encoded_frames, max_video_tokens, "
+        "method, max_new_tokens"
     )
     with pytest.raises(ValueError, match=f"no 'max_frame'; accepted are {accepted}"):
         focused.ask(clip, QUESTION, max_frame=3)

@@ -246,6 +246,8 @@ def _with_id(row: Row, numbers: Mapping[str, int]) -> Row:
             )
         return row
     known = {k: v for k, v in asdict(row).items() if v or k not in _UNTOLD_EMPTY}
+    if row.options.max_encoded_frames is None:
+        del known["options"]["max_encoded_frames"]
     content = to_json(known, sort_keys=True)
     name = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     copies = 1
