@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import re
+import threading
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -14,6 +15,9 @@ from dynfocus.evaluation.judges.prompts import JudgePrompt
 Rounding = Literal["rounded", "truncated"]
 _DICTIONARY = re.compile(r"\{[^{}]*\}")
 _NUMBER = r"\s*['\"]?\s*(-?\d+(?:\.\d+)?)"
+
+_PARSING = threading.Lock()
+"""Python 3.11 counts the depth of all threads' parsing in one place, and fails if two meet."""
 
 
 def read_verdict(reply: str, prompt: JudgePrompt) -> dict[str, Any] | None:
@@ -52,7 +56,8 @@ def _parse(text: str) -> dict[str, Any]:
     mended = re.sub(r"''|\"\"(?=\w)", "'", text)
     for one in (text, mended):
         try:
-            found = ast.literal_eval(one)
+            with _PARSING:
+                found = ast.literal_eval(one)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             try:
                 found = json.loads(one)
