@@ -17,7 +17,8 @@ from dynfocus.video import show_address
 _MAX_TOLD = 5
 _MARK = re.compile("|".join(MARKS))
 _OWN_FIELDS = ("video", "question", "id", "answer", "evidence", "facts", "subtitles")
-_UNTOLD_EMPTY = ("also", "problem", "subtitles")  # which leave an id as it was
+# What leaves an id as it was where it is empty: fields that came after ids did.
+_UNTOLD_EMPTY = ("also", "max_encoded_frames", "problem", "subtitles")
 _CONVERSATION = (*TURN_FIELDS, *MEDIA_FIELDS, "system")
 _OPTIONS = tuple(option.name for option in fields(AskOptions))
 
@@ -237,6 +238,10 @@ def _intervals(evidence: Any) -> tuple[tuple[float, float], ...]:
         ) from error
 
 
+def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in fields.items() if v or k not in _UNTOLD_EMPTY}
+
+
 def _with_id(row: Row, numbers: Mapping[str, int]) -> Row:
     """Give a row without an id one that the same row has in every run."""
     if row.id:
@@ -245,9 +250,7 @@ def _with_id(row: Row, numbers: Mapping[str, int]) -> Row:
                 f"the id {row.id!r} is that of line {numbers[row.id]}, too"
             )
         return row
-    known = {k: v for k, v in asdict(row).items() if v or k not in _UNTOLD_EMPTY}
-    if row.options.max_encoded_frames is None:
-        del known["options"]["max_encoded_frames"]
+    known = _told(asdict(row) | {"options": _told(asdict(row.options))})
     content = to_json(known, sort_keys=True)
     name = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     copies = 1
