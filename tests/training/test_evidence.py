@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy, cross_entropy
+from torch.nn.functional import binary_cross_entropy, cosine_similarity
 
 from dynfocus.focus import FocusBudget, uniform_indices
 from dynfocus.models.loading import load_parts
@@ -109,7 +109,7 @@ def test_each_question_needs_an_entry_of_evidence():
         {"from": "gpt", "value": "a"},
     ]
     sample = {"id": "x", "conversations": 2 * turns, "evidence": [[], [[2, 4.5]]]}
-    assert asked_of(sample) == [("When?", "a", []), ("When?", "a", [(2.0, 4.5)])]
+    assert [one.evidence for one in asked_of(sample)] == [[], [(2.0, 4.5)]]
     with pytest.raises(ValueError, match=r"sample x: .*one list of .* \(2\), got 1"):
         asked_of(sample | {"evidence": [[]]})
 
@@ -151,21 +151,36 @@ def test_selection_is_the_mean_log_share_of_the_right_prototypes(build):
 def test_rods_are_read_alone_in_at_most_four_frames(build):
     learner, encoded, collator = build()
     model = learner.model
-    words = model.get_input_embeddings().weight
+    encoding = model.focus_network.cooperative_encoding
+    table = model.get_input_embeddings().weight
     expected = []
     for sample, video, text, shows in questions(encoded, model):
         inside = shows.nonzero()[:, 0].tolist()
         count = min(4, len(inside))
         for place in uniform_indices(len(inside), count).tolist():
             spatial = video.spatial[inside[place]][None, None]
-            context = model.focus_network.cooperative_encoding.attend(
-                spatial, text, None
-            )[0, 0]
-            logits = learner.reader.layers(context) @ words.T
-            answer = torch.tensor(sample["answers"])
-            expected.append(cross_entropy(logits[None], answer))
+            context = encoding.attend(spatial, text, None)[0, 0]
+            for project in (encoding.context_projector, encoding.multi_modal_projector):
+                near = cosine_similarity(project(context)[None], table)
+                says = (16 * near).softmax(0)
+                expected.append(-says[sample["words"][0]].log().mean())
     found = losses(learner, encoded, collator)["rods_loss"]
     torch.testing.assert_close(found, torch.stack(expected).mean())
+
+
+@torch.no_grad()
+def test_rods_say_the_words_that_a_sample_shows(build):
+    learner, encoded, collator = build()
+    word, other = 5, 7
+    found = []
+    for words in ([word], [other], [word, other], []):
+        for sample in encoded:
+            if "words" in sample:
+                sample["words"] = [torch.tensor(words, dtype=torch.long)]
+        found.append(losses(learner, encoded, collator)["rods_loss"])
+    torch.testing.assert_close(found[2], (found[0] + found[1]) / 2)
+    assert found[0] != found[1]
+    assert found[3] == 0
 
 
 @torch.no_grad()
@@ -182,7 +197,7 @@ def test_the_loss_is_the_weighted_sum(build):
 def test_evidence_changes_nothing_of_the_language_models_loss(build):
     learner, encoded, collator = build()
     batch = collator(encoded)
-    for name in ("facts", "shows_answer", "answers"):
+    for name in ("facts", "shows_answer", "words"):
         del batch[name]
     expected = learner.model(**batch).loss
     found = losses(learner, encoded, collator, language=1.0)["language_loss"]
@@ -252,7 +267,7 @@ def start_rated(make_tiny, tmp_path):
 def test_evidence_alone_teaches_what_it_is_about_and_nothing_else(recipe, start_rated):
     path = recipe(
         evidence={**ALL, "language": 0.0},
-        trains=["attention", "rating", "scores"],
+        trains=["projectors", "attention", "rating", "scores"],
         schedule={
             "num_steps": 40,
             "batch_size": 8,
@@ -264,7 +279,8 @@ def test_evidence_alone_teaches_what_it_is_about_and_nothing_else(recipe, start_
     before = load_parts(start_rated, device="cpu")[0].state_dict()
     after = load_parts(output / "model", device="cpu")[0].state_dict()
     changed = {name for name in after if not torch.equal(before[name], after[name])}
-    assert {group_of(name) for name in changed} == {"attention", "rating", "scores"}
+    groups = {"projectors", "attention", "rating", "scores"}
+    assert {group_of(name) for name in changed} == groups
     history = json.loads((output / "trainer_state.json").read_text())["log_history"]
     logged = [entry for entry in history if "loss" in entry]
     assert logged[-1]["loss"] < 0.9 * logged[0]["loss"]

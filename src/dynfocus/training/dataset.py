@@ -21,7 +21,7 @@ from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.text import label_media, sentence
 from dynfocus.training.clock_shift import shift_clock
 from dynfocus.training.encoded_videos import FrameReader, Pixels
-from dynfocus.training.evidence import asked_of, shows_answer
+from dynfocus.training.evidence import Asked, asked_of, shows_answer
 from dynfocus.training.failures import SAMPLE_ERRORS, BatchFacts, Failure
 from dynfocus.training.labels import (
     IGNORED,
@@ -137,9 +137,9 @@ class ConversationDataset(Dataset[dict[str, Any]]):
 
         Returns:
             ``input_ids`` and ``labels`` ``[S]`` and, with media, ``shown``, which of
-            them each block shows (``owners``), and the ``questions`` of the blocks; with ``has_evidence`` also, for each question,
-            ``shows_answer``, the frames in its evidence, and ``answers``, the first
-            token of its answer.
+            them each block shows (``owners``), and the ``questions`` of the blocks; with
+            ``has_evidence`` also, for each question, ``shows_answer``, the frames in its
+            evidence, and ``words``, tokens that say what they show.
         """
         sample = self.samples[number]
         turns = conversation_turns(sample)
@@ -174,24 +174,25 @@ class ConversationDataset(Dataset[dict[str, Any]]):
     def _evidence(
         self, sample: Sample, places: Sequence[Place], shown: Sequence[Any]
     ) -> dict[str, list[Any]]:
-        """Return the frames that show each answer, and the first token of each.
+        """Return the frames that show each answer, and tokens that say what they show.
 
-        Times do not say which of several videos they belong to, so these show none.
+        Times do not say which of several videos they belong to, so these show none. Where
+        a sample describes nothing, the first token of each answer is what they show.
         """
         known = asked_of(sample)
         is_one = len(shown) == 1
         spans = [known[place.turn].evidence if is_one else [] for place in places]
-        words = [
-            self.tokenizer.encode(
-                f" {known[place.turn].answer}", add_special_tokens=False
-            )
-            for place in places
-        ]
+        words = [self._words(known[place.turn]) for place in places]
         times = shown[0].pts_seconds
         return {
             "shows_answer": [shows_answer(times, s) if s else None for s in spans],
-            "answers": [ids[0] if ids else padding_id(self.tokenizer) for ids in words],
+            "words": words,
         }
+
+    def _words(self, asked: Asked) -> Tensor:
+        text = asked.answer if asked.shows is None else asked.shows
+        ids = self.tokenizer.encode(f" {text}" if text else "", add_special_tokens=False)
+        return torch.tensor(ids[:1] if asked.shows is None else ids, dtype=torch.long)
 
     def blank(self, shown: Any = None) -> dict[str, Any]:
         """Return a sample that teaches nothing.
@@ -362,8 +363,9 @@ def _gather_videos(seen: Sequence[dict[str, Any]], filler: int) -> dict[str, Any
             for sample in seen
             for shows in sample.get("shows_answer", [None] * len(sample["questions"]))
         ]
-        words = [s.get("answers", [0] * len(s["questions"])) for s in seen]
-        batch["answers"] = torch.tensor([word for row in words for word in row])
+        nothing = torch.tensor([IGNORED])
+        words = [s.get("words", [nothing] * len(s["questions"])) for s in seen]
+        batch["words"], _ = pad_rows([w for row in words for w in row], IGNORED)
     if not isinstance(videos[0], Pixels):
         return {**batch, "video_features": videos}
     batch |= {

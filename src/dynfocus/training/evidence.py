@@ -16,9 +16,14 @@ the evidence:
 .. math::
     \mathcal L = -\frac{1}{|E|} \sum_{l \in E} \log \frac{e^{s_l}}{\sum_{j=1}^{L} e^{s_j}}
 
-``rods`` teaches where the attention of Eq. 11 looks: in a frame inside the evidence the
-context token must say the first word of the answer, through a small perceptron that is
-thrown away and the language model's own word embeddings.
+``rods`` teaches where the attention of Eq. 11 looks, and both projectors the language
+model's own words: in a frame inside the evidence ``Avg(E_t)`` must say the words ``W`` of
+what is seen, through ``f``, each projector of Eq. 12 in turn; ``v_w`` is the embedding of
+word ``w``, which does not learn from it:
+
+.. math::
+    \mathcal L = -\frac{1}{|W|} \sum_{w \in W} \log \mathrm{Softmax}_w\big(
+        16 \cos(f(\mathrm{Avg}(E_t)), v_w)\big)
 
 Letters: B questions of a batch, T frames, L event prototypes, P event tokens and M
 spatial prototypes of each, D their width, n question tokens, V words.
@@ -34,7 +39,7 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from dynfocus.focus import EventBatch, VideoFeatures, uniform_indices
@@ -46,6 +51,7 @@ from dynfocus.validation import checked
 Interval = tuple[float, float]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _MOST_FRAMES = 4
+_SHARPNESS = 16.0
 
 
 @checked
@@ -57,7 +63,7 @@ class EvidenceWeights:
     selection: Weight = 0.0
     """Which events are kept."""
     rods: Weight = 0.0
-    """Where in a frame Rods look."""
+    """Where in a frame Rods look, and that they say what is seen there."""
     language: Weight = 1.0
     """The language model's own loss; at 0 it does not run."""
 
@@ -77,24 +83,34 @@ class Asked(NamedTuple):
     evidence: list[Interval]
     """Half-open intervals of seconds that show the answer; none if none is known, and an
     empty one, such as ``(0, 0)``, if it is known that no frame does."""
+    shows: str | None = None
+    """What is seen then, in words, empty for nothing of use; None where the sample
+    describes nothing."""
 
 
 def asked_of(sample: Sample) -> list[Asked]:
     """Return the questions of a sample with their answers and evidence.
 
     Raises:
-        ValueError: If ``evidence`` has not one entry a question.
+        ValueError: If ``evidence`` or ``shows`` has not one entry a question.
     """
     turns = conversation_turns(sample)
     evidence = sample.get("evidence", [[]] * len(turns))
-    if len(evidence) != len(turns):
-        raise ValueError(
-            f"sample {sample.get('id', '?')}: 'evidence' must have one list of "
-            f"[start, end] a question ({len(turns)}), got {len(evidence)}"
-        )
+    shows = sample.get("shows", [None] * len(turns))
+    for name, entries, entry in (
+        ("evidence", evidence, "list of [start, end]"),
+        ("shows", shows, "description"),
+    ):
+        if len(entries) != len(turns):
+            raise ValueError(
+                f"sample {sample.get('id', '?')}: '{name}' must have one {entry} a "
+                f"question ({len(turns)}), got {len(entries)}"
+            )
     return [
-        Asked(question, answer, [(float(a), float(b)) for a, b in intervals or ()])
-        for (question, answer), intervals in zip(turns, evidence, strict=True)
+        Asked(question, answer, [(float(a), float(b)) for a, b in intervals or ()], seen)
+        for (question, answer), intervals, seen in zip(
+            turns, evidence, shows, strict=True
+        )
     ]
 
 
@@ -125,8 +141,8 @@ class Questions:
     """True at real tokens, ``[B, n]``."""
     shows_answer: Sequence[Tensor]
     """True at frames in the evidence, ``[T]`` each."""
-    answers: Tensor
-    """First token of each answer, ``[B]``."""
+    words: Tensor
+    """Tokens that say what is seen, ``[B, W]``, -100 in padding."""
 
 
 def relevance_loss(model: DynFocusForConditionalGeneration, asked: Questions) -> Tensor:
@@ -169,36 +185,35 @@ def selection_loss(model: DynFocusForConditionalGeneration, asked: Questions) ->
     return -losses.sum() / wanted.any(1).sum().clamp(min=1)
 
 
-class RodReader(nn.Module):
-    """What reads a Rod alone during training, and is thrown away."""
-
-    def __init__(self, dim: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(dim, width), nn.GELU(), nn.Linear(width, width)
-        )
-
-    def forward(
-        self, model: DynFocusForConditionalGeneration, asked: Questions
-    ) -> Tensor:
-        """Tell how badly Rods say the answer on their own."""
-        spatial, rows = [], []
-        for row, (video, shows) in enumerate(
-            zip(asked.videos, asked.shows_answer, strict=True)
-        ):
-            inside = shows.nonzero()[:, 0]
-            count = min(len(inside), _MOST_FRAMES)
-            frames = inside[uniform_indices(len(inside), count)]
-            spatial.append(video.spatial[frames])
-            rows += [row] * count
-        if not rows:
-            return asked.text.new_zeros(())
-        context = model.focus_network.cooperative_encoding.attend(
-            torch.cat(spatial)[:, None], asked.text[rows], asked.text_mask[rows]
-        )[:, 0]
-        words = model.get_input_embeddings().weight
-        logits = self.layers(context.to(words.dtype)) @ words.T  # [frames, V]
-        return cross_entropy(logits.float(), asked.answers[rows])
+def rods_loss(model: DynFocusForConditionalGeneration, asked: Questions) -> Tensor:
+    """Tell how badly what Rods find in a frame says what is seen there."""
+    spatial, rows = [], []
+    for row, (video, shows) in enumerate(
+        zip(asked.videos, asked.shows_answer, strict=True)
+    ):
+        if not (asked.words[row] != IGNORED).any():
+            continue
+        inside = shows.nonzero()[:, 0]
+        count = min(len(inside), _MOST_FRAMES)
+        frames = inside[uniform_indices(len(inside), count)]
+        spatial.append(video.spatial[frames])
+        rows += [row] * count
+    if not rows:
+        return asked.text.new_zeros(())
+    encoding = model.focus_network.cooperative_encoding
+    context = encoding.attend(
+        torch.cat(spatial)[:, None], asked.text[rows], asked.text_mask[rows]
+    )[:, 0]
+    embeddings = normalize(model.get_input_embeddings().weight.detach().float(), dim=1)
+    words = asked.words[rows]  # [frames, W]
+    is_word = words != IGNORED
+    losses = []
+    for projector in (encoding.context_projector, encoding.multi_modal_projector):
+        said = normalize(projector(context).float(), dim=1)
+        chances = (_SHARPNESS * said @ embeddings.T).log_softmax(1)  # [frames, V]
+        each = chances.gather(1, words.where(is_word, 0)).where(is_word, 0)
+        losses.append(-(each.sum(1) / is_word.sum(1)).mean())
+    return torch.stack(losses).mean()
 
 
 class EvidenceModel(nn.Module):
@@ -226,15 +241,11 @@ class EvidenceModel(nn.Module):
             )
         self.model = model
         self.weights = weights
-        self.reader: RodReader | None = None
-        if weights.rods:
-            dim = network.cooperative_encoding.key_projector.in_features
-            self.reader = RodReader(dim, model.config.text_config.hidden_size)
 
     def forward(
         self,
         shows_answer: Sequence[Tensor | None] = (),
-        answers: Tensor | None = None,
+        words: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         **batch: Any,
     ) -> dict[str, Tensor]:
@@ -242,7 +253,8 @@ class EvidenceModel(nn.Module):
 
         Args:
             shows_answer: Of each question the frames in its evidence, ``[T]``, or None.
-            answers: First token of the answer to each question.
+            words: Tokens that say what each question's evidence shows, ``[B, W]``, -100
+                in padding.
             num_items_in_batch: Tokens that the loss is taken over in the whole step,
                 where batches add up; the evidence of a batch counts by its share.
             **batch: What the model reads.
@@ -262,18 +274,18 @@ class EvidenceModel(nn.Module):
             share = (batch["labels"] != IGNORED).sum() / num_items_in_batch
         known = [b for b, shows in enumerate(shows_answer) if shows is not None]
         if known:
-            assert answers is not None
+            assert words is not None
             if text is None:
                 text = self.model.encode_question(
                     batch["qformer_input_ids"], batch["qformer_attention_mask"]
                 )
-            asked = self._questions(known, text, shows_answer, answers, batch)
+            asked = self._questions(known, text, shows_answer, words, batch)
             if self.weights.relevance:
                 losses["relevance_loss"] = share * relevance_loss(self.model, asked)
             if self.weights.selection:
                 losses["selection_loss"] = share * selection_loss(self.model, asked)
-            if self.reader is not None:
-                losses["rods_loss"] = share * self.reader(self.model, asked)
+            if self.weights.rods:
+                losses["rods_loss"] = share * rods_loss(self.model, asked)
         weighted = [
             getattr(self.weights, name.removesuffix("_loss")) * loss
             for name, loss in losses.items()
@@ -300,7 +312,7 @@ class EvidenceModel(nn.Module):
         known: list[int],
         text: Tensor,
         shows: Sequence[Tensor | None],
-        answers: Tensor,
+        words: Tensor,
         batch: dict[str, Any],
     ) -> Questions:
         """Gather the questions whose evidence is known."""
@@ -315,5 +327,5 @@ class EvidenceModel(nn.Module):
             text=text[known],
             text_mask=batch["qformer_attention_mask"][known].bool(),
             shows_answer=[s for b in known if (s := shows[b]) is not None],
-            answers=answers[known],
+            words=words[known],
         )

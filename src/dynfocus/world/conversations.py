@@ -275,7 +275,8 @@ def make_sample(
 
     Returns:
         The sample; ``evidence`` holds for each question the half-open intervals of
-        seconds that show its answer, where any of them has some.
+        seconds that show its answer, where any of them has some, and ``shows`` what is
+        seen then, in words, empty where that is not one object.
     """
     turns = []
     evidence = [[list(span) for span in question.evidence] for question in questions]
@@ -283,5 +284,10 @@ def make_sample(
         mark = f"{PLACEHOLDER}\n" if position == 0 else ""
         turns.append({"from": "human", "value": mark + question.question})
         turns.append({"from": "gpt", "value": question.answer})
-    sample = {"id": name, medium: place, "conversations": turns}
-    return {**sample, "evidence": evidence} if any(evidence) else sample
+    sample: dict[str, Any] = {"id": name, medium: place, "conversations": turns}
+    if any(evidence):
+        sample["evidence"] = evidence
+        shows = [q.shows for q in questions if isinstance(q, WideQuestion)]
+        if shows:
+            sample["shows"] = shows
+    return sample

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dynfocus.world.wide.facts import facts_of
+from dynfocus.world.wide.facts import SceneFacts, facts_of
 from dynfocus.world.wide.question import WideQuestion
 from dynfocus.world.wide.questions import make_questions
 from dynfocus.world.wide.scene import WideScene
@@ -41,9 +41,11 @@ def make_lessons(
     Returns:
         Questions whose ``question`` and ``answer`` are those of a wording. The evidence
         of a thing that is absent is one empty interval: that no frame shows it is known.
+        Where it is that of one object that never changes, ``shows`` describes it.
     """
+    facts = facts_of(scene)
     asked: list[WideQuestion] = []
-    for question in make_questions(facts_of(scene), max_per_kind):
+    for question in make_questions(facts, max_per_kind):
         share = 1.0 if weights is None else weights.get(question.kind, 0.0)
         times = int(share) + int(rng.random() < share % 1)
         asked += [question] * times
@@ -52,8 +54,22 @@ def make_lessons(
         question = asked[place]
         if not question.evidence and question.kind in _OF_THINGS:
             question = replace(question, evidence=_NOWHERE)
+        else:
+            question = replace(question, shows=_describe(facts, question))
         lessons.append(question if plain else _worded(rng, question))
     return lessons
+
+
+def _describe(facts: SceneFacts, question: WideQuestion) -> str:
+    """Describe the one object that a question is about, if its evidence shows it."""
+    slots = question.slots
+    if not question.evidence or "other" in slots:
+        return ""
+    for member in facts.seen:
+        named = slots.get("thing") == member.name or slots.get("letter") == member.letter
+        if named and not member.changes:
+            return f"{member.size} {member.name} {member.letter}"
+    return ""
 
 
 def _worded(rng: np.random.Generator, question: WideQuestion) -> WideQuestion:

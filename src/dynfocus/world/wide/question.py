@@ -33,6 +33,7 @@ class WideQuestion:
         pair: Its part in a pair, ``basic`` (present) or ``hallucinated``; else empty.
         pair_id: Shared by the two of a pair; else empty.
         group: Shared by the four of a group; else empty.
+        shows: What its evidence shows, in words; empty where that is not one object.
         wordings: The same question in other words.
     """
 
@@ -51,12 +52,13 @@ class WideQuestion:
     pair: str = ""
     pair_id: str = ""
     group: str = ""
+    shows: str = ""
     wordings: tuple[Wording, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give the line of ``benchmark.jsonl``, without what only balancing needs."""
         line = asdict(self)
-        for hidden in ("name", "slots", "choice", "num_choices", "form"):
+        for hidden in ("name", "slots", "choice", "num_choices", "form", "shows"):
             del line[hidden]
         return line
 
