@@ -77,15 +77,12 @@ def test_a_question_about_an_index_enters_few_rooms(asked):
     }
 
 
-def test_a_file_that_is_indexed_adds_the_store_and_a_look_at_its_pictures(asked):
+def test_a_file_that_is_indexed_adds_the_store_alone(asked):
     model, path, question = asked
     rooms, files, containers = trace(lambda: model.ask(path, question))
-    # a name may be an address; nano looks at pictures: are they FocusWorld's?
-    assert rooms == {"focus", "index", "methods", "models", "video", "world"}
-    assert {file for file in files if "world" in file} == {
-        "models/unknown_world.py",
-        "world/recognition.py",
-    }
+    # a name may be an address; the index says whether its pictures are FocusWorld's
+    assert rooms == {"focus", "index", "methods", "models", "video"}
+    assert {file for file in files if "world" in file} == {"models/unknown_world.py"}
     files -= {"atomic.py"}  # the digest of a file is noted once it is two seconds old
-    assert len(files) <= 38, sorted(files)
+    assert len(files) <= 37, sorted(files)
     assert len(containers) <= 14, sorted(containers)

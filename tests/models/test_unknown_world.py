@@ -12,7 +12,7 @@ import dynfocus
 from dynfocus.errors import UnknownWorldWarning
 from dynfocus.models import VideoModel
 from dynfocus.models.feature_backbone import FeatureBackbone
-from dynfocus.models.unknown_world import UNKNOWN_WORLD
+from dynfocus.models.unknown_world import UNKNOWN_WORLD, warn_of_unknown_world
 from dynfocus.world import make_scene, make_video, render
 
 QUESTION = "What is shown?"
@@ -57,6 +57,28 @@ def test_features_without_pictures_are_not_judged(nano, told):
     index = nano.index(WORLD)
     nano.ask(index.features, QUESTION, max_new_tokens=1)
     nano.ask(replace(index, thumbnails=None), QUESTION, max_new_tokens=1)
+    assert told == []
+
+
+def test_what_was_seen_when_it_was_encoded_decides(nano, told):
+    index = nano.index(WORLD)
+    assert index.is_world
+    small = replace(index, thumbnails=np.resize(OTHER, index.thumbnails.shape))
+    warn_of_unknown_world(small)
+    assert told == []
+    warn_of_unknown_world(replace(small, is_world=None))
+    assert [one.category for one in told] == [UnknownWorldWarning]
+
+
+def test_an_index_on_disk_keeps_it(told, tmp_path, monkeypatch):
+    made = make_video(tmp_path / "w.mp4", 6, seed=3, size=112)
+    nano = dynfocus.load("nano", device="cpu", index_folder=tmp_path / "index")
+    assert nano.index(made.path).is_world
+    monkeypatch.setattr("dynfocus.models.unknown_world.look_at_world", None)
+    again = dynfocus.load("nano", device="cpu", index_folder=tmp_path / "index")
+    found = again.index(made.path)
+    assert found.is_from_disk
+    assert found.is_world
     assert told == []
 
 

@@ -76,6 +76,8 @@ class EntryFacts:
     """What the model was loaded as."""
     damage: str | None = None
     """What of the file could not be decoded."""
+    is_world: bool | None = None
+    """Whether its frames are FocusWorld's, where nano encoded them."""
 
 
 def write_entry(

@@ -49,6 +49,8 @@ class VideoIndex:
     """Number of the stream, where it is not the one that a player shows."""
     thumbnails: NDArray[np.uint8] | Pictures | None = None
     """The sampled frames in small, ``[T, H, W, 3]``."""
+    is_world: bool | None = None
+    """Whether its frames are FocusWorld's, where nano encoded them."""
     is_from_disk: bool = False
     """Whether it was opened from an index on disk; else the video was read."""
     entry: Path | None = None

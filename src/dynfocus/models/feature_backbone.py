@@ -59,7 +59,7 @@ from dynfocus.models.looking import find_frames, order_looks
 from dynfocus.models.options import AskOptions
 from dynfocus.models.prompts import IMAGE_MARK, VIDEO_TOKEN
 from dynfocus.models.stored_videos import StoredVideos
-from dynfocus.models.unknown_world import warn_of_unknown_world
+from dynfocus.models.unknown_world import look_at_world, warn_of_unknown_world
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
 from dynfocus.text import label_media
@@ -163,8 +163,8 @@ class FeatureBackbone:
         if isinstance(video, VideoIndex):
             return self._excerpt(video, options)
         found = self._index(open_excerpt(video, options), options, progress)
-        if self.is_nano and found.thumbnails is not None:
-            warn_of_unknown_world(found.thumbnails, found.source)
+        if self.is_nano:
+            warn_of_unknown_world(found)
         return found
 
     def find(self, video: Video, options: AskOptions) -> VideoIndex | None:
@@ -174,8 +174,8 @@ class FeatureBackbone:
         if stored is None or file is None:
             return None
         found = self._open(stored, file, video, sampling_of(video, options))
-        if found is not None and self.is_nano and found.thumbnails is not None:
-            warn_of_unknown_world(found.thumbnails, found.source)
+        if found is not None and self.is_nano:
+            warn_of_unknown_world(found)
         return found
 
     def _index(
@@ -505,7 +505,10 @@ class FeatureBackbone:
                 features = replace(features, is_high=torch.from_numpy(sampled.is_high))
             features = self.model.focus_network.add_events(features)
         thumbnails = make_thumbnails(sampled.frames, source.size)
-        return source.index(features, thumbnails), sampled.damage
+        index = source.index(features, thumbnails)
+        if self.is_nano:
+            index = replace(index, is_world=look_at_world(sampled.frames))
+        return index, sampled.damage
 
 
 def _first_half(progress: Progress, done: int, total: int) -> None:

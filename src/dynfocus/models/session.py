@@ -29,7 +29,7 @@ from dynfocus.models.encoding import make_thumbnails
 from dynfocus.models.frame_encoders import FrameEncoder
 from dynfocus.models.frame_memory import FrameMemory
 from dynfocus.models.options import AskOptions
-from dynfocus.models.unknown_world import warn_of_unknown_world
+from dynfocus.models.unknown_world import look_at_world, say_unknown
 from dynfocus.video import frame_array, is_frame
 
 if TYPE_CHECKING:
@@ -331,8 +331,9 @@ class Session:
             words = tuple(
                 one for one in (*self._ended, *self._shown) if one.start <= last
             )
-        if latest and warn_of_unknown_world(np.stack(latest)):
+        if latest and not look_at_world(np.stack(latest)):
             self._has_warned = True
+            say_unknown()
         if prototypes is None:
             prototypes = self._encoder.estimate(features)
             with self._lock:

@@ -102,6 +102,7 @@ class StoredVideos:
             end=key.sampling.end,
             stream=key.sampling.stream,
             thumbnails=pictures,
+            is_world=facts.is_world,
             is_from_disk=True,
             entry=self.store.path(key),
         )
@@ -130,6 +131,7 @@ class StoredVideos:
             picture_size=pictures.shape[1:3],
             model_name=self._model_name,
             damage=damage,
+            is_world=index.is_world,
         )
         entry = None
         if self.key(index.source, key.sampling) == key:

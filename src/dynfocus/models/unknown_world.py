@@ -13,6 +13,7 @@ from dynfocus.errors import UnknownWorldWarning
 from dynfocus.video.addresses import show_address
 
 if TYPE_CHECKING:
+    from dynfocus.index import VideoIndex
     from dynfocus.video import RemoteFile
     from dynfocus.world.recognition import Frames
 
@@ -23,22 +24,29 @@ UNKNOWN_WORLD = (
 """What the warning says of a video."""
 
 
-def warn_of_unknown_world(
-    pictures: Frames, source: str | RemoteFile | None = None
-) -> bool:
-    """Warn where nano is asked about a video that is not FocusWorld.
-
-    Args:
-        pictures: Frames of the video, ``[T, H, W, 3]``, of which a few are looked at.
-        source: Its file, if it has one.
-
-    Returns:
-        Whether it warned.
-    """
+def look_at_world(pictures: Frames) -> bool:
+    """Tell whether frames ``[T, H, W, 3]``, of which a few are looked at, are FocusWorld's."""
     from dynfocus.world.recognition import is_world
 
-    if is_world(pictures):
-        return False
+    return is_world(pictures)
+
+
+def warn_of_unknown_world(video: VideoIndex) -> None:
+    """Warn where nano is asked about an encoded video that is not FocusWorld.
+
+    What was seen of its frames when it was encoded decides, which is surer than what its
+    small pictures show; they decide where that is not known.
+    """
+    is_known = video.is_world
+    if is_known is None:
+        if video.thumbnails is None:
+            return
+        is_known = look_at_world(video.thumbnails)
+    if not is_known:
+        say_unknown(video.source)
+
+
+def say_unknown(source: str | RemoteFile | None = None) -> None:
+    """Warn of a video that is not FocusWorld, which came from a file or did not."""
     shown = "the video" if source is None else show_address(str(source))
-    warnings.warn(f"{shown} {UNKNOWN_WORLD}", UnknownWorldWarning, stacklevel=5)
-    return True
+    warnings.warn(f"{shown} {UNKNOWN_WORLD}", UnknownWorldWarning, stacklevel=6)

@@ -191,7 +191,9 @@ class ConversationDataset(Dataset[dict[str, Any]]):
 
     def _words(self, asked: Asked) -> Tensor:
         text = asked.answer if asked.shows is None else asked.shows
-        ids = self.tokenizer.encode(f" {text}" if text else "", add_special_tokens=False)
+        ids = self.tokenizer.encode(
+            f" {text}" if text else "", add_special_tokens=False
+        )
         return torch.tensor(ids[:1] if asked.shows is None else ids, dtype=torch.long)
 
     def blank(self, shown: Any = None) -> dict[str, Any]:

@@ -107,7 +107,9 @@ def asked_of(sample: Sample) -> list[Asked]:
                 f"question ({len(turns)}), got {len(entries)}"
             )
     return [
-        Asked(question, answer, [(float(a), float(b)) for a, b in intervals or ()], seen)
+        Asked(
+            question, answer, [(float(a), float(b)) for a, b in intervals or ()], seen
+        )
         for (question, answer), intervals, seen in zip(
             turns, evidence, shows, strict=True
         )

@@ -66,7 +66,9 @@ def _describe(facts: SceneFacts, question: WideQuestion) -> str:
     if not question.evidence or "other" in slots:
         return ""
     for member in facts.seen:
-        named = slots.get("thing") == member.name or slots.get("letter") == member.letter
+        named = (
+            slots.get("thing") == member.name or slots.get("letter") == member.letter
+        )
         if named and not member.changes:
             return f"{member.size} {member.name} {member.letter}"
     return ""
