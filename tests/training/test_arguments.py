@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from transformers import TrainingArguments
 
-from dynfocus.training import arguments, load_recipe, parts
+from dynfocus.training import arguments, load_recipe, parts, recipe
 from dynfocus.training.arguments import (
     deepspeed_config,
     fsdp_config,
@@ -41,6 +41,25 @@ def test_epochs_stand_for_steps(make):
     args = make(num_steps=None, num_epochs=3, warmup_ratio=0.1)
     assert (args.max_steps, args.num_train_epochs) == (-1, 3)
     assert args.get_warmup_steps(200) == 20
+
+
+@pytest.mark.parametrize(
+    ("precision", "is_fast", "is_half"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("bfloat16", False, True),
+        ("float32", True, False),
+    ],
+)
+def test_a_slow_precision_is_not_chosen_and_said(
+    make, monkeypatch, caplog, precision, is_fast, is_half
+):
+    for module in (arguments, recipe):
+        monkeypatch.setattr(module, "multiplies_bfloat16", lambda: is_fast)
+    assert make(precision=precision).bf16 is is_half
+    is_told = "does not multiply in bfloat16" in caplog.text
+    assert is_told is (is_half and not is_fast)
 
 
 def test_batches_are_added_up_to_the_total(make, eight):

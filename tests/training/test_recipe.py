@@ -95,7 +95,7 @@ def test_overrides_change_and_add(write_stage):
         ),
         (
             "schedule.precision=float16",
-            "precision must be one of 'float32' or 'bfloat16', got 'float16'",
+            "precision must be one of 'auto', 'float32' or 'bfloat16', got 'float16'",
         ),
         (
             "schedule.schedule=step",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +14,9 @@ from transformers import TrainingArguments
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from dynfocus.training.parts import need_package
-from dynfocus.training.recipe import Recipe, Schedule
+from dynfocus.training.recipe import Recipe, Schedule, multiplies_bfloat16
+
+logger = logging.getLogger(__name__)
 
 
 def make_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
@@ -26,6 +29,11 @@ def make_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
     plan = recipe.schedule
     num_processes = count_processes()
     shares = plan.sharding if num_processes > 1 else "none"
+    if plan.precision == "bfloat16" and not multiplies_bfloat16():
+        logger.warning(
+            "this machine does not multiply in bfloat16, so each step may take many times "
+            "as long; set schedule.precision=auto"
+        )
     if plan.report_to != "none":
         need_package(plan.report_to, f"schedule.report_to {plan.report_to}", "track")
     return TrainingArguments(
@@ -39,7 +47,7 @@ def make_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         warmup_steps=_warmup(plan),
         weight_decay=plan.weight_decay,
         adam_beta2=plan.adam_beta2,
-        bf16=plan.precision == "bfloat16",
+        bf16=plan.runs_in == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
         save_steps=plan.save_every,
         save_total_limit=2,

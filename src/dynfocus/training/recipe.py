@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import yaml
 from pydantic import Field, TypeAdapter
 
@@ -20,6 +21,17 @@ RECIPE_FILE = "recipe.yaml"
 """What a run was, in its output folder."""
 
 Precision = Literal["float32", "bfloat16"]
+
+
+def multiplies_bfloat16() -> bool:
+    """Tell whether this machine multiplies matrices in bfloat16 faster than in float32.
+
+    A CPU that does not takes about fifty times as long.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @checked
@@ -53,8 +65,9 @@ class Schedule:
     moving_average: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay a step of an average of the weights, which is the result in place of the last
     ones: 0.99 averages over about a hundred steps. The last ones by default."""
-    precision: Precision = "float32"
-    """``float32`` or ``bfloat16`` (autocast; what learns stays in float32)."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """``float32`` or ``bfloat16`` (autocast; what learns stays in float32); ``auto`` is
+    ``bfloat16`` where the processor multiplies in it, else ``float32``."""
     frozen_precision: Precision = "float32"
     """In what frozen weights are kept: ``float32``, or ``bfloat16`` in half the
     memory."""
@@ -91,10 +104,11 @@ class Schedule:
             raise ValueError(
                 f"schedule.learning_rates needs optimizer adamw, got {self.optimizer}"
             )
-        if self.frozen_precision == "bfloat16" and self.precision != "bfloat16":
+        if self.frozen_precision == "bfloat16" and self.runs_in != "bfloat16":
             raise ValueError(
                 "schedule.frozen_precision bfloat16 needs precision bfloat16, got "
                 f"{self.precision}"
+                + (", which is float32 here" if self.precision == "auto" else "")
             )
         if self.moving_average is not None and self.sharding != "none":
             raise ValueError(
@@ -105,6 +119,13 @@ class Schedule:
                 "schedule.offload needs sharding fsdp2, zero2 or zero3, got "
                 f"{self.sharding}"
             )
+
+    @property
+    def runs_in(self) -> Precision:
+        """The precision of this machine's steps."""
+        if self.precision != "auto":
+            return self.precision
+        return "bfloat16" if multiplies_bfloat16() else "float32"
 
     def accumulation(self, num_processes: int) -> int:
         """Count the batches that each process adds up for one step.

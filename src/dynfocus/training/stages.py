@@ -199,7 +199,7 @@ def _media(
             data.fps,
             data.max_frames,
             storage="patches" if has_patches else "exact",
-            precision=recipe.schedule.precision,
+            precision=recipe.schedule.runs_in,
         )
     return FrameReader(
         processor=processor,
