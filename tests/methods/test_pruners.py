@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from dynfocus.focus import HostBudget
 from dynfocus.methods import SELECTORS, Selector, spend
-from dynfocus.methods.pruners import keep_evs, keep_vidcom2
+from dynfocus.methods.pruners import (
+    Pruned,
+    PrunerInput,
+    keep_evs,
+    keep_vidcom2,
+    prune_cdpruner,
+)
 from dynfocus.methods.pruners.vidcom2 import apportion, similarities
 
 SHAPE = (6, 5, 8)
@@ -89,6 +96,74 @@ def test_equal_frames_share_evenly_and_no_t_by_t_tensor_is_needed():
     assert video.shape == frame.shape == (400, 5)
 
 
+def similarity_of(seed: int = 0) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return 0.2 * torch.randn(SHAPE[:2], generator=draw)
+
+
+def literal_cdpruner(given, relevance, counts):
+    """Try every token of a step, one by one, by the determinant itself."""
+    low, high = float(relevance.min()), float(relevance.max())
+    kept = []
+    for points, similar, count in zip(given, relevance, counts, strict=True):
+        unit = points.double().numpy()
+        unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+        rate = (similar.double().numpy() - low + 1e-6) / (high - low)
+        matrix = rate[:, None] * (unit @ unit.T) * rate[None]
+        chosen: list[int] = []
+        for _ in range(count):
+            rest = [place for place in range(len(unit)) if place not in chosen]
+            worth = []
+            for place in rest:
+                both = np.ix_([*chosen, place], [*chosen, place])
+                worth.append(np.linalg.slogdet(matrix[both])[1])
+            chosen.append(rest[int(np.argmax(worth))])
+        kept.append(sorted(chosen))
+    return kept
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("count", "counts"),
+    [(3, [0, 1, 0, 1, 0, 1]), (12, [2] * 6), (20, [3, 3, 4, 3, 3, 4])],
+)
+def test_cdpruner_is_its_formula(seed, count, counts):
+    given, relevance = tokens(seed), similarity_of(seed)
+    pruned = prune_cdpruner(PrunerInput(tokens=given, relevance=relevance), count)
+    kept = [row.nonzero()[:, 0].tolist() for row in pruned.mask]
+    assert kept == literal_cdpruner(given, relevance, counts)
+    assert pruned.merge is None
+
+
+def test_cdpruner_weighs_relevance_against_difference():
+    # cosines: 0 and 1 are the same, 3 lies between 0 and 2, 4 is opposed to 2
+    points = torch.tensor([[2.0, 0], [1, 0], [0, 1], [1, 1], [0, -3]])[None]
+
+    def keep(similar, count):
+        relevance = None if similar is None else torch.tensor([similar])
+        given = PrunerInput(tokens=points, relevance=relevance)
+        return prune_cdpruner(given, count).mask[0].nonzero()[:, 0].tolist()
+
+    assert keep(None, 2) == [0, 2]
+    assert keep([0.3] * 5, 2) == [0, 2]  # all alike: difference alone
+    # r = 0.8, 1, 0, 0.6, 0.4: after 1, token 3 adds 0.6^2 / 2 = 0.18, token 4 0.4^2
+    assert keep([0.4, 0.5, 0.0, 0.3, 0.2], 1) == [1]
+    assert keep([0.4, 0.5, 0.0, 0.3, 0.2], 2) == [1, 3]
+    # r = 0.8, 1, 0, 0.4, 0.6: token 3 adds 0.08, token 4 0.36
+    assert keep([0.4, 0.5, 0.0, 0.2, 0.3], 2) == [1, 4]
+    # the plane is full, what is left goes by relevance
+    assert keep([0.4, 0.5, 0.0, 0.2, 0.3], 4) == [0, 1, 3, 4]
+    # a token before the grid is not rated: it counts as the least
+    assert keep([-torch.inf, 0.5, 0.4, 0.3, 0.2], 3) == [1, 2, 3]
+
+
+def test_cdpruner_takes_steps_by_windows(monkeypatch):
+    given = PrunerInput(tokens=tokens(), relevance=similarity_of())
+    whole = prune_cdpruner(given, 17).mask
+    monkeypatch.setattr("dynfocus.methods.pruners.cdpruner._STEPS_AT_ONCE", 4)
+    assert torch.equal(prune_cdpruner(given, 17).mask, whole)
+
+
 class Steps:
     """The least that `spend` reads."""
 
@@ -100,7 +175,7 @@ class Steps:
         return Steps(self.tokens[rows], self.pts_seconds[rows])
 
 
-@pytest.mark.parametrize("name", ["evs", "vidcom2"])
+@pytest.mark.parametrize("name", ["cdpruner", "evs", "vidcom2"])
 @pytest.mark.parametrize("total", [6, 17, 31, 99])
 def test_a_budget_is_spent_to_the_token(name, total):
     video = Steps(tokens(), torch.arange(6.0))
@@ -120,7 +195,9 @@ def test_a_pruner_that_keeps_another_number_is_named():
     wrong = Selector(
         choose=SELECTORS["none"].choose,
         rest="pruned",
-        keep=lambda given, count: torch.ones(given.shape[:2], dtype=torch.bool),
+        keep=lambda given, count: Pruned(
+            mask=torch.ones(given.tokens.shape[:2], dtype=torch.bool)
+        ),
     )
     with pytest.raises(
         ValueError, match="must keep 11 of the tokens, got 30 in a mask"

@@ -62,9 +62,7 @@ def compare(scorer, video: HostFeatures, question: str) -> QuestionSimilarity:
 
 
 def similar(whole: torch.Tensor) -> QuestionSimilarity:
-    return QuestionSimilarity(
-        whole=whole, attention=torch.full((len(whole), 17), 1 / 17)
-    )
+    return QuestionSimilarity(whole=whole, tokens=torch.zeros(len(whole), 17))
 
 
 def test_best_events_become_cones_and_all_others_rods():

@@ -194,6 +194,29 @@ def test_every_selector_chooses_within_the_budget_of_a_host(plugged, make_frames
             assert [f.time for f in frames] == sorted({f.time for f in frames})
 
 
+def test_cdpruner_keeps_the_tokens_that_the_question_is_about(plugged, make_frames):
+    focused = plugged("qwen3_vl", scorer=WordScorer())
+    frames = make_frames(8, size=(96, 96)) // 2
+    frames[:, :, :48, 0] = 250  # red on the left
+    frames[:, :, 48:, 2] = 250  # blue on the right
+    video = focused.index(frames)
+    rows, columns = video.features.grid
+    most = video.features.num_steps * rows * columns // 4
+    left = {}
+    for colour in ("red", "blue"):
+        question = f"what is on the {colour} square ?"
+        answer = focused.ask(
+            video, question, method="cdpruner", max_video_tokens=most, max_new_tokens=2
+        )
+        assert answer.tokens == most
+        _, kept = focused.backbone.select(video.features, question, most, "cdpruner")
+        assert len({len(step.places) for step in kept}) <= 2  # one more or less
+        places = torch.cat([step.places for step in kept])
+        left[colour] = float((places % columns < columns // 2).float().mean())
+    assert left["red"] > 0.75
+    assert left["blue"] < 0.25
+
+
 def test_progress_and_text_come_piece_by_piece(plugged, clip):
     steps, pieces = [], []
     answer = plugged("qwen3_vl", max_video_tokens=40).ask(

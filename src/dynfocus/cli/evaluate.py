@@ -411,7 +411,8 @@ def plugged(
     method: Annotated[
         list[str] | None,
         _option(
-            "A further rule of docs/methods.md, with the same scorer; may be repeated.",
+            "A further rule of docs/methods.md, with the same scorer, such as mdp3, or "
+            "cdpruner, evs or vidcom2, which prune tokens; may be repeated.",
             metavar="NAME",
         ),
     ] = None,

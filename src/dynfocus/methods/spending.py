@@ -10,7 +10,7 @@ C width of a dual encoder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeVar
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from dynfocus.focus import HostBudget, dpc_knn, merge_weights, uniform_indices
 from dynfocus.focus.tokens import NUM_ROD_TOKENS
+from dynfocus.methods.pruners import Pruned, Pruner, PrunerInput
 from dynfocus.methods.scorers import FrameScorer
 from dynfocus.methods.selectors import Selection, Selector, SelectorInput
 from dynfocus.methods.selectors.cones_and_rods import (
@@ -42,18 +43,24 @@ class QuestionSimilarity:
 
     whole: Tensor
     """Similarity of each step, whole: the scorer's own cosine, ``[S]``."""
-    attention: Tensor | None
-    """Share of every token of each step, ``[S, N]``; None where it is not known."""
+    tokens: Tensor | None
+    """Similarity of every token of each step, minus infinity at those before the grid,
+    ``[S, N]``; None where it is not known."""
     vectors: Tensor | None = None
     """The scorer's own unit vector of each step, ``[S, C]``, if it has them."""
     is_absolute: bool = False
     """Whether ``whole`` compares with that of other videos."""
 
+    @property
+    def attention(self) -> Tensor | None:
+        """Share of every token of each step, at a temperature of 0.02, ``[S, N]``."""
+        return None if self.tokens is None else (self.tokens / TEMPERATURE).softmax(1)
+
     def take(self, rows: Tensor) -> QuestionSimilarity:
         """Keep some steps, given by increasing rows ``[S']``."""
         return QuestionSimilarity(
             whole=self.whole[rows],
-            attention=None if self.attention is None else self.attention[rows],
+            tokens=None if self.tokens is None else self.tokens[rows],
             vectors=None if self.vectors is None else self.vectors[rows],
             is_absolute=self.is_absolute,
         )
@@ -90,8 +97,7 @@ def compare_regions(
 ) -> QuestionSimilarity:
     """Compare an encoded video with a question.
 
-    The tokens of a step are attended by the softmax of the similarity of their region,
-    bilinear between the regions' centres, at a temperature of 0.02.
+    A token is as similar as its region, bilinear between the regions' centres.
 
     Args:
         scorer: The dual encoder.
@@ -112,10 +118,9 @@ def compare_regions(
     similar = regions @ words.to(regions)  # [S, 1 + R]
     square = similar[:, 1:].view(-1, 1, REGION_SIDE, REGION_SIDE)
     tokens = F.interpolate(square, grid, mode="bilinear").flatten(1)
-    attention = (tokens / TEMPERATURE).softmax(1)
     return QuestionSimilarity(
         whole=similar[:, 0],
-        attention=F.pad(attention, (num_front, 0)),
+        tokens=F.pad(tokens, (num_front, 0), value=-torch.inf),
         vectors=regions[:, 0],
         is_absolute=scorer.is_absolute,
     )
@@ -181,6 +186,9 @@ class EncodedSteps(Protocol):
     def take(self, rows: Tensor) -> Self:
         """Keep some steps, given by increasing rows ``[S']``."""
 
+    def merged(self, merge: Callable[[Tensor], Tensor]) -> Self:
+        """Merge tokens, and all that belongs to them, ``[S, N, ...]``."""
+
 
 Video = TypeVar("Video", bound=EncodedSteps)
 
@@ -215,11 +223,11 @@ def spend(
 ) -> tuple[Video, list[KeptStep]]:
     """Choose steps of a video, and tokens of each of them, within a budget.
 
-    A selector that prunes keeps so many tokens, as they are. One that drops frames chooses as many as fit whole; a smaller scale gives a
-    step so much fewer tokens. One that keeps the rest small chooses the Cones, and the
-    budget says how many tokens a Cone and a Rod have. Of more steps than may have
-    tokens at all, the question keeps the best of each of as many equal stretches; without
-    a scorer the even ones stay.
+    A selector that prunes keeps so many tokens. One that drops frames chooses as many as
+    fit whole; a smaller scale gives a step so much fewer tokens. One that keeps the rest
+    small chooses the Cones, and the budget says how many tokens a Cone and a Rod have. Of
+    more steps than may have tokens at all, the question keeps the best of each of as many
+    equal stretches; without a scorer the even ones stay.
 
     Args:
         selector: What chooses.
@@ -232,7 +240,7 @@ def spend(
         The steps that are kept, and what is kept of each.
     """
     if selector.keep is not None:
-        return _prune(selector, budget, video)
+        return _prune(selector.keep, budget, video, similarity)
     count = len(video.tokens)
     if selector.rest == "small":
         rows = _rows_that_fit(budget.num_steps(count), count, similarity)
@@ -266,21 +274,26 @@ def spend(
 
 
 def _prune(
-    selector: Selector, budget: HostBudget, video: Video
+    keep: Pruner,
+    budget: HostBudget,
+    video: Video,
+    similarity: QuestionSimilarity | None,
 ) -> tuple[Video, list[KeptStep]]:
-    """Keep tokens as they are; steps of which none is kept are left out."""
-    assert selector.keep is not None  # the caller has looked
+    """Keep so many tokens; steps of which none is kept are left out."""
     num_steps, each = video.tokens.shape[:2]
     total = min(budget.num_for_steps, num_steps * each)
+    pruned = Pruned(mask=torch.ones(num_steps, each, dtype=torch.bool))
     if total < num_steps * each:
-        mask = selector.keep(video.tokens, total).cpu()
-    else:
-        mask = torch.ones(num_steps, each, dtype=torch.bool)
+        relevance = None if similarity is None else similarity.tokens
+        pruned = keep(PrunerInput(tokens=video.tokens, relevance=relevance), total)
+    mask = pruned.mask.cpu()
     if mask.shape != (num_steps, each) or int(mask.sum()) != total:
         raise ValueError(
             f"a rule that prunes must keep {total} of the tokens, got {int(mask.sum())} in "
             f"a mask of {list(mask.shape)}; correct it"
         )
+    if pruned.merge is not None:
+        video = video.merged(pruned.merge)
     rows = mask.any(1).nonzero()[:, 0]
     kept = [
         KeptStep(
@@ -374,6 +387,7 @@ def merge_steps(
     rows, columns = video.grid
     middle = video.num_front + (rows // 2) * columns + columns // 2
     whole = (torch.arange(num_tokens), None)
+    attended = None if similarity is None else similarity.attention
     kept: list[tuple[Tensor, Tensor | None]] = [whole] * len(shares)
     for share in sorted(set(shares) - {num_tokens}):
         same = torch.tensor([step for step, own in enumerate(shares) if own == share])
@@ -382,8 +396,7 @@ def merge_steps(
             if share > NUM_ROD_TOKENS:
                 places, weights = cluster_tokens(tokens, share)
             else:
-                known = None if similarity is None else similarity.attention
-                attention = None if known is None else known[steps]
+                attention = None if attended is None else attended[steps]
                 places, weights = sketch_tokens(tokens, middle, attention)
             for step, *merged in zip(steps.tolist(), places, weights, strict=True):
                 kept[step] = (merged[0], merged[1])

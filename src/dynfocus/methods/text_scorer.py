@@ -191,8 +191,8 @@ class WordsScorer(FrameScorer):
         """
         near = self.near(times)
         if similar is None:
-            attention = torch.full((len(times), num_tokens), 1 / num_tokens)
-            return QuestionSimilarity(whole=torch.from_numpy(near), attention=attention)
+            even = torch.zeros(len(times), num_tokens)
+            return QuestionSimilarity(whole=torch.from_numpy(near), tokens=even)
         whole = fuse_ranks([near, similar.whole.double().cpu().numpy()])
         return replace(similar, whole=torch.from_numpy(whole), is_absolute=False)
 

@@ -9,7 +9,7 @@ own: a frame, or for some hosts a pair of frames.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -116,6 +116,14 @@ class HostFeatures:
             steps=self.steps[rows],
             frame_seconds=self.frame_seconds[rows],
             regions=None if self.regions is None else self.regions[rows],
+        )
+
+    def merged(self, merge: Callable[[Tensor], Tensor]) -> HostFeatures:
+        """Merge tokens, and what the host adds to them, ``[S, N, ...]``."""
+        return replace(
+            self,
+            tokens=merge(self.tokens),
+            layers=None if self.layers is None else merge(self.layers),
         )
 
 

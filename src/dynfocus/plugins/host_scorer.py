@@ -94,7 +94,7 @@ class HostScorer:
         before = steps[: len(neutral)].mean(0)
         after = steps[len(neutral) :].mean(0)
         quotient = (after + _TINY) / (before + _TINY)
-        return QuestionSimilarity(whole=TEMPERATURE * quotient.log(), attention=None)
+        return QuestionSimilarity(whole=TEMPERATURE * quotient.log(), tokens=None)
 
     def _read(self, turn: Any, rows: Tensor) -> Tensor:
         """Give the attention of some rows to all tokens, ``[R, L]``."""

@@ -8,7 +8,12 @@ other packages add through the entry points ``dynfocus.selectors``.
 from __future__ import annotations
 
 from dynfocus import extensions
-from dynfocus.methods.pruners import keep_evs, keep_vidcom2
+from dynfocus.methods.pruners import (
+    by_tokens,
+    keep_evs,
+    keep_vidcom2,
+    prune_cdpruner,
+)
 from dynfocus.methods.selectors.air import choose_air
 from dynfocus.methods.selectors.aks import choose_aks
 from dynfocus.methods.selectors.bolt import choose_bolt
@@ -48,11 +53,14 @@ SELECTORS: dict[str, Selector] = {
     "air": Selector(choose=choose_air, needs_scorer=True),
     "aks": by_scores(choose_aks),
     "bolt": by_scores(choose_bolt),
+    "cdpruner": Selector(
+        choose=choose_all, needs_scorer=True, rest="pruned", keep=prune_cdpruner
+    ),
     "date": Selector(choose=choose_date, needs_scorer=True),
     "dcode": Selector(choose=choose_dcode),
     "dynfocus": Selector(choose=choose_cones, rest="small"),
     "events": Selector(choose=choose_events),
-    "evs": Selector(choose=choose_all, rest="pruned", keep=keep_evs),
+    "evs": Selector(choose=choose_all, rest="pruned", keep=by_tokens(keep_evs)),
     "f2c": Selector(choose=choose_f2c, needs_scorer=True, counts="area"),
     "focus": Selector(choose=choose_focus, needs_scorer=True),
     "free-video-llm": Selector(
@@ -68,7 +76,7 @@ SELECTORS: dict[str, Selector] = {
     "ts-llava": Selector(choose=choose_ts_llava, counts="area"),
     "tstar-search": Selector(choose=choose_tstar, needs_scorer=True),
     "uniform": Selector(choose=choose_uniform, is_even=True),
-    "vidcom2": Selector(choose=choose_all, rest="pruned", keep=keep_vidcom2),
+    "vidcom2": Selector(choose=choose_all, rest="pruned", keep=by_tokens(keep_vidcom2)),
 }
 """Selectors of this package by name."""
 

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dynfocus.methods.pruners.interface import Pruner
+
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -144,9 +146,8 @@ class Selector:
     rest: Literal["dropped", "small", "whole", "pruned"] = "dropped"
     """What becomes of the frames beyond the number: they are left out, kept small, kept
     like the others, or kept like the others with such of their tokens as `keep` says."""
-    keep: Callable[[Tensor, int], Tensor] | None = None
-    """Chooses among a host's tokens ``[S, N, H]`` so many; a mask ``[S, N]``. Of a rule
-    that prunes."""
+    keep: Pruner | None = None
+    """Chooses among a host's tokens so many. Of a rule that prunes."""
     counts: Literal["frames", "area"] = "frames"
     """What the number limits: frames, or their area in whole frames, so that a frame of
     half the side is a quarter of one. Only of a rule that drops the rest."""

@@ -20,7 +20,9 @@ Letters: T frames, K frames to choose, m frames of a stretch, C numbers of frame
 from __future__ import annotations
 
 import numpy as np
+import torch
 
+from dynfocus.methods.determinants import JITTER, grow_sets
 from dynfocus.methods.selectors.interface import (
     Floats,
     Indices,
@@ -35,7 +37,6 @@ TRADE_OFF = 0.2
 _WIDTHS = 2.0 ** np.array([-3, -2, 0, 1, 2])
 _STRETCH = (32, 128)
 """Frames of a stretch, for up to 32 frames to choose and for more."""
-_JITTER = 1e-6
 _TINY = 1e-12
 
 
@@ -109,30 +110,16 @@ def _greedy(
     Returns:
         What none, one, two ... frames add, ``[C, J + 1]``, and these frames, ``[C, J]``.
     """
-    rows, num = vectors[frames], len(last)
-    most = min(num_keep, len(frames))
-    like = kernel(rows @ rows.T)
-    like[np.diag_indices(len(frames))] += _JITTER
-    spare = np.tile(np.diag(like), (num, 1))  # [C, m]
-    factors = np.zeros((num, most + 1, len(frames)))
+    rows = vectors[frames]
+    before = np.zeros((len(last), len(frames)))
     has_last = np.array(last) >= 0
     if has_last.any():
         near = kernel(vectors[np.array(last)[has_last]] @ rows.T)
-        factors[has_last, 0] = near / np.sqrt(kernel(np.ones(1)) + _JITTER)
-        spare[has_last] -= factors[has_last, 0] ** 2
-    gains = np.zeros((num, most + 1))
-    picks = np.zeros((num, most), np.int64)
-    every, is_taken = np.arange(num), np.zeros((num, len(frames)), bool)
-    for step in range(most):
-        gain = worth[frames] + np.log(np.maximum(spare, _TINY))
-        gain[is_taken] = -np.inf
-        pick = gain.argmax(1)
-        gains[:, step + 1] = gains[:, step] + gain[every, pick]
-        picks[:, step] = frames[pick]
-        is_taken[every, pick] = True
-        own = factors[every, :, pick]  # [C, J + 1]
-        root = np.sqrt(np.maximum(spare[every, pick], _TINY))
-        shared = np.einsum("cj,cjm->cm", own, factors)
-        factors[:, step + 1] = (like[pick] - shared) / root[:, None]
-        spare = spare - factors[:, step + 1] ** 2
-    return gains, picks
+        before[has_last] = near / np.sqrt(kernel(np.ones(1)) + JITTER)
+    gains, picks = grow_sets(
+        torch.from_numpy(kernel(rows @ rows.T)).expand(len(last), -1, -1),
+        torch.from_numpy(worth[frames]).expand(len(last), -1),
+        min(num_keep, len(frames)),
+        torch.from_numpy(before),
+    )
+    return gains.numpy(), frames[picks.numpy()]
