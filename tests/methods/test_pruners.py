@@ -16,7 +16,9 @@ from dynfocus.methods.pruners import (
     keep_evs,
     keep_vidcom2,
     prune_cdpruner,
+    prune_fastvid,
 )
+from dynfocus.methods.pruners.fastvid import cut_segments, share_segment
 from dynfocus.methods.pruners.vidcom2 import apportion, similarities
 
 SHAPE = (6, 5, 8)
@@ -164,6 +166,128 @@ def test_cdpruner_takes_steps_by_windows(monkeypatch):
     assert torch.equal(prune_cdpruner(given, 17).mask, whole)
 
 
+def scenes_of(seed: int = 0) -> torch.Tensor:
+    """Give 24 steps of 24 tokens: long scenes, a still one, and a few single steps."""
+    draw = torch.Generator().manual_seed(seed)
+    lengths = [7, 1, 5, 1, 1, 9]
+    places = torch.randn(24, 6, generator=draw)
+    parts = []
+    for length in lengths:
+        scene = places + 2 * torch.randn(1, 6, generator=draw)
+        parts.append(scene + 0.3 * torch.randn(length, 24, 6, generator=draw))
+    return torch.cat(parts)
+
+
+def cosine(first, second):
+    return float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
+
+
+def literal_peaks(points, places, count):
+    """Give the places of the largest density times distance to what is denser."""
+    away = {
+        (a, b): math.dist(points[a], points[b]) / math.sqrt(6)
+        for a in places
+        for b in places
+    }
+    density, score = {}, {}
+    for a in places:
+        nearest = sorted(away[a, b] for b in places)[:4]
+        density[a] = math.exp(-sum(one**2 for one in nearest) / len(nearest))
+    for a in places:
+        denser = [away[a, b] for b in places if density[b] > density[a]]
+        score[a] = density[a] * (min(denser) if denser else max(away.values()))
+    return sorted(sorted(places, key=lambda a: -score[a])[:count])
+
+
+def literal_fastvid(given, per_step):
+    """Go through segments, steps and tokens one by one, as the published code does."""
+    values = given.double().numpy()
+    means = values.mean(1)
+    near = [cosine(*pair) for pair in zip(means, means[1:], strict=False)]
+    least = sorted(range(len(near)), key=near.__getitem__)[:7]
+    cuts = sorted({*least, *(t for t, one in enumerate(near) if one < 0.84)})
+    edges = [0, *(cut + 1 for cut in cuts), len(values)]
+    kept, merged = set(), values.copy()
+    for start, end in zip(edges, edges[1:], strict=False):
+        total = per_step * (end - start)
+        num_context = int(0.4 * total)
+        rest, salient = total - num_context, set()
+        for at, step in enumerate(range(start, end)):
+            own = rest // (end - start) + (at < rest % (end - start))
+            logits = values[step] @ means[step]
+            salient |= {(step, n) for n in np.argsort(-logits, kind="stable")[:own]}
+        anchors = list(range(end - 1, start - 1, -4))
+        kept |= salient
+        for at, step in enumerate(anchors):
+            count = num_context // len(anchors) + (at < num_context % len(anchors))
+            left = [n for n in range(24) if (step, n) not in salient]
+            context = literal_peaks(values[step], left, count)
+            joined = {place: [] for place in context}
+            for other in range(start, end):
+                for n in range(24):
+                    is_own = other == step and n in context
+                    if (other, n) in salient or is_own or not context:
+                        continue
+                    token = values[other, n]
+                    fits = [cosine(token, values[step, c]) for c in context]
+                    joined[context[int(np.argmax(fits))]].append(token)
+            for place, tokens in joined.items():
+                own = max(1 / (len(tokens) + 1), 0.6)
+                mean = sum(tokens) / max(1, len(tokens))
+                merged[step, place] = own * values[step, place] + (1 - own) * mean
+            kept |= {(step, place) for place in context}
+    return kept, merged
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("per_step", [1, 2, 5])
+def test_fastvid_is_its_rule(seed, per_step, monkeypatch):
+    monkeypatch.setattr("dynfocus.methods.pruners.fastvid._STEPS_AT_ONCE", 3)
+    given = scenes_of(seed).double()  # no near ties
+    kept, merged = literal_fastvid(given, per_step)
+    pruned = prune_fastvid(PrunerInput(tokens=given), per_step * 24)
+    assert {tuple(one) for one in pruned.mask.nonzero().tolist()} == kept
+    wanted = torch.from_numpy(merged)
+    torch.testing.assert_close(pruned.merge(given), wanted, atol=1e-5, rtol=1e-5)
+    assert not torch.equal(wanted, given)
+    layers = torch.stack([given, -2 * given], dim=2)  # what a host adds, [S, N, E, H]
+    torch.testing.assert_close(
+        pruned.merge(layers),
+        torch.stack([wanted, -2 * wanted], dim=2),
+        atol=1e-5,
+        rtol=1e-5,
+    )
+
+
+def test_fastvid_cuts_at_the_least_and_below_a_threshold():
+    def cuts(degrees):
+        turned = torch.tensor(degrees).cumsum(0) * math.pi / 180
+        means = torch.stack([turned.cos(), turned.sin()], dim=1)
+        return [one.start for one in cut_segments(means)[1:]]
+
+    # cos 32.9 degrees = 0.84
+    assert cuts([0.0, 30, 40, 30, 35, 30, 30, 34, 33, 36, 33, 34, 33.5]) == [
+        *(2, 4, 7, 8, 9, 10, 11, 12),
+    ]
+    quiet = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert cuts(quiet) == [3, 4, 5, 6, 7, 8, 9]  # seven of the least
+    assert cuts([0.0, 1, 2]) == [1, 2]
+    assert cuts([0.0]) == []
+
+
+def test_fastvid_shares_a_segment_within_the_room_of_its_anchors():
+    # 20 tokens: 8 context tokens of steps 5 and 1, 12 salient ones
+    salient, context = share_segment(20, 6, 10)
+    assert salient.tolist() == [2] * 6
+    assert context.tolist() == [0, 4, 0, 0, 0, 4]
+    # 47: 18 and 29; an anchor has room for 5 beside 5, or for 6 beside 4
+    salient, context = share_segment(47, 6, 10)
+    assert context.tolist() == [0, 5, 0, 0, 0, 6]
+    assert salient.tolist() == [7, 5, 7, 7, 6, 4]
+    salient, context = share_segment(60, 6, 10)
+    assert (salient + context).tolist() == [10] * 6
+
+
 class Steps:
     """The least that `spend` reads."""
 
@@ -174,8 +298,11 @@ class Steps:
     def take(self, rows: torch.Tensor) -> Steps:
         return Steps(self.tokens[rows], self.pts_seconds[rows])
 
+    def merged(self, merge) -> Steps:
+        return Steps(merge(self.tokens), self.pts_seconds)
 
-@pytest.mark.parametrize("name", ["cdpruner", "evs", "vidcom2"])
+
+@pytest.mark.parametrize("name", ["cdpruner", "evs", "fastvid", "vidcom2"])
 @pytest.mark.parametrize("total", [6, 17, 31, 99])
 def test_a_budget_is_spent_to_the_token(name, total):
     video = Steps(tokens(), torch.arange(6.0))

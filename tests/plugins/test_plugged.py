@@ -217,6 +217,24 @@ def test_cdpruner_keeps_the_tokens_that_the_question_is_about(plugged, make_fram
     assert left["blue"] < 0.25
 
 
+def test_fastvid_merges_what_a_host_reads_and_adds(plugged, make_frames):
+    focused = plugged("qwen3_vl")
+    video = focused.index(make_frames(24))
+    most = video.features.num_tokens // 3
+    answer = focused.ask(
+        video, QUESTION, method="fastvid", max_video_tokens=most, max_new_tokens=2
+    )
+    assert answer.tokens == most
+    seen, kept = focused.backbone.select(video.features, QUESTION, most, "fastvid")
+    rows = seen.steps
+    new = [(seen.tokens != video.features.tokens[rows]).any(2)]
+    new.append((seen.layers != video.features.layers[rows]).flatten(2).any(2))
+    assert new[0].any()
+    for step, own in zip(kept, zip(*new, strict=True), strict=True):
+        for is_new in own:  # nothing is merged into what is not read
+            assert set(is_new.nonzero()[:, 0].tolist()) <= set(step.places.tolist())
+
+
 def test_progress_and_text_come_piece_by_piece(plugged, clip):
     steps, pieces = [], []
     answer = plugged("qwen3_vl", max_video_tokens=40).ask(

@@ -412,7 +412,7 @@ def plugged(
         list[str] | None,
         _option(
             "A further rule of docs/methods.md, with the same scorer, such as mdp3, or "
-            "cdpruner, evs or vidcom2, which prune tokens; may be repeated.",
+            "cdpruner, evs, fastvid or vidcom2, which prune tokens; may be repeated.",
             metavar="NAME",
         ),
     ] = None,

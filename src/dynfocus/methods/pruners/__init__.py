@@ -6,6 +6,7 @@ as many True. It is the ``keep`` of a `Selector`.
 
 from dynfocus.methods.pruners.cdpruner import prune_cdpruner
 from dynfocus.methods.pruners.evs import keep_evs
+from dynfocus.methods.pruners.fastvid import prune_fastvid
 from dynfocus.methods.pruners.interface import (
     Pruned,
     Pruner,
@@ -22,4 +23,5 @@ __all__ = [
     "keep_evs",
     "keep_vidcom2",
     "prune_cdpruner",
+    "prune_fastvid",
 ]

@@ -13,6 +13,7 @@ from dynfocus.methods.pruners import (
     keep_evs,
     keep_vidcom2,
     prune_cdpruner,
+    prune_fastvid,
 )
 from dynfocus.methods.selectors.air import choose_air
 from dynfocus.methods.selectors.aks import choose_aks
@@ -62,6 +63,7 @@ SELECTORS: dict[str, Selector] = {
     "events": Selector(choose=choose_events),
     "evs": Selector(choose=choose_all, rest="pruned", keep=by_tokens(keep_evs)),
     "f2c": Selector(choose=choose_f2c, needs_scorer=True, counts="area"),
+    "fastvid": Selector(choose=choose_all, rest="pruned", keep=prune_fastvid),
     "focus": Selector(choose=choose_focus, needs_scorer=True),
     "free-video-llm": Selector(
         choose=choose_free_video_llm, needs_scorer=True, counts="area"
