@@ -84,7 +84,7 @@ class VllmGenerator:
                 stacklevel=2,
             )
         return Written(
-            completion.text,
+            turn.letters.get(completion.text, completion.text),
             completion.confidence,
             "length" if completion.finish_reason == "length" else "stop",
             completion.prompt_tokens,

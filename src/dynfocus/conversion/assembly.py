@@ -70,6 +70,8 @@ class Choices:
     """Whether the question also stands before the video tokens."""
     single_turn: bool = False
     """Ask the model without earlier turns."""
+    asks_openly: bool = False
+    """Ask the model without the options that a question lists."""
     image_mean: Sequence[float] | None = None
     """Mean of each colour; by default that of the tower's image processor."""
     image_std: Sequence[float] | None = None
@@ -312,6 +314,7 @@ def _make_processor(
         image_std=std,
         question_first=choices.question_first,
         single_turn=choices.single_turn,
+        asks_openly=choices.asks_openly,
     )
     if parts.question_tokenizer is not None:
         processor.set_qformer_tokenizer(parts.question_tokenizer)

@@ -7,7 +7,7 @@ language model, R rows of positions, V visual tokens, E layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -195,6 +195,9 @@ class PreparedTurn:
     """Tokens of the question that stand right before the video tokens."""
     position_ids: Tensor | None = None
     """Positions of the tokens, ``[R, 1, L]``; None for their places in the row."""
+    letters: Mapping[str, str] = field(default_factory=dict)
+    """The letter of each option that the question listed, where the prompt asks without
+    them: the answer is the letter of the likeliest. Empty for any answer."""
     layers: Tensor | None = None
     """What is added at video tokens after the first layers, ``[V, E, H]``."""
 

@@ -30,6 +30,7 @@ from dynfocus.focus import (
 from dynfocus.focus.features import WINDOW_FRAMES
 from dynfocus.index import IndexStore, Sampling, VideoGroup, VideoIndex
 from dynfocus.methods import Selector, SelectorInput, find_selectors
+from dynfocus.models.choices import split_options
 from dynfocus.models.conversation import (
     Answer,
     FrameKind,
@@ -227,8 +228,10 @@ class FeatureBackbone:
     ) -> PreparedTurn:
         """Write the prompt of a question and put the video tokens in place."""
         model, processor = self.model, self.processor
-        words = question.strip()
-        turns = build_conversation(history, question)
+        listed = split_options(question) if processor.asks_openly else None
+        asked_for = question if listed is None else listed.question
+        words = asked_for.strip()
+        turns = build_conversation(history, asked_for)
         text = processor.apply_chat_template(turns, add_generation_prompt=True)
         asked = processor.question_ids(words).to(model.device)
         videos = video.videos
@@ -247,13 +250,14 @@ class FeatureBackbone:
         counts = [len(found.embeds) for found in tokens]
         input_ids = processor.prompt_ids(text, words, counts).to(model.device)
         return PreparedTurn(
-            question=question,
+            question=asked_for,
             history=tuple(history),
             frames=frames,
             input_ids=input_ids,
             embeds=model.place(input_ids, tokens),
             placeholder=processor.video_token_id,
             num_lead_in=len(processor.lead_in(words, label_media(len(plans))[0])),
+            letters={} if listed is None else listed.letters,
         )
 
     def _choose(

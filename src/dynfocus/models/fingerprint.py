@@ -35,7 +35,7 @@ READ_LATER = frozenset(
     }
     | {"connector", "connector_options"}
     | {"chat_template", "fps", "max_frames", "question_first", "tokenizer"}
-    | {"single_turn", "use_question_vocabulary", "video_token_id"}
+    | {"asks_openly", "single_turn", "use_question_vocabulary", "video_token_id"}
 )
 """Arguments of configuration and processor that encoding does not read; all others, new
 ones too, decide the fingerprint, and of the focus settings those that say so."""

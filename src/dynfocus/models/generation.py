@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, StoppingCriteria, TextStreamer
 
 from dynfocus.errors import NonFiniteLogitsError
+from dynfocus.models.choices import OneOf
 from dynfocus.models.conversation import FinishReason, OnText, PreparedTurn
 from dynfocus.text import mean_probability, plural
 
@@ -90,7 +91,9 @@ class LocalGenerator:
         """
         words = self._tokenizer
         watched = WatchedLogits()
-        told = StopTexts(stop, on_text) if stop else None
+        choice = OneOf(words, list(turn.letters)) if turn.letters else None
+        tell, on_text = on_text, None if choice else on_text
+        told = StopTexts(stop, on_text) if stop and choice is None else None
         on_text = on_text if told is None else told.take
         with torch.inference_mode():
             output = self._run(
@@ -102,12 +105,16 @@ class LocalGenerator:
                 top_p=None,
                 top_k=None,
                 suppress_tokens=[turn.placeholder],
-                logits_processor=[watched],
+                logits_processor=[*([choice] if choice else ()), watched],
                 streamer=None if on_text is None else CallbackStreamer(words, on_text),
                 **({} if told is None else {"stopping_criteria": [told]}),
             )
         text: str = words.decode(output[0], skip_special_tokens=True)
-        if told is not None:
+        if choice is not None:
+            text = turn.letters[choice.find(output[0].tolist())]
+            if tell is not None:
+                tell(text)
+        elif told is not None:
             text = told.end(text)
         num_tokens = int(output.shape[1])
         is_ended = (told is not None and told.is_found) or (

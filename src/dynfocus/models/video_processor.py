@@ -57,6 +57,7 @@ class VideoProcessor(ProcessorMixin, ABC):  # type: ignore[misc]
         max_frames: int | None = None,
         question_first: bool = False,
         single_turn: bool = False,
+        asks_openly: bool = False,
         use_question_vocabulary: bool = False,
         chat_template: str | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class VideoProcessor(ProcessorMixin, ABC):  # type: ignore[misc]
         self.max_frames = max_frames
         self.question_first = question_first
         self.single_turn = single_turn
+        self.asks_openly = asks_openly
         self.use_question_vocabulary = use_question_vocabulary
         self.video_token = VIDEO_TOKEN
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)

@@ -36,7 +36,7 @@ _PARTS = (
 )
 _READING = (
     *("frame_size", "image_mean", "image_std", "fps", "max_frames", "chat_template"),
-    *("question_first", "single_turn"),
+    *("question_first", "single_turn", "asks_openly"),
 )
 _SCORES = ("event_prototypes.", "question_head.event_context.")
 _SHARED = {
@@ -84,6 +84,9 @@ class ModelSettings:
     """In a new model the question stands before the video tokens, too."""
     single_turn: bool = False
     """A new model learns single questions alone, and is asked without earlier turns."""
+    asks_openly: bool = False
+    """A new model learns open questions alone: of options under letters it says the
+    likeliest."""
     connector: str | None = None
     """Put this connector, drawn anew, into the model at the start. The projectors that it
     shares with that model start trained."""
@@ -103,7 +106,8 @@ class ModelSettings:
 
     def check(self, start: StageStart) -> None:
         """Refuse settings that do not belong to this start."""
-        of_parts = bool(self.qformer) or self.question_first or self.single_turn
+        reads = self.question_first or self.single_turn or self.asks_openly
+        of_parts = bool(self.qformer) or reads
         of_connector = bool(self.options) or self.scores != "fresh"
         replaces = self.connector is not None or self.tower is not None
         if self.slow is not None and replaces:
@@ -129,7 +133,7 @@ class ModelSettings:
             raise ValueError(
                 "model: start.model brings its own settings; leave the group out, or name "
                 "another connector or a tower, or slow, without qformer, "
-                "question_first and single_turn"
+                "question_first, single_turn and asks_openly"
             )
         if start.model is not None and self.connector is None and self._of_network:
             raise ValueError(
@@ -185,6 +189,7 @@ def _put_together(
         qformer=own.qformer,
         question_first=own.question_first,
         single_turn=own.single_turn,
+        asks_openly=own.asks_openly,
         dtype=torch.float32,
         seed=None,
     )

@@ -35,6 +35,8 @@ class DynFocusProcessor(VideoProcessor):
             is not in the paper, where it stands behind them only.
         single_turn: Whether the model was trained on single questions, so that the
             turns before a question are left out.
+        asks_openly: Whether the model was taught open questions alone, so that one that
+            lists options is asked without them, and answered by the likeliest.
         use_question_vocabulary: Whether questions have a tokenizer of their own, as
             the Q-Former of InstructBLIP does; `set_qformer_tokenizer` sets it, and
             it lives in the folder ``qformer_tokenizer``.
@@ -53,6 +55,7 @@ class DynFocusProcessor(VideoProcessor):
         max_frames: int | None = None,
         question_first: bool = False,
         single_turn: bool = False,
+        asks_openly: bool = False,
         use_question_vocabulary: bool = False,
         chat_template: str | None = None,
     ) -> None:
@@ -65,6 +68,7 @@ class DynFocusProcessor(VideoProcessor):
             max_frames=max_frames,
             question_first=question_first,
             single_turn=single_turn,
+            asks_openly=asks_openly,
             use_question_vocabulary=use_question_vocabulary,
             chat_template=chat_template,
         )

@@ -31,6 +31,8 @@ class SlowFocusProcessor(VideoProcessor):
             tokens.
         single_turn: Whether the model was trained on single questions, so that the
             turns before a question are left out.
+        asks_openly: Whether the model was taught open questions alone, so that one that
+            lists options is asked without them, and answered by the likeliest.
         use_question_vocabulary: Whether questions have a tokenizer of their own.
         chat_template: The jinja template of conversations.
     """
@@ -46,6 +48,7 @@ class SlowFocusProcessor(VideoProcessor):
         max_frames: int | None = None,
         question_first: bool = False,
         single_turn: bool = False,
+        asks_openly: bool = False,
         use_question_vocabulary: bool = False,
         chat_template: str | None = None,
     ) -> None:
@@ -58,6 +61,7 @@ class SlowFocusProcessor(VideoProcessor):
             max_frames=max_frames,
             question_first=question_first,
             single_turn=single_turn,
+            asks_openly=asks_openly,
             use_question_vocabulary=use_question_vocabulary,
             chat_template=chat_template,
         )

@@ -75,14 +75,13 @@ def _describe(facts: SceneFacts, question: WideQuestion) -> str:
 
 
 def _worded(rng: np.random.Generator, question: WideQuestion) -> WideQuestion:
-    """Put a question in one of the wordings of training."""
+    """Put a question in one of the wordings of training, without options."""
     wording = word(
         rng,
         question.name,
         question.slots,
         question.answer,
-        question.options,
-        "training",
+        which="training",
     )
     return replace(question, question=wording.text, answer=wording.answer)
 
