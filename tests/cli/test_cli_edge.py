@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dynfocus.cli import ask as ask_module
+from dynfocus.cli import answering as answering_module
 from dynfocus.video import DamagedVideoWarning
 
 COMMANDS = (
@@ -139,7 +139,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def check_video(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(ask_module, "check_video", check_video)
+    monkeypatch.setattr(answering_module, "check_video", check_video)
 
 
 def test_unexpected_errors_ask_for_debug(run, monkeypatch):
@@ -192,7 +192,7 @@ def test_own_warnings_are_one_line_and_others_are_not_shown(run, monkeypatch):
         warnings.warn_explicit("will change", FutureWarning, "torch.py", 1)
         raise ValueError("the end")
 
-    monkeypatch.setattr(ask_module, "check_video", check_video)
+    monkeypatch.setattr(answering_module, "check_video", check_video)
     outcome = run("ask", "clip.mp4", "What?")
     assert outcome.err_lines == [
         "dynfocus: warning: 3 frames are missing",

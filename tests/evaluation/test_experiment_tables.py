@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dynfocus.cli import evaluate as command
+from dynfocus.cli import experiments as command
 from dynfocus.evaluation import write_page
 from dynfocus.evaluation.benchmarks import WorldBenchmark
 from dynfocus.evaluation.experiments.ablations import ABLATIONS, EXPERIMENTS

@@ -10,24 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynfocus.atomic import check_writable
 from dynfocus.cli.answer_report import find_truths, write_answers
-from dynfocus.cli.commands import (
-    Also,
-    AnsweringModel,
-    Excerpt,
-    Json,
-    Loading,
-    MaxNewTokens,
-    Method,
-    NoIndex,
-    Questions,
-    Reading,
-    Video,
-    Words,
-    command,
-)
+from dynfocus.cli.answering import Answering
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import (
-    check_video,
     describe_cost,
     describe_videos,
     print_json,
@@ -36,12 +23,8 @@ from dynfocus.cli.console import (
     say,
     warn,
 )
-from dynfocus.cli.frame_choice import REFUSED, Choosing, load_frame_answerer
-from dynfocus.cli.servers import (
-    Serving,
-    load_answerer,
-    printed_pieces,
-)
+from dynfocus.cli.options import Json, Questions, Reading, Video
+from dynfocus.cli.servers import printed_pieces
 from dynfocus.defaults import NANO_QUESTIONS
 from dynfocus.text import plural, sentence
 
@@ -69,17 +52,7 @@ def ask(
     context: typer.Context,
     video: Video,
     question: Questions,
-    loading: Loading,
-    excerpt: Excerpt,
-    reading: Reading,
-    serving: Serving,
-    choosing: Choosing,
-    words: Words,
-    also: Also = None,
-    model: AnsweringModel = None,
-    method: Method = None,
-    max_new_tokens: MaxNewTokens = 64,
-    no_index: NoIndex = False,
+    answering: Answering,
     json: Json = False,
     report: Annotated[
         Path | None,
@@ -103,20 +76,19 @@ def ask(
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
     docs/models.md, and docs/plugins.md for vision language models without training.
     """
-    serving.check(context, REFUSED[serving.backend])
-    words.settle(context, 1 + len(also or ()))
+    readers, reading = answering.open(context, video), answering.reading
     questions = [read_question(one) for one in question]
-    readers = [check_files(one, report, excerpt) for one in (video, *(also or ()))]
+    if report is not None:
+        for one in (video, *(answering.also or ())):
+            check_writable(report, read=one)
     asked: dict[str, Any] = {
         "max_video_tokens": reading.max_video_tokens,
         "word_share": reading.word_share,
-        "method": method,
-        "max_new_tokens": max_new_tokens,
+        "method": answering.method,
+        "max_new_tokens": answering.max_new_tokens,
     }
-    if serving.backend == "openai":
-        answerer, asked = load_frame_answerer(
-            context, model, len(readers), serving, choosing, **asked
-        )
+    if answering.is_by_frames:
+        answerer = answering.load_by_frames(context, len(readers), asked)
         told = _answer_all(
             answerer,
             readers,
@@ -129,8 +101,8 @@ def ask(
         facts = {
             **describe_videos(readers),
             "backend": "openai",
-            "url": serving.url,
-            "model": model,
+            "url": answering.serving.url,
+            "model": answering.model,
             "scorer": None if answerer.scorer is None else answerer.scorer.name,
         }
         _finish(facts, told, json)
@@ -138,15 +110,7 @@ def ask(
     truths = {}
     if report is not None and len(readers) == 1:
         truths = find_truths(readers[0])
-    name, focused, connection = load_answerer(
-        model,
-        readers,
-        serving,
-        loading,
-        no_index=no_index,
-        scorer=choosing.scorer,
-        **asked,
-    )
+    name, focused, connection = answering.load(readers, asked)
     started = time.perf_counter()
     shown = _read(focused, readers, reading)
     index_seconds = time.perf_counter() - started
@@ -158,7 +122,7 @@ def ask(
         "index_seconds": round(index_seconds, 3),
     }
     if connection is not None:
-        facts |= {"backend": serving.backend, "url": connection.server.url}
+        facts |= {"backend": answering.serving.backend, "url": connection.server.url}
     work = "opening its index" if is_known else "reading the video"
     if len(readers) > 1:
         work = "opening their indexes" if is_known else "reading the videos"
@@ -276,12 +240,3 @@ def _answer(
     if is_aloud:
         print(answer.text)
     return answer
-
-
-def check_files(video: str, report: Path | None, excerpt: Excerpt) -> VideoReader:
-    """Fail on a report that cannot be written or a file that is no video."""
-    if report is not None:
-        from dynfocus.atomic import check_writable
-
-        check_writable(report, read=video)
-    return check_video(video, excerpt)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import (
+from dynfocus.cli.commands import command
+from dynfocus.cli.console import (
+    print_json,
+    progress_bar,
+    read_input,
+    say,
+    scorer_of,
+    warn,
+)
+from dynfocus.cli.options import (
     Json,
     Loading,
     MaxNewTokens,
@@ -19,15 +28,6 @@ from dynfocus.cli.commands import (
     Reading,
     Scorer,
     at_least_one,
-    command,
-)
-from dynfocus.cli.console import (
-    print_json,
-    progress_bar,
-    read_input,
-    say,
-    scorer_of,
-    warn,
 )
 from dynfocus.text import plural
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynfocus.cli.benchmarks import Data, Rules
-from dynfocus.cli.commands import Json, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, say
+from dynfocus.cli.options import Json
 from dynfocus.text import plural
 
 if TYPE_CHECKING:

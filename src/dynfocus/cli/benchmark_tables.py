@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import Json, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, say
+from dynfocus.cli.options import Json
 
 
 @command(

@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dynfocus.cli.commands import (
-    Command,
-    Json,
-    Loading,
-    Method,
-    Model,
-    Reading,
-    Scorer,
-    at_least_one,
-    command,
-)
+from dynfocus.cli.commands import Command, command
 from dynfocus.cli.console import (
     print_json,
     progress_bar,
@@ -28,6 +18,15 @@ from dynfocus.cli.console import (
     say,
     scorer_of,
     warn,
+)
+from dynfocus.cli.options import (
+    Json,
+    Loading,
+    Method,
+    Model,
+    Reading,
+    Scorer,
+    at_least_one,
 )
 from dynfocus.cli.results import show_result, write_result
 

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dynfocus.cli.commands import (
-    Also,
-    AnsweringModel,
-    Excerpt,
-    Loading,
-    MaxNewTokens,
-    Method,
-    NoIndex,
-    Reading,
-    Video,
-    Words,
-    command,
-)
-from dynfocus.cli.console import (
-    check_video,
-    describe_cost,
-    progress_bar,
-    say,
-)
-from dynfocus.cli.frame_choice import REFUSED, Choosing, load_frame_answerer
-from dynfocus.cli.servers import Serving, load_answerer, printed_pieces
+from dynfocus.cli.answering import Answering
+from dynfocus.cli.commands import command
+from dynfocus.cli.console import describe_cost, progress_bar, say
+from dynfocus.cli.options import Video
+from dynfocus.cli.servers import printed_pieces
 
 if TYPE_CHECKING:
-    from dynfocus.backends.frame_chat import FrameChat
     from dynfocus.models import ChatSession
     from dynfocus.video import VideoReader
 
@@ -49,44 +32,25 @@ if TYPE_CHECKING:
 def chat(
     context: typer.Context,
     video: Video,
-    loading: Loading,
-    excerpt: Excerpt,
-    reading: Reading,
-    serving: Serving,
-    choosing: Choosing,
-    words: Words,
-    also: Also = None,
-    model: AnsweringModel = None,
-    method: Method = None,
-    max_new_tokens: MaxNewTokens = 64,
-    no_index: NoIndex = False,
+    answering: Answering,
 ) -> None:
     """Talk about a video: one question a line, until "exit" or the end of input.
 
     With --backend openai, the frames of each question are chosen for it, as in
     dynfocus ask, and earlier turns go to the server with it.
     """
-    serving.check(context, REFUSED[serving.backend])
-    words.settle(context, 1 + len(also or ()))
-    readers = [check_video(one, excerpt) for one in (video, *(also or ()))]
-    asked: dict[str, Any] = {"method": method, "max_new_tokens": max_new_tokens}
-    session: ChatSession | FrameChat
-    if serving.backend == "openai":
-        asked["word_share"] = reading.word_share
-        session = _chat_by_frames(context, model, readers, serving, choosing, asked)
+    readers = answering.open(context, video)
+    asked: dict[str, Any] = {
+        "method": answering.method,
+        "max_new_tokens": answering.max_new_tokens,
+    }
+    if answering.is_by_frames:
+        session = _chat_by_frames(context, readers, answering, asked)
     else:
-        asked |= asdict(reading)
-        _, focused, _ = load_answerer(
-            model,
-            readers,
-            serving,
-            loading,
-            no_index=no_index,
-            scorer=choosing.scorer,
-            **asked,
-        )
+        asked |= asdict(answering.reading)
+        _, focused, _ = answering.load(readers, asked)
         with progress_bar("Reading the video") as progress:
-            shown = readers if also else readers[0]
+            shown = readers if len(readers) > 1 else readers[0]
             session = focused.chat(shown, progress=progress, **asked)
         if focused.is_nano:
             from dynfocus.defaults import NANO_QUESTIONS
@@ -101,24 +65,21 @@ def chat(
 
 def _chat_by_frames(
     context: typer.Context,
-    model: str | None,
-    readers: Sequence[VideoReader],
-    serving: Serving,
-    choosing: Choosing,
+    readers: list[VideoReader],
+    answering: Answering,
     asked: dict[str, Any],
-) -> FrameChat:
+) -> ChatSession:
     """Talk with a model that sees at a server."""
     from dynfocus.methods.loops import LOOPS
 
-    if asked["method"] in LOOPS:
+    if answering.method in LOOPS:
         raise typer.BadParameter(
-            f"--method {asked['method']} through a server answers single questions: use "
+            f"--method {answering.method} through a server answers single questions: use "
             "dynfocus ask"
         )
-    answerer, asked = load_frame_answerer(
-        context, model, len(readers), serving, choosing, **asked
-    )
-    return answerer.chat(list(readers), **asked)
+    asked["word_share"] = answering.reading.word_share
+    answerer = answering.load_by_frames(context, len(readers), asked)
+    return answerer.chat(readers, **asked)
 
 
 def _questions() -> Iterator[str]:
@@ -140,7 +101,7 @@ def _questions() -> Iterator[str]:
             yield line
 
 
-def _answer(session: ChatSession | FrameChat, question: str) -> bool:
+def _answer(session: ChatSession, question: str) -> bool:
     """Answer one question while it is generated; report a user error and go on."""
     from dynfocus.backends import BackendError
 

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import Dtype, Json, Precision, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json, say
+from dynfocus.cli.options import Dtype, Json, Precision
 
 
 @command(

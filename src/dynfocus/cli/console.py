@@ -24,7 +24,7 @@ from dynfocus.text import (
 
 if TYPE_CHECKING:
     from dynfocus.bulk.asking import OnStep
-    from dynfocus.cli.commands import Excerpt
+    from dynfocus.cli.options import Excerpt
     from dynfocus.models import Answer, LookReport, VideoModel
     from dynfocus.video import VideoName, VideoReader
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import Json, Model, Seed, command, positive
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json, progress_bar, say
+from dynfocus.cli.options import Json, Model, Seed, positive
 from dynfocus.cli.serve import Serve, load_server
 from dynfocus.text import plural
 

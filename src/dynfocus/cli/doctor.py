@@ -11,8 +11,9 @@ from pathlib import Path
 
 import typer
 
-from dynfocus.cli.commands import Json, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json
+from dynfocus.cli.options import Json
 from dynfocus.text import plural, sentence
 
 _REINSTALL = "install dynfocus again: pip install --force-reinstall dynfocus"

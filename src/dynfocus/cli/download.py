@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import Json, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, say
+from dynfocus.cli.options import Json
 
 if TYPE_CHECKING:
     from dynfocus.defaults import Download

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import Json, Read, Subtitles, at_least_one, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import clean_question, print_json, say, warn
+from dynfocus.cli.options import Json, Read, Subtitles, at_least_one
 from dynfocus.text import plural, sentence
 
 if TYPE_CHECKING:

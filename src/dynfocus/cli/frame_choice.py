@@ -4,46 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import (
-    WordShare,
-    at_least_one,
-    not_negative,
-    positive,
-)
 from dynfocus.cli.console import choose_scorer, load_model, quiet_libraries, say
-from dynfocus.cli.servers import Backend, Serving, check_options, given_options
+from dynfocus.cli.options import WordShare, at_least_one, not_negative, positive
 
 if TYPE_CHECKING:
-    from dynfocus.backends.frame_answers import FrameAnswerer
     from dynfocus.methods import FrameScorer
 
-_OF_FRAMES = frozenset({"budget", "scorer", "cones", "layout"})
-_OF_MODELS = frozenset(
-    {
-        "device_map",
-        "dtype",
-        "max_encoded_frames",
-        "max_frames",
-        "max_video_tokens",
-        "no_index",
-        "quantize",
-        "report",
-        "served_model",
-        "use_timestamps",
-    }
-)
-REFUSED: dict[Backend | None, frozenset[str]] = {
-    None: _OF_FRAMES - {"scorer"},
-    "vllm": _OF_FRAMES,
-    "openai": _OF_MODELS,
-}
-"""Options that mean nothing to a backend."""
-FRAME_ANSWER_TOKENS = 512
-"""How long an answer of a model that sees at a server may be, unless the call says it."""
 
 Budget = Annotated[
     int,
@@ -171,53 +141,3 @@ def note_scorer(scorer: FrameScorer | None) -> None:
             "No scorer looked at the question: the frames show what happens, whatever is "
             "asked. dynfocus download --scorer fetches one, --scorer names another."
         )
-
-
-def load_frame_answerer(
-    context: typer.Context,
-    model: str | None,
-    num_videos: int,
-    serving: Serving,
-    choosing: Choosing,
-    **asked: Any,
-) -> tuple[FrameAnswerer, dict[str, Any]]:
-    """Make a model that sees at a server what answers; its frames are chosen here.
-
-    Args:
-        context: The call, which may say ``fps`` and ``max_new_tokens``.
-        model: Name of the model at the server.
-        num_videos: How many videos are asked about.
-        serving: The server.
-        choosing: How frames are chosen, and what compares them with the question.
-        **asked: Fields of `AskOptions` that it must be able to follow.
-
-    Returns:
-        What answers, and the fields, with room for a longer answer by default.
-    """
-    from dynfocus.backends.frame_answers import FrameAnswerer
-    from dynfocus.backends.frame_budget import FrameBudget
-
-    if model is None:
-        raise typer.BadParameter(
-            "--backend openai needs --model, the name of the model at the server"
-        )
-    given = given_options(context)
-    if "max_new_tokens" not in given:
-        asked["max_new_tokens"] = FRAME_ANSWER_TOKENS
-    connection = serving.connect(model)
-    assert connection is not None  # there is a backend
-    answerer = FrameAnswerer(
-        connection.client,
-        model,
-        scorer=load_frame_scorer(choosing.scorer),
-        budget=FrameBudget(
-            num_frames=choosing.budget,
-            num_cones=choosing.cones,
-            layout=choosing.layout,
-            fps=context.params["fps"] if "fps" in given else None,
-        ),
-    )
-    check_options(answerer, num_videos, asked)
-    if choosing.layout != "file":
-        note_scorer(answerer.scorer)
-    return answerer, asked

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import (
-    Excerpt,
-    Json,
-    MaxNewTokens,
-    Question,
-    Video,
-    Words,
-    command,
-)
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import (
     check_video,
     print_json,
@@ -25,12 +17,8 @@ from dynfocus.cli.console import (
     read_question,
     say,
 )
-from dynfocus.cli.frame_choice import (
-    Choosing,
-    Looking,
-    load_frame_scorer,
-    note_scorer,
-)
+from dynfocus.cli.frame_choice import Choosing, Looking, load_frame_scorer, note_scorer
+from dynfocus.cli.options import Excerpt, Json, MaxNewTokens, Question, Video, Words
 from dynfocus.text import plural
 
 if TYPE_CHECKING:

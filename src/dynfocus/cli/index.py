@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dynfocus.cli.commands import (
+from dynfocus.cli.commands import command
+from dynfocus.cli.console import file_progress, print_json, say, warn
+from dynfocus.cli.options import (
     Dtype,
     Excerpt,
     Fps,
@@ -20,9 +22,7 @@ from dynfocus.cli.commands import (
     Model,
     Read,
     at_least_one,
-    command,
 )
-from dynfocus.cli.console import file_progress, print_json, say, warn
 from dynfocus.cli.words import read_pictures
 from dynfocus.text import plural, sentence
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from dynfocus.cli.commands import at_least_one, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import say
+from dynfocus.cli.options import at_least_one
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import (
+from dynfocus.cli.commands import command
+from dynfocus.cli.console import (
+    check_video,
+    clean_question,
+    load_model,
+    print_json,
+    progress_bar,
+    say,
+    warn,
+)
+from dynfocus.cli.options import (
     Excerpt,
     Fps,
     Json,
@@ -17,17 +27,7 @@ from dynfocus.cli.commands import (
     NoIndex,
     Video,
     at_least_one,
-    command,
     positive,
-)
-from dynfocus.cli.console import (
-    check_video,
-    clean_question,
-    load_model,
-    print_json,
-    progress_bar,
-    say,
-    warn,
 )
 from dynfocus.text import plural
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import Excerpt, Json, Stream, Video, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import check_video, print_json, progress_bar
+from dynfocus.cli.options import Excerpt, Json, Stream, Video
 from dynfocus.text import plural
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import Fps, Json, MaxFrames, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json, progress_bar, say, warn
+from dynfocus.cli.options import Fps, Json, MaxFrames
 
 if TYPE_CHECKING:
     from dynfocus.bulk import Row

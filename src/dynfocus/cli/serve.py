@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import (
-    Model,
-    Scorer,
-    at_least_one,
-    command,
-    not_negative,
-    positive,
-)
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import choose_scorer, say, scorer_of
+from dynfocus.cli.options import Model, Scorer, at_least_one, not_negative, positive
 from dynfocus.cli.servers import Serving
 
 if TYPE_CHECKING:

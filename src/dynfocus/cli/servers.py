@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import Loading, positive
-from dynfocus.cli.console import (
-    load_model,
-    name_model,
-    scorer_of,
-)
+from dynfocus.cli.options import positive
 
 if TYPE_CHECKING:
     from dynfocus.backends import ChatClient, Server
-    from dynfocus.backends.frame_answers import FrameAnswerer
-    from dynfocus.models import VideoModel
-    from dynfocus.video import VideoReader
 
 
 Backend = Literal["vllm", "openai"]
@@ -144,60 +136,6 @@ class Connection:
     def server(self) -> Server:
         """Give the server."""
         return self.client.server
-
-
-def load_answerer(
-    named: str | None,
-    videos: Sequence[VideoReader],
-    serving: Serving,
-    loading: Loading,
-    *,
-    no_index: bool,
-    scorer: str | None,
-    **asked: Any,
-) -> tuple[str, VideoModel, Connection | None]:
-    """Load what answers about videos; where a server is named, that writes for it.
-
-    Args:
-        named: The model that the call names, if it does.
-        videos: What is asked about.
-        serving: The server.
-        loading: How the model is loaded.
-        no_index: Whether nothing is kept on disk.
-        scorer: What the call names to compare frames with questions.
-        **asked: Fields of `AskOptions` that the model must be able to follow.
-
-    Returns:
-        What the model is called, the model, and the server.
-    """
-    connection = serving.connect()
-    name, source = name_model(named, videos, only_own=serving.backend == "vllm")
-    model = load_model(
-        source,
-        **asdict(loading),
-        index_folder=False if no_index else None,
-        scorer=scorer_of(source, scorer),
-    )
-    check_options(model, len(videos), asked)
-    if connection is not None:
-        from dynfocus.backends import VllmGenerator
-
-        client, served_model = connection.client, connection.served_model
-        writer = VllmGenerator(model, client, served_model=served_model)
-        model = model.with_generator(writer)
-    return name, model, connection
-
-
-def check_options(
-    model: VideoModel | FrameAnswerer, num_videos: int, asked: dict[str, Any]
-) -> None:
-    """Refuse options that a model cannot follow, by their names in the call."""
-    try:
-        model.check(num_videos=num_videos, **asked)
-    except ValueError as error:
-        option, _, problem = str(error).partition(" ")
-        wrong = f"--{option.replace('_', '-')} {problem}"
-        raise typer.BadParameter(wrong) from error
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from dynfocus.cli.commands import Json, at_least_one, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, progress_bar, say
+from dynfocus.cli.options import Json, at_least_one
 from dynfocus.text import plural
 
 DATA_HELP = "Bring in training data, and look through it before training."

@@ -13,18 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.cli.commands import (
-    Fps,
-    Loading,
-    MaxNewTokens,
-    MaxVideoTokens,
-    Model,
-    Scorer,
-    Subtitles,
-    at_least_one,
-    command,
-    positive,
-)
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import (
     clean_question,
     describe_cost,
@@ -33,6 +22,17 @@ from dynfocus.cli.console import (
     say,
     scorer_of,
     status_line,
+)
+from dynfocus.cli.options import (
+    Fps,
+    Loading,
+    MaxNewTokens,
+    MaxVideoTokens,
+    Model,
+    Scorer,
+    Subtitles,
+    at_least_one,
+    positive,
 )
 from dynfocus.cli.scribe import Scribe, settle_reading
 from dynfocus.text import plural, round_floats, to_json

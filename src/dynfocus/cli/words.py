@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynfocus.cli.commands import Json, Read, Subtitles, command
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import print_json, progress_bar, say, warn
+from dynfocus.cli.options import Json, Read, Subtitles
 from dynfocus.text import plural, sentence
 
 if TYPE_CHECKING:

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dynfocus.cli.commands import (
-    Json,
-    Seed,
-    Unseen,
-    Wide,
-    at_least_one,
-    command,
-    positive,
-)
+from dynfocus.cli.commands import command
 from dynfocus.cli.console import load_model, print_json, progress_bar
+from dynfocus.cli.options import Json, Seed, Unseen, Wide, at_least_one, positive
 
 if TYPE_CHECKING:
     from dynfocus.world import World
