@@ -15,9 +15,10 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -86,17 +87,10 @@ class _Worker:
     """A process and the work that it has."""
 
     def __init__(self, number: int, given: tuple[MakeAnswerer, int, bool]) -> None:
-        context = multiprocessing.get_context("spawn")
         self.number = number
         self.has_loaded = False
         self.job: VideoJob | None = None
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_work, args=(theirs, number, *given), daemon=True
-        )
-        with deaf_to_interrupts():
-            self.process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        self.process, self.connection = start_worker(_work, number, *given)
 
     def listen(self) -> tuple[Any, ...] | None:
         """Take a message; None from a worker that ended."""
@@ -204,10 +198,7 @@ def _work(
     tells_steps: bool,
 ) -> None:
     """Load the model, then take videos until there are no more."""
-    # Ctrl-C reaches all processes of a terminal; the one that gives the work ends them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    obey_parent()
 
     def tell_step(video: str, done: int, total: int) -> None:
         connection.send(("step", video, done, total))
@@ -242,7 +233,36 @@ def _load(
     return answer_job
 
 
-def end_with_parent() -> None:
+def start_worker(
+    work: Callable[..., None], *given: Any
+) -> tuple[BaseProcess, Connection]:
+    """Start a process with a pipe to it, whose end is the end of the process.
+
+    Args:
+        work: What it does, given its side of the pipe; it calls `obey_parent` first.
+        *given: What else it is given.
+
+    Returns:
+        The process, and our side of the pipe.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, *given), daemon=True)
+    with deaf_to_interrupts():
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+def obey_parent() -> None:
+    """Let this process end with the one that started it, and by its will alone."""
+    # Ctrl-C reaches all processes of a terminal; the one that gives the work ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
     """End this process when the one that started it does, however that ends."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # only workers call this

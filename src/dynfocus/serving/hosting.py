@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import itertools
 import logging
-import multiprocessing
 import pickle
 import queue
-import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from dynfocus.bulk.worker_processes import end_with_parent
+from dynfocus.bulk.worker_processes import obey_parent, start_worker
 from dynfocus.errors import BusyServerError
 from dynfocus.serving.answers import Answers, ModelFacts
 from dynfocus.serving.noted import warnings_by_thread
 from dynfocus.text import sentence
 from dynfocus.video.confinement import confining
-from dynfocus.video.watchdog import deaf_to_interrupts
 
 if TYPE_CHECKING:
     from dynfocus.serving.answerers import Answerer
@@ -170,7 +167,7 @@ class ModelProcess(ModelHost):
         self._waiting: dict[int, queue.SimpleQueue[tuple[str, Any]]] = {}
         self._sending = threading.Lock()
         self._is_open = True
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         threading.Thread(target=self._run, name="model", daemon=True).start()
 
@@ -238,14 +235,7 @@ class ModelProcess(ModelHost):
             self._fail(RuntimeError("its process ended again and again"))
 
     def _start(self) -> Connection:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._load, self._limits), daemon=True
-        )
-        with deaf_to_interrupts():
-            self._process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        self._process, self._connection = start_worker(_serve, self._load, self._limits)
         if not self._is_open:  # meanwhile
             self._process.kill()
         return self._connection
@@ -298,9 +288,7 @@ class _Line:
 
 def _serve(connection: Connection, load: Load, limits: DecodeLimits) -> None:
     """Do what is asked until nobody is there, in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    obey_parent()
     line = _Line(connection)
     with warnings_by_thread(), confining(limits):
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +9,7 @@ from typing import Annotated, Literal
 from platformdirs import user_data_path
 from pydantic import Field
 
+from dynfocus.cache import find_folder
 from dynfocus.serving.protection import Protection
 from dynfocus.validation import Count, Natural, Positive, checked
 
@@ -85,13 +84,4 @@ class ServerSettings:
 
 def default_library() -> Path:
     """Find the user's library: ``$DYNFOCUS_LIBRARY``, or a folder of the user's data."""
-    own = os.environ.get(FOLDER_VARIABLE)
-    if own:
-        return Path(own).expanduser()
-    try:
-        data = user_data_path("dynfocus", appauthor=False)
-    except RuntimeError:
-        data = Path()
-    if not data.is_absolute():  # a user without a home, as some containers have
-        data = Path(tempfile.gettempdir()) / "dynfocus"
-    return data / "library"
+    return find_folder(FOLDER_VARIABLE, user_data_path, "library")

@@ -8,11 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import multiprocessing
 import os
 import queue
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,16 +17,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from dynfocus.bulk.asking import FAILURES
-from dynfocus.bulk.worker_processes import end_with_parent
+from dynfocus.bulk.worker_processes import obey_parent, start_worker
 from dynfocus.errors import BrokenWorkerError, BusyServerError, UnreadableVideoError
 from dynfocus.serving.noted import warnings_by_thread
 from dynfocus.serving.reading import FileJob, OnStep, called, run_job
 from dynfocus.text import sentence
 from dynfocus.video.confinement import confining
-from dynfocus.video.watchdog import deaf_to_interrupts
 
 if TYPE_CHECKING:
     from dynfocus.models import VideoModel
@@ -213,7 +210,7 @@ class _Worker:
     def __init__(self, load: Callable[[], VideoModel], limits: DecodeLimits) -> None:
         self._load = load
         self._limits = limits
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: BaseProcess | None = None
         self._connection: Connection | None = None
 
     @property
@@ -274,14 +271,7 @@ class _Worker:
             assert self._connection is not None
             return self._connection
         self.close()
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_work, args=(theirs, self._load, self._limits), daemon=True
-        )
-        with deaf_to_interrupts():
-            self._process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        self._process, self._connection = start_worker(_work, self._load, self._limits)
         return self._connection
 
     def _stop(self) -> None:
@@ -323,9 +313,7 @@ def _work(
     connection: Connection, load: Callable[[], VideoModel], limits: DecodeLimits
 ) -> None:
     """Do jobs until there are no more, in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    obey_parent()
     if hasattr(os, "nice"):
         os.nice(_NICENESS)  # who answers comes first
     told_seconds = 0.0
