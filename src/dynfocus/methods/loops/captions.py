@@ -82,6 +82,32 @@ def share_of(
     return share
 
 
+def tell_clips(
+    given: LoopInput, seconds: float, tokens: int | None, frames: int = _FRAMES
+) -> Generator[Step, str, list[tuple[Interval, str]]]:
+    """Have clips told; where the budget is too small for one, answer in one pass.
+
+    Args:
+        given: What is known.
+        seconds: Length of a clip; longer ones where the budget is for fewer.
+        tokens: The part of the budget that is for them.
+        frames: At most so many frames of a clip.
+
+    Returns:
+        The clips with what was said of each; none where the answer was given.
+    """
+    clips = cut(given, seconds)
+    clips = cut(given, seconds, affordable(given, tokens, len(clips)))
+    share = share_of(given, tokens, len(clips), frames)
+    if share is None:
+        yield too_small(given)
+        return []
+    said = []
+    for clip in clips:
+        said.append((clip, (yield caption(given, share, clip))))
+    return said
+
+
 def caption(
     given: LoopInput,
     share: FrameShare,

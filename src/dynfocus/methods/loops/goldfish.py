@@ -21,13 +21,9 @@ from collections.abc import Sequence
 from dynfocus.methods.loops.captions import (
     ANSWER,
     Memory,
-    affordable,
     as_rule,
-    caption,
-    cut,
-    share_of,
+    tell_clips,
     told,
-    too_small,
     write_memory,
 )
 from dynfocus.methods.loops.interface import Look, LoopInput, Step
@@ -42,16 +38,11 @@ def play(given: LoopInput) -> Memory:
     total = given.budget.max_video_tokens
     half = None if total is None else total // 2
     seconds = min(CLIP_SECONDS, given.seconds / LEAST_CLIPS)
-    wanted = len(cut(given, seconds))
-    clips = cut(given, seconds, affordable(given, half, wanted))
-    share = share_of(given, half, len(clips))
-    if share is None:
-        yield too_small(given)
+    said = yield from tell_clips(given, seconds, half)
+    if not said:
         return
-    captions = []
-    for clip in clips:
-        captions.append((yield caption(given, share, clip)))
-    texts = [told(clip, text) for clip, text in zip(clips, captions, strict=True)]
+    clips, captions = zip(*said, strict=True)
+    texts = [told(clip, text) for clip, text in said]
     found = sorted(most_similar(given.question, captions, NUM_FOUND))
     memory = write_memory(texts[place] for place in found)
     left = None if half is None else total - half - given.budget.num_tail  # type: ignore[operator]

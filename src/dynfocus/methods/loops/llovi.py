@@ -16,14 +16,10 @@ from dynfocus.methods.loops.captions import (
     ANSWER,
     SUMMARY_TOKENS,
     Memory,
-    affordable,
     as_rule,
     blind,
-    caption,
-    cut,
-    share_of,
+    tell_clips,
     told,
-    too_small,
     write_memory,
 )
 from dynfocus.methods.loops.interface import LoopInput
@@ -37,15 +33,10 @@ _SUMMARY = (
 def play(given: LoopInput) -> Memory:
     """Give the steps of LLoVi."""
     total = given.budget.max_video_tokens
-    clips = cut(given, 1.0)
-    clips = cut(given, 1.0, affordable(given, total, len(clips)))
-    share = share_of(given, total, len(clips), frames=4)
-    if share is None:
-        yield too_small(given)
+    said = yield from tell_clips(given, 1.0, total, frames=4)
+    if not said:
         return
-    texts = []
-    for clip in clips:
-        texts.append(told(clip, (yield caption(given, share, clip))))
+    texts = [told(clip, text) for clip, text in said]
     question = given.question.strip()
     summary = yield blind(
         _SUMMARY.format(memory=write_memory(texts), question=question),

@@ -19,14 +19,12 @@ from dynfocus.methods.intervals import Interval, find_intervals
 from dynfocus.methods.loops.captions import (
     ANSWER,
     Memory,
-    affordable,
     as_rule,
     blind,
     caption,
-    cut,
     share_of,
+    tell_clips,
     told,
-    too_small,
     write_memory,
 )
 from dynfocus.methods.loops.interface import LoopInput
@@ -49,15 +47,10 @@ def play(given: LoopInput) -> Memory:
     """Give the steps of VideoLucy."""
     total = given.budget.max_video_tokens
     half = None if total is None else total // 2
-    wanted = len(cut(given, COARSE_SECONDS))
-    clips = cut(given, COARSE_SECONDS, affordable(given, half, wanted))
-    share = share_of(given, half, len(clips))
-    if share is None:
-        yield too_small(given)
+    said = yield from tell_clips(given, COARSE_SECONDS, half)
+    if not said:
         return
-    texts = []
-    for clip in clips:
-        texts.append(told(clip, (yield caption(given, share, clip))))
+    texts = [told(clip, text) for clip, text in said]
     question = given.question.strip()
     fine = share_of(given, half, ROUNDS * (_FINE_CLIPS + 1))
     visited: list[Interval] = []
@@ -76,8 +69,8 @@ def play(given: LoopInput) -> Memory:
         instruction = " ".join(reply.split()).replace("{", "(").replace("}", ")")
         prompt = _CLOSER.format(instruction=instruction)
         for clip in (period, *_parts(period)):
-            said = yield caption(given, fine, clip, prompt, is_kept=False)
-            texts.append(told(clip, said))
+            text = yield caption(given, fine, clip, prompt, is_kept=False)
+            texts.append(told(clip, text))
     memory = write_memory(texts)
     yield blind(ANSWER.format(memory=memory, question=question), is_answer=True)
 
