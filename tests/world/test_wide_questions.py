@@ -22,8 +22,9 @@ from dynfocus.world.wide import (
     make_wide_scene,
 )
 from dynfocus.world.wide.claims import make_claim
+from dynfocus.world.wide.clauses import CLAUSES
 from dynfocus.world.wide.scene import ACTIONS
-from dynfocus.world.wide.wordings import ABSENT, CLAUSES, UNANSWERABLE
+from dynfocus.world.wide.wordings import ABSENT, UNANSWERABLE
 
 SEEDS = range(24)
 

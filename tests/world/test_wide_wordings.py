@@ -7,7 +7,8 @@ import string
 import numpy as np
 import pytest
 
-from dynfocus.world.wide.wordings import CLAUSES, forms, plain_wording, word
+from dynfocus.world.wide.clauses import CLAUSES
+from dynfocus.world.wide.wordings import forms, plain_wording, word
 
 SLOTS = {
     "thing": "red square",

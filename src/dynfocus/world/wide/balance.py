@@ -18,22 +18,19 @@ from dynfocus.world.wide.wordings import WordingSet, word
 
 MAX_SURPLUS = 0.01
 """By how much the share of a choice may exceed one over the number of choices."""
+_MOST_GROUPS = 4  # of a video
 
 
-def balance(
-    questions: Sequence[WideQuestion], seed: int = 0, surplus: float = MAX_SURPLUS
-) -> list[WideQuestion]:
+def balance(questions: Sequence[WideQuestion]) -> list[WideQuestion]:
     """Leave questions out until no choice is commoner than it may be.
 
     Of each kind and form as many are kept as possible with each choice's share at most
-    one over the number of choices plus ``surplus``; with fewer questions than that needs,
+    one over the number of choices plus `MAX_SURPLUS`; with fewer questions than that needs,
     as many of each choice that there is as of the rarest, or none of two choices. Questions without a choice,
     and pairs, which are balanced by construction, all stay.
 
     Args:
         questions: About all the videos.
-        seed: Decides which are left out.
-        surplus: A share, from 0 to 1.
 
     Returns:
         Those that stay, in the same order.
@@ -46,10 +43,10 @@ def balance(
         if asked.choice and not asked.group:
             strata[asked.kind, asked.form][asked.choice].append(place)
             keep.remove(place)
-    rng = np.random.default_rng([37, seed])
+    rng = np.random.default_rng([37, 0])
     for places in strata.values():
         num_choices = questions[next(iter(places.values()))[0]].num_choices
-        most = _cap([len(group) for group in places.values()], num_choices, surplus)
+        most = _cap([len(group) for group in places.values()], num_choices)
         for choice in sorted(places):
             group = places[choice]
             drawn = rng.permutation(len(group))[:most]
@@ -57,9 +54,9 @@ def balance(
     return [asked for place, asked in enumerate(questions) if place in keep]
 
 
-def _cap(sizes: Sequence[int], num_choices: int, surplus: float) -> int:
+def _cap(sizes: Sequence[int], num_choices: int) -> int:
     """Return the most questions of one choice that keep its share within bounds."""
-    share = 1 / num_choices + surplus
+    share = 1 / num_choices + MAX_SURPLUS
     for most in range(max(sizes), 0, -1):
         if min(most, max(sizes)) <= share * sum(min(size, most) for size in sizes):
             return most
@@ -69,10 +66,7 @@ def _cap(sizes: Sequence[int], num_choices: int, surplus: float) -> int:
 
 
 def make_groups(
-    questions: Iterable[WideQuestion],
-    seed: int = 0,
-    which: WordingSet = "training",
-    max_per_video: int = 4,
+    questions: Iterable[WideQuestion], which: WordingSet = "training"
 ) -> list[WideQuestion]:
     """Make groups of four questions about one event, to be scored together.
 
@@ -81,14 +75,12 @@ def make_groups(
 
     Args:
         questions: About several videos, as `make_questions` gives them.
-        seed: Decides wordings, claims and twins.
         which: Set of the other words.
-        max_per_video: Groups of a video at most.
 
     Returns:
         Four questions a group, one after another.
     """
-    rng = np.random.default_rng([41, seed])
+    rng = np.random.default_rng([41, 0])
     asked = list(questions)
     by_text: dict[str, list[WideQuestion]] = defaultdict(list)
     for question in asked:
@@ -104,7 +96,7 @@ def make_groups(
             for twin in by_text[first.question]
             if twin.video != first.video and twin.answer != first.answer
         ]
-        if not twins or num_groups[first.video] == max_per_video:
+        if not twins or num_groups[first.video] == _MOST_GROUPS:
             continue
         num_groups[first.video] += 1
         twin = twins[int(rng.integers(len(twins)))]
