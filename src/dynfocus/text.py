@@ -14,7 +14,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unicodedata import category
@@ -82,6 +82,27 @@ def check_name(name: object, what: str) -> str:
     except UnicodeEncodeError:
         return check_text(name, what)  # says what is wrong
     return str(name)
+
+
+def check_choice(
+    value: object, what: str, accepted: Iterable[str], remedy: str = ""
+) -> None:
+    """Refuse a value that is not one of some.
+
+    Args:
+        value: The value.
+        what: How to call it in the message.
+        accepted: The values that it may have.
+        remedy: How the message ends.
+
+    Raises:
+        ValueError: Naming those.
+    """
+    names = [*accepted]
+    if value not in names:
+        raise ValueError(
+            f"{what} must be one of {', '.join(names)}, got {value!r}{remedy}"
+        )
 
 
 def read_moment(moment: object, what: str) -> float:

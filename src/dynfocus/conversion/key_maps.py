@@ -115,17 +115,19 @@ def join_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return joined
 
 
+_MOST_GROUPS = 8
+
+
 def part_of(name: str) -> str:
     """Tell which part of a model a name belongs to."""
     return name.partition(".")[0]
 
 
-def summarise_names(names: Iterable[str], limit: int = 8) -> str:
+def summarise_names(names: Iterable[str]) -> str:
     """Write many names briefly, as groups with their counts.
 
     Args:
-        names: The names.
-        limit: At most so many groups are written out.
+        names: The names; eight groups at most are written out.
 
     Returns:
         Such as ``blocks.39 (13), norm.weight``; a name alone in its group is whole.
@@ -135,9 +137,9 @@ def summarise_names(names: Iterable[str], limit: int = 8) -> str:
         groups.setdefault(module_of(name), []).append(name)
     shown = [
         f"{group} ({len(members)})" if len(members) > 1 else members[0]
-        for group, members in list(groups.items())[:limit]
+        for group, members in list(groups.items())[:_MOST_GROUPS]
     ]
-    spare = len(groups) - limit
+    spare = len(groups) - _MOST_GROUPS
     return ", ".join([*shown, f"{spare} other groups"] if spare > 0 else shown)
 
 

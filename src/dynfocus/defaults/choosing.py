@@ -162,20 +162,19 @@ def read_settings(path: Path | None = None) -> UserSettings:
     return _parse(text, path)
 
 
-def save_model(model: str, path: Path | None = None) -> Path:
+def save_model(model: str) -> Path:
     """Write into the user's settings which model answers; other lines stay.
 
     Args:
         model: A folder, a name on the hub or ``nano``.
-        path: The file; by default `settings_file`.
 
     Returns:
-        The file.
+        The file, `settings_file`.
 
     Raises:
         ValueError: What the file holds cannot be read.
     """
-    path = path or settings_file()
+    path = settings_file()
     UserSettings(model=model)
     read_settings(path)
     line = f"model = {json.dumps(model, ensure_ascii=False)}"

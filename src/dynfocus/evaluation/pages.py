@@ -172,7 +172,7 @@ def draw_lines(
     return figure
 
 
-def draw_bars(bars: Mapping[str, Estimate], horizontal: str = "accuracy, %") -> Figure:
+def draw_bars(bars: Mapping[str, Estimate]) -> Figure:
     """Draw a bar with its interval for each label, the first above."""
     figure = Figure(figsize=(8, 1.5 + 0.4 * len(bars)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -180,7 +180,7 @@ def draw_bars(bars: Mapping[str, Estimate], horizontal: str = "accuracy, %") -> 
     found = list(bars.values())
     axes.barh(list(bars), [each.value for each in found], xerr=_reach(found))
     axes.invert_yaxis()
-    axes.set_xlabel(horizontal)
+    axes.set_xlabel("accuracy, %")
     return figure
 
 

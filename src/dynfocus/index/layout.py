@@ -18,12 +18,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from dynfocus.focus import (
-    EventBatch,
-    FocusSettings,
-    merge_clusters,
-    merge_weights,
-)
+from dynfocus.focus import EventBatch, FocusSettings, merge_clusters, merge_weights
 from dynfocus.focus.features import WINDOW_FRAMES, VideoFeatures
 from dynfocus.focus.official import cluster_points
 from dynfocus.index.video_index import PICTURE_BYTES
@@ -32,7 +27,6 @@ Storage = Literal["exact", "compact", "patches"]
 FeatureStorage = Literal["exact", "compact"]
 TensorSpec: TypeAlias = tuple[torch.dtype, tuple[int, ...]]
 
-STORAGES: tuple[Storage, ...] = get_args(Storage)
 FEATURE_STORAGES: tuple[FeatureStorage, ...] = get_args(FeatureStorage)
 EXACT_BYTES_AN_HOUR = 100_000_000
 """Up to so many bytes an hour at one frame a second, tensors are kept as they are."""

@@ -63,7 +63,7 @@ from dynfocus.models.stored_videos import StoredVideos
 from dynfocus.models.unknown_world import look_at_world, warn_of_unknown_world
 from dynfocus.models.video_language_model import VideoLanguageModel
 from dynfocus.models.video_processor import VideoProcessor
-from dynfocus.text import label_media
+from dynfocus.text import check_choice, label_media
 from dynfocus.video import VideoFile, VideoReader
 
 if TYPE_CHECKING:
@@ -148,11 +148,9 @@ class FeatureBackbone:
 
     def check(self, options: AskOptions, num_videos: int = 1) -> None:
         """Refuse a method that the model does not have, and a budget below a frame's."""
-        if options.method is not None and options.method not in self.methods:
-            raise ValueError(
-                f"method must be one of {', '.join(self.methods)}, got "
-                f"{options.method!r}; leave it out for the model's own"
-            )
+        if options.method is not None:
+            own = "; leave it out for the model's own"
+            check_choice(options.method, "method", self.methods, own)
         least = [self._budget(options).minimum] * num_videos
         if options.max_video_tokens is not None and num_videos > 1:
             share_budget(options.max_video_tokens, least, least)

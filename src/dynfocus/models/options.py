@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from dynfocus.text import check_excerpt
+from dynfocus.text import check_choice, check_excerpt
 from dynfocus.validation import Count, Moment, Natural, Positive, Share, checked
 
 Storage = Literal["exact", "compact"]
@@ -94,10 +94,8 @@ class LoadOptions:
                 f"and {self.device_map!r}; leave one out"
             )
         dtype = self.dtype
-        if isinstance(dtype, str) and dtype not in _PRECISIONS:
-            raise ValueError(
-                f"dtype must be one of {', '.join(_PRECISIONS)}, got {dtype!r}"
-            )
+        if isinstance(dtype, str):
+            check_choice(dtype, "dtype", _PRECISIONS)
 
     @property
     def torch_dtype(self) -> Any:

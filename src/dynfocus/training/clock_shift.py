@@ -35,19 +35,19 @@ def draw_shift(
     rng: np.random.Generator,
     whole: Sequence[tuple[int, int]] = (),
     *,
-    limit: int = _HOUR,
     most_gaps: int = _MOST_GAPS,
 ) -> ClockShift:
     """Draw by how many whole seconds a video begins later, and where its clock jumps.
+
+    It ends within an hour; a longer one stays.
 
     Args:
         times: Times of its frames, rising.
         rng: Draws; half of the videos stay.
         whole: First and last seconds of stretches in which the clock must not jump.
-        limit: The shifted video ends before this second; a longer one stays.
         most_gaps: The clock jumps at most so often between two frames.
     """
-    room = limit - int(np.ceil(times[-1]))
+    room = _HOUR - int(np.ceil(times[-1]))
     total = int(rng.integers(max(room, 1)))
     if not rng.integers(2) or not total:
         return ClockShift((), ())

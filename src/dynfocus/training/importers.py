@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynfocus.text import read_text
+from dynfocus.text import check_choice, read_text
 from dynfocus.training.samples import PLACEHOLDER, Sample
 from dynfocus.training.sources import write_samples
 
@@ -63,8 +63,7 @@ def import_data(
         ValueError: If the file is not of this kind, or the target neither of the two.
     """
     source, target = Path(source), Path(target)
-    if kind not in IMPORTERS:
-        raise ValueError(f"kind must be one of {', '.join(IMPORTERS)}, got {kind!r}")
+    check_choice(kind, "kind", IMPORTERS)
     if target.suffix not in (".json", ".jsonl"):
         raise ValueError(f"the target must end in .json or .jsonl, got {target}")
     if not source.is_file():

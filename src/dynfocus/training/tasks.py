@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dynfocus.text import check_choice
 from dynfocus.training.loop import Job, train
 from dynfocus.training.nano.language import LanguageRecipe, make_language_job
 from dynfocus.training.nano.scorer import ScorerRecipe, make_scorer_job
@@ -105,11 +106,7 @@ def _merge(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build(tree: Mapping[str, Any], path: str | Path) -> Recipe:
-    if tree.get("task") not in TASKS:
-        raise ValueError(
-            f"recipe {path}: task must be one of {', '.join(sorted(TASKS))}, got "
-            f"{tree.get('task')!r}"
-        )
+    check_choice(tree.get("task"), f"recipe {path}: task", sorted(TASKS))
     try:
         return from_mapping(TASKS[tree["task"]].recipe, tree)
     except ValueError as error:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from dynfocus.text import check_choice
 from dynfocus.world.vocabulary import (
     ANOMALIES,
     BASE_PIXELS,
@@ -135,8 +136,7 @@ class Scene:
 
 def scene_generator(seed: int, split: Split) -> np.random.Generator:
     """Return the random generator of a seed; the splits never share a stream."""
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    check_choice(split, "split", SPLITS)
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, got {seed}")
     return np.random.default_rng([SPLITS.index(split), seed])

@@ -4,8 +4,9 @@ What needs a model is imported when it is asked for, so that a folder of annotat
 checked without one.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dynfocus.extensions import import_when_asked
 
 if TYPE_CHECKING:
     from dynfocus.evaluation.benchmarks.focusworld import (
@@ -26,10 +27,6 @@ __all__ = [
     "usual_benchmarks",
 ]
 
+_HOMES = {**dict.fromkeys(__all__, "focusworld"), "answer_by_rule": "rules"}
 
-def __getattr__(name: str) -> Any:
-    """Import a name where it is wanted."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    place = "rules" if name == "answer_by_rule" else "focusworld"
-    return getattr(import_module(f"{__name__}.{place}"), name)
+__getattr__ = import_when_asked(__name__, _HOMES)

@@ -141,6 +141,14 @@ def parts(records: Records, group: str) -> dict[str, list[Record]]:
     return dict(found)
 
 
+def option_places(records: Records) -> dict[str, int]:
+    """Write a submission: the place of each option, -1 where none was read."""
+    return {
+        str(r["id"]): LETTERS.index(r["parsed"]) if r.get("parsed") else -1
+        for r in records
+    }
+
+
 def choice_figures(
     records: Records,
     options: BenchmarkOptions,

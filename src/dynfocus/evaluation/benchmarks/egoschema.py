@@ -28,8 +28,9 @@ from dynfocus.evaluation.benchmarks.choice import (
     Records,
     ask_by_letter,
     choice_figures,
+    option_places,
 )
-from dynfocus.evaluation.benchmarks.letters import LETTERS, read_as_egoschema
+from dynfocus.evaluation.benchmarks.letters import read_as_egoschema
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 
 _NUM_OPTIONS = 5
@@ -113,14 +114,6 @@ def figures(records: Records, options: BenchmarkOptions) -> list[Figure]:
     return choice_figures(records, options) if known else []
 
 
-def submit(records: Records) -> dict[str, int]:
-    """Write what the server takes: the place of each option, -1 where none was read."""
-    return {
-        str(r["id"]): LETTERS.index(r["parsed"]) if r.get("parsed") else -1
-        for r in records
-    }
-
-
 BENCHMARK = Benchmark(
     name="egoschema",
     title="EgoSchema",
@@ -142,7 +135,7 @@ BENCHMARK = Benchmark(
         official=read_as_egoschema, lmms_eval=read_as_egoschema, guesses=True
     ).mark,
     figures=figures,
-    submission=submit,
+    submission=option_places,
     rules=("split", "parsing", "unparsed", "submission"),
     published=(
         Published(

@@ -43,8 +43,6 @@ _SECONDS = re.compile(
 _CLOCK = re.compile(r"(\d+):(\d\d)(?:\.\d+)?\s*(?:to|and|-|until)\s*(\d+):(\d\d)")
 _SHARES = (0.3, 0.5, 0.7)
 _TINY = 1e-5
-GRID = 1000
-"""Steps of a video in which times are written; the published code has 100."""
 
 
 def load(data: Path, options: BenchmarkOptions) -> Loaded:
@@ -97,18 +95,6 @@ def _item(row: dict[str, Any], name: str) -> Item:
 def _write(text: str, marks: dict[str, float]) -> str:
     """Put seconds in place of markers."""
     return _MARKER.sub(lambda m: f"{marks[m[0]]:g} s" if m[0] in marks else m[0], text)
-
-
-def to_grid(seconds: float, duration: float, steps: int = GRID) -> str:
-    """Write a moment as a step of the video, with leading zeros.
-
-    Args:
-        seconds: The moment.
-        duration: Length of the video.
-        steps: Steps in all.
-    """
-    step = min(round(seconds / duration * steps), steps - 1)
-    return f"{step:0{len(str(steps - 1))}d}"
 
 
 def from_grid(text: str) -> float:

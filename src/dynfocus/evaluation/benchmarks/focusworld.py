@@ -17,11 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dynfocus.bulk import Asker, Row, run_rows
-from dynfocus.evaluation.benchmarks.rules import (
-    RULE_KINDS,
-    answer_by_rule,
-    frame_rater,
-)
+from dynfocus.evaluation.benchmarks.rules import RULE_KINDS, answer_by_rule, frame_rater
 from dynfocus.evaluation.metrics import (
     Estimate,
     Record,
@@ -36,7 +32,7 @@ from dynfocus.focus import uniform_indices
 from dynfocus.index import VideoIndex
 from dynfocus.models import Answer, AskOptions, VideoModel
 from dynfocus.models.fingerprint import fingerprint_parameters
-from dynfocus.text import plural
+from dynfocus.text import check_choice, plural
 from dynfocus.validation import Count, Natural, Positive, checked
 from dynfocus.world import KINDS, WideQuestion, WorldQuestion, make_video
 from dynfocus.world.conversations import WorldAddress, parse_address
@@ -93,8 +89,8 @@ class WorldBenchmark:
                 f"seconds must go from low to high, got {self.seconds[0]:g} to {self.seconds[1]:g}"
             )
         known = WIDE_KINDS if self.world.wide else KINDS
-        for kind in set(self.kinds) - set(known):
-            raise ValueError(f"kind must be one of {', '.join(known)}, got {kind!r}")
+        for kind in self.kinds:
+            check_choice(kind, "kind", known)
         if self.wording != "plain" and not self.world.wide:
             raise ValueError("only the widened world has other wordings than plain")
 

@@ -275,11 +275,10 @@ _PHRASES = (
 )
 _FORMS = (("({})", 6), ("{}.", 5), ("{}:", 4), ("{})", 3), ("{} ", 2))
 _AT_START, _AT_END, _AFTER_PHRASE = 10, 9, 7
+_FOUR = "ABCD"
 
 
-def read_as_lmms_eval(
-    reply: str, choices: Sequence[str], letters: str = "ABCD"
-) -> str | None:
+def read_as_lmms_eval(reply: str, choices: Sequence[str]) -> str | None:
     """Read as the extractor of lmms-eval 0.7.3: the form ranks, then the last place.
 
     A letter that begins the reply before anything but a letter ranks first, so "A man is
@@ -287,8 +286,7 @@ def read_as_lmms_eval(
 
     Args:
         reply: The reply.
-        choices: The options; only their letters count.
-        letters: The letters that are looked for.
+        choices: The options; A to D are looked for, whatever there is.
     """
     if not reply.strip():
         return None
@@ -300,7 +298,7 @@ def read_as_lmms_eval(
     for form, rank in _FORMS:
         found += [
             (rank, text.rfind(form.format(one)), one)
-            for one in letters
+            for one in _FOUR
             if form.format(one) in text
         ]
     lower = text.lower()
@@ -308,15 +306,15 @@ def read_as_lmms_eval(
         place = lower.find(phrase)
         if place >= 0:
             begin = place + len(phrase)
-            places = [(text.find(one, begin), one) for one in letters]
+            places = [(text.find(one, begin), one) for one in _FOUR]
             found += [(_AFTER_PHRASE, at, one) for at, one in places if at >= 0]
-    for one in letters:
+    for one in _FOUR:
         if core.startswith(one) and (len(core) == 1 or not core[1].isalpha()):
             found.append((_AT_START, 0, one))
         if core.endswith(one) and (len(core) == 1 or not core[-2].isalpha()):
             found.append((_AT_END, len(text) - 1, one))
     if not found:
-        found = [(0, text.rfind(one), one) for one in letters if one in text]
+        found = [(0, text.rfind(one), one) for one in _FOUR if one in text]
     return max(found, key=lambda one: one[:2])[2] if found else None
 
 

@@ -26,8 +26,9 @@ from dynfocus.evaluation.benchmarks.choice import (
     Records,
     choice_figures,
     lettered,
+    option_places,
 )
-from dynfocus.evaluation.benchmarks.letters import LETTERS, read_as_longvideobench
+from dynfocus.evaluation.benchmarks.letters import read_as_longvideobench
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 
 _GROUPS = ("duration_group", "question_category", "level")
@@ -92,14 +93,6 @@ def figures(records: Records, options: BenchmarkOptions) -> list[Figure]:
     return choice_figures(records, options, groups=_GROUPS)
 
 
-def submit(records: Records) -> dict[str, int]:
-    """Write what the server of the test split takes: the place of each option."""
-    return {
-        str(r["id"]): LETTERS.index(r["parsed"]) if r.get("parsed") else -1
-        for r in records
-    }
-
-
 BENCHMARK = Benchmark(
     name="longvideobench",
     title="LongVideoBench",
@@ -122,7 +115,7 @@ BENCHMARK = Benchmark(
         official=read_as_longvideobench, lmms_eval=read_as_longvideobench, guesses=True
     ).mark,
     figures=figures,
-    submission=submit,
+    submission=option_places,
     video_folders=("videos",),
     video_names=lambda name: (f"videos/{name}", name),
     rules=("split", "subtitles", "prompt", "parsing", "unparsed"),

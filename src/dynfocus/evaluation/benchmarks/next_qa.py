@@ -24,7 +24,7 @@ from dynfocus.evaluation.benchmarks.choice import (
     choice_figures,
     lettered,
 )
-from dynfocus.evaluation.benchmarks.letters import LETTERS, read_as_next_qa
+from dynfocus.evaluation.benchmarks.letters import read_as_next_qa
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 
 _NUM_OPTIONS = 5
@@ -75,17 +75,6 @@ def put(item: Item, options: BenchmarkOptions) -> str:
 def figures(records: Records, options: BenchmarkOptions) -> list[Figure]:
     """Make the pooled accuracy, of each of the three groups and of each type."""
     return choice_figures(records, options, groups=("group", "type"))
-
-
-def predictions(records: Records) -> dict[str, dict[str, int]]:
-    """Write the file of the authors' scorer, places of options from 0."""
-    return {
-        str(r["id"]): {
-            "prediction": LETTERS.index(r["parsed"]) if r.get("parsed") else -1,
-            "answer": LETTERS.index(r["truth"]),
-        }
-        for r in records
-    }
 
 
 BENCHMARK = Benchmark(

@@ -7,6 +7,7 @@ from importlib import import_module
 from dynfocus.evaluation.benchmarks.benchmark import Benchmark
 from dynfocus.extensions import BENCHMARKS as GROUP
 from dynfocus.extensions import list_extensions, load_extensions
+from dynfocus.text import check_choice
 
 OWN = (
     "msvd-qa",
@@ -52,10 +53,7 @@ def load_benchmark(name: str) -> Benchmark:
         found: Benchmark = module.BENCHMARK
         return found
     others = load_extensions(GROUP)
-    if name not in others:
-        raise ValueError(
-            f"the benchmark must be one of {', '.join(benchmark_names())}, got {name!r}"
-        )
+    check_choice(name, "the benchmark", benchmark_names())
     if not isinstance(others[name], Benchmark):
         raise ValueError(
             f"the entry point {name} in {GROUP} is no Benchmark; correct its package"

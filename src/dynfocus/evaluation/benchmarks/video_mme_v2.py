@@ -32,6 +32,7 @@ from dynfocus.evaluation.benchmarks.choice import (
 from dynfocus.evaluation.benchmarks.letters import read_as_video_mme_v2
 from dynfocus.evaluation.benchmarks.options import BenchmarkOptions
 from dynfocus.evaluation.metrics import Record
+from dynfocus.text import check_choice
 
 _GROUPS = ("group_type", "level", "second_head", "third_head")
 _CHAINS: dict[str, tuple[int, ...]] = {
@@ -84,10 +85,7 @@ def _check(row: dict[str, Any]) -> None:
         ValueError: Its group is of no kind that is known, or its id has no number.
     """
     kinds = ("relevance", "logic")
-    if row["group_type"] not in kinds:
-        raise ValueError(
-            f"group_type must be one of {', '.join(kinds)}, got {row['group_type']!r}"
-        )
+    check_choice(row["group_type"], "group_type", kinds)
     _place(row["question_id"])
     score_group(row["group_type"], str(row.get("group_structure", "")), [True] * 4)
 

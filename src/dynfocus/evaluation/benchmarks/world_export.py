@@ -29,6 +29,7 @@ from dynfocus.evaluation.metrics import (
     is_right_answer,
 )
 from dynfocus.evaluation.pages import table
+from dynfocus.text import check_choice
 from dynfocus.video import VideoReader
 from dynfocus.world import make_dataset
 from dynfocus.world.scene import Split
@@ -82,10 +83,7 @@ def export_world(
         raise ValueError(
             "rules know the narrow world alone; leave --rules or --wide out"
         )
-    if form not in FORMATS:
-        raise ValueError(
-            f"the format must be one of {', '.join(FORMATS)}, got {form!r}"
-        )
+    check_choice(form, "the format", FORMATS)
     place = make_dataset(
         folder, num_videos, duration, seed, split, progress, world=world
     )

@@ -99,7 +99,6 @@ def open_judge(
     url: str | None,
     model: str | None,
     api_key_variable: str | None = None,
-    timeout_seconds: float = 120.0,
 ) -> Judge:
     """Reach a judge, or load it.
 
@@ -107,7 +106,6 @@ def open_judge(
         url: The server; None for a model of transformers on this machine.
         model: Its name at the server, where it serves several; else a folder or hub name.
         api_key_variable: Environment variable of the server's key.
-        timeout_seconds: How long the server may be silent.
 
     Raises:
         ValueError: There is no such model, or none is named.
@@ -119,8 +117,6 @@ def open_judge(
                 "no judge is named; give --judge-url, --judge-model, or both"
             )
         return LocalJudge(model)
-    server = Server(
-        url=url, api_key_variable=api_key_variable, timeout_seconds=timeout_seconds
-    )
+    server = Server(url=url, api_key_variable=api_key_variable)
     client = ChatClient(server)
     return ServerJudge(client, model or find_served_model(client))

@@ -50,6 +50,7 @@ from dynfocus.methods.connectors.tdc import TemporalContext
 from dynfocus.methods.connectors.video_streaming import VideoStreaming
 from dynfocus.methods.connectors.videogpt_plus import VideoGPTPlus
 from dynfocus.methods.connectors.videoscan import VideoScan
+from dynfocus.text import check_choice
 
 __all__ = [
     "CONNECTORS",
@@ -173,10 +174,7 @@ def build_connector(
         ValueError: If the name or an option is not known.
     """
     options, known = dict(options or {}), find_connectors()
-    if name not in known:
-        raise ValueError(
-            f"connector must be one of {', '.join(sorted(known))}, got {name!r}"
-        )
+    check_choice(name, "connector", sorted(known))
     build = known[name]
     if isinstance(build, _Own):
         build.check(name, options)

@@ -7,7 +7,7 @@ of a mixture.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,10 @@ from dynfocus.methods.connectors.blocks import gumbel
 from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
     QuestionByQuestion,
-    check_choice,
     loose_tokens,
 )
 from dynfocus.methods.connectors.query_reader import QueryReader
+from dynfocus.text import check_choice
 
 Noise = Literal["training", "always"]
 _TEMPERATURE = 0.5
@@ -70,7 +70,7 @@ class BVllm(QuestionByQuestion):
     ) -> None:
         super().__init__()
         self.num_mixtures, self.mixture_tokens = num_mixtures, mixture_tokens
-        check_choice("noise", noise, Noise)
+        check_choice(noise, "noise", get_args(Noise))
         self.threshold, self.noise = threshold, noise
         dims = (sizes.dim, sizes.text_dim)
         self.chooser = QueryReader(*dims, num_mixtures, depth)

@@ -49,24 +49,23 @@ def pool_grid(patches: Tensor, side: int) -> Tensor:
     return F.adaptive_avg_pool2d(grid, side).flatten(2).mT
 
 
-def fold_grid(patches: Tensor, size: int = 2) -> Tensor:
-    """Lay each window of ``size`` by ``size`` patches in a row (space to depth).
+def fold_grid(patches: Tensor) -> Tensor:
+    """Lay each window of two by two patches in a row (space to depth).
 
     Args:
         patches: Patches, ``[F, N, D]``; where the side is no multiple of the window, the
             last row and column are repeated.
-        size: Side of a window.
 
     Returns:
-        Shape ``[F, ceil(g / size) ** 2, size * size * D]``.
+        Shape ``[F, ceil(g / 2) ** 2, 4 * D]``.
     """
     own = grid_side(patches.shape[1])
-    spare = -own % size
+    spare = own % 2
     grid = torch.unflatten(patches, 1, (own, own))
     if spare:
         last = torch.arange(own + spare, device=grid.device).clamp(max=own - 1)
         grid = grid[:, last][:, :, last]
-    return rearrange(grid, "f (h a) (w b) d -> f (h w) (a b d)", a=size, b=size)
+    return rearrange(grid, "f (h a) (w b) d -> f (h w) (a b d)", a=2, b=2)
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
@@ -193,12 +192,11 @@ class GatedMixer(nn.Module):
 
     Args:
         dim: Width of the tokens.
-        num_heads: Heads; at most eight by default.
     """
 
-    def __init__(self, dim: int, num_heads: int | None = None) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.attention = Attention(dim, num_heads)
+        self.attention = Attention(dim)
         self.perceptron = build_perceptron(dim)
         self.gates = nn.Parameter(torch.zeros(2, dim))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +24,8 @@ from dynfocus.focus import (
 )
 from dynfocus.focus.network import AskedVideos
 from dynfocus.focus.tokens import NUM_ROD_TOKENS, lay_out
-from dynfocus.methods.connectors.interface import (
-    ConnectorSizes,
-    PatchKeeper,
-    check_choice,
-)
+from dynfocus.methods.connectors.interface import ConnectorSizes, PatchKeeper
+from dynfocus.text import check_choice
 
 if TYPE_CHECKING:
     from dynfocus.focus.question import QuestionHead
@@ -78,7 +75,7 @@ class VariantNetwork(PatchKeeper, nn.Module):
         rods: bool = True,
     ) -> None:
         super().__init__()
-        check_choice("cone", cone, Cone)
+        check_choice(cone, "cone", get_args(Cone))
         if not rods and cone in ("rods", "none"):
             raise ValueError(
                 f"rods=False with cone={cone!r} leaves no tokens; use cone='compact'"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +20,10 @@ from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
     VideoByVideo,
     build_projector,
-    check_choice,
     loose_tokens,
     network_tokens,
 )
+from dynfocus.text import check_choice
 
 Retrieve = Literal["nearest", "official"]
 _RATE = 0.2
@@ -79,7 +79,7 @@ class FlashVStream(VideoByVideo):
                 f"num_key_frames must be from 1 to num_entries ({num_entries}), got "
                 f"{num_key_frames}"
             )
-        check_choice("retrieve", retrieve, Retrieve)
+        check_choice(retrieve, "retrieve", get_args(Retrieve))
         self.num_entries, self.num_key_frames = num_entries, num_key_frames
         self.retrieve = retrieve
         self.side = min(grid_size, grid_side(sizes.num_patches))

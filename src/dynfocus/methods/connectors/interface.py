@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -244,18 +244,6 @@ def network_tokens(settings: Mapping[str, Any] | None) -> Callable[[int], int]:
     """
     own = FocusSettings.from_dict(dict(settings or {}))
     return FocusBudget(settings=own).num_tokens
-
-
-def check_choice(name: str, value: str, choices: Any) -> None:
-    """Refuse a value that is not among the choices of a literal type.
-
-    Raises:
-        ValueError: Naming the choices.
-    """
-    if value not in get_args(choices):
-        raise ValueError(
-            f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}"
-        )
 
 
 def build_projector(dim: int, hidden_size: int) -> nn.Sequential:

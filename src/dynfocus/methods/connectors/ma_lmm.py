@@ -6,6 +6,7 @@ Letters beyond the shared ones: ``M`` entries of a bank, ``Q`` queries.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,11 @@ from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
     VideoByVideo,
     build_projector,
-    check_choice,
     loose_tokens,
 )
 from dynfocus.methods.connectors.merging import Memory, Read, shrink_to
 from dynfocus.methods.connectors.query_reader import QueryLayer
+from dynfocus.text import check_choice
 
 
 class MaLmm(VideoByVideo):
@@ -58,7 +59,7 @@ class MaLmm(VideoByVideo):
         read: Read = "queries",
     ) -> None:
         super().__init__()
-        check_choice("read", read, Read)
+        check_choice(read, "read", get_args(Read))
         self.memory_frames, self.max_frames = memory_frames, max_frames
         self.num_queries, self.read = num_queries, read
         self.side = min(4, grid_side(sizes.num_patches))

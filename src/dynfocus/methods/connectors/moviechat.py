@@ -6,6 +6,8 @@ queries.
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor, nn
 
@@ -15,10 +17,10 @@ from dynfocus.methods.connectors.interface import (
     ConnectorSizes,
     VideoByVideo,
     build_projector,
-    check_choice,
     loose_tokens,
 )
 from dynfocus.methods.connectors.merging import Memory, Read, Similarity, shrink_to
+from dynfocus.text import check_choice
 
 _SHARE = 0.01
 
@@ -68,13 +70,13 @@ class MovieChat(VideoByVideo):
         num_queries: int = 32,
     ) -> None:
         super().__init__()
-        check_choice("similarity", similarity, Similarity)
+        check_choice(similarity, "similarity", get_args(Similarity))
         if not 1 <= fragment_blocks <= fragment_frames:
             raise ValueError(
                 f"fragment_blocks must be from 1 to the {fragment_frames} frames of a "
                 f"fragment, got {fragment_blocks}"
             )
-        check_choice("read", read, Read)
+        check_choice(read, "read", get_args(Read))
         self.fragment_frames, self.fragment_blocks = fragment_frames, fragment_blocks
         self.similarity: Similarity = similarity
         self.weighted, self.read, self.num_queries = weighted, read, num_queries

@@ -39,6 +39,7 @@ from dynfocus.methods.selectors.qframe import choose_qframe
 from dynfocus.methods.selectors.scenetilling import choose_scenetilling
 from dynfocus.methods.selectors.ts_llava import choose_ts_llava
 from dynfocus.methods.selectors.tstar import choose_tstar
+from dynfocus.text import check_choice
 
 __all__ = [
     "SELECTORS",
@@ -119,10 +120,7 @@ def find_selector(
         ValueError: There is none of that name, or it needs a scorer.
     """
     known = find_selectors(rest)
-    if name not in known:
-        raise ValueError(
-            f"{what} must be one of {', '.join(sorted(known))}, got {name!r}"
-        )
+    check_choice(name, what, sorted(known))
     if known[name].needs_scorer and not has_scorer:
         raise ValueError(
             f"{what} {name!r} chooses frames by their similarity to the question; give a "

@@ -19,6 +19,7 @@ from dynfocus.methods.towers.prompt_switch import PromptSwitch
 from dynfocus.methods.towers.residual_vit import ResidualViT
 from dynfocus.methods.towers.tempme import TempMe
 from dynfocus.methods.towers.video_panda import VideoPanda
+from dynfocus.text import check_choice
 
 __all__ = [
     "TOWERS",
@@ -58,10 +59,7 @@ def build_tower_method(
         ValueError: If the name or an option is not known.
     """
     own, known = dict(options or {}), find_tower_methods()
-    if name not in known:
-        raise ValueError(
-            f"tower_method must be one of {', '.join(sorted(known))}, got {name!r}"
-        )
+    check_choice(name, "tower_method", sorted(known))
     accepted = [*signature(known[name]).parameters][1:]
     unknown = sorted(own.keys() - set(accepted))
     if unknown:

@@ -11,6 +11,7 @@ from dynfocus.focus import FocusSettings
 from dynfocus.methods.connectors import DEFAULT_CONNECTOR, ConnectorSizes
 from dynfocus.models.video_config import INITIALIZER_RANGE, VideoConfig
 from dynfocus.models.vision import build_method
+from dynfocus.text import check_choice
 
 TEXT_SIDES = ("text", "frame_queries")
 
@@ -63,10 +64,7 @@ class DynFocusConfig(VideoConfig):
     ) -> None:
         settings = focus if isinstance(focus, FocusSettings) else _settings(focus)
         self.focus = settings.to_dict()
-        if text_side not in TEXT_SIDES:
-            raise ValueError(
-                f"text_side must be one of {', '.join(TEXT_SIDES)}, got {text_side!r}"
-            )
+        check_choice(text_side, "text_side", TEXT_SIDES)
         if text_side != "text" and (
             connector != DEFAULT_CONNECTOR or connector_options
         ):

@@ -24,11 +24,7 @@ from dynfocus.training.loop import Job
 from dynfocus.training.recipe import Recipe
 from dynfocus.validation import Count, checked
 from dynfocus.world.scene import Split
-from dynfocus.world.wide.snapshots import (
-    IGNORED,
-    NUM_CLASSES,
-    make_wide_snapshots,
-)
+from dynfocus.world.wide.snapshots import IGNORED, NUM_CLASSES, make_wide_snapshots
 
 PIXEL_MEAN = (0.5, 0.5, 0.5)
 PIXEL_STD = (0.25, 0.25, 0.25)
@@ -167,7 +163,7 @@ class DenseVisionModel(nn.Module):
 
 
 @torch.no_grad()
-def unit_scale(tower: ResNetModel, seed: int = 0) -> float:
+def unit_scale(tower: ResNetModel) -> float:
     """Scale the last stage of a tower so that its patches have unit deviation.
 
     The density of Eq. 1 is ``exp(-distance^2)``, so clustering depends on the scale of the
@@ -178,13 +174,12 @@ def unit_scale(tower: ResNetModel, seed: int = 0) -> float:
 
     Args:
         tower: Changed in place.
-        seed: Seed of the pictures that the scale is measured on.
 
     Returns:
         The deviation before.
     """
     tower.eval()
-    drawn = SnapshotDataset(seed + 2_000_003, NUM_SCALE_SCENES, tower.config.image_size)
+    drawn = SnapshotDataset(2_000_003, NUM_SCALE_SCENES, tower.config.image_size)
     pictures = torch.cat([drawn[i]["pixel_values"] for i in range(len(drawn))])
     deviation = float(encode_pixels(tower, normalise_pixels(pictures)).content.std())
     for block in tower.encoder.stages[-1].layers:
