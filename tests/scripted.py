@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dynfocus.models import VideoModel
+from dynfocus.models import AskOptions, VideoModel
 from dynfocus.models.conversation import OnText, PreparedTurn
 from dynfocus.models.generation import Written
 
@@ -16,15 +16,10 @@ class Scripted:
         self.limits: list[int] = []
 
     def generate(
-        self,
-        turn: PreparedTurn,
-        max_new_tokens: int,
-        on_text: OnText | None = None,
-        *,
-        stop: tuple[str, ...] = (),
+        self, turn: PreparedTurn, options: AskOptions, on_text: OnText | None = None
     ) -> Written:
         self.turns.append(turn)
-        self.limits.append(max_new_tokens)
+        self.limits.append(options.max_new_tokens)
         text = self.replies.pop(0)
         if on_text is not None:
             on_text(text)

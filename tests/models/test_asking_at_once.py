@@ -11,7 +11,7 @@ import pytest
 
 import dynfocus
 from dynfocus.index import IndexStore
-from dynfocus.models import VideoModel
+from dynfocus.models import AskOptions, VideoModel
 from dynfocus.models.conversation import OnText, PreparedTurn
 from dynfocus.models.feature_backbone import FeatureBackbone
 from dynfocus.models.generation import Generator, Written
@@ -77,15 +77,10 @@ class LooksWhereAsked:
         self.real = real
 
     def generate(
-        self,
-        turn: PreparedTurn,
-        max_new_tokens: int,
-        on_text: OnText | None = None,
-        *,
-        stop: tuple[str, ...] = (),
+        self, turn: PreparedTurn, options: AskOptions, on_text: OnText | None = None
     ) -> Written:
         if "when" not in turn.question.lower():
-            return self.real.generate(turn, max_new_tokens, on_text, stop=stop)
+            return self.real.generate(turn, options, on_text)
         (moment,) = set(re.findall(r"From \d+ to \d+", turn.question))
         return Written(moment, 0.5)
 

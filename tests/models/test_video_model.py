@@ -259,14 +259,13 @@ def test_load_and_ask_from_a_folder(focused, clip, tmp_path):
 class LooksAgain:
     """A strategy of two passes: the second reads densely around the best frame."""
 
-    def answer(self, model, video, question, options, *, history=(), on_text=None):
-        first = one_pass.answer(model, video, question, options, history=history)
+    def answer(self, model, asked):
+        first = one_pass.answer(model, replace(asked, on_text=None))
+        video = asked.video
         best = max(first.frames, key=lambda frame: frame.score).time
         times = np.clip(best + np.arange(-2, 2) / 4, 0, video.duration - 0.01)
         dense = model.index(VideoReader(video.source).sample(times=np.unique(times)))
-        return one_pass.answer(
-            model, dense, question, options, history=history, on_text=on_text
-        )
+        return one_pass.answer(model, replace(asked, video=dense))
 
 
 def test_a_strategy_may_look_at_the_video_again(focused, clip):
@@ -288,8 +287,10 @@ def test_a_generator_may_be_another(focused, clip):
     class Echo:
         marks = ("<echo>",)
 
-        def generate(self, turn, max_new_tokens, on_text=None, *, stop=()):
-            return Written(f"{turn.question} {max_new_tokens} {len(turn.history)}")
+        def generate(self, turn, options, on_text=None):
+            return Written(
+                f"{turn.question} {options.max_new_tokens} {len(turn.history)}"
+            )
 
     model = focused.with_generator(Echo())
     assert model.ask(clip, "what ?", max_new_tokens=3).text == "what ? 3 0"
@@ -352,7 +353,7 @@ def test_a_generator_without_probabilities_gives_no_confidence(focused, clip):
     class Silent:
         marks = ()
 
-        def generate(self, turn, max_new_tokens, on_text=None, *, stop=()):
+        def generate(self, turn, options, on_text=None):
             return Written("words")
 
     assert focused.with_generator(Silent()).ask(clip, QUESTION).confidence is None

@@ -180,9 +180,9 @@ def test_a_file_that_vanishes_between_the_passes_is_said(plugged, clip):
     speaking, generator = scripted(model, "2 to 3", "yes")
     generate = generator.generate
 
-    def vanish(turn, max_new_tokens, on_text=None, **more):
+    def vanish(turn, options, on_text=None):
         clip.unlink(missing_ok=True)
-        return generate(turn, max_new_tokens, on_text, **more)
+        return generate(turn, options, on_text)
 
     generator.generate = vanish
     answer = speaking.ask(clip, QUESTION, method="slowfocus")

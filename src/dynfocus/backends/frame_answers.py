@@ -14,7 +14,6 @@ from typing import Any
 
 from dynfocus.backends.client import ChatClient, Completion
 from dynfocus.backends.frame_budget import FrameBudget, Sending
-from dynfocus.backends.frame_chat import FrameChat, with_turns
 from dynfocus.backends.looking import ask_again, warn_of_sheets
 from dynfocus.backends.openai import (
     FrameRequest,
@@ -22,6 +21,7 @@ from dynfocus.backends.openai import (
     file_request,
     frame_request,
     text_request,
+    with_turns,
 )
 from dynfocus.backends.shown_media import ShownMedia
 from dynfocus.errors import RefusedFrameTimesError
@@ -38,6 +38,7 @@ from dynfocus.methods.loops import LOOPS
 from dynfocus.models.conversation import (
     Answer,
     BestFrame,
+    ChatSession,
     FrameReport,
     OnText,
     Turn,
@@ -46,6 +47,7 @@ from dynfocus.models.conversation import (
 )
 from dynfocus.models.encoding import Progress
 from dynfocus.models.options import AskOptions
+from dynfocus.text import check_choice
 from dynfocus.video import SampledFrames, VideoReader
 
 
@@ -96,18 +98,19 @@ class FrameAnswerer:
         """Tell whether the scores of frames depend on the question."""
         return self.scorer is not None
 
-    def check(self, *, num_videos: int = 1, **options: Any) -> AskOptions:
+    def check(self, *, num_videos: int = 1, **options: Any) -> None:
         """Refuse options that cannot be followed for so many videos, before any work.
 
         Raises:
             ValueError: An option is unknown or wrong.
         """
-        asked, layout = AskOptions(**options), self._budget.layout
-        if asked.method is not None and asked.method not in self.methods:
-            raise ValueError(
-                f"method must be one of {', '.join(self.methods)}, got {asked.method!r}; "
-                "leave it out for events"
-            )
+        self._check(AskOptions(**options), num_videos)
+
+    def _check(self, asked: AskOptions, num_videos: int) -> None:
+        layout = self._budget.layout
+        if asked.method is not None:
+            own = "; leave it out for events"
+            check_choice(asked.method, "method", self.methods, own)
         if asked.method in LOOPS and num_videos > 1:
             raise ValueError(
                 f"method {asked.method} through a server is asked about one video, got "
@@ -119,7 +122,6 @@ class FrameAnswerer:
             )
         check_layout(layout, num_videos)
         self._share(self._budget.num_frames, [1] * num_videos)
-        return asked
 
     def ask(
         self,
@@ -128,7 +130,6 @@ class FrameAnswerer:
         *,
         progress: Progress | None = None,
         on_text: OnText | None = None,
-        history: Sequence[Turn] = (),
         **options: Any,
     ) -> Answer:
         """Answer a question about a video, or several; see `VideoModel.ask`.
@@ -137,8 +138,22 @@ class FrameAnswerer:
             ValueError: The question or an option is wrong, or a video cannot be read.
             BackendError: The server fails.
         """
+        asked = AskOptions(**options)
+        return self.answer(video, question, asked, on_text=on_text, progress=progress)
+
+    def answer(
+        self,
+        video: Any,
+        question: str,
+        asked: AskOptions,
+        *,
+        history: Sequence[Turn] = (),
+        on_text: OnText | None = None,
+        progress: Progress | None = None,
+    ) -> Answer:
+        """Answer a question after earlier turns; see `VideoModel.answer` and `ask`."""
         started = time.perf_counter()
-        shown, asked = self._open(video, question, options)
+        shown = self._open(video, question, asked)
         if asked.method in LOOPS:
             if history:
                 raise ValueError(
@@ -176,9 +191,12 @@ class FrameAnswerer:
             **_facts(completion),
         )
 
-    def chat(self, video: Any, **options: Any) -> FrameChat:
+    def chat(
+        self, video: Any, *, progress: Progress | None = None, **options: Any
+    ) -> ChatSession:
         """Start a conversation about a video, or several; see `VideoModel.chat`."""
-        return FrameChat(self, video, options)
+        answer = partial(self.answer, progress=progress)
+        return ChatSession(answer, video, AskOptions(**options))
 
     def index(self, video: Any, **options: Any) -> VideoIndex:
         """Encode nothing, as there is nothing that could be kept.
@@ -203,16 +221,15 @@ class FrameAnswerer:
         **options: Any,
     ) -> list[FrameReport]:
         """Tell which frames a question would be asked with; the server is not asked."""
-        shown, asked = self._open(video, question, options)
+        asked = AskOptions(**options)
+        shown = self._open(video, question, asked)
         return self._report(shown, self._choose(shown, question, asked, progress))
 
-    def _open(
-        self, video: Any, question: str, options: dict[str, Any]
-    ) -> tuple[ShownMedia, AskOptions]:
+    def _open(self, video: Any, question: str, asked: AskOptions) -> ShownMedia:
         """Check a call, and open what it is about."""
         is_one = isinstance(video, SampledFrames) or not isinstance(video, list | tuple)
         videos = [video] if is_one else list(video)
-        asked = self.check(num_videos=len(videos), **options)
+        self._check(asked, len(videos))
         check_question(question)
         shown = ShownMedia.open(videos, asked, self._budget.sizes)
         if asked.method in LOOPS and not shown.readers:
@@ -220,7 +237,7 @@ class FrameAnswerer:
                 f"method {asked.method} looks again at a video, and this is a picture; "
                 "leave it out"
             )
-        return shown, asked
+        return shown
 
     def _choose(
         self,

@@ -30,7 +30,8 @@ from dynfocus.methods.loops import (
 )
 from dynfocus.methods.moments import rate_moments
 from dynfocus.models.conversation import FrameKind, FrameReport, LookReport
-from dynfocus.models.looking import merge_reports
+from dynfocus.models.looking import merge_reports, report_looks
+from dynfocus.text import check_choice
 from dynfocus.video import VideoName, VideoReader
 
 _FPS = 1.0
@@ -93,8 +94,7 @@ def ask_again(
         UnreadableVideoError: The file holds no video that can be decoded.
         BackendError: The server fails.
     """
-    if method not in LOOPS:
-        raise ValueError(f"method must be one of {', '.join(LOOPS)}, got {method!r}")
+    check_choice(method, "method", LOOPS)
     if not question.strip():
         raise ValueError("the question is empty; write what to look for in the video")
     if budget < 1:
@@ -121,14 +121,7 @@ def ask_again(
     return LookedAnswer(
         completion=tool.completions[-1],
         frames=merge_reports(tool.reports),
-        looks=LookReport(
-            intervals=list(last.intervals),
-            replies=[reply for _, reply in before],
-            note=last.note,
-            confidence=tool.completions[-2].confidence
-            if len(tool.completions) > 1
-            else None,
-        ),
+        looks=report_looks(last, before, tool.completions),
         requests=tuple(tool.requests),
     )
 

@@ -16,9 +16,10 @@ from typing import Any
 from dynfocus.backends.client import Server
 from dynfocus.backends.frame_budget import LAYOUTS, FrameSizes, Layout
 from dynfocus.methods import FrameSelection
+from dynfocus.models.conversation import Turn
 from dynfocus.report.frame_sheets import FrameSheet, draw_frame_sheets, encode_jpeg
 from dynfocus.report.pages import format_time
-from dynfocus.text import label_media
+from dynfocus.text import check_choice, label_media
 from dynfocus.video import RemoteFile, VideoFile, VideoReader
 from dynfocus.video.plan import number_frames
 from dynfocus.words.telling import tell_words
@@ -80,10 +81,7 @@ def frame_request(
     """
     sizes = sizes or FrameSizes()
     selections = [selection] if isinstance(selection, FrameSelection) else selection
-    if layout not in LAYOUTS:
-        raise ValueError(
-            f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}; choose one"
-        )
+    check_choice(layout, "layout", LAYOUTS, "; choose one")
     if not model.strip():
         raise ValueError("the model has no name; say what the server calls it")
     check_layout(layout, len(selections))
@@ -212,6 +210,29 @@ def text_request(
         **_limits(server, max_new_tokens),
     }
     return FrameRequest(body=body, num_pictures=0, num_pixels=0)
+
+
+def with_turns(
+    content: list[dict[str, Any]], history: Sequence[Turn]
+) -> list[dict[str, Any]]:
+    """Put earlier turns between the frames and the question.
+
+    Args:
+        content: The parts of a message, the question last.
+        history: The turns; there is one at least.
+
+    Returns:
+        The messages.
+    """
+    *frames, question = content
+    first, *rest = history
+    said = [{"type": "text", "text": first.question}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [*frames, *said]}]
+    messages.append({"role": "assistant", "content": first.answer})
+    for turn in rest:
+        messages.append({"role": "user", "content": turn.question})
+        messages.append({"role": "assistant", "content": turn.answer})
+    return [*messages, {"role": "user", "content": [question]}]
 
 
 def check_layout(layout: str, num_videos: int) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from dynfocus.conversion.exporting import EMBEDS_MARK, serving_messages
 from dynfocus.errors import OtherPromptWarning
 from dynfocus.models.conversation import OnText, PreparedTurn
 from dynfocus.models.generation import Written
+from dynfocus.models.options import AskOptions
 from dynfocus.models.video_model import VideoModel
 from dynfocus.text import plural
 
@@ -58,21 +58,16 @@ class VllmGenerator:
         self.served_model = served_model or find_served_model(client)
 
     def generate(
-        self,
-        turn: PreparedTurn,
-        max_new_tokens: int,
-        on_text: OnText | None = None,
-        *,
-        stop: Sequence[str] = (),
+        self, turn: PreparedTurn, options: AskOptions, on_text: OnText | None = None
     ) -> Written:
         """Answer a prompt; see `Generator.generate`.
 
         Raises:
             BackendError: The server is not there, refuses or answers nonsense.
         """
-        body = self.request(turn, max_new_tokens)
-        if stop:
-            body["stop"] = list(stop)
+        body = self.request(turn, options.max_new_tokens)
+        if options.stop:
+            body["stop"] = list(options.stop)
         completion = self.client.complete(body, on_text)
         num_tokens = turn.input_ids.shape[1]
         if completion.prompt_tokens not in (None, num_tokens):

@@ -3,10 +3,12 @@
 Names are imported when they are first used: the options of a question need no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dynfocus.extensions import import_when_asked
 
 if TYPE_CHECKING:
+    from dynfocus.models.backbone import Backbone
     from dynfocus.models.conversation import (
         Answer,
         ChatSession,
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
     from dynfocus.models.loading import load_model
     from dynfocus.models.options import AskOptions, LoadOptions
     from dynfocus.models.session import Session
-    from dynfocus.models.strategies import Strategy, one_pass
-    from dynfocus.models.video_model import Backbone, VideoModel
+    from dynfocus.models.strategies import Asked, Strategy, one_pass
+    from dynfocus.models.video_model import VideoModel
 
 _MODULES = {
     "AskOptions": "options",
     "Answer": "conversation",
-    "Backbone": "video_model",
+    "Asked": "strategies",
+    "Backbone": "backbone",
     "ChatSession": "conversation",
     "FrameReport": "conversation",
     "Generator": "generation",
@@ -43,6 +46,7 @@ _MODULES = {
 __all__ = [
     "Answer",
     "AskOptions",
+    "Asked",
     "Backbone",
     "ChatSession",
     "FrameReport",
@@ -58,8 +62,4 @@ __all__ = [
     "one_pass",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = import_when_asked(__name__, _MODULES)

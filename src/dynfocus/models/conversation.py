@@ -18,9 +18,7 @@ from dynfocus.text import check_text, is_blank
 from dynfocus.words.telling import passage_text
 
 if TYPE_CHECKING:
-    from dynfocus.index import VideoGroup, VideoIndex
     from dynfocus.models.options import AskOptions
-    from dynfocus.models.video_model import VideoModel
     from dynfocus.words import Found
 
 FinishReason = Literal["stop", "length"]
@@ -230,15 +228,15 @@ class ChatSession:
     conversation does not pay for the video again and again.
 
     Args:
-        model: The model.
-        video: The video, or the videos, encoded.
+        answer: What answers: `VideoModel.answer`, or what takes the same.
+        video: The video, or the videos.
         options: How its questions are answered.
     """
 
     def __init__(
-        self, model: VideoModel, video: VideoIndex | VideoGroup, options: AskOptions
+        self, answer: Callable[..., Answer], video: Any, options: AskOptions
     ) -> None:
-        self._model = model
+        self._answer = answer
         self._video = video
         self._options = options
         self.turns: list[Turn] = []
@@ -260,7 +258,7 @@ class ChatSession:
             ValueError: The question is empty, an option is wrong, or the conversation is
                 longer than the model can read.
         """
-        answer = self._model.answer(
+        answer = self._answer(
             self._video,
             question,
             self._options.replace(**options),

@@ -15,6 +15,7 @@ from transformers import LogitsProcessor, StoppingCriteria, TextStreamer
 from dynfocus.errors import NonFiniteLogitsError
 from dynfocus.models.choices import OneOf
 from dynfocus.models.conversation import FinishReason, OnText, PreparedTurn
+from dynfocus.models.options import AskOptions
 from dynfocus.text import mean_probability, plural
 
 
@@ -41,20 +42,14 @@ class Generator(Protocol):
         """Words that no question and no earlier answer may hold."""
 
     def generate(
-        self,
-        turn: PreparedTurn,
-        max_new_tokens: int,
-        on_text: OnText | None = None,
-        *,
-        stop: Sequence[str] = (),
+        self, turn: PreparedTurn, options: AskOptions, on_text: OnText | None = None
     ) -> Written:
         """Answer a prompt.
 
         Args:
             turn: The prompt with its video.
-            max_new_tokens: At most so many tokens in the answer.
+            options: How long the answer may be, and the texts before which it ends.
             on_text: Called with each finished piece of the answer.
-            stop: Texts before which the answer ends.
 
         Returns:
             The answer and how sure the model was of it.
@@ -77,23 +72,19 @@ class LocalGenerator:
         self._run = run
 
     def generate(
-        self,
-        turn: PreparedTurn,
-        max_new_tokens: int,
-        on_text: OnText | None = None,
-        *,
-        stop: Sequence[str] = (),
+        self, turn: PreparedTurn, options: AskOptions, on_text: OnText | None = None
     ) -> Written:
         """Answer a prompt; see `Generator.generate`.
 
         Raises:
             NonFiniteLogitsError: The model gave logits that are not numbers.
         """
-        words = self._tokenizer
+        words, max_new_tokens = self._tokenizer, options.max_new_tokens
         watched = WatchedLogits()
         choice = OneOf(words, list(turn.letters)) if turn.letters else None
         tell, on_text = on_text, None if choice else on_text
-        told = StopTexts(stop, on_text) if stop and choice is None else None
+        is_cut = bool(options.stop) and choice is None
+        told = StopTexts(options.stop, on_text) if is_cut else None
         on_text = on_text if told is None else told.take
         with torch.inference_mode():
             output = self._run(

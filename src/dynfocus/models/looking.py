@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,16 +28,8 @@ from dynfocus.methods.loops import (
     follow,
 )
 from dynfocus.methods.moments import find_moments
-from dynfocus.models.conversation import (
-    Answer,
-    FrameReport,
-    LookReport,
-    OnText,
-    PreparedTurn,
-    Turn,
-)
-from dynfocus.models.options import AskOptions
-from dynfocus.models.strategies import Strategy, one_pass
+from dynfocus.models.conversation import Answer, FrameReport, LookReport, PreparedTurn
+from dynfocus.models.strategies import Asked, Strategy, one_pass
 from dynfocus.video import VideoReader
 
 if TYPE_CHECKING:
@@ -58,32 +50,20 @@ class LoopStrategy:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
 
-    def answer(
-        self,
-        model: VideoModel,
-        video: VideoIndex | VideoGroup,
-        question: str,
-        options: AskOptions,
-        *,
-        history: Sequence[Turn] = (),
-        on_text: OnText | None = None,
-    ) -> Answer:
+    def answer(self, model: VideoModel, asked: Asked) -> Answer:
         """Answer a question about an encoded video; see `Strategy.answer`."""
+        video, question = asked.video, asked.question
+        asked = replace(asked, options=asked.options.replace(method=None))
         if isinstance(video, VideoGroup):
-            plain = options.replace(method=None)
-            answer = one_pass.answer(
-                model, video, question, plain, history=history, on_text=on_text
-            )
+            answer = one_pass.answer(model, asked)
             return replace(
                 answer, looks=LookReport(intervals=[], replies=[], note=_SEVERAL)
             )
         started = time.perf_counter()
         reader, blocked = _open_again(video)
-        tool = _ModelTool(
-            model, video, reader, options.replace(method=None), history, on_text
-        )
+        tool = _ModelTool(model, video, reader, asked)
         backbone = model.backbone
-        budget = backbone.look_budget(video, tool.options)
+        budget = backbone.look_budget(video, asked.options)
         num_frames = video.num_frames * budget.frames_per_step
         start, end = video.interval
         given = LoopInput(
@@ -113,14 +93,7 @@ class LoopStrategy:
             frames=frames,
             seconds=time.perf_counter() - started,
             confidence=written.confidence,
-            looks=LookReport(
-                intervals=list(last.intervals),
-                replies=[reply for _, reply in before],
-                note=last.note,
-                confidence=tool.written[-2].confidence
-                if len(tool.written) > 1
-                else None,
-            ),
+            looks=report_looks(last, before, tool.written),
             finish_reason=written.finish_reason,
             prompt_tokens=written.prompt_tokens,
             answer_tokens=written.num_tokens,
@@ -135,19 +108,15 @@ class _ModelTool:
         model: VideoModel,
         video: VideoIndex,
         reader: VideoReader | None,
-        options: AskOptions,
-        history: Sequence[Turn],
-        on_text: OnText | None,
+        asked: Asked,
     ) -> None:
-        self.options = options
         self.turns: list[PreparedTurn] = []
         self.written: list[Written] = []
         self._seen: dict[Look, VideoIndex] = {}
         self._model = model
         self._video = video
         self._reader = reader
-        self._history = history
-        self._on_text = on_text
+        self._asked = asked
 
     def look(self, look: Look) -> VideoIndex:
         """Give the frames of a look; see `dynfocus.methods.loops.Tool`."""
@@ -165,10 +134,12 @@ class _ModelTool:
 
     def ask(self, step: Step, seen: list[tuple[Look, VideoIndex]]) -> str:
         """Show what was seen, and give the reply; see `dynfocus.methods.loops.Tool`."""
-        model, video = self._model, self._video
-        options = self.options.replace(max_video_tokens=step.max_video_tokens or None)
+        model, video, asked = self._model, self._video, self._asked
+        options = asked.options.replace(max_video_tokens=step.max_video_tokens or None)
+        on_text = asked.on_text
         if not step.is_answer:
-            options = options.replace(max_new_tokens=step.reply_tokens)
+            options = options.replace(max_new_tokens=step.reply_tokens, stop=())
+            on_text = None
         shown: VideoIndex | VideoGroup = video
         if step.is_blind:
             shown = VideoGroup(())
@@ -177,12 +148,8 @@ class _ModelTool:
         prompt = step.prompt
         for mark in model.backbone.marks:  # a reply may hold what stands for a video
             prompt = prompt.replace(mark, "")
-        turn = model.prepare(shown, prompt, options, self._history)
-        on_text = self._on_text if step.is_answer else None
-        stop = options.stop if step.is_answer else ()
-        written = model.generator.generate(
-            turn, options.max_new_tokens, on_text, stop=stop
-        )
+        turn = model.prepare(shown, prompt, options, asked.history)
+        written = model.generator.generate(turn, options, on_text)
         self.turns.append(turn)
         self.written.append(written)
         return written.text
@@ -263,6 +230,24 @@ def order_looks(
     rows = [last[seconds] for seconds in sorted(last)]
     looks = [look for look, part in seen for _ in range(part.num_frames)]
     return torch.tensor(rows), tuple(looks[row] for row in rows)
+
+
+def report_looks(
+    last: Step, before: Sequence[tuple[Step, str]], written: Sequence[Any]
+) -> LookReport:
+    """Tell what was looked at again.
+
+    Args:
+        last: The last step.
+        before: The steps before it, with their replies.
+        written: What was written in each step, with its ``confidence``.
+    """
+    return LookReport(
+        intervals=list(last.intervals),
+        replies=[reply for _, reply in before],
+        note=last.note,
+        confidence=written[-2].confidence if len(written) > 1 else None,
+    )
 
 
 def merge_reports(passes: Iterable[Sequence[FrameReport]]) -> list[FrameReport]:

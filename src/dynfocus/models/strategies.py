@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from dynfocus.index import VideoGroup, VideoIndex
@@ -20,57 +21,48 @@ if TYPE_CHECKING:
     from dynfocus.models.video_model import VideoModel
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """A question about an encoded video, checked."""
+
+    video: VideoIndex | VideoGroup
+    """The video; ``video.source`` can be looked at again. Of several videos it is None."""
+    question: str
+    """The question."""
+    options: AskOptions
+    """How it is answered."""
+    history: Sequence[Turn] = ()
+    """Earlier turns."""
+    on_text: OnText | None = None
+    """Called with each finished piece of the answer."""
+
+
 class Strategy(Protocol):
     """How an answer is found: in one pass, or by looking at the video again."""
 
-    def answer(
-        self,
-        model: VideoModel,
-        video: VideoIndex | VideoGroup,
-        question: str,
-        options: AskOptions,
-        *,
-        history: Sequence[Turn] = (),
-        on_text: OnText | None = None,
-    ) -> Answer:
+    def answer(self, model: VideoModel, asked: Asked) -> Answer:
         """Answer a question about an encoded video.
 
         Args:
             model: The model, whose parts do the work.
-            video: The video; ``video.source`` can be looked at again. Of several videos
-                it is None.
-            question: The question, checked.
-            options: The options, checked.
-            history: Earlier turns.
-            on_text: Called with each finished piece of the answer.
+            asked: What is asked.
         """
 
 
 class OnePass:
     """Write one prompt and answer it."""
 
-    def answer(
-        self,
-        model: VideoModel,
-        video: VideoIndex | VideoGroup,
-        question: str,
-        options: AskOptions,
-        *,
-        history: Sequence[Turn] = (),
-        on_text: OnText | None = None,
-    ) -> Answer:
+    def answer(self, model: VideoModel, asked: Asked) -> Answer:
         """Answer a question about an encoded video; see `Strategy.answer`."""
         started = time.perf_counter()
-        turn = model.prepare(video, question, options, history)
-        written = model.generator.generate(
-            turn, options.max_new_tokens, on_text, stop=options.stop
-        )
+        turn = model.prepare(asked.video, asked.question, asked.options, asked.history)
+        written = model.generator.generate(turn, asked.options, asked.on_text)
         best = BestFrame(None, None)
         if model.scores_see_question:
             best = find_best_frame(turn.frames)
         return Answer(
             text=written.text,
-            question=question,
+            question=asked.question,
             tokens=sum(frame.tokens for frame in turn.frames),
             frames=turn.frames,
             seconds=time.perf_counter() - started,

@@ -11,14 +11,14 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
-from torch import Tensor
 
 from dynfocus.errors import ForgottenTurnsWarning, SeveralVideosWarning
 from dynfocus.index import IndexStore, VideoGroup, VideoIndex
 from dynfocus.methods.loops import MEMORIES
+from dynfocus.models.backbone import Backbone
 from dynfocus.models.conversation import (
     Answer,
     ChatSession,
@@ -33,15 +33,12 @@ from dynfocus.models.generation import Generator, LocalGenerator, check_context
 from dynfocus.models.looking import LOOP_STRATEGIES
 from dynfocus.models.options import AskOptions
 from dynfocus.models.prompts import is_video
-from dynfocus.models.strategies import Strategy, one_pass
+from dynfocus.models.strategies import Asked, Strategy, one_pass
+from dynfocus.text import check_choice
 
 if TYPE_CHECKING:
-    from dynfocus.focus import TwoPassBudget
-    from dynfocus.methods.loops import Look
     from dynfocus.models.dynfocus.merged_patches import PrototypeMap
-    from dynfocus.models.frame_encoders import FrameEncoder
     from dynfocus.models.session import Session
-    from dynfocus.video import VideoReader
 
 _NEEDS = {
     "index": "no index on disk",
@@ -81,105 +78,6 @@ def _without_loop(options: AskOptions) -> AskOptions:
     return (
         options.replace(method=None) if options.method in LOOP_STRATEGIES else options
     )
-
-
-class Backbone(Protocol):
-    """What turns videos and questions into prompts; it holds nothing of a request."""
-
-    @property
-    def name(self) -> str:
-        """What it was loaded as."""
-
-    @property
-    def is_nano(self) -> bool:
-        """Whether it is the model that the package ships."""
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        """What it can beyond answering.
-
-        ``"index"`` on disk, ``"look"`` again, ``"session"``, ``"cones"`` and Rods of
-        frames, ``"maps"`` of prototypes, ``"scores"`` of frames, ``"text"`` without a
-        video, ``"turns"`` of a conversation, and ``"prompt_embeds"`` for a server that
-        runs its language model.
-        """
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Names that ``method`` accepts."""
-
-    @property
-    def time_grid(self) -> int | None:
-        """How many steps of a video its times are written in; None for seconds."""
-
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """Words that hold the place of a video in its prompts."""
-
-    @property
-    def store(self) -> IndexStore | None:
-        """Where encoded files are kept on disk."""
-
-    @property
-    def model(self) -> Any:
-        """The model of transformers."""
-
-    @property
-    def processor(self) -> Any:
-        """Its processor, which has a ``tokenizer``."""
-
-    @property
-    def scores_see_question(self) -> bool:
-        """Whether the scores of frames depend on the question."""
-
-    def check(self, options: AskOptions, num_videos: int = 1) -> None:
-        """Refuse options that cannot be followed for so many videos, before any work."""
-
-    def index(
-        self, video: Video, options: AskOptions, progress: Progress | None
-    ) -> VideoIndex:
-        """Encode a video for any question and budget, or open its index."""
-
-    def find(self, video: Video, options: AskOptions) -> VideoIndex | None:
-        """Open the index of a video if it is on disk; None where it is not."""
-
-    def encode(
-        self, video: Video, options: AskOptions, progress: Progress | None
-    ) -> VideoIndex:
-        """Encode a video as far as questions with these options need it."""
-
-    def prepare(
-        self,
-        video: VideoIndex | VideoGroup,
-        question: str,
-        options: AskOptions,
-        history: Sequence[Turn],
-    ) -> PreparedTurn:
-        """Spend the budget on all videos and write the prompt of a question about it."""
-
-    def look_budget(self, video: VideoIndex, options: AskOptions) -> TwoPassBudget:
-        """Say what frames cost a method that looks again."""
-
-    def look(
-        self, video: VideoIndex, look: Look, reader: VideoReader | None
-    ) -> VideoIndex:
-        """Give the frames of a look, from the index where it holds them, or the file."""
-
-    def join(
-        self, video: VideoIndex, seen: Sequence[tuple[Look, VideoIndex]]
-    ) -> VideoIndex:
-        """Join looks in order of time, for `prepare`; a frame of two is of the later."""
-
-    def generate(self, turn: PreparedTurn, **options: Any) -> Tensor:
-        """Continue a prompt with ``generate`` of transformers; the new tokens."""
-
-    def map_prototypes(
-        self, video: Video, answer: Answer, num_frames: int
-    ) -> list[PrototypeMap]:
-        """Tell what the spatial prototypes of the best Cones merged."""
-
-    def frame_encoder(self, max_frames: int | None) -> FrameEncoder:
-        """Give what encodes the frames of a video that is still coming."""
 
 
 class VideoModel:
@@ -346,7 +244,8 @@ class VideoModel:
         strategy = LOOP_STRATEGIES.get(asked.method or "", self.strategy)
         answers: list[Answer] = []
         for one in questions:
-            answer = strategy.answer(self, encoded, one, asked, on_text=on_text)
+            whole = Asked(video=encoded, question=one, options=asked, on_text=on_text)
+            answer = strategy.answer(self, whole)
             answers.append(replace(answer, seconds=time.perf_counter() - started))
             started = time.perf_counter()
         return answers[0] if isinstance(question, str) else answers
@@ -382,9 +281,14 @@ class VideoModel:
         self._check_words(question, history)
         encoded = self._encode(video, _without_loop(options), None)
         strategy = LOOP_STRATEGIES.get(options.method or "", self.strategy)
-        return strategy.answer(
-            self, encoded, question, options, history=history, on_text=on_text
+        asked = Asked(
+            video=encoded,
+            question=question,
+            options=options,
+            history=history,
+            on_text=on_text,
         )
+        return strategy.answer(self, asked)
 
     def prepare(
         self,
@@ -475,7 +379,7 @@ class VideoModel:
         encoded = self._encode(video, _without_loop(asked), progress)
         self._warn_of_several(encoded)
         whole = asked.replace(start=None, end=None, stream=None)  # of the excerpt
-        return ChatSession(self, encoded, whole)
+        return ChatSession(self.answer, encoded, whole)
 
     def session(self, **options: Any) -> Session:
         """Start to watch a video that is still coming.
@@ -595,12 +499,9 @@ class VideoModel:
 
     def _check(self, options: AskOptions, num_videos: int = 1) -> None:
         """Refuse options that cannot be followed, among them a method of no model here."""
-        methods = self.methods
-        if options.method is not None and options.method not in methods:
-            raise ValueError(
-                f"method must be one of {', '.join(methods)}, got {options.method!r}; "
-                "leave it out for the model's own"
-            )
+        if options.method is not None:
+            own = "; leave it out for the model's own"
+            check_choice(options.method, "method", self.methods, own)
         self.backbone.check(_without_loop(options), num_videos)
 
     def _check_words(self, question: str, history: Sequence[Turn]) -> None:

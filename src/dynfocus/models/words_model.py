@@ -17,18 +17,12 @@ import torch
 from torch import Tensor
 
 from dynfocus.defaults import WORDS
-from dynfocus.index import VideoGroup, VideoIndex
-from dynfocus.models.conversation import (
-    Answer,
-    BestFrame,
-    FrameReport,
-    OnText,
-    Turn,
-    report_words,
-)
+from dynfocus.index import VideoIndex
+from dynfocus.models.conversation import Answer, BestFrame, FrameReport, report_words
 from dynfocus.models.encoding import VideoSource, make_thumbnails
 from dynfocus.models.excerpts import open_excerpt
 from dynfocus.models.options import AskOptions
+from dynfocus.models.strategies import Asked
 from dynfocus.models.video_model import VideoModel
 from dynfocus.text import label_media
 from dynfocus.video import VideoName, VideoReader
@@ -144,27 +138,17 @@ class WordsBackbone:
 class Extract:
     """Answer with the sentences that were found, and with nothing else."""
 
-    def answer(
-        self,
-        model: VideoModel,
-        video: VideoIndex | VideoGroup,
-        question: str,
-        options: AskOptions,
-        *,
-        history: Sequence[Turn] = (),
-        on_text: OnText | None = None,
-    ) -> Answer:
+    def answer(self, model: VideoModel, asked: Asked) -> Answer:
         """Find what is about a question; see `Strategy.answer`."""
         started = time.perf_counter()
-        found = [_find(one, question) for one in video.videos]
+        videos = asked.video.videos
+        found = [_find(one, asked.question) for one in videos]
         text = _write(found)
-        if on_text is not None:
-            on_text(text)
+        if asked.on_text is not None:
+            asked.on_text(text)
         frames = [
             frame
-            for number, (one, places) in enumerate(
-                zip(video.videos, found, strict=True)
-            )
+            for number, (one, places) in enumerate(zip(videos, found, strict=True))
             for frame in _report_frames(one, places, number)
         ]
         best = BestFrame(None, None)
@@ -172,7 +156,7 @@ class Extract:
             best = BestFrame(found[0][0].start, 0)
         return Answer(
             text=text,
-            question=question,
+            question=asked.question,
             tokens=0,
             frames=frames,
             seconds=time.perf_counter() - started,

@@ -1,6 +1,8 @@
 """The server: an API that clients know, a library of videos, questions in a queue."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dynfocus.extensions import import_when_asked
 
 if TYPE_CHECKING:
     from dynfocus.serving.application import create_application
@@ -8,15 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerSettings", "create_application"]
 
+_HOMES = {"ServerSettings": "settings", "create_application": "application"}
 
-def __getattr__(name: str) -> Any:
-    """Import FastAPI, and its friends with it, where an application is wanted."""
-    if name == "ServerSettings":
-        from dynfocus.serving.settings import ServerSettings
-
-        return ServerSettings
-    if name == "create_application":
-        from dynfocus.serving.application import create_application
-
-        return create_application
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = import_when_asked(__name__, _HOMES)  # FastAPI where it is wanted

@@ -1,6 +1,6 @@
 """A video file becomes frames with their true times, and frames become a file."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dynfocus.errors import (
     DamagedVideoWarning,
@@ -8,6 +8,7 @@ from dynfocus.errors import (
     UnreachableVideoError,
     UnreadableVideoError,
 )
+from dynfocus.extensions import import_when_asked
 from dynfocus.video.addresses import is_web_address, show_address
 from dynfocus.video.collecting import SampledFrames
 from dynfocus.video.digests import VideoDigests
@@ -52,11 +53,5 @@ __all__ = [
     "try_video",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the policy of addresses, and HTTP with it, where it is wanted."""
-    if name == "FetchPolicy":
-        from dynfocus.video.fetch_policy import FetchPolicy
-
-        return FetchPolicy
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# The policy of addresses, and HTTP with it, where it is wanted.
+__getattr__ = import_when_asked(__name__, {"FetchPolicy": "fetch_policy"})

@@ -14,6 +14,7 @@ from dynfocus.evaluation.benchmarks.focusworld import Interval, evidence_seen
 from dynfocus.focus import VideoFeatures
 from dynfocus.models.conversation import OnText, PreparedTurn
 from dynfocus.models.generation import Generator, Written
+from dynfocus.models.options import AskOptions
 
 
 class Blind:
@@ -28,18 +29,13 @@ class Blind:
         self._generator = generator
 
     def generate(
-        self,
-        turn: PreparedTurn,
-        max_new_tokens: int,
-        on_text: OnText | None = None,
-        *,
-        stop: Sequence[str] = (),
+        self, turn: PreparedTurn, options: AskOptions, on_text: OnText | None = None
     ) -> Written:
         """Answer the words of a prompt; see `Generator.generate`."""
         words = ~turn.is_visual[0]
         ids, embeds = turn.input_ids[:, words], turn.embeds[:, words]
         blind = replace(turn, input_ids=ids, embeds=embeds)
-        return self._generator.generate(blind, max_new_tokens, on_text, stop=stop)
+        return self._generator.generate(blind, options, on_text)
 
 
 def of_evidence(video: VideoFeatures, evidence: Sequence[Interval]) -> VideoFeatures:
