@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,23 +29,40 @@ settings.register_profile("any machine", deadline=None)  # busy ones are slow, n
 settings.load_profile("any machine")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def imported_once() -> None:
+    """Spare whatever looks for garbage all modules that are imported."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def new_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Make empty folders; for a numbered one pytest would look through all before it."""
+    base = tmp_path_factory.mktemp("empty")
+
+    def make() -> Iterator[Path]:
+        for number in itertools.count():
+            folder = base / str(number)
+            folder.mkdir()
+            yield folder
+
+    return make()
+
+
 @pytest.fixture(autouse=True)
-def index_folder(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def index_folder(new_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the index on disk be an empty folder of this test."""
-    folder = tmp_path_factory.mktemp("index", numbered=True)
+    folder = next(new_folders)
     monkeypatch.setenv("DYNFOCUS_INDEX", str(folder))
     monkeypatch.delenv("DYNFOCUS_INDEX_GB", raising=False)
     return folder
 
 
 @pytest.fixture(autouse=True)
-def hub_cache(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def hub_cache(new_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the hub's cache and the user's settings be empty, for this test alone."""
-    folder = tmp_path_factory.mktemp("hub", numbered=True)
+    folder = next(new_folders)
     monkeypatch.setenv("HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))

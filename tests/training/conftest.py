@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -49,13 +48,6 @@ SMALLER = {
     "num_pictures": 2,
     "num_logs": 2,
 }
-
-
-@pytest.fixture(scope="session", autouse=True)
-def imported_once() -> None:
-    """Spare each run the search for garbage in all modules that are imported."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
