@@ -26,8 +26,8 @@ def world(tmp_path_factory):
 def test_a_late_question_is_answered_as_if_it_were_the_first(model, world):
     index = model.index(world.path)
     chat = model.chat(index)
-    asked = [question.question for question in world.questions]
-    assert len(asked) > 15
+    asked = [question.question for question in world.questions[:16]]
+    assert len(asked) == 16
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("default")
         answers = [chat.ask(question) for question in asked]

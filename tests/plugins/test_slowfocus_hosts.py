@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import pytest
 import torch
@@ -366,7 +367,10 @@ def test_every_loop_keeps_the_budget_of_a_host(plugged, clip, name):
 
 
 @EVERY
-def test_a_host_reads_a_memory_without_a_video(plugged, clip, name):
+def test_a_host_reads_a_memory_without_a_video(plugged, clip, name, monkeypatch):
+    monkeypatch.setattr(
+        sys.modules["dynfocus.methods.loops.llovi"], "SUMMARY_TOKENS", 8
+    )
     model, generator = scripted(
         plugged(name, max_video_tokens=200), *["a red square"] * 40
     )

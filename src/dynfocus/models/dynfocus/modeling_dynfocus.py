@@ -99,18 +99,7 @@ class DynFocusForConditionalGeneration(VideoLanguageModel):
         owners: Sequence[int] | None = None,
         plans: Sequence[TokenPlan] | None = None,
     ) -> list[VideoTokens]:
-        """Turn encoded videos and questions into video tokens.
-
-        Args:
-            videos: The videos.
-            input_ids: The questions, shape ``[B, n]``.
-            attention_mask: True at their tokens, shape ``[B, n]``.
-            owners: The video of each question; question i is about video i by default.
-            plans: The frames of each video that have tokens, and the Cones among them.
-
-        Returns:
-            The video tokens for each question.
-        """
+        """Turn encoded videos and questions into video tokens; see `VideoLanguageModel`."""
         frame_text, question = None, None
         if self.query_tokens is not None:  # each frame reads the question
             frame_text = partial(
