@@ -96,7 +96,7 @@ class EvidenceFrames(Dataset[dict[str, Any]]):
         self._tokenizer = tokenizer
         self.videos: dict[str, dict[str, list[tuple[float, float]]]] = {}
         for sample in samples:
-            asked = {q: e for q, _, e in asked_of(sample) if e}
+            asked = {a.question: a.evidence for a in asked_of(sample) if a.evidence}
             if asked:
                 self.videos.setdefault(name_media(sample), {}).update(asked)
         if not self.videos:
