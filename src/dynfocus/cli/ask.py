@@ -76,8 +76,8 @@ def ask(
     A video that is not FocusWorld is answered by what dynfocus download fetched; see
     docs/models.md, and docs/plugins.md for vision language models without training.
     """
-    readers, reading = answering.open(context, video), answering.reading
     questions = [read_question(one) for one in question]
+    readers, reading = answering.open(context, video), answering.reading
     if report is not None:
         for one in (video, *(answering.also or ())):
             check_writable(report, read=one)
