@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 _MARK = re.compile(r"(?:^|(?<=\s))\(?([A-Z])[.):]\s+")
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class ListedQuestion(NamedTuple):
@@ -45,7 +45,7 @@ def split_options(text: str) -> ListedQuestion | None:
     for first in reversed(range(len(marks))):
         run: list[re.Match[str]] = []
         for mark in marks[first:]:
-            if len(run) < len(_LETTERS) and mark[1] == _LETTERS[len(run)]:
+            if mark[1] == ascii_uppercase[len(run) : len(run) + 1]:
                 run.append(mark)
         stem = text[: run[0].start()].strip() if len(run) > 1 else ""
         if not stem:

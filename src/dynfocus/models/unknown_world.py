@@ -43,10 +43,12 @@ def warn_of_unknown_world(video: VideoIndex) -> None:
             return
         is_known = look_at_world(video.thumbnails)
     if not is_known:
-        say_unknown(video.source)
+        say_unknown(video.source, stacklevel=6)
 
 
-def say_unknown(source: str | RemoteFile | None = None) -> None:
+def say_unknown(source: str | RemoteFile | None = None, stacklevel: int = 5) -> None:
     """Warn of a video that is not FocusWorld, which came from a file or did not."""
     shown = "the video" if source is None else show_address(str(source))
-    warnings.warn(f"{shown} {UNKNOWN_WORLD}", UnknownWorldWarning, stacklevel=6)
+    warnings.warn(
+        f"{shown} {UNKNOWN_WORLD}", UnknownWorldWarning, stacklevel=stacklevel
+    )

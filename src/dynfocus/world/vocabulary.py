@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
+
 SHAPES = ("circle", "square", "triangle", "diamond", "star", "cross")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "cyan")
 SIZES = ("small", "large")
-LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+LETTERS = tuple(ascii_uppercase)
 ROOMS = ("hall", "kitchen", "garden", "library", "garage", "attic")
 ANOMALIES = ("the lights go out", "snow falls", "the picture flashes")
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from string import ascii_uppercase
 from typing import Literal, get_args
 
 import numpy as np
@@ -163,9 +164,8 @@ def _list_options(
     """Add the options under letters; return the text and the letter of the answer."""
     style = _LISTS[int(rng.integers(len(_LISTS)))]
     gap = "\n" if rng.random() < 0.5 else " "
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     lines = [
         style.format(letter, option)
-        for letter, option in zip(letters, options, strict=False)
+        for letter, option in zip(ascii_uppercase, options, strict=False)
     ]
-    return gap.join([text, *lines]), letters[list(options).index(answer)]
+    return gap.join([text, *lines]), ascii_uppercase[list(options).index(answer)]
